@@ -1,0 +1,146 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "xxhash.h"
+
+namespace allometry {
+namespace {
+
+// Closes on every path out of a function.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus(path, "write");
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+// Calls use(piece) for successive pieces of the file.
+template <class Use>
+absl::Status ReadInPieces(const std::string& path, Use use) {
+  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return ErrnoStatus(path, "open");
+  std::vector<char> buffer(1 << 20);
+  for (;;) {
+    const ssize_t got = read(file.get(), buffer.data(), buffer.size());
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus(path, "read");
+    }
+    if (got == 0) return absl::OkStatus();
+    use(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+  }
+}
+
+}  // namespace
+
+absl::Status ErrnoStatus(absl::string_view path, absl::string_view what) {
+  const int error = errno;
+  const std::string message = absl::StrCat(path, ": ", what, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case ENOSPC:
+    case EDQUOT:
+      return absl::ResourceExhaustedError(message);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::string contents;
+  ALLO_RETURN_IF_ERROR(ReadInPieces(
+      path, [&](absl::string_view piece) { contents.append(piece.data(), piece.size()); }));
+  return contents;
+}
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents) {
+  const std::string temporary = absl::StrCat(path, ".tmp.", getpid());
+  {
+    FileDescriptor file(
+        open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (file.get() < 0) return ErrnoStatus(temporary, "create");
+    absl::Status written = WriteAll(file.get(), contents, temporary);
+    if (written.ok() && fsync(file.get()) != 0) written = ErrnoStatus(temporary, "sync");
+    if (!written.ok()) {
+      unlink(temporary.c_str());
+      return written;
+    }
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    const absl::Status renamed = ErrnoStatus(path, "rename");
+    unlink(temporary.c_str());
+    return renamed;
+  }
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  FileDescriptor directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() < 0 || fsync(directory.get()) != 0) return ErrnoStatus(folder, "sync");
+  return absl::OkStatus();
+}
+
+absl::Status MakeDirectories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error) return absl::OkStatus();
+  errno = error.value();
+  return ErrnoStatus(path, "make directory");
+}
+
+std::string HashHex(absl::string_view bytes) {
+  return absl::StrFormat("%016x", XXH3_64bits(bytes.data(), bytes.size()));
+}
+
+absl::StatusOr<std::string> HashFileHex(const std::string& path) {
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                       &XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  ALLO_RETURN_IF_ERROR(ReadInPieces(path, [&](absl::string_view piece) {
+    XXH3_64bits_update(state.get(), piece.data(), piece.size());
+  }));
+  return absl::StrFormat("%016x", XXH3_64bits_digest(state.get()));
+}
+
+std::string RandomHex128() {
+  uint64_t bits[2];
+  ALLO_CHECK(getrandom(bits, sizeof(bits), 0) == sizeof(bits));
+  return absl::StrFormat("%016x%016x", bits[0], bits[1]);
+}
+
+}  // namespace allometry

@@ -1,0 +1,32 @@
+// Whole small files, read and written so that a crash leaves the old or the new one, never half.
+//
+// Errors carry the path and the system's reason: NotFound where the file is missing,
+// ResourceExhausted on a full disk or quota, Unavailable otherwise.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+
+namespace allometry {
+
+// The status for the current errno, as "PATH: what: reason".
+absl::Status ErrnoStatus(absl::string_view path, absl::string_view what);
+
+absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+// Writes PATH.tmp.PID, syncs it, renames it over PATH and syncs the folder.
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents);
+
+// mkdir -p with mode 0755.
+absl::Status MakeDirectories(const std::string& path);
+
+// 64-bit XXH3 of `bytes` as 16 lower-case hexadecimal digits. Stored: do not change.
+std::string HashHex(absl::string_view bytes);
+// The same hash of a file's contents, read in pieces.
+absl::StatusOr<std::string> HashFileHex(const std::string& path);
+
+// 128 random bits from the kernel as 32 hexadecimal digits: lease tokens, agent and root ids.
+std::string RandomHex128();
+
+}  // namespace allometry

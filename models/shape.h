@@ -1,0 +1,73 @@
+// The arithmetic of model shapes: parameters by kind, N by policy, FLOPs by convention, and the
+// buildable shape nearest to a wanted N. No LibTorch: the coordinator and the command line use it.
+//
+// GPT-2 block with biases, width d: qkv 3d^2+3d, projection d^2+d, MLP 8d^2+5d, two layer norms
+// 4d, together 12d^2+13d. Trunk: L blocks and a final layer norm 2d; a token table V*d whose
+// transpose is the head; a learned position table T*d. (Radford et al. 2019; Karpathy, nanoGPT.)
+//
+//   paper          blocks + token table + extra     what the tables of Pearce et al. 2025 count
+//   total          everything
+//   non-embedding  blocks + extra                   Kaplan et al. 2020
+//   active         blocks + head matmul + extra     parameters a token's matmuls touch
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace allometry::models {
+
+struct Shape {
+  std::string family = "gpt";
+  int layers = 0;
+  int heads = 0;
+  int width = 0;
+  int context = 0;
+  int vocabulary = 0;
+
+  friend bool operator==(const Shape&, const Shape&) = default;
+};
+
+// Each parameter in exactly one count.
+struct ParamCounts {
+  int64_t blocks = 0;              // L (12d^2+13d) + 2d
+  int64_t token_embedding = 0;     // V d
+  int64_t position_embedding = 0;  // T d
+  int64_t head = 0;                // untied head; 0 when tied
+  int64_t extra = 0;               // encoders
+
+  int64_t total() const {
+    return blocks + token_embedding + position_embedding + head + extra;
+  }
+};
+
+enum class ParamPolicy { kPaper, kTotal, kNonEmbedding, kActive };
+
+// Names as above; InvalidArgument lists them.
+absl::StatusOr<ParamPolicy> ParseParamPolicy(absl::string_view name);
+absl::string_view ParamPolicyName(ParamPolicy policy);
+
+// InvalidArgument names the field when the shape cannot be built: every field positive, heads
+// divides width, the family known.
+absl::Status Validate(const Shape& shape);
+
+ParamCounts CountParams(const Shape& shape);
+int64_t CountN(const ParamCounts& counts, ParamPolicy policy);
+
+// 6 N.
+double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy);
+// Forward and backward of every matmul: 6 (blocks' and head's matmul weights) + 12 L d Tbar, Tbar
+// the mean attended length, (T+1)/2 for causal attention. Look-ups and element-wise work are free.
+double FlopsPerTokenExact(const Shape& shape);
+
+// The buildable shape whose N under `policy` is nearest to `params` (relative), among layers
+// 1..48, widths that are multiples of 8, and heads = max(1, width / 32) rounded to a divisor of
+// width; of shapes within 2 % of the nearest, the one whose width/layers ratio is closest to the
+// family's usual one (GPT-2: 16..64 as size grows). Deterministic. InvalidArgument when even the
+// smallest shape is more than 25 % above `params`, with that smallest N.
+absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, int context, int vocabulary,
+                                   absl::string_view family);
+
+}  // namespace allometry::models

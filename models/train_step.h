@@ -1,0 +1,87 @@
+// A training step: batch in; loss and the flat gradient out. The backends are rows of a table.
+//
+// All parameters of a model live in one flat fp32 buffer, in the order of ParameterLayout; so do
+// gradients and moments. LibTorch's autograd ("autograd") is the reference; every other backend
+// must agree with it (models/registry.cc, tests/models/train_step_test.cc).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "models/shape.h"
+
+namespace allometry::models {
+
+// Where a named tensor lies in the flat buffer. Names and shapes are nanoGPT's, with its
+// nn.Linear convention: weight [out, in]. A tied head has no entry of its own.
+struct ParameterView {
+  std::string name;             // "transformer.h.0.attn.c_attn.weight"
+  std::vector<int64_t> shape;   // row-major
+  int64_t offset = 0;           // in elements
+  int64_t size = 0;
+  bool decays = false;          // weight decay: matrices yes; biases and layer norms no
+};
+
+struct ParameterLayout {
+  std::vector<ParameterView> views;  // wte, wpe, blocks in order, ln_f
+  int64_t size = 0;                  // of the flat buffer, in elements; equals CountParams().total()
+};
+
+absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape);
+
+// N(0, 0.02), residual projections 0.02 / sqrt(2 L), biases 0, layer-norm gains 1. A function of
+// (layout, seed) alone: counter-based, so every rank and every machine gets the same bits.
+void Initialize(const Shape& shape, const ParameterLayout& layout, int64_t seed,
+                std::span<float> parameters);
+
+// Row-major [sequences, context] token ids and their targets (the next tokens).
+struct Batch {
+  int64_t sequences = 0;
+  int64_t context = 0;
+  std::span<const int32_t> inputs;
+  std::span<const int32_t> targets;
+};
+
+// Where the flat buffers lie. Token ids are always in host memory.
+struct Device {
+  bool cuda = false;
+  int index = 0;
+};
+
+class TrainStep {
+ public:
+  virtual ~TrainStep() = default;
+
+  // With m the mean cross-entropy of the batch's tokens at `parameters`, in nats:
+  //   gradient += weight * dm/d(parameters),   *loss += weight * m.
+  // `parameters`, `gradient` and `loss` lie on the step's device; on CUDA the call only enqueues
+  // work. The caller zeroes gradient and loss and chooses the weights, so micro-batches and ranks
+  // add up to the mean of the global batch. Deterministic on CPUs: same inputs, same bits.
+  virtual absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch,
+                                       float weight, std::span<float> gradient, double* loss) = 0;
+
+  // Sum of the tokens' cross-entropies, in nats, without a gradient; a host value.
+  virtual absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) = 0;
+};
+
+struct TrainStepBackend {
+  const char* name;         // "autograd", "fused_cpu"
+  const char* description;
+  // Unimplemented with the reason where this backend cannot take the shape.
+  absl::StatusOr<std::unique_ptr<TrainStep>> (*create)(const Shape& shape,
+                                                       const ParameterLayout& layout,
+                                                       Device device);
+};
+
+std::span<const TrainStepBackend> TrainStepBackends();
+// By name; "auto" takes the first row that accepts the shape. NotFound lists the names.
+absl::StatusOr<std::unique_ptr<TrainStep>> CreateTrainStep(absl::string_view backend,
+                                                           const Shape& shape,
+                                                           const ParameterLayout& layout,
+                                                           Device device, std::string* chosen);
+
+}  // namespace allometry::models

@@ -1,0 +1,1 @@
+#include "worker/rundir/exit_reason.h"

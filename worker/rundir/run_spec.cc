@@ -1,0 +1,1 @@
+#include "worker/rundir/run_spec.h"
