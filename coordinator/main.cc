@@ -1,0 +1,84 @@
+// allo-coordinator: one SQLite file served over gRPC, until SIGTERM or SIGINT.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "CLI/App.hpp"
+#include "CLI/Config.hpp"
+#include "CLI/Formatter.hpp"
+#include "absl/strings/str_format.h"
+#include "base/files.h"
+#include "coordinator/options.h"
+#include "coordinator/server.h"
+
+namespace allometry::coordinator {
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::cerr << "allo-coordinator: " << status.message() << std::endl;
+  return 1;
+}
+
+// Blocked in every thread, so that the one sigwait below receives them.
+sigset_t BlockStopSignals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  return stop;
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  std::string address_file;
+  CLI::App app("The coordinator: plans and schedules sweeps, stores every loss, fits the laws.",
+               "allo-coordinator");
+  app.add_option("--db", options.db_path, "SQLite file; made when it is not there")->required();
+  app.add_option("--listen", options.listen,
+                 "HOST:PORT; port 0 takes a free one; anything but loopback needs TLS and a token")
+      ->capture_default_str();
+  app.add_option("--lease-ms", options.lease_ms,
+                 "a worker that is silent for this long loses its runs")
+      ->capture_default_str();
+  app.add_option("--heartbeat-ms", options.heartbeat_ms, "how often workers report")
+      ->capture_default_str();
+  app.add_option("--tls-cert", options.tls_cert_file, "PEM file of the certificate chain");
+  app.add_option("--tls-key", options.tls_key_file, "PEM file of its key");
+  app.add_option("--token-file", options.token_file, "file whose first line every call must bring");
+  app.add_option("--address-file", address_file, "where to write HOST:PORT as soon as it serves");
+  CLI11_PARSE(app, argc, argv);
+
+  const sigset_t stop = BlockStopSignals();
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
+  if (!server.ok()) return Fail(server.status());
+  std::cout << absl::StrFormat("allo-coordinator: serving %s on %s%s", options.db_path,
+                               (*server)->address(),
+                               options.tls_cert_file.empty() ? "" : " with TLS")
+            << std::endl;
+  if (!address_file.empty()) {
+    const absl::Status written = WriteFileAtomically(address_file, (*server)->address() + "\n");
+    if (!written.ok()) return Fail(written);
+  }
+  int signal = 0;
+  sigwait(&stop, &signal);
+  std::cout << absl::StrFormat("allo-coordinator: %s, finishing what was begun",
+                               signal == SIGINT ? "SIGINT" : "SIGTERM")
+            << std::endl;
+  (*server)->Stop();
+  return 0;
+}
+
+}  // namespace
+}  // namespace allometry::coordinator
+
+int main(int argc, char** argv) {
+  try {
+    return allometry::coordinator::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "allo-coordinator: " << error.what() << std::endl;
+    return 1;
+  }
+}

@@ -1,0 +1,43 @@
+// A coordinator that serves: the store, the scheduler's view, and the two gRPC services over them.
+//
+// allo-coordinator is this class and signals; tests run it in their own process.
+// Threading: Start, Stop and the destructor from one thread; everything inside is its own affair.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "coordinator/options.h"
+
+namespace allometry::coordinator {
+
+class Server {
+ public:
+  // Opens (or makes, or migrates) the database, rebuilds the scheduler's view from its rows, and
+  // serves. Errors are sentences for the person who started it: a bad option, a database of a newer
+  // version or held by another coordinator, an address in use.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options);
+
+  // Stops as Stop() does.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // HOST:PORT with the real port.
+  const std::string& address() const { return address_; }
+
+  // Takes no new call, ends the open ones (streams get UNAVAILABLE), finishes every commit that was
+  // begun, and closes the database. Safe to call twice.
+  void Stop();
+
+ private:
+  struct Parts;
+  Server(std::unique_ptr<Parts> parts, std::string address);
+
+  // Constant after construction, but for Stop, which empties parts_.
+  std::unique_ptr<Parts> parts_;
+  const std::string address_;
+};
+
+}  // namespace allometry::coordinator
