@@ -1,0 +1,22 @@
+// `allo fit FILE.csv`: a fit of a file, with no coordinator.
+#pragma once
+
+#include <string>
+
+#include "fitting/options.h"
+
+namespace allometry::cli {
+
+struct FitFileArguments {
+  std::string path;            // the CSV file (fitting/csv.h); "-" is standard input
+  fitting::FitOptions options;
+  bool json = false;           // the object of docs/fitting.md instead of the table
+  std::string svg;             // where to write the picture; "" is nowhere
+};
+
+// Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the
+// exit code: 0 a report was printed (its fits may be refused, with reasons), 1 something failed on
+// the way (the picture could not be written), 2 the file or an option cannot be used.
+int RunFitFile(const FitFileArguments& arguments);
+
+}  // namespace allometry::cli
