@@ -1,0 +1,46 @@
+// From a sweep file to runs and cells. Pure: the same file and manifest give the same expansion,
+// whatever was submitted before; what is new against a stored sweep is Difference's work
+// (difference.h).
+//
+//   D asked    budgets.tokens; budgets.flops / (FLOPs per token under the convention);
+//              budgets.tokens_per_param * N
+//   steps      round(D asked / batch_tokens), at least 1
+//   D          steps * batch_tokens
+//   C          D * (FLOPs per token under the convention)
+//   epochs     D / unique tokens of the dataset
+//
+// One run for each (size, seed): under a constant learning rate its cells are points of one curve.
+// It trains to its last cell and is evaluated at its cells' steps and at round(10^(k/per_decade)),
+// k = 0, 1, ..., of those after the warm-up: a grid that does not depend on the budget, so that a
+// larger one only adds steps.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "coordinator/grid/sweep_file.h"
+#include "data/manifest.h"
+#include "proto/types.pb.h"
+
+namespace allometry::grid {
+
+struct Expansion {
+  // name, dataset, params_policy, flops_convention, max_epochs, priority, runs, cells and left_out;
+  // a sentence in left_out for each cell, and for each run without a cell, that is not made:
+  //   "320k at 3e10 FLOPs: 15.6k tokens are 4 steps, within the warm-up of 100 steps"
+  v1::Sweep sweep;
+  // In the order of the file's sizes, then seeds. key, size, spec (start unset), params, n_params
+  // and the FLOPs per token are set; run_id is the place here, from 1.
+  std::vector<v1::Run> runs;
+  // By run, then ascending in tokens. run_id is that of `runs`; cell_id is the place here, from 1.
+  std::vector<v1::Cell> cells;
+};
+
+// InvalidArgument has one line for each mistake, as ParseSweepFile: a manifest of another dataset,
+// a size that cannot be built, two sizes of the same shape, a sweep without a cell. A cell is left
+// out, with its reason, when it needs more than max_epochs (unless allow_repeat), ends within the
+// warm-up, or falls on the same step of its run as a smaller budget.
+absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& manifest);
+
+}  // namespace allometry::grid

@@ -1,0 +1,25 @@
+#include "coordinator/grid/run_key.h"
+
+#include "absl/strings/str_format.h"
+#include "base/files.h"
+
+namespace allometry::grid {
+
+std::string RunKey(const v1::RunIdentity& identity) {
+  const v1::ModelShape& shape = identity.shape();
+  const v1::Optimizer& optimizer = identity.optimizer();
+  // %.17g gives every double back exactly.
+  return HashHex(absl::StrFormat(
+      "allometry run 1\n"
+      "family %s\nlayers %d\nheads %d\nwidth %d\ncontext %d\nvocabulary %d\n"
+      "dataset %s\ntokenizer %s\n"
+      "batch_tokens %d\nschedule %s\nwarmup_steps %d\nlearning_rate %.17g\nseed %d\n"
+      "beta1 %.17g\nbeta2 %.17g\nweight_decay %.17g\nepsilon %.17g\nclip_norm %.17g\n",
+      shape.family(), shape.layers(), shape.heads(), shape.width(), shape.context(),
+      shape.vocabulary(), identity.dataset_hash(), identity.tokenizer_hash(),
+      identity.batch_tokens(), identity.schedule(), identity.warmup_steps(),
+      identity.learning_rate(), identity.seed(), optimizer.beta1(), optimizer.beta2(),
+      optimizer.weight_decay(), optimizer.epsilon(), optimizer.clip_norm()));
+}
+
+}  // namespace allometry::grid

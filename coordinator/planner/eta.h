@@ -1,0 +1,27 @@
+// When a sweep will end, at the pace measured so far. Pure: `allo watch` calls it every time it
+// has new numbers.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "coordinator/planner/throughput.h"
+
+namespace allometry::planner {
+
+struct OpenRun {
+  double params = 0;
+  double flops_left = 0;
+  int ranks = 1;
+  bool running = false;    // holds `ranks` slots now
+  double flops_per_s = 0;  // of the whole run, measured on its attempt; 0: not measured
+};
+
+// Seconds until the last of the runs ends: those that run go on, the others follow longest first
+// as slots come free. A run without a rate of its own goes at ranks x the rate that `throughput`
+// gives; measured runs of `runs` are added to it. Zero when nothing is left; unset when no rate is
+// known, when there is no slot, or when a run needs more slots than there are.
+std::optional<double> EstimateEta(const std::vector<OpenRun>& runs, int slots,
+                                  const Throughput& throughput = {});
+
+}  // namespace allometry::planner

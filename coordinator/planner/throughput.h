@@ -1,0 +1,39 @@
+// How fast a model of N parameters trains on one device, from what was measured.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proto/types.pb.h"
+
+namespace allometry::planner {
+
+// FLOPs a token of the run costs under the convention ("6nd" or "exact").
+double FlopsPerToken(const v1::Run& run, const std::string& flops_convention);
+// FLOPs from the run's newest durable step to its last one.
+double RemainingFlops(const v1::Run& run, const std::string& flops_convention);
+
+struct ThroughputSample {
+  double params = 0;
+  double flops_per_s = 0;  // of one device, under the convention of the flops it is used with
+};
+
+// Piecewise linear in log N against log rate, constant outside the samples. Small models reach a
+// small part of a device's rate, so one number for all sizes would be wrong by 10x and more.
+class Throughput {
+ public:
+  Throughput() = default;
+  // Samples that are not positive and finite are dropped; of several at one N the mean counts.
+  explicit Throughput(std::vector<ThroughputSample> samples);
+
+  bool known() const { return !samples_.empty(); }
+  // Unset when nothing was measured.
+  std::optional<double> FlopsPerSecond(double params) const;
+
+ private:
+  std::vector<ThroughputSample> samples_;  // ascending in params
+};
+
+}  // namespace allometry::planner
