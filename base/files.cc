@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -91,10 +93,11 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents) {
-  const std::string temporary = absl::StrCat(path, ".tmp.", getpid());
+  // Distinct for two threads that write the same path at once.
+  static std::atomic<int64_t> writes = 0;
+  const std::string temporary = absl::StrCat(path, ".tmp.", getpid(), ".", ++writes);
   {
-    FileDescriptor file(
-        open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    FileDescriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (file.get() < 0) return ErrnoStatus(temporary, "create");
     absl::Status written = WriteAll(file.get(), contents, temporary);
     if (written.ok() && fsync(file.get()) != 0) written = ErrnoStatus(temporary, "sync");

@@ -15,7 +15,7 @@ absl::Status ErrnoStatus(absl::string_view path, absl::string_view what);
 
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
-// Writes PATH.tmp.PID, syncs it, renames it over PATH and syncs the folder.
+// Writes PATH.tmp.PID.n, syncs it, renames it over PATH and syncs the folder.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents);
 
 // mkdir -p with mode 0755.
