@@ -26,8 +26,8 @@ struct Shape {
   std::string family = "gpt";
   int layers = 0;
   int heads = 0;
-  int width = 0;       // d_model
-  int context = 0;     // tokens a sequence
+  int width = 0;    // d_model
+  int context = 0;  // tokens a sequence
   int vocabulary = 0;
 };
 
@@ -41,12 +41,12 @@ struct Optimizer {
 
 struct Identity {
   Shape shape;
-  std::string dataset;         // the folder DATA_DIR/<dataset>
-  std::string dataset_hash;    // HashHex of its dataset.json; empty by hand: not checked
+  std::string dataset;       // the folder DATA_DIR/<dataset>
+  std::string dataset_hash;  // HashHex of its dataset.json; empty by hand: not checked
   std::string tokenizer_hash;
-  int64_t batch_tokens = 0;    // tokens an update over all ranks; a multiple of context
+  int64_t batch_tokens = 0;  // tokens an update over all ranks; a multiple of context
   std::string schedule = "constant";
-  int64_t warmup_steps = 0;    // learning rate at update s (from 1): peak * min(1, s / warmup_steps)
+  int64_t warmup_steps = 0;  // learning rate at update s (from 1): peak * min(1, s / warmup_steps)
   double learning_rate = 0;
   int64_t seed = 0;
   Optimizer optimizer;
@@ -67,10 +67,10 @@ struct RunSpec {
   std::vector<int64_t> evaluation_steps;  // ascending, each in 1..steps
   int64_t log_every = 10;
   double checkpoint_every_s = 60;
-  int64_t evaluation_windows = 256;       // held-out windows of `context` tokens
+  int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
   int ranks = 1;
-  int micro_batch = 0;                    // sequences a rank computes at once; 0: all of its share
-  std::string device = "cpu";             // "cpu" or "cuda"
+  int micro_batch = 0;         // sequences a rank computes at once; 0: all of its share
+  std::string device = "cpu";  // "cpu" or "cuda"
   bool deterministic = false;
   std::string step_backend = "auto";
   std::optional<StartCheckpoint> start;
@@ -79,6 +79,9 @@ struct RunSpec {
 // InvalidArgument names the field, its value and what was allowed.
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view json);
 std::string RunSpecJson(const RunSpec& spec);
+// The identity alone, on one line: what a checkpoint says it belongs to. Equal identities give
+// equal bytes.
+std::string IdentityJson(const Identity& identity);
 
 // RUN_DIR/run.json.
 absl::StatusOr<RunSpec> ReadRunSpec(const std::string& run_dir);

@@ -1,6 +1,6 @@
 // The spool: the append-only file through which a trainer says everything it has to say.
 //
-// One record a line: 16 hex digits of XXH3 over the rest of the line, a space, a JSON object, '\n'.
+// One record a line: 16 hex digits of XXH3 over the JSON's bytes, a space, a JSON object, '\n'.
 //
 //   {"seq":1,"kind":"numerics","ranks":2,...}
 //   {"seq":2,"kind":"point","step":10,"tokens":20480,"series":"train","value":4.31}
@@ -67,24 +67,29 @@ struct Record {
 
 std::string SpoolPath(const std::string& attempt_dir);
 
-// One line of the spool, newline included, and back.
+// One line of the spool, newline included, and back. DataLoss: the line is not whole or its hash
+// does not match. InvalidArgument: it is intact and says something that no record says.
 std::string EncodeRecord(const Record& record);
 absl::StatusOr<Record> DecodeRecord(absl::string_view line);
 
 class SpoolWriter {
  public:
-  // Creates the file; AlreadyExists when it is there with records in it (an attempt runs once).
+  // Creates the folder and the file; AlreadyExists when it is there with records in it (an attempt
+  // runs once).
   static absl::StatusOr<std::unique_ptr<SpoolWriter>> Create(const std::string& attempt_dir);
   // Continues the file of an attempt whose trainer is gone, after its last whole record: how an
-  // agent adds the exit record of a trainer that died without a word.
+  // agent adds the exit record of a trainer that died without a word. Creates the file where the
+  // trainer died before it could; DataLoss where the file is damaged before its tail.
   static absl::StatusOr<std::unique_ptr<SpoolWriter>> Continue(const std::string& attempt_dir);
 
   ~SpoolWriter();
   SpoolWriter(const SpoolWriter&) = delete;
   SpoolWriter& operator=(const SpoolWriter&) = delete;
 
-  // Assigns the next sequence number.
+  // Assigns the next sequence number. A value that is not finite is stored as nullopt.
   void Append(std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body);
+  // ResourceExhausted on a full disk. What could not be written stays buffered: the call can be
+  // repeated.
   absl::Status Flush();
   absl::Status Sync();
   uint64_t last_sequence() const { return last_sequence_; }
@@ -105,16 +110,23 @@ class SpoolReader {
   SpoolReader& operator=(const SpoolReader&) = delete;
 
   // Up to `limit` whole records after those already read; empty when there are none yet.
-  // A torn tail reads as "none yet" until the writer completes it. DataLoss as above.
+  // A torn tail reads as "none yet" until the writer completes or replaces it. DataLoss as above,
+  // also for a gap in the sequence and for an intact line that is no record; it is repeated on
+  // every call, and everything before it has been delivered.
   absl::StatusOr<std::vector<Record>> Read(int limit);
-  // The next record read will be the one after `sequence`.
+  // The next record read will be the one after `sequence`. OutOfRange where the spool ends before
+  // it (its machine crashed before a sync); the reader then stands at the end.
   absl::Status SeekAfter(uint64_t sequence);
 
  private:
+  friend class SpoolWriter;  // Continue: where the last whole record ends
+  // Appends the file's next bytes to buffer_; false at its end or where it is not there yet.
+  absl::StatusOr<bool> ReadMore();
+
   const std::string path_;
   int fd_ = -1;
-  int64_t offset_ = 0;     // of the first byte not yet in buffer_
-  std::string buffer_;     // bytes read and not yet delivered
+  int64_t delivered_bytes_ = 0;  // the offset of buffer_ in the file
+  std::string buffer_;           // bytes read and not yet delivered
   uint64_t last_sequence_ = 0;
 };
 
