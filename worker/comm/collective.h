@@ -1,0 +1,65 @@
+// What the ranks of one attempt say to each other: sums, one rank's bytes for all, and the end.
+//
+// Backends are rows of a table (registry.cc): `self` (one rank), `mpi` (host memory), `nccl` (GPU
+// memory). Every rank makes the same calls in the same order. Sums have the same bits on every
+// rank, and the same bits again when the same ranks repeat them.
+//
+// Threads: one thread uses a Collective; Abort alone may come from another one, at any time.
+// Errors are Unavailable (a peer is gone or did not answer in time): the job cannot continue.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "base/status.h"
+
+namespace allometry::comm {
+
+class Collective {
+ public:
+  // Leaves the group in good order: waits for the other ranks. After an error, Abort instead.
+  virtual ~Collective() = default;
+
+  virtual int rank() const = 0;
+  virtual int world_size() const = 0;
+
+  // values[i] = the sum over ranks of values[i], in the memory of the backend's device. With nccl
+  // it is enqueued on Options::stream, in order with the work of that stream.
+  virtual absl::Status AllReduceSum(std::span<float> values) = 0;
+  // The same for a few host values, done when it returns.
+  virtual absl::Status AllReduceSum(std::span<double> values) = 0;
+  // Rank `root`'s `bytes` of host memory to every rank.
+  virtual absl::Status Broadcast(std::span<std::byte> bytes, int root) = 0;
+  // Returns when every rank has called it.
+  virtual absl::Status Barrier() = 0;
+
+  // Ends every rank of the job at once and this process with `exit_code`, which mpirun and srun
+  // then return. Does not wait for anybody, flushes nothing.
+  [[noreturn]] virtual void Abort(int exit_code) = 0;
+};
+
+struct Options {
+  bool on_gpu = false;  // AllReduceSum(float) gets memory of GPU `gpu`
+  int gpu = 0;
+  void* stream = nullptr;  // a cudaStream_t
+  double timeout_s = 120;  // nccl: for the set-up and for every collective
+};
+
+struct Backend {
+  const char* name;
+  const char* description;
+  // FailedPrecondition says what is missing (ranks, GPU, memory kind) and what to use instead.
+  absl::StatusOr<std::unique_ptr<Collective>> (*create)(const Options& options);
+};
+
+std::span<const Backend> Backends();
+// NotFound lists the names.
+absl::StatusOr<std::unique_ptr<Collective>> Create(absl::string_view name, const Options& options);
+
+// How many ranks the launcher (mpirun, srun) says it started; 1 where there is no launcher.
+int LaunchedRanks();
+// This rank's place among those of its host, as the launcher says it; 0 where there is none.
+int LocalRank();
+
+}  // namespace allometry::comm

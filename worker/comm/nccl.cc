@@ -1,0 +1,208 @@
+// NCCL without PyTorch's process groups: a communicator that is set up and used without blocking,
+// so that a peer that died is a timeout and not a hang.
+//
+// Bootstrap: rank 0 makes the unique id and MPI carries its 128 bytes; built without MPI there is
+// one rank.
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "worker/comm/backends.h"
+#include "worker/comm/exit_soon.h"
+#ifdef ALLO_COMM_MPI
+#include "worker/comm/mpi_world.h"
+#endif
+
+namespace allometry::comm {
+namespace {
+
+absl::Status FromCuda(cudaError_t error, absl::string_view what) {
+  if (error == cudaSuccess) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(what, ": ", cudaGetErrorString(error)));
+}
+
+absl::Status FromNccl(ncclResult_t result, absl::string_view what) {
+  if (result == ncclSuccess || result == ncclInProgress) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(what, ": ", ncclGetErrorString(result)));
+}
+
+class Nccl final : public Collective {
+ public:
+  explicit Nccl(const Options& options)
+      : gpu_(options.gpu),
+        stream_(static_cast<cudaStream_t>(options.stream)),
+        timeout_(options.timeout_s) {}
+
+  ~Nccl() override {
+    if (comm_ == nullptr) return;
+    if (ncclCommFinalize(comm_) != ncclSuccess) (void)WaitForComm("ncclCommFinalize");
+    ncclCommDestroy(comm_);
+    cudaFree(scratch_);
+  }
+
+  absl::Status Connect() {
+    ncclUniqueId id;
+#ifdef ALLO_COMM_MPI
+    ALLO_ASSIGN_OR_RETURN(world_, MpiWorld::Join());
+    rank_ = world_->rank();
+    world_size_ = world_->size();
+#endif
+    if (rank_ == 0) ALLO_RETURN_IF_ERROR(FromNccl(ncclGetUniqueId(&id), "ncclGetUniqueId"));
+#ifdef ALLO_COMM_MPI
+    ALLO_RETURN_IF_ERROR(world_->Broadcast(std::as_writable_bytes(std::span(&id, 1)), 0));
+#endif
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaSetDevice(gpu_), "cudaSetDevice"));
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaMalloc(&scratch_, kScratchBytes), "cudaMalloc"));
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ALLO_RETURN_IF_ERROR(FromNccl(ncclCommInitRankConfig(&comm_, world_size_, id, rank_, &config),
+                                  "ncclCommInitRankConfig"));
+    return WaitForComm("NCCL set-up");
+  }
+
+  int rank() const override { return rank_; }
+  int world_size() const override { return world_size_; }
+
+  absl::Status AllReduceSum(std::span<float> values) override {
+    ALLO_RETURN_IF_ERROR(FromNccl(ncclAllReduce(values.data(), values.data(), values.size(),
+                                                ncclFloat32, ncclSum, comm_, stream_),
+                                  "ncclAllReduce"));
+    return WaitForComm("ncclAllReduce");
+  }
+
+  absl::Status AllReduceSum(std::span<double> values) override {
+    return ThroughScratch(std::as_writable_bytes(values), [this](void* device, size_t bytes) {
+      return FromNccl(ncclAllReduce(device, device, bytes / sizeof(double), ncclFloat64, ncclSum,
+                                    comm_, stream_),
+                      "ncclAllReduce");
+    });
+  }
+
+  absl::Status Broadcast(std::span<std::byte> bytes, int root) override {
+    return ThroughScratch(bytes, [this, root](void* device, size_t count) {
+      return FromNccl(ncclBroadcast(device, device, count, ncclUint8, root, comm_, stream_),
+                      "ncclBroadcast");
+    });
+  }
+
+  absl::Status Barrier() override {
+    double nothing = 0;
+    return AllReduceSum(std::span<double>(&nothing, 1));
+  }
+
+  void Abort(int exit_code) override {
+    ExitSoon(exit_code);
+    if (comm_ != nullptr) ncclCommAbort(comm_);
+#ifdef ALLO_COMM_MPI
+    if (world_ != nullptr) world_->Abort(exit_code);
+#endif
+    _exit(exit_code);
+  }
+
+ private:
+  static constexpr size_t kScratchBytes = 1 << 16;
+
+  // Host bytes to the GPU, `exchange` there, and back, a piece at a time.
+  template <class Exchange>
+  absl::Status ThroughScratch(std::span<std::byte> host, Exchange exchange) {
+    while (!host.empty()) {
+      const std::span<std::byte> piece = host.first(std::min(host.size(), kScratchBytes));
+      ALLO_RETURN_IF_ERROR(FromCuda(
+          cudaMemcpyAsync(scratch_, piece.data(), piece.size(), cudaMemcpyHostToDevice, stream_),
+          "cudaMemcpyAsync"));
+      ALLO_RETURN_IF_ERROR(exchange(scratch_, piece.size()));
+      ALLO_RETURN_IF_ERROR(WaitForComm("NCCL"));
+      ALLO_RETURN_IF_ERROR(FromCuda(
+          cudaMemcpyAsync(piece.data(), scratch_, piece.size(), cudaMemcpyDeviceToHost, stream_),
+          "cudaMemcpyAsync"));
+      ALLO_RETURN_IF_ERROR(WaitForStream());
+      host = host.subspan(piece.size());
+    }
+    return absl::OkStatus();
+  }
+
+  // Until NCCL's own threads have taken the last call.
+  absl::Status WaitForComm(absl::string_view what) {
+    return Poll(what, [this, what](bool* done) -> absl::Status {
+      ncclResult_t state = ncclSuccess;
+      ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), what));
+      *done = state != ncclInProgress;
+      return FromNccl(state, what);
+    });
+  }
+
+  // Until the stream is empty, or a peer is gone.
+  absl::Status WaitForStream() {
+    return Poll("waiting for the other ranks", [this](bool* done) -> absl::Status {
+      ncclResult_t state = ncclSuccess;
+      ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), "NCCL"));
+      ALLO_RETURN_IF_ERROR(FromNccl(state, "NCCL"));
+      const cudaError_t error = cudaStreamQuery(stream_);
+      *done = error == cudaSuccess;
+      return error == cudaErrorNotReady ? absl::OkStatus() : FromCuda(error, "cudaStreamQuery");
+    });
+  }
+
+  template <class Check>
+  absl::Status Poll(absl::string_view what, Check check) {
+    const auto start = std::chrono::steady_clock::now();
+    for (bool done = false;;) {
+      ALLO_RETURN_IF_ERROR(check(&done));
+      if (done) return absl::OkStatus();
+      if (std::chrono::steady_clock::now() - start > timeout_) {
+        return absl::UnavailableError(absl::StrFormat(
+            "%s: no answer from the other ranks in %.0f s", std::string(what), timeout_.count()));
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  const int gpu_;
+  const cudaStream_t stream_;
+  const std::chrono::duration<double> timeout_;
+  int rank_ = 0;
+  int world_size_ = 1;
+#ifdef ALLO_COMM_MPI
+  std::unique_ptr<MpiWorld> world_;
+#endif
+  ncclComm_t comm_ = nullptr;
+  void* scratch_ = nullptr;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Collective>> CreateNccl(const Options& options) {
+  int gpus = 0;
+  const cudaError_t error = cudaGetDeviceCount(&gpus);
+  if (error != cudaSuccess || gpus == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("there is no GPU on this machine (", cudaGetErrorString(error),
+                     "): use the collective mpi or self with device cpu"));
+  }
+  if (options.gpu < 0 || options.gpu >= gpus) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "GPU ", options.gpu, " was asked for; this machine has ", gpus, ": start one rank a GPU"));
+  }
+  if (!options.on_gpu) {
+    return absl::FailedPreconditionError(
+        "collective 'nccl' sums memory of a GPU; for host memory use mpi or self");
+  }
+#ifndef ALLO_COMM_MPI
+  if (LaunchedRanks() != 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the launcher started ", LaunchedRanks(),
+                     " ranks; this executable was built without MPI and can only be one: build it "
+                     "where MPI is installed"));
+  }
+#endif
+  auto nccl = std::make_unique<Nccl>(options);
+  ALLO_RETURN_IF_ERROR(nccl->Connect());
+  return nccl;
+}
+
+}  // namespace allometry::comm
