@@ -28,7 +28,7 @@ namespace allometry::grid {
 struct Expansion {
   // name, dataset, params_policy, flops_convention, max_epochs, priority, runs, cells and left_out;
   // a sentence in left_out for each cell, and for each run without a cell, that is not made:
-  //   "320k at 3e10 FLOPs: 15.6k tokens are 4 steps, within the warm-up of 100 steps"
+  //   "320k at 3e10 FLOPs: 4 steps, within the warm-up of 100 steps"
   v1::Sweep sweep;
   // In the order of the file's sizes, then seeds. key, size, spec (start unset), params, n_params
   // and the FLOPs per token are set; run_id is the place here, from 1.

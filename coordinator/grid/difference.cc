@@ -1,0 +1,398 @@
+#include "coordinator/grid/difference.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/grid/number.h"
+
+namespace allometry::grid {
+namespace {
+
+// ---- what may not change -------------------------------------------------------------------
+
+// The shortest text that gives the same double back.
+std::string Exact(double value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  return std::string(text, end);
+}
+
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+// What every run of a sweep shares, as (word of the sweep file, value).
+Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> runs) {
+  Facts facts = {{"dataset", sweep.dataset()},
+                 {"conventions params", sweep.params_policy()},
+                 {"conventions flops", sweep.flops_convention()}};
+  if (runs.empty()) return facts;
+  const v1::RunSpec& spec = runs[0].spec();
+  const v1::RunIdentity& identity = spec.identity();
+  const v1::Optimizer& optimizer = identity.optimizer();
+  facts.insert(facts.end(), {{"dataset hash", identity.dataset_hash()},
+                             {"tokenizer hash", identity.tokenizer_hash()},
+                             {"family", identity.shape().family()},
+                             {"context", absl::StrCat(identity.shape().context())},
+                             {"batch_tokens", absl::StrCat(identity.batch_tokens())},
+                             {"schedule", identity.schedule()},
+                             {"warmup_steps", absl::StrCat(identity.warmup_steps())},
+                             {"beta1", Exact(optimizer.beta1())},
+                             {"beta2", Exact(optimizer.beta2())},
+                             {"weight_decay", Exact(optimizer.weight_decay())},
+                             {"epsilon", Exact(optimizer.epsilon())},
+                             {"clip_norm", Exact(optimizer.clip_norm())},
+                             {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
+  return facts;
+}
+
+bool SameShape(const v1::ModelShape& a, const v1::ModelShape& b) {
+  return a.layers() == b.layers() && a.heads() == b.heads() && a.width() == b.width();
+}
+
+std::string ShapeText(const v1::ModelShape& shape) {
+  return absl::StrFormat("%d layers, %d heads, width %d", shape.layers(), shape.heads(),
+                         shape.width());
+}
+
+std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& expansion) {
+  std::vector<std::string> conflicts;
+  const std::string otherwise = "choose another name for the changed sweep, or change it back";
+  const Facts has = SharedFacts(stored.sweep, stored.runs);
+  const Facts wants = SharedFacts(expansion.sweep, expansion.runs);
+  for (size_t i = 0; i < std::min(has.size(), wants.size()); ++i) {
+    if (has[i].second == wants[i].second) continue;
+    conflicts.push_back(absl::StrFormat("sweep %s has %s %s, the file %s: %s", stored.sweep.name(),
+                                        has[i].first, has[i].second, wants[i].second, otherwise));
+  }
+  std::set<std::string> told;
+  for (const v1::Run& run : expansion.runs) {
+    for (const v1::Run& old : stored.runs) {
+      const v1::ModelShape& before = old.spec().identity().shape();
+      const v1::ModelShape& after = run.spec().identity().shape();
+      if (old.size() != run.size() || SameShape(before, after)) continue;
+      if (!told.insert(run.size()).second) continue;
+      conflicts.push_back(absl::StrFormat("size %s of sweep %s has %s, the file gives it %s: %s",
+                                          run.size(), stored.sweep.name(), ShapeText(before),
+                                          ShapeText(after), otherwise));
+    }
+  }
+  return conflicts;
+}
+
+// ---- names for people ----------------------------------------------------------------------
+
+std::string Plural(size_t count, absl::string_view word) {
+  return absl::StrCat(count, " ", word, count == 1 ? "" : "s");
+}
+
+// "40k", and what tells it from the other runs of its size.
+std::string RunName(const v1::Run& run, absl::Span<const v1::Run> all) {
+  const v1::RunIdentity& identity = run.spec().identity();
+  bool other_seed = false;
+  bool other_rate = false;
+  for (const v1::Run& other : all) {
+    if (other.size() != run.size()) continue;
+    other_seed |= other.spec().identity().seed() != identity.seed();
+    other_rate |= other.spec().identity().learning_rate() != identity.learning_rate();
+  }
+  std::string name = run.size();
+  if (other_rate) {
+    absl::StrAppend(&name, " learning rate ", Exact(identity.learning_rate()));
+  }
+  if (other_seed) absl::StrAppend(&name, " seed ", identity.seed());
+  return name;
+}
+
+std::string BudgetText(const v1::Cell& cell) {
+  return cell.asked_flops() > 0 ? absl::StrCat(FormatNumber(cell.asked_flops()), " FLOPs")
+                                : absl::StrCat(FormatNumber(cell.asked_tokens()), " tokens");
+}
+
+// ---- the parts of a difference -------------------------------------------------------------
+
+bool SameCell(const v1::Cell& a, const v1::Cell& b) {
+  return a.step() == b.step() ||
+         std::abs(a.asked_tokens() - b.asked_tokens()) <= 1e-9 * a.asked_tokens();
+}
+
+void MoveToStep(v1::Cell& cell, int64_t step) {
+  const double ratio = static_cast<double>(step) / static_cast<double>(cell.step());
+  const int64_t batch_tokens = cell.tokens() / cell.step();
+  cell.set_flops(cell.flops() * ratio);
+  cell.set_epochs(cell.epochs() * ratio);
+  cell.set_tokens(step * batch_tokens);
+  cell.set_step(step);
+}
+
+// The evaluated step nearest in ratio; 0 when there is none.
+int64_t NearestEvaluation(const v1::RunSpec& spec, int64_t step) {
+  int64_t nearest = 0;
+  double least = 0;
+  for (const int64_t candidate : spec.evaluation_steps()) {
+    const double distance = std::abs(std::log(static_cast<double>(candidate) / step));
+    if (nearest == 0 || distance < least) {
+      nearest = candidate;
+      least = distance;
+    }
+  }
+  return nearest;
+}
+
+// The stored spec with what the file says of execution, trained to the larger of both last steps.
+v1::RunSpec MergedSpec(const v1::RunSpec& stored, const v1::RunSpec& wanted) {
+  v1::RunSpec spec = wanted;
+  *spec.mutable_identity() = stored.identity();
+  spec.clear_evaluation_steps();
+  *spec.mutable_evaluation_steps() = stored.evaluation_steps();
+  for (const int64_t step : wanted.evaluation_steps()) {
+    if (step > stored.steps()) spec.add_evaluation_steps(step);
+  }
+  spec.set_steps(std::max(stored.steps(), wanted.steps()));
+  spec.clear_start();
+  return spec;
+}
+
+// "devices 1 to 2, log_every 10 to 20"; empty when execution stays as it is.
+std::string SettingsText(const v1::RunSpec& before, const v1::RunSpec& after) {
+  std::vector<std::string> changes;
+  const auto compare = [&](absl::string_view name, const std::string& a, const std::string& b) {
+    if (a != b) changes.push_back(absl::StrFormat("%s %s to %s", name, a, b));
+  };
+  compare("devices", absl::StrCat(before.ranks()), absl::StrCat(after.ranks()));
+  compare("device", before.device(), after.device());
+  compare("deterministic", before.deterministic() ? "true" : "false",
+          after.deterministic() ? "true" : "false");
+  compare("log_every", absl::StrCat(before.log_every()), absl::StrCat(after.log_every()));
+  compare("checkpoint_every", absl::StrCat(before.checkpoint_every_s(), "s"),
+          absl::StrCat(after.checkpoint_every_s(), "s"));
+  return absl::StrJoin(changes, ", ");
+}
+
+class Comparison {
+ public:
+  Comparison(const StoredSweep& stored, const Expansion& expansion)
+      : stored_(stored), expansion_(expansion) {
+    for (const v1::Run& run : stored.runs) {
+      run_by_key_[run.key()] = &run;
+      names_.push_back(run);
+    }
+    for (const v1::Run& run : expansion.runs) {
+      if (!run_by_key_.contains(run.key())) names_.push_back(run);
+    }
+    for (const v1::Cell& cell : stored.cells) stored_cells_[cell.run_id()].push_back(cell);
+    for (const v1::Cell& cell : expansion.cells) wanted_cells_[cell.run_id()].push_back(cell);
+  }
+
+  absl::StatusOr<Changes> Compute() {
+    changes_.sweep = expansion_.sweep;
+    AddNewRuns();
+    for (const v1::Run& wanted : expansion_.runs) {
+      const auto stored = run_by_key_.find(wanted.key());
+      if (stored != run_by_key_.end()) GrowRun(*stored->second, wanted);
+    }
+    if (!conflicts_.empty()) {
+      return absl::FailedPreconditionError(absl::StrJoin(conflicts_, "\n"));
+    }
+    SayWhatStays();
+    CompareSweeps();
+    return std::move(changes_);
+  }
+
+ private:
+  void AddNewRuns() {
+    std::map<std::string, std::pair<size_t, size_t>> added;  // runs, cells by label
+    std::vector<std::string> order;
+    for (const v1::Run& wanted : expansion_.runs) {
+      if (run_by_key_.contains(wanted.key())) continue;
+      const std::vector<v1::Cell>& cells = wanted_cells_[wanted.run_id()];
+      v1::Run run = wanted;
+      run.clear_run_id();
+      changes_.new_runs.push_back(std::move(run));
+      for (const v1::Cell& cell : cells) AddCell(wanted.key(), 0, cell);
+      const bool known_size =
+          std::any_of(stored_.runs.begin(), stored_.runs.end(),
+                      [&](const v1::Run& run) { return run.size() == wanted.size(); });
+      if (known_size) {
+        changes_.lines.push_back(absl::StrFormat("adds run %s beside the others of its size: %s",
+                                                 RunName(wanted, names_),
+                                                 Plural(cells.size(), "cell")));
+        continue;
+      }
+      auto& [runs, cell_count] = added[wanted.size()];
+      if (runs == 0) order.push_back(wanted.size());
+      ++runs;
+      cell_count += cells.size();
+    }
+    for (const std::string& label : order) {
+      changes_.lines.push_back(absl::StrFormat("adds size %s: %s, %s", label,
+                                               Plural(added[label].first, "run"),
+                                               Plural(added[label].second, "cell")));
+    }
+  }
+
+  void AddCell(const std::string& key, int64_t run_id, v1::Cell cell) {
+    cell.clear_cell_id();
+    cell.set_run_id(run_id);
+    changes_.new_cells.push_back({key, std::move(cell)});
+  }
+
+  void GrowRun(const v1::Run& stored, const v1::Run& wanted) {
+    const std::string name = RunName(stored, names_);
+    std::vector<v1::Cell> cells = stored_cells_[stored.run_id()];
+    size_t beyond = 0;
+    const v1::Cell* largest = nullptr;
+    for (const v1::Cell& cell : wanted_cells_[wanted.run_id()]) {
+      const auto is_this = [&](const v1::Cell& other) { return SameCell(cell, other); };
+      if (std::any_of(cells.begin(), cells.end(), is_this)) continue;
+      if (cell.step() > stored.spec().steps()) {
+        AddCell(stored.key(), stored.run_id(), cell);
+        ++beyond;
+        largest = &cell;
+      } else {
+        AddCellBetween(stored, name, cell, cells);
+      }
+    }
+    const v1::RunSpec spec = MergedSpec(stored.spec(), wanted.spec());
+    const std::string settings = SettingsText(stored.spec(), spec);
+    if (largest != nullptr) {
+      changes_.lines.push_back(absl::StrFormat(
+          "raises run %s to %s: from step %d to step %d, %s more", name, BudgetText(*largest),
+          stored.spec().steps(), spec.steps(), Plural(beyond, "cell")));
+    } else if (settings.empty() || stored.state() == v1::RUN_SUCCEEDED) {
+      return;  // nothing is left to do differently
+    }
+    if (!settings.empty()) {
+      changes_.lines.push_back(
+          absl::StrFormat("changes run %s from its next attempt on: %s", name, settings));
+    }
+    changes_.changed_runs.push_back({stored.run_id(), stored.key(), spec, largest != nullptr});
+  }
+
+  // `cells` are those of the run so far; the new one joins them.
+  void AddCellBetween(const v1::Run& stored, const std::string& name, v1::Cell cell,
+                      std::vector<v1::Cell>& cells) {
+    constexpr double kFarthest = 0.1;  // in log step
+    const int64_t asked = cell.step();
+    const int64_t nearest = NearestEvaluation(stored.spec(), asked);
+    if (nearest == 0 || std::abs(std::log(static_cast<double>(nearest) / asked)) > kFarthest) {
+      conflicts_.push_back(absl::StrFormat(
+          "%s of run %s end at step %d, but the run's steps up to %d are planned and the nearest "
+          "evaluation among them is at step %d: choose a budget near that, one beyond %d steps, or "
+          "another name for the sweep",
+          BudgetText(cell), name, asked, stored.spec().steps(), nearest, stored.spec().steps()));
+      return;
+    }
+    MoveToStep(cell, nearest);
+    const bool taken = std::any_of(cells.begin(), cells.end(),
+                                   [&](const v1::Cell& other) { return other.step() == nearest; });
+    if (taken) {
+      changes_.sweep.add_left_out(absl::StrFormat("%s at %s: step %d, as of another cell", name,
+                                                  BudgetText(cell), nearest));
+      return;
+    }
+    changes_.lines.push_back(
+        absl::StrFormat("adds a cell to run %s: %s at step %d%s", name, BudgetText(cell), nearest,
+                        nearest == asked ? ""
+                                         : absl::StrFormat(", the evaluation nearest to "
+                                                           "step %d",
+                                                           asked)));
+    cells.push_back(cell);
+    AddCell(stored.key(), stored.run_id(), std::move(cell));
+  }
+
+  void SayWhatStays() {
+    std::map<std::string, const v1::Run*> wanted_by_key;
+    std::set<std::string> wanted_sizes;
+    for (const v1::Run& run : expansion_.runs) {
+      wanted_by_key[run.key()] = &run;
+      wanted_sizes.insert(run.size());
+    }
+    std::set<std::string> told;
+    size_t cells = 0;
+    for (const v1::Run& run : stored_.runs) {
+      const auto wanted = wanted_by_key.find(run.key());
+      if (wanted == wanted_by_key.end()) {
+        const std::string what = wanted_sizes.contains(run.size())
+                                     ? absl::StrCat("run ", RunName(run, names_))
+                                     : absl::StrCat("size ", run.size());
+        if (told.insert(what).second) {
+          changes_.lines.push_back(
+              absl::StrFormat("removes nothing: %s is no longer in the file and stays", what));
+        }
+        continue;
+      }
+      const std::vector<v1::Cell>& still = wanted_cells_[wanted->second->run_id()];
+      for (const v1::Cell& cell : stored_cells_[run.run_id()]) {
+        cells += std::none_of(still.begin(), still.end(),
+                              [&](const v1::Cell& other) { return SameCell(cell, other); });
+      }
+    }
+    if (cells > 0) {
+      changes_.lines.push_back(absl::StrFormat(
+          "removes nothing: %s no longer in the file stay%s",
+          cells == 1 ? "a cell" : absl::StrCat(cells, " cells"), cells == 1 ? "s" : ""));
+    }
+  }
+
+  void CompareSweeps() {
+    const v1::Sweep& before = stored_.sweep;
+    v1::Sweep& after = changes_.sweep;
+    const bool known = before.sweep_id() != 0;
+    if (known && before.priority() != after.priority()) {
+      changes_.lines.push_back(
+          absl::StrFormat("changes priority %d to %d", before.priority(), after.priority()));
+    }
+    if (known && before.max_epochs() != after.max_epochs()) {
+      changes_.lines.push_back(absl::StrFormat("changes max_epochs %s to %s",
+                                               FormatNumber(before.max_epochs()),
+                                               FormatNumber(after.max_epochs())));
+    }
+    const std::set<std::string> left_out(before.left_out().begin(), before.left_out().end());
+    for (const std::string& sentence : after.left_out()) {
+      if (!left_out.contains(sentence)) changes_.lines.push_back("leaves out " + sentence);
+    }
+    changes_.sweep_changed = !known || before.priority() != after.priority() ||
+                             before.max_epochs() != after.max_epochs() ||
+                             !std::equal(before.left_out().begin(), before.left_out().end(),
+                                         after.left_out().begin(), after.left_out().end());
+
+    v1::Sweep merged = before;
+    merged.set_name(after.name());
+    merged.set_dataset(after.dataset());
+    merged.set_params_policy(after.params_policy());
+    merged.set_flops_convention(after.flops_convention());
+    merged.set_max_epochs(after.max_epochs());
+    merged.set_priority(after.priority());
+    *merged.mutable_left_out() = after.left_out();
+    merged.set_runs(static_cast<int>(stored_.runs.size() + changes_.new_runs.size()));
+    merged.set_cells(static_cast<int>(stored_.cells.size() + changes_.new_cells.size()));
+    after = std::move(merged);
+  }
+
+  const StoredSweep& stored_;
+  const Expansion& expansion_;
+  std::map<std::string, const v1::Run*> run_by_key_;
+  std::map<int64_t, std::vector<v1::Cell>> stored_cells_;  // by stored run_id
+  std::map<int64_t, std::vector<v1::Cell>> wanted_cells_;  // by run_id of the expansion
+  std::vector<v1::Run> names_;                             // all runs, for RunName
+  std::vector<std::string> conflicts_;
+  Changes changes_;
+};
+
+}  // namespace
+
+absl::StatusOr<Changes> Difference(const StoredSweep& stored, const Expansion& expansion) {
+  if (stored.sweep.sweep_id() != 0) {
+    const std::vector<std::string> conflicts = Conflicts(stored, expansion);
+    if (!conflicts.empty()) {
+      return absl::FailedPreconditionError(absl::StrJoin(conflicts, "\n"));
+    }
+  }
+  return Comparison(stored, expansion).Compute();
+}
+
+}  // namespace allometry::grid

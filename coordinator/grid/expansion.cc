@@ -1,0 +1,281 @@
+#include "coordinator/grid/expansion.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <tuple>
+
+#include "absl/strings/str_format.h"
+#include "absl/types/span.h"
+#include "coordinator/grid/mistakes.h"
+#include "coordinator/grid/number.h"
+#include "coordinator/grid/run_key.h"
+
+namespace allometry::grid {
+namespace {
+
+constexpr double kMostTokens = 1e15;
+
+// A size with its arithmetic.
+struct BuiltSize {
+  const SizeChoice* choice = nullptr;
+  models::Shape shape;
+  models::ParamCounts counts;
+  int64_t params = 0;  // N under the policy
+  double flops_per_token_6n = 0;
+  double flops_per_token_exact = 0;
+  double flops_per_token = 0;  // under the convention
+};
+
+absl::StatusOr<models::Shape> ShapeOf(const SizeChoice& size, const SweepFile& file,
+                                      int vocabulary) {
+  if (size.params != 0) {
+    return models::NearestShape(size.params, file.params_policy, file.context, vocabulary,
+                                file.family);
+  }
+  models::Shape shape{file.family, size.layers, size.heads, size.width, file.context, vocabulary};
+  ALLO_RETURN_IF_ERROR(models::Validate(shape));
+  return shape;
+}
+
+std::string ShapeText(const models::Shape& shape) {
+  return absl::StrFormat("%d layers, %d heads, width %d", shape.layers, shape.heads, shape.width);
+}
+
+// Sizes that cannot be built, and of two with one shape the later, are mistakes.
+std::vector<BuiltSize> BuildSizes(const SweepFile& file, int vocabulary, Mistakes& mistakes) {
+  std::vector<BuiltSize> built;
+  std::map<std::tuple<int, int, int>, const SizeChoice*> known;
+  for (const SizeChoice& size : file.sizes) {
+    const auto shape = ShapeOf(size, file, vocabulary);
+    if (!shape.ok()) {
+      mistakes.Add(size.line, absl::StrFormat("size %s: %s", size.label, shape.status().message()));
+      continue;
+    }
+    const auto [same, added] =
+        known.emplace(std::tuple(shape->layers, shape->heads, shape->width), &size);
+    if (!added) {
+      mistakes.Add(size.line, absl::StrFormat("sizes %s and %s are one shape (%s): leave one out",
+                                              same->second->label, size.label, ShapeText(*shape)));
+      continue;
+    }
+    BuiltSize entry;
+    entry.choice = &size;
+    entry.shape = *shape;
+    entry.counts = models::CountParams(*shape);
+    entry.params = models::CountN(entry.counts, file.params_policy);
+    entry.flops_per_token_6n = models::FlopsPerToken6N(entry.counts, file.params_policy);
+    entry.flops_per_token_exact = models::FlopsPerTokenExact(*shape);
+    entry.flops_per_token = file.flops_convention == FlopsConvention::k6nd
+                                ? entry.flops_per_token_6n
+                                : entry.flops_per_token_exact;
+    built.push_back(std::move(entry));
+  }
+  return built;
+}
+
+double AskedTokens(const SweepFile& file, const Budget& budget, const BuiltSize& size) {
+  switch (file.budget_kind) {
+    case BudgetKind::kTokens:
+      return budget.value;
+    case BudgetKind::kFlops:
+      return budget.value / size.flops_per_token;
+    case BudgetKind::kTokensPerParam:
+      return budget.value * static_cast<double>(size.params);
+  }
+  return 0;
+}
+
+std::string CellText(const SweepFile& file, const Budget& budget, const SizeChoice& size) {
+  constexpr absl::string_view kUnits[] = {"tokens", "FLOPs", "tokens per parameter"};
+  return absl::StrFormat("%s at %s %s", size.label, budget.label,
+                         kUnits[static_cast<int>(file.budget_kind)]);
+}
+
+// Why a cell cannot be; empty when it can. `step_before` is that of the budget before, 0 if none.
+std::string ReasonToLeaveOut(const SweepFile& file, const v1::Cell& cell, int64_t step_before) {
+  if (cell.step() <= file.warmup_steps) {
+    return absl::StrFormat("%d steps, within the warm-up of %d steps", cell.step(),
+                           file.warmup_steps);
+  }
+  if (!file.allow_repeat && cell.epochs() > file.max_epochs) {
+    return absl::StrFormat("%s epochs of %s, more than max_epochs %s", FormatNumber(cell.epochs()),
+                           file.dataset, FormatNumber(file.max_epochs));
+  }
+  if (cell.step() == step_before) {
+    return absl::StrFormat("step %d, as of a smaller budget", cell.step());
+  }
+  return "";
+}
+
+// The cells of one size, ascending; the same for every seed.
+std::vector<v1::Cell> CellsOf(const SweepFile& file, const BuiltSize& size, int64_t unique_tokens,
+                              v1::Sweep& sweep, Mistakes& mistakes) {
+  std::vector<v1::Cell> cells;
+  int64_t step_before = 0;
+  for (const Budget& budget : file.budgets) {
+    const double asked = AskedTokens(file, budget, size);
+    if (!(asked <= kMostTokens)) {
+      mistakes.Add(budget.line,
+                   absl::StrFormat("%s: %s tokens are out of range: allowed are at most %s",
+                                   CellText(file, budget, *size.choice), FormatNumber(asked),
+                                   FormatNumber(kMostTokens)));
+      continue;
+    }
+    v1::Cell cell;
+    cell.set_size(size.choice->label);
+    cell.set_params(size.params);
+    cell.set_asked_tokens(asked);
+    if (file.budget_kind == BudgetKind::kFlops) cell.set_asked_flops(budget.value);
+    cell.set_step(
+        std::max<int64_t>(1, std::llround(asked / static_cast<double>(file.batch_tokens))));
+    cell.set_tokens(cell.step() * file.batch_tokens);
+    cell.set_flops(static_cast<double>(cell.tokens()) * size.flops_per_token);
+    cell.set_epochs(static_cast<double>(cell.tokens()) / static_cast<double>(unique_tokens));
+    const std::string reason = ReasonToLeaveOut(file, cell, step_before);
+    if (!reason.empty()) {
+      sweep.add_left_out(absl::StrCat(CellText(file, budget, *size.choice), ": ", reason));
+      continue;
+    }
+    step_before = cell.step();
+    cells.push_back(std::move(cell));
+  }
+  if (cells.empty()) {
+    sweep.add_left_out(absl::StrCat(size.choice->label, ": no run, as all its cells are left out"));
+  }
+  return cells;
+}
+
+// The log-spaced steps after the warm-up and up to the last cell, and the cells' own.
+std::vector<int64_t> EvaluationSteps(const SweepFile& file, absl::Span<const v1::Cell> cells) {
+  std::vector<int64_t> steps;
+  const int64_t last = cells.back().step();
+  for (int k = 0;; ++k) {
+    const int64_t step =
+        std::llround(std::pow(10.0, static_cast<double>(k) / file.evaluations_per_decade));
+    if (step > last) break;
+    if (step > file.warmup_steps) steps.push_back(step);
+  }
+  for (const v1::Cell& cell : cells) steps.push_back(cell.step());
+  std::sort(steps.begin(), steps.end());
+  steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+  return steps;
+}
+
+v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest,
+                           const BuiltSize& size, int64_t seed) {
+  v1::RunIdentity identity;
+  v1::ModelShape& shape = *identity.mutable_shape();
+  shape.set_family(size.shape.family);
+  shape.set_layers(size.shape.layers);
+  shape.set_heads(size.shape.heads);
+  shape.set_width(size.shape.width);
+  shape.set_context(size.shape.context);
+  shape.set_vocabulary(size.shape.vocabulary);
+  identity.set_dataset(manifest.name);
+  identity.set_dataset_hash(manifest.hash);
+  identity.set_tokenizer_hash(manifest.tokenizer_hash);
+  identity.set_batch_tokens(file.batch_tokens);
+  identity.set_schedule(file.schedule);
+  identity.set_warmup_steps(file.warmup_steps);
+  identity.set_learning_rate(size.choice->learning_rate);
+  identity.set_seed(seed);
+  v1::Optimizer& optimizer = *identity.mutable_optimizer();
+  optimizer.set_beta1(file.optimizer.beta1);
+  optimizer.set_beta2(file.optimizer.beta2);
+  optimizer.set_weight_decay(file.optimizer.weight_decay);
+  optimizer.set_epsilon(file.optimizer.epsilon);
+  optimizer.set_clip_norm(file.optimizer.clip_norm);
+  return identity;
+}
+
+v1::Run RunOf(const SweepFile& file, const data::Manifest& manifest, const BuiltSize& size,
+              int64_t seed, absl::Span<const v1::Cell> cells) {
+  v1::Run run;
+  v1::RunSpec& spec = *run.mutable_spec();
+  *spec.mutable_identity() = IdentityOf(file, manifest, size, seed);
+  spec.set_steps(cells.back().step());
+  for (const int64_t step : EvaluationSteps(file, cells)) spec.add_evaluation_steps(step);
+  spec.set_log_every(file.log_every);
+  spec.set_checkpoint_every_s(file.checkpoint_every_s);
+  spec.set_evaluation_windows(file.evaluation_windows);
+  spec.set_ranks(size.choice->ranks);
+  spec.set_device(file.device);
+  spec.set_deterministic(file.deterministic);
+  spec.set_step_backend("auto");
+
+  run.set_key(RunKey(spec.identity()));
+  run.set_size(size.choice->label);
+  run.mutable_params()->set_blocks(size.counts.blocks);
+  run.mutable_params()->set_token_embedding(size.counts.token_embedding);
+  run.mutable_params()->set_position_embedding(size.counts.position_embedding);
+  run.mutable_params()->set_head(size.counts.head);
+  run.mutable_params()->set_extra(size.counts.extra);
+  run.set_n_params(size.params);
+  run.set_flops_per_token_6n(size.flops_per_token_6n);
+  run.set_flops_per_token_exact(size.flops_per_token_exact);
+  run.set_state(v1::PENDING);
+  return run;
+}
+
+// What the manifest must be for the arithmetic to hold.
+void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistakes& mistakes) {
+  if (manifest.name != file.dataset) {
+    mistakes.Add(file.dataset_line,
+                 absl::StrFormat("dataset %s, but the manifest that came with the file is of %s",
+                                 file.dataset, manifest.name));
+  }
+  constexpr int64_t kMostVocabulary = 1 << 24;
+  if (manifest.vocabulary < 1 || manifest.vocabulary > kMostVocabulary) {
+    mistakes.Add(file.dataset_line,
+                 absl::StrFormat("dataset %s has a vocabulary of %d: allowed is 1 to %d",
+                                 manifest.name, manifest.vocabulary, kMostVocabulary));
+  }
+  if (manifest.unique_tokens < 1) {
+    mistakes.Add(file.dataset_line,
+                 absl::StrFormat("dataset %s has no token to train on", manifest.name));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& manifest) {
+  Mistakes mistakes(file.file_name);
+  CheckManifest(file, manifest, mistakes);
+  ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
+
+  Expansion expansion;
+  v1::Sweep& sweep = expansion.sweep;
+  sweep.set_name(file.name);
+  sweep.set_dataset(file.dataset);
+  sweep.set_params_policy(std::string(models::ParamPolicyName(file.params_policy)));
+  sweep.set_flops_convention(std::string(FlopsConventionName(file.flops_convention)));
+  sweep.set_max_epochs(file.max_epochs);
+  sweep.set_priority(file.priority);
+
+  const int vocabulary = static_cast<int>(manifest.vocabulary);
+  const std::vector<BuiltSize> sizes = BuildSizes(file, vocabulary, mistakes);
+  for (const BuiltSize& size : sizes) {
+    const auto cells = CellsOf(file, size, manifest.unique_tokens, sweep, mistakes);
+    if (cells.empty()) continue;
+    for (const int64_t seed : file.seeds) {
+      expansion.runs.push_back(RunOf(file, manifest, size, seed, cells));
+      expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));
+      for (v1::Cell cell : cells) {
+        cell.set_run_id(expansion.runs.back().run_id());
+        cell.set_cell_id(static_cast<int64_t>(expansion.cells.size()) + 1);
+        expansion.cells.push_back(std::move(cell));
+      }
+    }
+  }
+  if (expansion.cells.empty() && mistakes.empty()) {
+    mistakes.Add(file.budgets.front().line,
+                 absl::StrCat("no cell of the sweep can be trained: ", sweep.left_out(0)));
+  }
+  ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
+  sweep.set_runs(static_cast<int>(expansion.runs.size()));
+  sweep.set_cells(static_cast<int>(expansion.cells.size()));
+  return expansion;
+}
+
+}  // namespace allometry::grid

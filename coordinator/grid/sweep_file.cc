@@ -1,0 +1,380 @@
+#include "coordinator/grid/sweep_file.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "coordinator/grid/by_size.h"
+#include "coordinator/grid/mistakes.h"
+#include "coordinator/grid/number.h"
+#include "coordinator/grid/utf8.h"
+#include "coordinator/grid/yaml_fields.h"
+
+namespace allometry::grid {
+namespace {
+
+constexpr size_t kMostBytes = 1 << 20;
+constexpr size_t kMostItems = 500;  // sizes, seeds, budgets
+constexpr size_t kMostCells = 100'000;
+constexpr double kMostInteger = 9e15;  // doubles count whole numbers up to 2^53
+constexpr double kMostParams = 1e13;
+constexpr double kMostTokens = 1e15;
+
+constexpr absl::string_view kTopKeys[] = {
+    "name",        "dataset",          "model",        "training", "budgets",
+    "conventions", "max_epochs",       "devices",      "device",   "evaluation",
+    "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic"};
+constexpr absl::string_view kModelKeys[] = {"family", "context", "sizes", "shapes"};
+constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
+constexpr absl::string_view kTrainingKeys[] = {"batch_tokens",  "schedule", "warmup_steps",
+                                               "learning_rate", "seeds",    "optimizer"};
+constexpr absl::string_view kOptimizerKeys[] = {"beta1", "beta2", "weight_decay", "epsilon",
+                                                "clip_norm"};
+constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
+constexpr absl::string_view kConventionKeys[] = {"params", "flops"};
+constexpr absl::string_view kEvaluationKeys[] = {"windows", "per_decade"};
+constexpr Section kSections[] = {
+    {"", kTopKeys},
+    {"model", kModelKeys},
+    {"model.shapes", kShapeKeys},
+    {"training", kTrainingKeys},
+    {"training.optimizer", kOptimizerKeys},
+    {"budgets", kBudgetKeys},
+    {"conventions", kConventionKeys},
+    {"evaluation", kEvaluationKeys},
+};
+constexpr absl::string_view kSchedules[] = {"constant"};
+constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
+constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
+constexpr absl::string_view kFlopsConventions[] = {"6nd", "exact"};
+
+// Reads one file; every mistake goes to `mistakes_` and reading goes on.
+class Reader {
+ public:
+  Reader(SweepFile& file, Mistakes& mistakes) : file_(file), mistakes_(mistakes) {}
+
+  void Read(const YAML::Node& root) {
+    const Field whole{root, "the file", 1};
+    const Fields top(whole, "", kSections, mistakes_);
+    if (!root.IsMap()) return;
+    ReadName(top, "name", "the sweep's name", &file_.name, &file_.name_line);
+    ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
+             &file_.dataset_line);
+    const auto model = top.Require("model", "context, and sizes or shapes");
+    if (model) ReadModel(*model);
+    if (const auto training = top.Require("training", "batch_tokens and learning_rate")) {
+      ReadTraining(*training);
+    }
+    if (const auto budgets = top.Require("budgets", "flops, tokens or tokens_per_param, a list")) {
+      ReadBudgets(*budgets);
+    }
+    ReadConventions(top);
+    top.Real("max_epochs", {0, 1e6, /*open_low=*/true}, &file_.max_epochs);
+    top.Flag("allow_repeat", &file_.allow_repeat);
+    top.Choice("device", kDevices, &file_.device);
+    top.Flag("deterministic", &file_.deterministic);
+    top.Integer("log_every", {1, 1e9}, &file_.log_every);
+    top.Integer("priority", {-1000, 1000}, &file_.priority);
+    if (const auto every = top.Find("checkpoint_every")) {
+      const auto seconds = ReadDuration(*every, {0.1, 30 * 86400.0}, mistakes_);
+      if (seconds) file_.checkpoint_every_s = *seconds;
+    }
+    if (const auto evaluation = top.Find("evaluation")) {
+      const Fields fields(*evaluation, "evaluation", kSections, mistakes_);
+      fields.Integer("windows", {1, 1e9}, &file_.evaluation_windows);
+      fields.Integer("per_decade", {1, 200}, &file_.evaluations_per_decade);
+    }
+    if (const auto devices = top.Find("devices")) ReadDevices(*devices);
+    const size_t cells = file_.sizes.size() * file_.seeds.size() * file_.budgets.size();
+    if (cells > kMostCells) {
+      mistakes_.Add(1, absl::StrFormat("%d sizes x %d seeds x %d budgets are %d cells: allowed are "
+                                       "at most %d",
+                                       file_.sizes.size(), file_.seeds.size(), file_.budgets.size(),
+                                       cells, kMostCells));
+    }
+  }
+
+ private:
+  // Names become folders, rows and arguments: letters, digits, and . _ - inside.
+  void ReadName(const Fields& fields, absl::string_view key, absl::string_view meaning,
+                std::string* name, int* line) {
+    const auto field = fields.Require(key, meaning);
+    if (!field) return;
+    const auto text = ReadText(*field, mistakes_);
+    if (!text) return;
+    const bool allowed = !text->empty() && text->size() <= 64 && absl::ascii_isalnum((*text)[0]) &&
+                         std::all_of(text->begin(), text->end(), [](unsigned char c) {
+                           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+                         });
+    if (!allowed) {
+      mistakes_.Add(field->line,
+                    absl::StrFormat("%s '%s' is not a name: allowed are 1 to 64 letters, digits, "
+                                    ". _ and -, a letter or digit first",
+                                    key, absl::CHexEscape(text->substr(0, 80))));
+      return;
+    }
+    *name = *text;
+    *line = field->line;
+  }
+
+  void ReadModel(const Field& model) {
+    const Fields fields(model, "model", kSections, mistakes_);
+    if (!model.node.IsMap()) return;
+    file_.model_line = model.line;
+    if (const auto family = fields.Find("family")) {
+      if (const auto name = ReadText(*family, mistakes_)) file_.family = *name;
+      // The smallest shape of the family: only its name can be wrong.
+      const absl::Status known = models::Validate({file_.family, 1, 1, 8, 8, 8});
+      if (!known.ok()) mistakes_.Add(family->line, known.message());
+    }
+    if (const auto context = fields.Require("context", "tokens a sequence, such as 32")) {
+      file_.context = ReadInteger(*context, {1, 1e6}, mistakes_).value_or(0);
+    }
+    const auto sizes = fields.Find("sizes");
+    const auto shapes = fields.Find("shapes");
+    if (sizes && shapes) {
+      mistakes_.Add(shapes->line, "sizes and shapes are both given: one of them is allowed");
+    } else if (sizes) {
+      ReadSizes(*sizes);
+    } else if (shapes) {
+      ReadShapes(*shapes);
+    } else {
+      fields.Require("sizes", "parameter counts, such as [5k, 20k]; or shapes instead");
+    }
+  }
+
+  void ReadSizes(const Field& sizes) {
+    for (const Field& item : ReadList(sizes, "[5k, 20k, 80k]", kMostItems, mistakes_)) {
+      const auto params = ReadInteger(item, {1, kMostParams}, mistakes_);
+      if (!params) continue;
+      SizeChoice size;
+      size.label = item.node.Scalar();
+      size.params = *params;
+      size.line = item.line;
+      AddSize(std::move(size));
+    }
+  }
+
+  void ReadShapes(const Field& shapes) {
+    constexpr absl::string_view kExample = "[{layers: 2, heads: 1, width: 32}]";
+    for (const Field& item : ReadList(shapes, kExample, kMostItems, mistakes_)) {
+      const Fields fields(item, "model.shapes", kSections, mistakes_);
+      if (!item.node.IsMap()) continue;
+      SizeChoice size;
+      size.line = item.line;
+      const auto number = [&](absl::string_view key, absl::string_view meaning, int* value) {
+        if (!fields.Require(key, meaning)) return;
+        fields.Integer(key, {1, 1e6}, value);
+      };
+      number("layers", "the number of blocks", &size.layers);
+      number("heads", "attention heads, a divisor of width", &size.heads);
+      number("width", "d_model, a multiple of heads", &size.width);
+      if (size.layers == 0 || size.heads == 0 || size.width == 0) continue;
+      if (size.width % size.heads != 0) {
+        mistakes_.Add(item.line, absl::StrFormat("width %d is not a multiple of heads %d",
+                                                 size.width, size.heads));
+      }
+      size.label = absl::StrFormat("%dx%d", size.layers, size.width);
+      if (const auto label = fields.Find("label")) {
+        if (const auto text = ReadText(*label, mistakes_)) size.label = text->substr(0, 64);
+      }
+      AddSize(std::move(size));
+    }
+  }
+
+  void AddSize(SizeChoice size) {
+    for (const SizeChoice& other : file_.sizes) {
+      const bool same_count = size.params != 0 && size.params == other.params;
+      if (!same_count && size.label != other.label) continue;
+      mistakes_.Add(size.line, absl::StrFormat("size %s is given twice, first as %s on line %d",
+                                               size.label, other.label, other.line));
+      return;
+    }
+    file_.sizes.push_back(std::move(size));
+  }
+
+  void ReadTraining(const Field& training) {
+    const Fields fields(training, "training", kSections, mistakes_);
+    if (!training.node.IsMap()) return;
+    const auto batch =
+        fields.Require("batch_tokens", "tokens an update over all devices, a multiple of context");
+    if (batch) {
+      file_.batch_tokens = ReadInteger(*batch, {1, 1e12}, mistakes_).value_or(0);
+      if (file_.batch_tokens > 0 && file_.context > 0 && file_.batch_tokens % file_.context != 0) {
+        mistakes_.Add(batch->line, absl::StrFormat("batch_tokens %d is not a multiple of context "
+                                                   "%d",
+                                                   file_.batch_tokens, file_.context));
+        file_.batch_tokens = 0;
+      }
+    }
+    fields.Choice("schedule", kSchedules, &file_.schedule);
+    fields.Integer("warmup_steps", {0, 1e9}, &file_.warmup_steps);
+    if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds);
+    if (const auto optimizer = fields.Find("optimizer")) ReadOptimizer(*optimizer);
+    const auto rate = fields.Require("learning_rate", "a number such as 3e-3, or a table by size");
+    if (rate) ReadLearningRates(*rate, file_.sizes, mistakes_);
+  }
+
+  void ReadSeeds(const Field& seeds) {
+    std::vector<int64_t> read;
+    for (const Field& item : ReadList(seeds, "[1, 2]", kMostItems, mistakes_)) {
+      const auto seed = ReadInteger(item, {0, kMostInteger}, mistakes_);
+      if (!seed) continue;
+      if (std::find(read.begin(), read.end(), *seed) != read.end()) {
+        mistakes_.Add(item.line, absl::StrFormat("seed %d is given twice", *seed));
+      } else {
+        read.push_back(*seed);
+      }
+    }
+    if (!read.empty()) file_.seeds = std::move(read);
+  }
+
+  void ReadOptimizer(const Field& optimizer) {
+    const Fields fields(optimizer, "training.optimizer", kSections, mistakes_);
+    const Range momentum{0, 1, /*open_low=*/false, /*open_high=*/true};
+    fields.Real("beta1", momentum, &file_.optimizer.beta1);
+    fields.Real("beta2", momentum, &file_.optimizer.beta2);
+    fields.Real("weight_decay", {0, 10}, &file_.optimizer.weight_decay);
+    fields.Real("epsilon", {0, 1, /*open_low=*/true}, &file_.optimizer.epsilon);
+    fields.Real("clip_norm", {0, 1e9}, &file_.optimizer.clip_norm);
+  }
+
+  void ReadBudgets(const Field& budgets) {
+    const Fields fields(budgets, "budgets", kSections, mistakes_);
+    if (!budgets.node.IsMap()) return;
+    static constexpr struct {
+      absl::string_view key;
+      BudgetKind kind;
+      double most;
+    } kKinds[] = {{"flops", BudgetKind::kFlops, 1e30},
+                  {"tokens", BudgetKind::kTokens, kMostTokens},
+                  {"tokens_per_param", BudgetKind::kTokensPerParam, 1e9}};
+    bool found = false;
+    for (const auto& kind : kKinds) {
+      const auto field = fields.Find(kind.key);
+      if (!field) continue;
+      if (found) {
+        mistakes_.Add(field->line, absl::StrFormat("%s beside another kind of budget: one of "
+                                                   "flops, tokens and tokens_per_param is allowed",
+                                                   kind.key));
+        continue;
+      }
+      found = true;
+      file_.budget_kind = kind.kind;
+      ReadBudgetList(*field, kind.most);
+    }
+    if (!found) mistakes_.Add(budgets.line, "budgets has no flops, tokens or tokens_per_param");
+  }
+
+  void ReadBudgetList(const Field& list, double most) {
+    for (const Field& item : ReadList(list, "[3e10, 1e11]", kMostItems, mistakes_)) {
+      const auto value = ReadReal(item, {0, most, /*open_low=*/true}, mistakes_);
+      if (!value) continue;
+      const auto same = std::find_if(file_.budgets.begin(), file_.budgets.end(),
+                                     [&](const Budget& other) { return other.value == *value; });
+      if (same != file_.budgets.end()) {
+        mistakes_.Add(item.line, absl::StrFormat("budget %s is given twice", item.node.Scalar()));
+        continue;
+      }
+      file_.budgets.push_back({*value, item.node.Scalar(), item.line});
+    }
+    std::sort(file_.budgets.begin(), file_.budgets.end(),
+              [](const Budget& a, const Budget& b) { return a.value < b.value; });
+  }
+
+  void ReadConventions(const Fields& top) {
+    const auto conventions = top.Find("conventions");
+    if (!conventions) return;
+    const Fields fields(*conventions, "conventions", kSections, mistakes_);
+    std::string params(models::ParamPolicyName(file_.params_policy));
+    fields.Choice("params", kParamsPolicies, &params);
+    if (const auto policy = models::ParseParamPolicy(params); policy.ok()) {
+      file_.params_policy = *policy;
+    }
+    std::string flops(FlopsConventionName(file_.flops_convention));
+    fields.Choice("flops", kFlopsConventions, &flops);
+    file_.flops_convention = flops == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kExact;
+  }
+
+  void ReadDevices(const Field& devices) {
+    ReadRanks(devices, file_.sizes, mistakes_);
+    if (file_.batch_tokens == 0 || file_.context == 0) return;
+    const int64_t sequences = file_.batch_tokens / file_.context;
+    for (const SizeChoice& size : file_.sizes) {
+      if (sequences % size.ranks == 0) continue;
+      mistakes_.Add(devices.line,
+                    absl::StrFormat("size %s on %d devices: an update's %d sequences (batch_tokens "
+                                    "%d / context %d) do not divide by %d",
+                                    size.label, size.ranks, sequences, file_.batch_tokens,
+                                    file_.context, size.ranks));
+    }
+  }
+
+  SweepFile& file_;
+  Mistakes& mistakes_;
+};
+
+// What would only give puzzling messages from a YAML parser.
+void CheckText(absl::string_view yaml, Mistakes& mistakes) {
+  if (const size_t bad = FirstInvalidUtf8(yaml); bad != absl::string_view::npos) {
+    const auto line = 1 + std::count(yaml.begin(), yaml.begin() + bad, '\n');
+    mistakes.Add(line, absl::StrFormat("byte 0x%02x is not UTF-8 text",
+                                       static_cast<unsigned char>(yaml[bad])));
+    return;
+  }
+  int line = 0;
+  for (const absl::string_view text : absl::StrSplit(yaml, '\n')) {
+    ++line;
+    const size_t indent = text.find_first_not_of(" \t\r");
+    if (indent == absl::string_view::npos || text[indent] == '#') continue;
+    if (text.substr(0, indent).find('\t') != absl::string_view::npos) {
+      mistakes.Add(line, "a tab indents this line: YAML is indented with spaces");
+    }
+  }
+}
+
+}  // namespace
+
+absl::string_view FlopsConventionName(FlopsConvention convention) {
+  return kFlopsConventions[convention == FlopsConvention::k6nd ? 0 : 1];
+}
+
+absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_view file_name) {
+  Mistakes mistakes(file_name);
+  if (yaml.size() > kMostBytes) {
+    mistakes.Add(1, absl::StrFormat("the file has %d bytes: allowed are at most %d", yaml.size(),
+                                    kMostBytes));
+    return mistakes.ToStatus();
+  }
+  CheckText(yaml, mistakes);
+  if (!mistakes.empty()) return mistakes.ToStatus();
+
+  SweepFile file;
+  file.file_name = std::string(file_name);
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));
+    if (documents.empty() || documents[0].IsNull()) {
+      mistakes.Add(1,
+                   "the file is empty: a sweep with name, dataset, model, training and budgets "
+                   "is expected");
+    } else if (documents.size() > 1) {
+      mistakes.Add(
+          1, absl::StrFormat("the file holds %d YAML documents: one is allowed", documents.size()));
+    } else {
+      Reader(file, mistakes).Read(documents[0]);
+    }
+  } catch (const YAML::Exception& error) {
+    mistakes.Add(error.mark.is_null() ? 1 : error.mark.line + 1,
+                 absl::StrCat("this is not YAML: ", error.msg));
+  }
+  ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
+  return file;
+}
+
+}  // namespace allometry::grid
