@@ -19,8 +19,9 @@ struct OpenRun {
 
 // Seconds until the last of the runs ends: those that run go on, the others follow longest first
 // as slots come free. A run without a rate of its own goes at ranks x the rate that `throughput`
-// gives; measured runs of `runs` are added to it. Zero when nothing is left; unset when no rate is
-// known, when there is no slot, or when a run needs more slots than there are.
+// gives; measured runs of `runs` are added to it. `slots` counts those that runs hold now. Zero
+// when nothing is left; unset when no rate is known or a waiting run needs more slots than there
+// are.
 std::optional<double> EstimateEta(const std::vector<OpenRun>& runs, int slots,
                                   const Throughput& throughput = {});
 

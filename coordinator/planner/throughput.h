@@ -29,11 +29,12 @@ class Throughput {
   explicit Throughput(std::vector<ThroughputSample> samples);
 
   bool known() const { return !samples_.empty(); }
+  const std::vector<ThroughputSample>& samples() const { return samples_; }  // ascending in params
   // Unset when nothing was measured.
   std::optional<double> FlopsPerSecond(double params) const;
 
  private:
-  std::vector<ThroughputSample> samples_;  // ascending in params
+  std::vector<ThroughputSample> samples_;
 };
 
 }  // namespace allometry::planner

@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "coordinator/planner/plan.h"
+#include "coordinator/planner/quantity.h"
+
+namespace allometry::planner {
+namespace {
+
+constexpr size_t kColumns = 100;
+constexpr size_t kMostRows = 200;
+constexpr size_t kMostLabel = 16;
+
+// Right-aligned columns but for the first, two spaces apart.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
+
+  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+
+  std::string Text() const {
+    std::vector<size_t> widths(rows_[0].size());
+    for (const auto& row : rows_) {
+      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string text;
+    const size_t shown = std::min(rows_.size(), kMostRows + 1);
+    for (size_t r = 0; r < shown; ++r) {
+      std::string line = absl::StrFormat("%-*s", static_cast<int>(widths[0]), rows_[r][0]);
+      for (size_t i = 1; i < rows_[r].size(); ++i) {
+        absl::StrAppendFormat(&line, "  %*s", static_cast<int>(widths[i]), rows_[r][i]);
+      }
+      absl::StrAppend(&text, line, "\n");
+    }
+    if (shown < rows_.size()) {
+      absl::StrAppend(&text, "... and ", rows_.size() - shown, " more\n");
+    }
+    return text;
+  }
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string Label(const std::string& label) {
+  return label.size() <= kMostLabel ? label : label.substr(0, kMostLabel - 3) + "...";
+}
+
+std::string Plural(size_t count, absl::string_view word) {
+  return absl::StrCat(count, " ", word, count == 1 ? "" : "s");
+}
+
+// Breaks a sentence at spaces; lines after the first are indented by four.
+std::string Wrapped(const std::string& sentence) {
+  std::string text;
+  std::string line = " ";
+  for (const absl::string_view word : absl::StrSplit(sentence, ' ')) {
+    if (line.size() + 1 + word.size() > kColumns && line.find_first_not_of(' ') != line.npos) {
+      absl::StrAppend(&text, line, "\n");
+      line = "   ";
+    }
+    absl::StrAppend(&line, " ", word);
+  }
+  return absl::StrCat(text, line, "\n");
+}
+
+std::string Summary(const SweepPlan& plan) {
+  std::string text = absl::StrFormat("sweep %s on %s: %s, %s, %s FLOPs", plan.name, plan.dataset,
+                                     Plural(plan.runs.size(), "run"),
+                                     Plural(plan.cells.size(), "cell"), FlopsText(plan.flops));
+  if (plan.flops_saved > 0) {
+    absl::StrAppendFormat(&text, " (cells that share a run save %s, %.0f %%)",
+                          FlopsText(plan.flops_saved),
+                          100 * plan.flops_saved / (plan.flops + plan.flops_saved));
+  }
+  text = Wrapped(text).substr(2);
+  absl::StrAppendFormat(&text, "N counts parameters by policy %s, FLOPs by convention %s\n",
+                        plan.params_policy, plan.flops_convention);
+  return text;
+}
+
+std::string ModelTable(const SweepPlan& plan) {
+  Table table({"size", "layers", "heads", "width", "N", "learning rate"});
+  std::set<std::tuple<std::string, int, int, int, double>> shown;
+  for (const PlannedRun& run : plan.runs) {
+    if (!shown.insert({run.size, run.layers, run.heads, run.width, run.learning_rate}).second) {
+      continue;
+    }
+    table.Add({Label(run.size), absl::StrCat(run.layers), absl::StrCat(run.heads),
+               absl::StrCat(run.width), absl::StrCat(run.params),
+               absl::StrFormat("%.3g", run.learning_rate)});
+  }
+  return table.Text();
+}
+
+std::string RunTable(const SweepPlan& plan) {
+  const bool timed = plan.device_seconds.has_value();
+  std::vector<std::string> head = {"run",    "seed",   "devices", "cells", "steps",
+                                   "tokens", "epochs", "FLOPs",   "memory"};
+  if (timed) head.push_back("time");
+  Table table(std::move(head));
+  for (const PlannedRun& run : plan.runs) {
+    std::vector<std::string> row = {Label(run.size),
+                                    absl::StrCat(run.seed),
+                                    absl::StrCat(run.ranks),
+                                    absl::StrCat(run.cells),
+                                    CountText(static_cast<double>(run.steps)),
+                                    CountText(static_cast<double>(run.tokens)),
+                                    absl::StrFormat("%.3g", run.epochs),
+                                    FlopsText(run.flops),
+                                    BytesText(run.memory_bytes)};
+    if (timed) row.push_back(DurationText(run.seconds.value_or(-1)));
+    table.Add(std::move(row));
+  }
+  return table.Text();
+}
+
+std::string CellTable(const SweepPlan& plan) {
+  Table table({"cell", "N", "tokens asked", "tokens", "steps", "FLOPs", "epochs"});
+  std::set<std::tuple<std::string, int64_t, int64_t>> shown;  // seeds and rates share a row
+  for (const v1::Cell& cell : plan.cells) {
+    if (!shown.insert({cell.size(), cell.params(), cell.step()}).second) continue;
+    table.Add({Label(cell.size()), CountText(static_cast<double>(cell.params())),
+               CountText(cell.asked_tokens()), CountText(static_cast<double>(cell.tokens())),
+               CountText(static_cast<double>(cell.step())), FlopsText(cell.flops()),
+               absl::StrFormat("%.3g", cell.epochs())});
+  }
+  return table.Text();
+}
+
+}  // namespace
+
+std::string PlanText(const SweepPlan& plan) {
+  std::string text = absl::StrCat(Summary(plan), "\n", ModelTable(plan), "\n", RunTable(plan), "\n",
+                                  CellTable(plan));
+  if (!plan.left_out.empty()) {
+    absl::StrAppend(&text, "\nleft out:\n");
+    for (const std::string& sentence : plan.left_out) absl::StrAppend(&text, Wrapped(sentence));
+  }
+  if (plan.device_seconds) {
+    absl::StrAppend(&text, "\n", DurationText(*plan.device_seconds), " of one device");
+    if (plan.makespan_seconds) {
+      absl::StrAppend(&text, ", done in ", DurationText(*plan.makespan_seconds));
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+}  // namespace allometry::planner
