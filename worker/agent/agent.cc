@@ -1,0 +1,319 @@
+#include "worker/agent/agent.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/clock.h"
+#include "data/manifest.h"
+#include "worker/agent/log.h"
+#include "worker/agent/record_conversion.h"
+#include "worker/agent/slots.h"
+
+namespace allometry::agent {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+constexpr int64_t kMs = 1'000'000;  // nanoseconds
+constexpr int64_t kTickMs = 50;
+constexpr int64_t kSoonMs = 100;  // the least time between two heartbeats
+constexpr int64_t kDatasetsEveryMs = 10'000;
+constexpr int64_t kStreamRetryMs = 500;
+constexpr int64_t kCallTimeoutMs = 10'000;
+constexpr int64_t kMaxRetryMs = 2'000;
+constexpr int64_t kDeliverWithinMs = 5'000;  // after the time to stop, before the agent ends
+constexpr int kReconnectAfterFailures = 3;
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+int64_t Now() { return Clock::Real().BootNanos(); }
+
+// A refusal that does not pass by itself.
+bool IsFinal(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsUnauthenticated(status) ||
+         absl::IsPermissionDenied(status) || absl::IsUnimplemented(status);
+}
+
+bool IsAway(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
+}
+
+absl::Status CheckTrainers(const AttemptSettings& settings) {
+  for (const std::string& device : settings.devices) {
+    const bool cuda = DeviceKind(device) == "cuda";
+    const std::string& trainer = cuda ? settings.trainer_cuda : settings.trainer;
+    if (access(trainer.c_str(), X_OK) != 0) {
+      return absl::NotFoundError(absl::StrCat("slot ", device, " needs a trainer, and '", trainer,
+                                              "' is not a program: name it with ",
+                                              cuda ? "--trainer-cuda" : "--trainer"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
+  AttemptSettings& settings = options.attempts;
+  if (settings.devices.empty()) {
+    return absl::InvalidArgumentError("no slots: name some with --slots");
+  }
+  // Trainers are started, and read data, from wherever mpirun puts them.
+  for (std::string* path : {&settings.trainer, &settings.trainer_cuda, &settings.data_dir}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
+  }
+  ALLO_RETURN_IF_ERROR(CheckTrainers(settings));
+  ALLO_ASSIGN_OR_RETURN(std::unique_ptr<CoordinatorLink> link,
+                        CoordinatorLink::Create(options.link));
+  ALLO_ASSIGN_OR_RETURN(std::unique_ptr<AttemptTable> attempts,
+                        AttemptTable::Open(options.state_dir, options.run_root, settings));
+  return std::unique_ptr<Agent>(
+      new Agent(std::move(options), std::move(attempts), std::move(link)));
+}
+
+Agent::Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
+             std::unique_ptr<CoordinatorLink> link)
+    : options_(std::move(options)),
+      host_(HostName()),
+      attempts_(std::move(attempts)),
+      link_(std::move(link)) {}
+
+Agent::~Agent() = default;
+
+absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
+  // A trainer that ended while its lease line was on the way must not end the agent.
+  std::signal(SIGPIPE, SIG_IGN);
+  ALLO_RETURN_IF_ERROR(attempts_->EndLeftovers());
+  LogLine(absl::StrFormat("agent %s on %s offers %s to coordinator %s; run root %s",
+                          attempts_->agent_id(), host_,
+                          absl::StrJoin(options_.attempts.devices, ", "), options_.link.coordinator,
+                          attempts_->run_root().path()));
+  for (;;) {
+    const int64_t now_ns = Now();
+    ObserveStop(stop_signals.load(), now_ns);
+    if (stop_signals_ > 1) {
+      attempts_->KillAll();
+      return absl::AbortedError("told to stop twice: trainers were killed");
+    }
+    if (attempts_->Poll(now_ns)) HeartbeatSoon();
+    SendRecords(now_ns);
+    Talk(now_ns);
+    if (!fatal_.ok()) return fatal_;
+    if (stop_signals_ > 0 && MayEnd(now_ns)) break;
+    link_->WaitAndDispatch(kTickMs);
+  }
+  if (attempts_->size() > 0) {
+    LogLine(absl::StrCat(attempts_->size(),
+                         " attempts could not be delivered: the next start gives them back"));
+  }
+  LogLine("stopped");
+  return absl::OkStatus();
+}
+
+void Agent::ObserveStop(int stop_signals, int64_t now_ns) {
+  if (stop_signals == stop_signals_) return;
+  const bool first = stop_signals_ == 0;
+  stop_signals_ = stop_signals;
+  if (!first) return;
+  LogLine(absl::StrCat("stopping: ", attempts_->size(), " attempts write their checkpoints"));
+  stop_by_ns_ = now_ns + options_.attempts.stop_within_ms * kMs;
+  attempts_->PreemptAll(stop_by_ns_);
+  next_call_ns_ = now_ns;
+}
+
+bool Agent::MayEnd(int64_t now_ns) const {
+  if (attempts_->AnyRunning()) return false;
+  if (now_ns >= stop_by_ns_ + kDeliverWithinMs * kMs) return true;
+  if (attempts_->size() > 0) return false;
+  // The coordinator should not give a run to an agent that is no more.
+  return farewell_said_ || away_since_ns_ != 0 || !registered_;
+}
+
+void Agent::SendRecords(int64_t now_ns) {
+  if (!link_->has_stream() && registered_ && away_since_ns_ == 0 && now_ns >= next_stream_ns_) {
+    link_->OpenStream([this](const v1::RecordAck& ack) { attempts_->Acknowledge(ack); },
+                      [this](const absl::Status& status) { OnStreamClosed(status); });
+  }
+  if (!link_->writable()) return;
+  if (const std::optional<v1::RecordBatch> batch = attempts_->NextBatch()) link_->Send(*batch);
+}
+
+void Agent::OnStreamClosed(const absl::Status& status) {
+  attempts_->Rewind();
+  next_stream_ns_ = Now() + kStreamRetryMs * kMs;
+  if (!status.ok() && !IsAway(status)) {
+    LogOnce(absl::StrCat("the coordinator closed the stream: ", status.message()));
+  }
+}
+
+void Agent::Talk(int64_t now_ns) {
+  if (call_in_flight_ || now_ns < next_call_ns_) return;
+  call_in_flight_ = true;
+  last_asked_ns_ = now_ns;
+  RefreshDatasets(now_ns);
+  if (registered_) {
+    StartHeartbeat();
+  } else {
+    StartRegister();
+  }
+}
+
+void Agent::RefreshDatasets(int64_t now_ns) {
+  if (now_ns < datasets_due_ns_) return;
+  datasets_due_ns_ = now_ns + kDatasetsEveryMs * kMs;
+  const absl::StatusOr<std::vector<data::Manifest>> found =
+      data::ListDatasets(options_.attempts.data_dir);
+  if (!found.ok()) {
+    // What was there before stays offered.
+    LogOnce(absl::StrCat("data dir: ", found.status().message()));
+    return;
+  }
+  datasets_.clear();
+  for (const data::Manifest& manifest : *found) {
+    v1::Dataset& dataset = datasets_.emplace_back();
+    dataset.set_name(manifest.name);
+    dataset.set_hash(manifest.hash);
+  }
+}
+
+void Agent::StartRegister() {
+  v1::RegisterRequest request;
+  request.set_agent_id(attempts_->agent_id());
+  request.set_host(host_);
+  request.set_run_root_id(attempts_->run_root().id());
+  request.set_version(kVersion);
+  for (const std::string& device : options_.attempts.devices) {
+    *request.add_slots() = SlotOf(device);
+  }
+  request.mutable_datasets()->Assign(datasets_.begin(), datasets_.end());
+  for (const Lease& lease : attempts_->given_back()) {
+    v1::GivenBack& given_back = *request.add_given_back();
+    *given_back.mutable_lease() = ToProto(lease);
+    given_back.set_reason(v1::AGENT_LOST);
+    given_back.set_message("its agent ended before the attempt did");
+  }
+  link_->Register(request, kCallTimeoutMs,
+                  [this](const absl::Status& status, const v1::RegisterResponse& response) {
+                    OnRegistered(status, response);
+                  });
+}
+
+void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse& response) {
+  call_in_flight_ = false;
+  if (!status.ok()) {
+    if (IsFinal(status) && !ever_registered_) {
+      fatal_ = Annotate(status, absl::StrCat("coordinator ", options_.link.coordinator));
+    }
+    OnFailure(status);
+    return;
+  }
+  OnAnswer();
+  registered_ = true;
+  ever_registered_ = true;
+  lease_ms_ = response.lease_ms();
+  heartbeat_every_ms_ = std::max<int64_t>(response.heartbeat_every_ms(), 1);
+  next_call_ns_ = 0;
+  LogLine(absl::StrFormat("registered; a lease lasts %.1f s, a heartbeat every %.1f s",
+                          static_cast<double>(lease_ms_) / 1e3,
+                          static_cast<double>(heartbeat_every_ms_) / 1e3));
+  attempts_->ForgetGivenBack();
+}
+
+void Agent::StartHeartbeat() {
+  v1::HeartbeatRequest request;
+  request.set_agent_id(attempts_->agent_id());
+  for (v1::HeldAttempt& held : attempts_->HeldAttempts()) *request.add_held() = std::move(held);
+  const bool stopping = stop_signals_ > 0;
+  if (!stopping) {
+    for (const std::string& device : attempts_->FreeDevices()) {
+      *request.add_free_slots() = SlotOf(device);
+    }
+  }
+  request.mutable_datasets()->Assign(datasets_.begin(), datasets_.end());
+  const int64_t asked_ns = last_asked_ns_ = Now();
+  // Two tries fit into a lease.
+  const int64_t timeout_ms =
+      lease_ms_ > 0 ? std::clamp<int64_t>(lease_ms_ / 3, 1, kCallTimeoutMs) : kCallTimeoutMs;
+  link_->Heartbeat(
+      request, timeout_ms,
+      [this, asked_ns, stopping](const absl::Status& status, const v1::HeartbeatResponse& reply) {
+        farewell_said_ |= stopping && status.ok();
+        OnHeartbeat(asked_ns, status, reply);
+      });
+}
+
+void Agent::OnHeartbeat(int64_t asked_ns, const absl::Status& status,
+                        const v1::HeartbeatResponse& reply) {
+  call_in_flight_ = false;
+  if (absl::IsNotFound(status)) {
+    LogLine("the coordinator does not know this agent: registering again");
+    registered_ = false;
+    next_call_ns_ = 0;
+    return;
+  }
+  if (!status.ok()) {
+    OnFailure(status);
+    return;
+  }
+  OnAnswer();
+  next_call_ns_ = asked_ns + heartbeat_every_ms_ * kMs;
+  attempts_->Apply(reply, asked_ns, /*may_start=*/stop_signals_ == 0);
+}
+
+void Agent::OnFailure(const absl::Status& status) {
+  ++failures_;
+  const int64_t retry_ms = std::min(kMaxRetryMs, int64_t{250} << std::min(failures_ - 1, 10));
+  next_call_ns_ = Now() + retry_ms * kMs;
+  if (failures_ % kReconnectAfterFailures == 0 && !absl::IsUnavailable(status)) link_->Reconnect();
+  if (!IsAway(status)) {
+    LogOnce(absl::StrCat("coordinator ", options_.link.coordinator, " refuses this agent: ",
+                         status.message(), "; asking again until it does not"));
+    return;
+  }
+  if (away_since_ns_ != 0) return;
+  away_since_ns_ = Now();
+  LogLine(
+      absl::StrCat("coordinator ", options_.link.coordinator, " is away (", status.message(), "); ",
+                   attempts_->size() > 0
+                       ? absl::StrCat(attempts_->size(), " attempts go on until their leases end")
+                       : "trying until it answers"));
+}
+
+void Agent::OnAnswer() {
+  failures_ = 0;
+  last_line_.clear();
+  if (away_since_ns_ == 0) return;
+  LogLine(absl::StrFormat("coordinator %s is back after %.1f s", options_.link.coordinator,
+                          static_cast<double>(Now() - away_since_ns_) / 1e9));
+  away_since_ns_ = 0;
+}
+
+void Agent::LogOnce(const std::string& line) {
+  if (line == last_line_) return;
+  last_line_ = line;
+  LogLine(line);
+}
+
+void Agent::HeartbeatSoon() {
+  if (registered_ && failures_ == 0) {
+    next_call_ns_ = std::min(next_call_ns_, last_asked_ns_ + kSoonMs * kMs);
+  }
+}
+
+v1::Slot Agent::SlotOf(const std::string& device) const {
+  v1::Slot slot;
+  slot.set_host(host_);
+  slot.set_device(device);
+  return slot;
+}
+
+}  // namespace allometry::agent

@@ -1,0 +1,97 @@
+// The worker's agent: it offers slots, holds attempts under leases, and delivers what their
+// trainers write.
+//
+// Life: end what an earlier life left running; register, giving its attempts back as AGENT_LOST;
+// then heartbeats, each reply saying everything that the agent should hold. While the coordinator
+// is away training goes on until the leases end, and spools are delivered when it is back.
+//
+// One thread does it all: a loop over gRPC's completion queue with a tick of 50 ms, so there is no
+// shared state. What may block in it is short: a batch read from a spool, a process started.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "worker/agent/attempt_table.h"
+#include "worker/agent/coordinator_link.h"
+
+namespace allometry::agent {
+
+struct AgentOptions {
+  LinkOptions link;
+  std::string state_dir;
+  std::string run_root;
+  AttemptSettings attempts;
+};
+
+class Agent {
+ public:
+  // FailedPrecondition: the state dir is in use; NotFound: a trainer that a slot needs is missing.
+  static absl::StatusOr<std::unique_ptr<Agent>> Create(AgentOptions options);
+  // Ends every trainer that still runs.
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Runs until told to stop. `stop_signals` counts the requests: at the first, trainers write their
+  // checkpoints, spools are delivered, and Run returns OK; at the second they are killed, and it
+  // returns Aborted. Otherwise it returns only what makes going on pointless: a coordinator that
+  // refuses the first registration for a reason that does not pass by itself.
+  absl::Status Run(const std::atomic<int>& stop_signals);
+
+ private:
+  Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
+        std::unique_ptr<CoordinatorLink> link);
+
+  // What is due now.
+  void ObserveStop(int stop_signals, int64_t now_ns);
+  bool MayEnd(int64_t now_ns) const;
+  void SendRecords(int64_t now_ns);
+  void Talk(int64_t now_ns);
+  void RefreshDatasets(int64_t now_ns);
+
+  // Calls and their answers.
+  void StartRegister();
+  void OnRegistered(const absl::Status& status, const v1::RegisterResponse& response);
+  void StartHeartbeat();
+  void OnHeartbeat(int64_t asked_ns, const absl::Status& status,
+                   const v1::HeartbeatResponse& reply);
+  void OnStreamClosed(const absl::Status& status);
+  void OnAnswer();
+  void OnFailure(const absl::Status& status);
+  void LogOnce(const std::string& line);
+
+  void HeartbeatSoon();
+  v1::Slot SlotOf(const std::string& device) const;
+
+  const AgentOptions options_;
+  const std::string host_;
+  const std::unique_ptr<AttemptTable> attempts_;
+  std::vector<v1::Dataset> datasets_;
+  int64_t datasets_due_ns_ = 0;  // all times: boot clock
+
+  bool registered_ = false;
+  bool ever_registered_ = false;
+  bool call_in_flight_ = false;  // at most one, so replies come in order
+  int64_t lease_ms_ = 0;
+  int64_t heartbeat_every_ms_ = 1000;
+  int64_t next_call_ns_ = 0;
+  int64_t last_asked_ns_ = 0;
+  int64_t next_stream_ns_ = 0;
+  int64_t away_since_ns_ = 0;  // 0: the coordinator answers
+  int failures_ = 0;           // in a row
+  std::string last_line_;      // of LogOnce
+
+  int stop_signals_ = 0;
+  int64_t stop_by_ns_ = 0;
+  bool farewell_said_ = false;  // a heartbeat that offered nothing was answered
+  absl::Status fatal_;
+
+  const std::unique_ptr<CoordinatorLink> link_;  // last: its callbacks use the rest
+};
+
+}  // namespace allometry::agent

@@ -1,0 +1,211 @@
+#include "worker/agent/attempt.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "worker/agent/log.h"
+#include "worker/agent/record_conversion.h"
+#include "worker/agent/run_spec_conversion.h"
+#include "worker/agent/slots.h"
+#include "worker/rundir/run_spec.h"
+
+namespace allometry::agent {
+namespace {
+
+using rundir::ExitReason;
+
+constexpr int kLogLines = 20;
+
+// The reason that fits an attempt that could not be started.
+ExitReason ReasonOfStartFailure(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kResourceExhausted:
+      return ExitReason::kDiskFull;
+    case absl::StatusCode::kFailedPrecondition:  // the start checkpoint is elsewhere
+      return ExitReason::kCheckpoint;
+    case absl::StatusCode::kOutOfRange:  // a slot that is not ours
+      return ExitReason::kDevice;
+    default:
+      return ExitReason::kBug;
+  }
+}
+
+std::vector<std::string> DevicesOf(const v1::Hold& hold) {
+  std::vector<std::string> devices;
+  for (const v1::Slot& slot : hold.slots()) devices.push_back(slot.device());
+  return devices;
+}
+
+}  // namespace
+
+Attempt::Attempt(const AttemptContext& context, const v1::Hold& hold)
+    : context_(context),
+      lease_(FromProto(hold.lease())),
+      devices_(DevicesOf(hold)),
+      run_dir_(context.run_root->RunDir(lease_.run_id)),
+      attempt_dir_(rundir::AttemptDir(run_dir_, lease_.attempt)),
+      delivery_(lease_, attempt_dir_, context.run_root->id()) {}
+
+std::unique_ptr<Attempt> Attempt::Start(const AttemptContext& context, const v1::Hold& hold,
+                                        int64_t asked_ns, int64_t deadline_ns) {
+  std::unique_ptr<Attempt> attempt(new Attempt(context, hold));
+  const std::string name = LeaseName(attempt->lease_);
+  if (hold.cancel() || hold.preempt()) {
+    attempt->verdict_ = {hold.cancel() ? ExitReason::kCancelledByUser : ExitReason::kPreempted,
+                         "told to stop before it was started", 0};
+    return attempt;
+  }
+  if (const absl::Status started = attempt->Launch(hold); !started.ok()) {
+    LogLine(absl::StrCat(name, ": cannot be started: ", started.message()));
+    attempt->verdict_ = {ReasonOfStartFailure(started), std::string(started.message()), 0};
+    return attempt;
+  }
+  LogLine(absl::StrFormat(
+      "%s: started on %s, pid %d, to step %d%s", name, absl::StrJoin(attempt->devices_, ", "),
+      attempt->process_->pid(), hold.spec().steps(),
+      hold.spec().has_start() ? absl::StrFormat(" from step %d", hold.spec().start().step()) : ""));
+  attempt->Renew(asked_ns, deadline_ns);
+  return attempt;
+}
+
+absl::Status Attempt::Launch(const v1::Hold& hold) {
+  std::string moved_to;
+  ALLO_RETURN_IF_ERROR(context_.run_root->MakeAttemptDir(lease_, &moved_to));
+  if (!moved_to.empty()) {
+    LogLine(absl::StrCat(LeaseName(lease_),
+                         ": its folder was there from another sweep's life; moved to ", moved_to));
+  }
+  for (const std::string& device : devices_) {
+    if (std::find(context_.devices.begin(), context_.devices.end(), device) ==
+        context_.devices.end()) {
+      return absl::OutOfRangeError(absl::StrCat(
+          "slot ", device, " is not one of this agent's: ", absl::StrJoin(context_.devices, ", ")));
+    }
+  }
+  if (hold.spec().ranks() != static_cast<int>(devices_.size())) {
+    return absl::InvalidArgumentError(absl::StrFormat("%d ranks on %d slots: one slot a rank",
+                                                      hold.spec().ranks(), devices_.size()));
+  }
+  ALLO_ASSIGN_OR_RETURN(const rundir::RunSpec spec,
+                        ToRunDirSpec(hold.spec(), lease_.attempt, context_.run_root->id()));
+  ALLO_RETURN_IF_ERROR(rundir::WriteRunSpec(run_dir_, spec));
+
+  LaunchRequest request;
+  request.trainer = DeviceKind(devices_[0]) == "cuda" ? context_.trainer_cuda : context_.trainer;
+  request.run_dir = run_dir_;
+  request.data_dir = context_.data_dir;
+  request.devices = devices_;
+  request.launcher = context_.launcher;
+  request.is_root = geteuid() == 0;
+  request.attempt_name = context_.run_root->AttemptName(lease_);
+  request.agent_id = context_.agent_id;
+  ALLO_ASSIGN_OR_RETURN(const LaunchCommand command, MakeLaunchCommand(request));
+  ALLO_ASSIGN_OR_RETURN(process_, TrainerProcess::Start(command, attempt_dir_ + "/log",
+                                                        AttemptMark(request.attempt_name)));
+  return absl::OkStatus();
+}
+
+Held Attempt::AsHeld() const {
+  return {lease_, devices_, running(), dropped_, told_preempt_, told_cancel_};
+}
+
+void Attempt::Renew(int64_t asked_ns, int64_t deadline_ns) {
+  asked_ns_ = asked_ns;
+  deadline_ns_ = deadline_ns;
+  lease_line_pending_ = true;
+  SayPending();
+}
+
+void Attempt::Preempt(int64_t stop_by_ns) {
+  told_preempt_ = true;
+  pending_word_ = "preempt";
+  stop_by_ns_ = stop_by_ns_ == 0 ? stop_by_ns : std::min(stop_by_ns_, stop_by_ns);
+  LogLine(absl::StrCat(LeaseName(lease_), ": told to stop (preempted)"));
+  SayPending();
+}
+
+void Attempt::Cancel(int64_t stop_by_ns) {
+  told_cancel_ = true;
+  pending_word_ = "cancel";
+  stop_by_ns_ = stop_by_ns_ == 0 ? stop_by_ns : std::min(stop_by_ns_, stop_by_ns);
+  LogLine(absl::StrCat(LeaseName(lease_), ": told to stop (cancelled)"));
+  SayPending();
+}
+
+void Attempt::Drop() {
+  dropped_ = true;
+  if (process_ != nullptr) process_->Terminate();
+}
+
+void Attempt::Kill() {
+  if (process_ != nullptr) process_->Kill();
+}
+
+void Attempt::SayPending() {
+  if (process_ == nullptr) return;
+  if (lease_line_pending_ &&
+      process_->Say(absl::StrFormat("lease %d %d", asked_ns_, deadline_ns_))) {
+    lease_line_pending_ = false;
+  }
+  if (!pending_word_.empty() && process_->Say(pending_word_)) pending_word_.clear();
+}
+
+void Attempt::Poll(int64_t now_ns) {
+  if (process_ != nullptr) {
+    SayPending();
+    EnforceDeadlines(now_ns);
+    if (process_->Gone()) OnGone();
+  }
+  if (process_ != nullptr || dropped_ || delivery_.has_exit()) return;
+  absl::StatusOr<bool> at_end = delivery_.AtEnd();
+  if (!at_end.ok()) OnDamage(at_end.status());
+  if (at_end.value_or(true) && !delivery_.has_exit()) delivery_.AppendExit(*verdict_);
+}
+
+void Attempt::EnforceDeadlines(int64_t now_ns) {
+  if (dropped_ || ended_by_ != EndedBy::kItself) return;
+  if (now_ns >= deadline_ns_) {
+    LogLine(absl::StrCat(LeaseName(lease_), ": its lease ran out; ended"));
+    ended_by_ = EndedBy::kLease;
+  } else if (stop_by_ns_ != 0 && now_ns >= stop_by_ns_) {
+    LogLine(absl::StrCat(LeaseName(lease_), ": did not stop in time; killed"));
+    ended_by_ = told_cancel_ ? EndedBy::kCancel : EndedBy::kPreempt;
+  } else {
+    return;
+  }
+  process_->Kill();
+}
+
+void Attempt::OnGone() {
+  const int status = process_->wait_status();
+  process_.reset();
+  if (dropped_) return;
+  const bool oom_kill =
+      ended_by_ == EndedBy::kItself && DiedOfSigkill(status) && context_.oom_kills->TakeOne();
+  const rundir::ExitRecord judged =
+      JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines));
+  if (!verdict_.has_value()) verdict_ = judged;
+}
+
+void Attempt::OnDamage(const absl::Status& damage) {
+  if (damaged_) return;
+  damaged_ = true;
+  const std::string message = absl::StrCat("spool: ", damage.message());
+  LogLine(absl::StrCat(LeaseName(lease_), ": ended: ", message));
+  verdict_ = {ExitReason::kBug, message, 0};
+  if (process_ != nullptr) process_->Kill();
+}
+
+std::optional<v1::RecordBatch> Attempt::NextBatch() {
+  // After damage, only the exit record that tells it is left to send.
+  if (dropped_ || (damaged_ && !delivery_.has_exit())) return std::nullopt;
+  absl::StatusOr<std::optional<v1::RecordBatch>> batch = delivery_.NextBatch();
+  if (batch.ok()) return *std::move(batch);
+  OnDamage(batch.status());
+  return std::nullopt;
+}
+
+}  // namespace allometry::agent

@@ -1,0 +1,107 @@
+// One attempt that the agent holds: its trainer, its lease, and the delivery of its spool.
+//
+//   running ── exits, is killed ──> ended ── exit record durable ──> delivered
+//      └────── Drop() ──────────────> dropped ── trainer gone ─────> forgotten
+//
+// Whatever happens, an attempt that is not dropped ends with an exit record: the trainer's own, or
+// one that the agent appends. A spool that is damaged before its tail ends the attempt as BUG, with
+// the place of the damage: nothing after it can be trusted, and the next attempt starts from a
+// checkpoint that was registered. One thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "proto/worker.pb.h"
+#include "worker/agent/exit_verdict.h"
+#include "worker/agent/launch.h"
+#include "worker/agent/reconcile.h"
+#include "worker/agent/run_root.h"
+#include "worker/agent/spool_delivery.h"
+#include "worker/agent/trainer_process.h"
+
+namespace allometry::agent {
+
+// What every attempt of an agent shares; outlives them.
+struct AttemptContext {
+  const RunRoot* run_root = nullptr;
+  OomKills* oom_kills = nullptr;
+  std::string agent_id;
+  std::string data_dir;
+  std::string trainer;       // for cpu slots
+  std::string trainer_cuda;  // for cuda slots
+  Launcher launcher = Launcher::kMpirun;
+  std::vector<std::string> devices;  // the agent's own
+};
+
+class Attempt {
+ public:
+  // Starts the trainer under a lease that ends at `deadline_ns` (CLOCK_BOOTTIME) and was asked for
+  // at `asked_ns`. Never fails: what cannot be started has ended, and says why.
+  static std::unique_ptr<Attempt> Start(const AttemptContext& context, const v1::Hold& hold,
+                                        int64_t asked_ns, int64_t deadline_ns);
+
+  const Lease& lease() const { return lease_; }
+  Held AsHeld() const;
+
+  // Tells the trainer its new deadline.
+  void Renew(int64_t asked_ns, int64_t deadline_ns);
+  // Tells the trainer to write a checkpoint and end; at `stop_by_ns` it is killed.
+  void Preempt(int64_t stop_by_ns);
+  void Cancel(int64_t stop_by_ns);
+  // Ends the trainer; nothing more is delivered.
+  void Drop();
+  // The same at once, before the agent itself ends.
+  void Kill();
+
+  // Reaps the trainer, enforces lease and stop deadlines, appends the exit record. Call often.
+  void Poll(int64_t now_ns);
+
+  bool running() const { return process_ != nullptr; }
+  bool dropped() const { return dropped_; }
+  // The trainer is gone and the exit record is in the spool.
+  bool ended() const { return !running() && delivery_.has_exit(); }
+  // Nothing is left to do for it.
+  bool finished() const { return !running() && (dropped_ || delivery_.delivered()); }
+
+  // nullopt when there is nothing to send now.
+  std::optional<v1::RecordBatch> NextBatch();
+  SpoolDelivery& delivery() { return delivery_; }
+  const SpoolDelivery& delivery() const { return delivery_; }
+
+ private:
+  Attempt(const AttemptContext& context, const v1::Hold& hold);
+
+  absl::Status Launch(const v1::Hold& hold);
+  void SayPending();
+  void EnforceDeadlines(int64_t now_ns);
+  void OnGone();
+  void OnDamage(const absl::Status& damage);
+
+  const AttemptContext& context_;
+  const Lease lease_;
+  std::vector<std::string> devices_;
+  const std::string run_dir_;
+  const std::string attempt_dir_;
+  SpoolDelivery delivery_;
+  std::unique_ptr<TrainerProcess> process_;  // null: not started, or gone
+
+  int64_t asked_ns_ = 0;
+  int64_t deadline_ns_ = 0;
+  int64_t stop_by_ns_ = 0;    // 0: not told to stop
+  std::string pending_word_;  // "preempt" or "cancel", until the pipe took it
+  bool told_preempt_ = false;
+  bool told_cancel_ = false;
+  bool lease_line_pending_ = false;
+  bool dropped_ = false;
+  bool damaged_ = false;
+  EndedBy ended_by_ = EndedBy::kItself;
+  // The exit record for a spool without one, once it is known.
+  std::optional<rundir::ExitRecord> verdict_;
+};
+
+}  // namespace allometry::agent

@@ -1,0 +1,211 @@
+#include "worker/agent/attempt_table.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/clock.h"
+#include "worker/agent/log.h"
+#include "worker/agent/processes.h"
+#include "worker/agent/reconcile.h"
+#include "worker/agent/record_conversion.h"
+
+namespace allometry::agent {
+namespace {
+
+constexpr int64_t kTermGraceMs = 2'000;
+constexpr int64_t kKillPatienceMs = 30'000;
+
+void LogEnd(const Attempt& attempt) {
+  const std::string name = LeaseName(attempt.lease());
+  if (attempt.dropped()) {
+    LogLine(absl::StrCat(name, ": forgotten"));
+    return;
+  }
+  const rundir::ExitRecord& exit = attempt.delivery().exit();
+  LogLine(absl::StrCat(name, ": ", rundir::ExitReasonName(exit.reason), " at step ", exit.step,
+                       exit.message.empty() ? "" : ": ", exit.message));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AttemptTable>> AttemptTable::Open(const std::string& state_dir,
+                                                                 const std::string& run_root,
+                                                                 AttemptSettings settings) {
+  ALLO_ASSIGN_OR_RETURN(StateDir state, StateDir::Open(state_dir));
+  ALLO_ASSIGN_OR_RETURN(std::vector<Lease> given_back, state.ReadHeld());
+  ALLO_ASSIGN_OR_RETURN(RunRoot root, RunRoot::Open(run_root));
+  return std::unique_ptr<AttemptTable>(new AttemptTable(
+      std::move(state), std::move(root), std::move(given_back), std::move(settings)));
+}
+
+AttemptTable::AttemptTable(StateDir state, RunRoot root, std::vector<Lease> given_back,
+                           AttemptSettings settings)
+    : state_(std::move(state)),
+      root_(std::move(root)),
+      settings_(std::move(settings)),
+      given_back_(std::move(given_back)) {
+  context_.run_root = &root_;
+  context_.oom_kills = &oom_kills_;
+  context_.agent_id = state_.agent_id();
+  context_.data_dir = settings_.data_dir;
+  context_.trainer = settings_.trainer;
+  context_.trainer_cuda = settings_.trainer_cuda;
+  context_.launcher = settings_.launcher;
+  context_.devices = settings_.devices;
+}
+
+AttemptTable::~AttemptTable() = default;
+
+absl::Status AttemptTable::EndLeftovers() const {
+  const std::string mark = AgentMark(state_.agent_id());
+  if (const size_t left = ProcessesWithEnvironment(mark).size(); left > 0) {
+    LogLine(absl::StrCat("ending ", left, " processes that an earlier life of this agent left"));
+  }
+  return EndProcessesWithEnvironment(mark, kTermGraceMs, kKillPatienceMs);
+}
+
+void AttemptTable::ForgetGivenBack() {
+  if (given_back_.empty()) return;
+  LogLine(absl::StrCat("gave back ", given_back_.size(), " attempts of an earlier life"));
+  given_back_.clear();
+  if (const absl::Status saved = SaveHeld({}); !saved.ok()) LogLine(saved.message());
+}
+
+void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, bool may_start) {
+  std::vector<Held> held;
+  for (const auto& [lease, attempt] : attempts_) held.push_back(attempt->AsHeld());
+  const Actions actions = Reconcile(held, reply);
+  const int64_t stop_by_ns = Clock::Real().BootNanos() + settings_.stop_within_ms * 1'000'000;
+  for (const Lease& lease : actions.drop) {
+    LogLine(absl::StrCat(LeaseName(lease), ": the coordinator holds it no longer"));
+    attempts_.at(lease)->Drop();
+  }
+  for (const Renewal& renewal : actions.renew) {
+    attempts_.at(renewal.lease)->Renew(asked_ns, asked_ns + renewal.lease_ms * 1'000'000);
+  }
+  for (const Lease& lease : actions.preempt) attempts_.at(lease)->Preempt(stop_by_ns);
+  for (const Lease& lease : actions.cancel) attempts_.at(lease)->Cancel(stop_by_ns);
+  if (may_start && !actions.start.empty()) Start(actions.start, asked_ns);
+  for (const std::string& checkpoint : reply.deletable_checkpoints()) {
+    const absl::Status deleted = root_.DeleteCheckpoint(checkpoint);
+    if (!deleted.ok()) LogLine(absl::StrCat("not deleted: ", deleted.message()));
+  }
+}
+
+void AttemptTable::Start(const std::vector<v1::Hold>& holds, int64_t asked_ns) {
+  if (const absl::Status saved = SaveHeld(holds); !saved.ok()) {
+    // Not held, so the coordinator offers them again.
+    LogLine(absl::StrCat("nothing is started: ", saved.message()));
+    return;
+  }
+  for (const v1::Hold& hold : holds) {
+    attempts_.emplace(
+        FromProto(hold.lease()),
+        Attempt::Start(context_, hold, asked_ns, asked_ns + hold.lease_ms() * 1'000'000));
+  }
+}
+
+bool AttemptTable::Poll(int64_t now_ns) {
+  bool changed = false;
+  bool forgotten = false;
+  for (auto it = attempts_.begin(); it != attempts_.end();) {
+    Attempt& attempt = *it->second;
+    const bool was_running = attempt.running();
+    attempt.Poll(now_ns);
+    changed |= was_running && !attempt.running();
+    if (attempt.finished()) {
+      LogEnd(attempt);
+      it = attempts_.erase(it);
+      forgotten = true;
+    } else {
+      ++it;
+    }
+  }
+  if (forgotten) {
+    if (const absl::Status saved = SaveHeld({}); !saved.ok()) LogLine(saved.message());
+  }
+  return changed || forgotten;
+}
+
+void AttemptTable::PreemptAll(int64_t stop_by_ns) {
+  for (auto& [lease, attempt] : attempts_) {
+    if (attempt->running() && !attempt->dropped()) attempt->Preempt(stop_by_ns);
+  }
+}
+
+void AttemptTable::KillAll() {
+  for (auto& [lease, attempt] : attempts_) attempt->Kill();
+}
+
+std::optional<v1::RecordBatch> AttemptTable::NextBatch() {
+  auto it = attempts_.upper_bound(last_sent_);
+  for (size_t i = 0; i < attempts_.size(); ++i, ++it) {
+    if (it == attempts_.end()) it = attempts_.begin();
+    if (std::optional<v1::RecordBatch> batch = it->second->NextBatch()) {
+      last_sent_ = it->first;
+      return batch;
+    }
+  }
+  return std::nullopt;
+}
+
+void AttemptTable::Acknowledge(const v1::RecordAck& ack) {
+  const auto found = attempts_.find(FromProto(ack.lease()));
+  if (found == attempts_.end() || found->second->dropped()) return;
+  Attempt& attempt = *found->second;
+  const std::string name = LeaseName(attempt.lease());
+  for (const v1::SetAside& record : ack.set_aside()) {
+    LogLine(
+        absl::StrCat(name, ": record ", record.sequence(), " was set aside: ", record.reason()));
+  }
+  if (ack.stale()) {
+    LogLine(absl::StrCat(name, ": its lease was given away: ", ack.message()));
+    attempt.Drop();
+  } else {
+    attempt.delivery().Acknowledge(ack.durable_sequence());
+  }
+}
+
+void AttemptTable::Rewind() {
+  for (auto& [lease, attempt] : attempts_) attempt->delivery().Rewind();
+}
+
+std::vector<v1::HeldAttempt> AttemptTable::HeldAttempts() const {
+  std::vector<v1::HeldAttempt> held;
+  for (const auto& [lease, attempt] : attempts_) {
+    if (attempt->dropped()) continue;
+    v1::HeldAttempt& entry = held.emplace_back();
+    *entry.mutable_lease() = ToProto(lease);
+    entry.set_last_sequence(attempt->delivery().last_sequence());
+    entry.set_ended(attempt->ended());
+  }
+  return held;
+}
+
+std::vector<std::string> AttemptTable::FreeDevices() const {
+  std::set<std::string> busy;
+  for (const auto& [lease, attempt] : attempts_) {
+    if (!attempt->running()) continue;
+    for (const std::string& device : attempt->AsHeld().devices) busy.insert(device);
+  }
+  std::vector<std::string> free;
+  for (const std::string& device : settings_.devices) {
+    if (busy.count(device) == 0) free.push_back(device);
+  }
+  return free;
+}
+
+bool AttemptTable::AnyRunning() const {
+  return std::any_of(attempts_.begin(), attempts_.end(),
+                     [](const auto& entry) { return entry.second->running(); });
+}
+
+absl::Status AttemptTable::SaveHeld(const std::vector<v1::Hold>& about_to_start) const {
+  std::vector<Lease> held = given_back_;
+  for (const auto& [lease, attempt] : attempts_) held.push_back(lease);
+  for (const v1::Hold& hold : about_to_start) held.push_back(FromProto(hold.lease()));
+  return state_.WriteHeld(held);
+}
+
+}  // namespace allometry::agent

@@ -1,0 +1,91 @@
+// Every attempt that an agent has, and the note in its state dir that survives it.
+//
+// The note (held.json) names an attempt before its trainer starts and until its exit record is
+// durable, so a next life of the agent knows what to give back. One thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "proto/worker.pb.h"
+#include "worker/agent/attempt.h"
+#include "worker/agent/run_root.h"
+#include "worker/agent/state_dir.h"
+
+namespace allometry::agent {
+
+struct AttemptSettings {
+  std::string data_dir;
+  std::string trainer;
+  std::string trainer_cuda;
+  Launcher launcher = Launcher::kMpirun;
+  std::vector<std::string> devices;
+  // How long a trainer that was told to stop may take to write its checkpoint.
+  int64_t stop_within_ms = 60'000;
+};
+
+class AttemptTable {
+ public:
+  // Locks the state dir, reads what an earlier life held, opens the run root.
+  static absl::StatusOr<std::unique_ptr<AttemptTable>> Open(const std::string& state_dir,
+                                                            const std::string& run_root,
+                                                            AttemptSettings settings);
+  // Ends every trainer that still runs.
+  ~AttemptTable();
+  AttemptTable(const AttemptTable&) = delete;
+  AttemptTable& operator=(const AttemptTable&) = delete;
+
+  const std::string& agent_id() const { return state_.agent_id(); }
+  const RunRoot& run_root() const { return root_; }
+
+  // Ends the processes that an earlier life of this agent left. Blocks until they are gone.
+  absl::Status EndLeftovers() const;
+  // The attempts of an earlier life, until the coordinator took them back.
+  const std::vector<Lease>& given_back() const { return given_back_; }
+  void ForgetGivenBack();
+
+  // Does what a heartbeat's reply asks for. `asked_ns`: when the heartbeat was sent (boot clock),
+  // from which leases count. Without `may_start` nothing new is started.
+  void Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, bool may_start);
+  // Moves every attempt on. True when a slot became free or an attempt was delivered: worth a
+  // heartbeat.
+  bool Poll(int64_t now_ns);
+  void PreemptAll(int64_t stop_by_ns);
+  void KillAll();
+
+  // The next batch to send, from each attempt in turn; nullopt when there is none.
+  std::optional<v1::RecordBatch> NextBatch();
+  void Acknowledge(const v1::RecordAck& ack);
+  // The stream broke: everything after the last acks is sent again.
+  void Rewind();
+
+  // What a heartbeat says: attempts that are being dropped are not held, but still in the way.
+  std::vector<v1::HeldAttempt> HeldAttempts() const;
+  std::vector<std::string> FreeDevices() const;
+
+  size_t size() const { return attempts_.size(); }
+  bool AnyRunning() const;
+
+ private:
+  AttemptTable(StateDir state, RunRoot root, std::vector<Lease> given_back,
+               AttemptSettings settings);
+
+  void Start(const std::vector<v1::Hold>& holds, int64_t asked_ns);
+  absl::Status SaveHeld(const std::vector<v1::Hold>& about_to_start) const;
+
+  const StateDir state_;
+  const RunRoot root_;
+  const AttemptSettings settings_;
+  OomKills oom_kills_;
+  AttemptContext context_;  // constant after construction
+  std::vector<Lease> given_back_;
+  std::map<Lease, std::unique_ptr<Attempt>> attempts_;
+  Lease last_sent_;  // whose turn it was
+};
+
+}  // namespace allometry::agent

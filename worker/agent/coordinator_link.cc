@@ -1,0 +1,256 @@
+#include "worker/agent/coordinator_link.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "base/check.h"
+#include "proto/worker.grpc.pb.h"
+
+namespace allometry::agent {
+namespace {
+
+constexpr int kDispatchAtOnce = 64;  // so that a flood of acks does not starve the caller
+
+absl::Status ToAbsl(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+std::chrono::system_clock::time_point In(int64_t ms) {
+  return std::chrono::system_clock::now() + std::chrono::milliseconds(ms);
+}
+
+bool IsLoopback(absl::string_view address) {
+  return absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
+         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "unix:");
+}
+
+// What a tag of the completion queue points to.
+struct Event {
+  std::function<void(bool ok)> happened;
+};
+
+struct Call {
+  virtual ~Call() = default;
+  grpc::ClientContext context;
+  bool silent = false;  // the link goes away: nobody to call back
+};
+
+template <class Response>
+struct UnaryCall : Call {
+  Response response;
+  grpc::Status status;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader;
+  Event finished;
+};
+
+// The stream of record batches: at most one write and one read in flight, as gRPC asks.
+struct RecordStream : Call {
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::RecordBatch, v1::RecordAck>> stream;
+  CoordinatorLink::OnAck ack;
+  CoordinatorLink::OnStreamClosed closed;
+  v1::RecordAck incoming;
+  grpc::Status status;
+  bool started = false;
+  bool writing = false;
+  bool broken = false;
+  bool finishing = false;
+  Event on_start, on_read, on_write, on_finish;
+
+  void FinishWhenIdle() {
+    if (!broken || writing || finishing) return;
+    finishing = true;
+    stream->Finish(&status, &on_finish);
+  }
+};
+
+}  // namespace
+
+struct CoordinatorLink::Wire {
+  LinkOptions options;
+  grpc::CompletionQueue queue;
+  std::unique_ptr<v1::WorkerService::Stub> stub;
+  std::set<std::unique_ptr<Call>> calls;     // in flight, the stream included
+  std::vector<std::unique_ptr<Call>> ended;  // kept until no callback of theirs runs any more
+  RecordStream* stream = nullptr;
+
+  void Connect();
+  void Prepare(Call& call) const;
+  void End(Call* call);
+  template <class Response, class Start>
+  void StartUnary(int64_t timeout_ms, Start start,
+                  std::function<void(const absl::Status&, const Response&)> done);
+};
+
+void CoordinatorLink::Wire::Connect() {
+  grpc::ChannelArguments arguments;
+  // gRPC's own backoff grows to two minutes; a sweep should not wait so long for a restart.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // A new channel must mean a new connection (Reconnect).
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  if (!options.tls_ca_pem.empty()) {
+    grpc::SslCredentialsOptions tls;
+    tls.pem_root_certs = options.tls_ca_pem;
+    credentials = grpc::SslCredentials(tls);
+  }
+  stub = v1::WorkerService::NewStub(
+      grpc::CreateCustomChannel(options.coordinator, credentials, arguments));
+}
+
+void CoordinatorLink::Wire::Prepare(Call& call) const {
+  if (!options.token.empty()) {
+    call.context.AddMetadata("authorization", absl::StrCat("Bearer ", options.token));
+  }
+}
+
+void CoordinatorLink::Wire::End(Call* call) {
+  const auto found = std::find_if(calls.begin(), calls.end(),
+                                  [&](const auto& other) { return other.get() == call; });
+  ALLO_CHECK(found != calls.end());
+  ended.push_back(std::move(calls.extract(found).value()));
+}
+
+template <class Response, class Start>
+void CoordinatorLink::Wire::StartUnary(
+    int64_t timeout_ms, Start start,
+    std::function<void(const absl::Status&, const Response&)> done) {
+  auto owned = std::make_unique<UnaryCall<Response>>();
+  UnaryCall<Response>* call = owned.get();
+  calls.insert(std::move(owned));
+  Prepare(*call);
+  call->context.set_deadline(In(timeout_ms));
+  call->finished.happened = [this, call, done = std::move(done)](bool) {
+    End(call);
+    if (!call->silent) done(ToAbsl(call->status), call->response);
+  };
+  call->reader = start(&call->context);
+  call->reader->Finish(&call->response, &call->status, &call->finished);
+}
+
+absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Create(LinkOptions options) {
+  if (options.tls_ca_pem.empty() && !IsLoopback(options.coordinator)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("coordinator ", options.coordinator,
+                     " is not on this host's loopback: it needs --tls-ca and --token-file"));
+  }
+  auto wire = std::make_unique<Wire>();
+  wire->options = std::move(options);
+  wire->Connect();
+  return std::unique_ptr<CoordinatorLink>(new CoordinatorLink(std::move(wire)));
+}
+
+CoordinatorLink::CoordinatorLink(std::unique_ptr<Wire> wire) : wire_(std::move(wire)) {}
+
+CoordinatorLink::~CoordinatorLink() {
+  for (const std::unique_ptr<Call>& call : wire_->calls) {
+    call->silent = true;
+    call->context.TryCancel();
+  }
+  void* tag = nullptr;
+  bool ok = false;
+  while (!wire_->calls.empty() && wire_->queue.Next(&tag, &ok)) {
+    static_cast<Event*>(tag)->happened(ok);
+  }
+  wire_->queue.Shutdown();
+  while (wire_->queue.Next(&tag, &ok)) {
+  }
+}
+
+void CoordinatorLink::Register(const v1::RegisterRequest& request, int64_t timeout_ms,
+                               OnRegister done) {
+  wire_->StartUnary<v1::RegisterResponse>(
+      timeout_ms,
+      [&](grpc::ClientContext* context) {
+        return wire_->stub->AsyncRegister(context, request, &wire_->queue);
+      },
+      std::move(done));
+}
+
+void CoordinatorLink::Heartbeat(const v1::HeartbeatRequest& request, int64_t timeout_ms,
+                                OnHeartbeat done) {
+  wire_->StartUnary<v1::HeartbeatResponse>(
+      timeout_ms,
+      [&](grpc::ClientContext* context) {
+        return wire_->stub->AsyncHeartbeat(context, request, &wire_->queue);
+      },
+      std::move(done));
+}
+
+void CoordinatorLink::OpenStream(OnAck ack, OnStreamClosed closed) {
+  ALLO_CHECK(!has_stream());
+  auto owned = std::make_unique<RecordStream>();
+  RecordStream* stream = owned.get();
+  wire_->calls.insert(std::move(owned));
+  wire_->stream = stream;
+  stream->ack = std::move(ack);
+  stream->closed = std::move(closed);
+  wire_->Prepare(*stream);
+
+  stream->on_start.happened = [stream](bool ok) {
+    stream->started = ok;
+    stream->broken = !ok;
+    if (ok) stream->stream->Read(&stream->incoming, &stream->on_read);
+    stream->FinishWhenIdle();
+  };
+  stream->on_read.happened = [stream](bool ok) {
+    if (ok) {
+      if (!stream->silent) stream->ack(stream->incoming);
+      stream->stream->Read(&stream->incoming, &stream->on_read);
+    } else {
+      stream->broken = true;
+      stream->FinishWhenIdle();
+    }
+  };
+  stream->on_write.happened = [stream](bool) {
+    stream->writing = false;  // a write that failed: the pending read fails too
+    stream->FinishWhenIdle();
+  };
+  stream->on_finish.happened = [this, stream](bool) {
+    wire_->stream = nullptr;
+    wire_->End(stream);
+    if (!stream->silent) stream->closed(ToAbsl(stream->status));
+  };
+  stream->stream = wire_->stub->PrepareAsyncStreamRecords(&stream->context, &wire_->queue);
+  stream->stream->StartCall(&stream->on_start);
+}
+
+bool CoordinatorLink::has_stream() const { return wire_->stream != nullptr; }
+
+bool CoordinatorLink::writable() const {
+  const RecordStream* stream = wire_->stream;
+  return stream != nullptr && stream->started && !stream->writing && !stream->broken;
+}
+
+void CoordinatorLink::Send(const v1::RecordBatch& batch) {
+  ALLO_CHECK(writable());
+  wire_->stream->writing = true;
+  wire_->stream->stream->Write(batch, &wire_->stream->on_write);
+}
+
+void CoordinatorLink::WaitAndDispatch(int64_t timeout_ms) {
+  auto deadline = In(timeout_ms);
+  for (int i = 0; i < kDispatchAtOnce; ++i) {
+    wire_->ended.clear();
+    void* tag = nullptr;
+    bool ok = false;
+    const auto next = wire_->queue.AsyncNext(&tag, &ok, deadline);
+    if (next != grpc::CompletionQueue::GOT_EVENT) return;
+    static_cast<Event*>(tag)->happened(ok);
+    deadline = In(0);
+  }
+}
+
+void CoordinatorLink::Reconnect() {
+  for (const std::unique_ptr<Call>& call : wire_->calls) call->context.TryCancel();
+  wire_->Connect();
+}
+
+}  // namespace allometry::agent

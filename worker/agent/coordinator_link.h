@@ -1,0 +1,62 @@
+// The agent's end of the wire: two calls and one stream, all of them asynchronous on one queue, so
+// that a coordinator that hangs never stops the agent from enforcing a lease.
+//
+// One thread: everything happens, callbacks included, inside WaitAndDispatch of the caller's
+// thread. Errors come as the statuses that gRPC gives; UNAVAILABLE and DEADLINE_EXCEEDED mean that
+// the coordinator is away.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "proto/worker.pb.h"
+
+namespace allometry::agent {
+
+struct LinkOptions {
+  std::string coordinator;  // HOST:PORT
+  std::string tls_ca_pem;   // the authority's certificates; empty: no TLS
+  std::string token;        // sent as "authorization: Bearer TOKEN"; empty: none
+};
+
+class CoordinatorLink {
+ public:
+  using OnRegister = std::function<void(const absl::Status&, const v1::RegisterResponse&)>;
+  using OnHeartbeat = std::function<void(const absl::Status&, const v1::HeartbeatResponse&)>;
+  using OnAck = std::function<void(const v1::RecordAck&)>;
+  using OnStreamClosed = std::function<void(const absl::Status&)>;
+
+  // InvalidArgument when the coordinator is on another host and there is no TLS: it would refuse.
+  static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Create(LinkOptions options);
+  // Cancels what is in flight; its callbacks are not called.
+  ~CoordinatorLink();
+  CoordinatorLink(const CoordinatorLink&) = delete;
+  CoordinatorLink& operator=(const CoordinatorLink&) = delete;
+
+  void Register(const v1::RegisterRequest& request, int64_t timeout_ms, OnRegister done);
+  void Heartbeat(const v1::HeartbeatRequest& request, int64_t timeout_ms, OnHeartbeat done);
+
+  // Opens the stream; only when there is none. `closed` is called once, at its end.
+  void OpenStream(OnAck ack, OnStreamClosed closed);
+  bool has_stream() const;
+  // The stream takes a batch now.
+  bool writable() const;
+  void Send(const v1::RecordBatch& batch);
+
+  // Waits up to `timeout_ms` for something to happen, and calls back for all that did.
+  void WaitAndDispatch(int64_t timeout_ms);
+
+  // Drops the connection for a new one: a dead network path may hold the old one for minutes.
+  // Whatever is in flight ends as CANCELLED.
+  void Reconnect();
+
+ private:
+  struct Wire;
+  explicit CoordinatorLink(std::unique_ptr<Wire> wire);
+  const std::unique_ptr<Wire> wire_;
+};
+
+}  // namespace allometry::agent

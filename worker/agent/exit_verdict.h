@@ -1,0 +1,44 @@
+// Why a trainer ended that left no exit record in its spool.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "worker/rundir/spool.h"
+
+namespace allometry::agent {
+
+// Why the agent itself ended it, if it did.
+enum class EndedBy {
+  kItself,
+  kLease,    // its deadline passed
+  kPreempt,  // told to stop, and did not within the time allowed
+  kCancel,
+};
+
+// `wait_status` as of waitpid(2), of the trainer or of the mpirun over it, which reports a rank's
+// signal as exit code 128 + signal. `oom_kill`: the cgroup's count of OOM kills rose meanwhile.
+// `log_tail`: the last lines of the log, put into the message of a failure.
+rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
+                             const std::string& log_tail);
+
+// Whether the trainer or one of its ranks died of SIGKILL.
+bool DiedOfSigkill(int wait_status);
+
+// The last `lines` lines of the file as valid UTF-8, at most 4 kB; empty where it cannot be read.
+std::string LogTail(const std::string& path, int lines);
+
+// The kernel's count of OOM kills in this process's cgroup (version 2 or 1); 0 where unknown.
+// Each kill explains one attempt.
+class OomKills {
+ public:
+  OomKills();
+  // True when there was a kill that no earlier call took.
+  bool TakeOne();
+
+ private:
+  std::string path_;
+  int64_t taken_ = 0;
+};
+
+}  // namespace allometry::agent

@@ -1,0 +1,119 @@
+// allo-worker: offers slots to a coordinator and runs what it gives them.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "base/files.h"
+#include "base/status.h"
+#include "worker/agent/agent.h"
+#include "worker/agent/slots.h"
+
+namespace {
+
+using allometry::agent::Agent;
+using allometry::agent::AgentOptions;
+
+std::atomic<int> stop_signals{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void OnStopSignal(int) { ++stop_signals; }
+
+void CountStopSignals() {
+  struct sigaction action {};
+  action.sa_handler = OnStopSignal;
+  sigemptyset(&action.sa_mask);
+  // USR2 is how Slurm is asked to announce a preemption (deploy/).
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) sigaction(signal, &action, nullptr);
+}
+
+std::string BesideThisProgram(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? name : (self.parent_path() / name).string();
+}
+
+struct Flags {
+  AgentOptions options;
+  std::string slots = "auto";
+  std::string launcher = "auto";
+  std::string tls_ca_file;
+  std::string token_file;
+  double stop_within_s = 60;
+};
+
+absl::Status RunAgent(Flags flags) {
+  AgentOptions& options = flags.options;
+  ALLO_ASSIGN_OR_RETURN(options.attempts.devices, allometry::agent::ParseSlots(flags.slots));
+  ALLO_ASSIGN_OR_RETURN(
+      options.attempts.launcher,
+      allometry::agent::ParseLauncher(flags.launcher, std::getenv("SLURM_JOB_ID") != nullptr));
+  if (!flags.tls_ca_file.empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.link.tls_ca_pem, allometry::ReadFile(flags.tls_ca_file));
+  }
+  if (!flags.token_file.empty()) {
+    ALLO_ASSIGN_OR_RETURN(const std::string token, allometry::ReadFile(flags.token_file));
+    options.link.token = std::string(absl::StripAsciiWhitespace(token));
+  }
+  options.attempts.stop_within_ms = static_cast<int64_t>(flags.stop_within_s * 1000);
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options)));
+  CountStopSignals();
+  return agent->Run(stop_signals);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Flags flags;
+  AgentOptions& options = flags.options;
+  options.attempts.trainer = BesideThisProgram("allo-trainer");
+  options.attempts.trainer_cuda = BesideThisProgram("allo-trainer-cuda");
+  options.link.coordinator = "127.0.0.1:7447";
+
+  CLI::App app("Offers this host's devices to a coordinator and runs what it gives them.",
+               "allo-worker");
+  app.add_option("--coordinator", options.link.coordinator, "HOST:PORT of the coordinator")
+      ->envname("ALLO_COORDINATOR")
+      ->capture_default_str();
+  app.add_option("--state-dir", options.state_dir,
+                 "this agent's identity and what it holds; one agent a folder")
+      ->required();
+  app.add_option("--run-root", options.run_root, "where run directories and checkpoints lie")
+      ->required();
+  app.add_option("--data-dir", options.attempts.data_dir, "where datasets lie, a folder each")
+      ->required();
+  app.add_option("--slots", flags.slots,
+                 "auto, cpu:COUNT or cuda:INDEX, several with commas; auto: every GPU, without one "
+                 "every CPU core")
+      ->capture_default_str();
+  app.add_option("--trainer", options.attempts.trainer, "the trainer for CPU slots")
+      ->capture_default_str();
+  app.add_option("--trainer-cuda", options.attempts.trainer_cuda, "the trainer for GPU slots")
+      ->capture_default_str();
+  app.add_option("--launcher", flags.launcher,
+                 "what starts several ranks: mpirun, srun, or auto (srun inside Slurm)")
+      ->capture_default_str();
+  app.add_option("--stop-within", flags.stop_within_s,
+                 "seconds that a trainer may take to write its checkpoint when told to stop")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--tls-ca", flags.tls_ca_file,
+                 "PEM file of the authority that signed the coordinator's certificate");
+  app.add_option("--token-file", flags.token_file, "file with the coordinator's token");
+  CLI11_PARSE(app, argc, argv);
+
+  try {
+    const absl::Status status = RunAgent(std::move(flags));
+    if (status.ok()) return 0;
+    std::cerr << "allo-worker: " << status.message() << "\n";
+  } catch (const std::exception& error) {
+    std::cerr << "allo-worker: " << error.what() << "\n";
+  }
+  return 1;
+}

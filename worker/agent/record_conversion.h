@@ -1,0 +1,20 @@
+// Spool records and leases, as they lie in files, to the messages that carry them.
+#pragma once
+
+#include <string>
+
+#include "proto/worker.pb.h"
+#include "worker/agent/state_dir.h"
+#include "worker/rundir/spool.h"
+
+namespace allometry::agent {
+
+v1::Lease ToProto(const Lease& lease);
+Lease FromProto(const v1::Lease& lease);
+
+v1::ExitReason ToProto(rundir::ExitReason reason);
+
+// `attempt` and `root_id` complete a checkpoint, whose record in the spool does not name them.
+v1::Record ToProto(const rundir::Record& record, int attempt, const std::string& root_id);
+
+}  // namespace allometry::agent

@@ -1,0 +1,106 @@
+#include "worker/agent/run_root.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/files.h"
+#include "worker/rundir/run_spec.h"
+
+namespace allometry::agent {
+namespace {
+
+// `prefix` and then digits only.
+bool IsNumbered(absl::string_view name, absl::string_view prefix) {
+  return absl::ConsumePrefix(&name, prefix) && !name.empty() && name.size() <= 18 &&
+         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+}
+
+bool IsRootId(absl::string_view id) {
+  return id.size() == 32 && std::all_of(id.begin(), id.end(), absl::ascii_isxdigit);
+}
+
+}  // namespace
+
+bool IsCheckpointFile(absl::string_view file) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(file, '/');
+  if (parts.size() != 2) return false;
+  absl::string_view name = parts[1];
+  return IsNumbered(parts[0], "attempt-") && absl::ConsumeSuffix(&name, ".safetensors") &&
+         IsNumbered(name, "checkpoint-");
+}
+
+absl::StatusOr<RunRoot> RunRoot::Open(const std::string& path) {
+  ALLO_RETURN_IF_ERROR(MakeDirectories(path));
+  const std::string root = std::filesystem::absolute(path).lexically_normal().string();
+  const std::string id_path = root + "/root_id";
+  absl::StatusOr<std::string> id = ReadFile(id_path);
+  if (absl::IsNotFound(id.status())) {
+    // A link, not a rename: of two agents that make it at once, both end with the first one's id.
+    const std::string draft = absl::StrCat(id_path, ".", RandomHex128());
+    ALLO_RETURN_IF_ERROR(WriteFileAtomically(draft, RandomHex128() + "\n"));
+    const bool linked = link(draft.c_str(), id_path.c_str()) == 0 || errno == EEXIST;
+    const absl::Status status = linked ? absl::OkStatus() : ErrnoStatus(id_path, "create");
+    unlink(draft.c_str());
+    ALLO_RETURN_IF_ERROR(status);
+    id = ReadFile(id_path);
+  }
+  ALLO_RETURN_IF_ERROR(id.status());
+  const absl::string_view stripped = absl::StripAsciiWhitespace(*id);
+  if (!IsRootId(stripped)) {
+    return absl::DataLossError(absl::StrCat(id_path, ": '", stripped, "' is not 32 hex digits"));
+  }
+  return RunRoot(root, std::string(stripped));
+}
+
+std::string RunRoot::RunDir(int64_t run_id) const { return absl::StrCat(path_, "/run-", run_id); }
+
+std::string RunRoot::AttemptName(const Lease& lease) const {
+  return absl::StrCat(id_, "/run-", lease.run_id, "/attempt-", lease.attempt);
+}
+
+absl::Status RunRoot::MakeAttemptDir(const Lease& lease, std::string* moved_to) const {
+  const std::string dir = rundir::AttemptDir(RunDir(lease.run_id), lease.attempt);
+  moved_to->clear();
+  if (std::error_code error; std::filesystem::exists(dir, error)) {
+    *moved_to = absl::StrCat(dir, ".replaced-", RandomHex128().substr(0, 8));
+    if (rename(dir.c_str(), moved_to->c_str()) != 0) return ErrnoStatus(dir, "rename");
+  }
+  return MakeDirectories(dir);
+}
+
+absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {
+  const size_t slash = relative.find('/');
+  if (slash == std::string::npos || !IsNumbered(relative.substr(0, slash), "run-") ||
+      !IsCheckpointFile(relative.substr(slash + 1))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", relative, "' is not a checkpoint: only run-N/attempt-K/checkpoint-S.safetensors may ",
+        "be deleted"));
+  }
+  const std::vector<std::string> parts = absl::StrSplit(relative, '/');
+  int folder = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (size_t i = 0; i + 1 < parts.size() && folder >= 0; ++i) {
+    const int next =
+        openat(folder, parts[i].c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int error = errno;
+    close(folder);
+    errno = error;
+    folder = next;
+  }
+  absl::Status status;
+  if (folder < 0 || unlinkat(folder, parts.back().c_str(), 0) != 0) {
+    status = errno == ENOENT ? absl::OkStatus() : ErrnoStatus(path_ + "/" + relative, "delete");
+  }
+  if (folder >= 0) close(folder);
+  return status;
+}
+
+}  // namespace allometry::agent

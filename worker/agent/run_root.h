@@ -1,0 +1,43 @@
+// The folder that holds every run directory of an agent (layout: worker/rundir/run_spec.h).
+//
+// Paths that come over the network never reach the file system unchecked: this is where they are.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "worker/agent/state_dir.h"
+
+namespace allometry::agent {
+
+class RunRoot {
+ public:
+  // Makes the folder and its root_id at first use; safe when several agents share the folder.
+  static absl::StatusOr<RunRoot> Open(const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const std::string& id() const { return id_; }
+
+  std::string RunDir(int64_t run_id) const;
+  // "ROOT_ID/run-7/attempt-2": in the environment of every process of the attempt.
+  std::string AttemptName(const Lease& lease) const;
+
+  // An empty folder for the attempt. One that is there already belongs to another life of the
+  // coordinator's database: it is renamed, never mixed with, and its new name is in `moved_to`.
+  absl::Status MakeAttemptDir(const Lease& lease, std::string* moved_to) const;
+
+  // Removes "run-7/attempt-2/checkpoint-000000001200.safetensors". InvalidArgument for any other
+  // form; symbolic links are not followed. OK where it is gone already.
+  absl::Status DeleteCheckpoint(const std::string& relative) const;
+
+ private:
+  RunRoot(std::string path, std::string id) : path_(std::move(path)), id_(std::move(id)) {}
+
+  std::string path_;
+  std::string id_;
+};
+
+// Whether `file` has the form "attempt-2/checkpoint-000000001200.safetensors".
+bool IsCheckpointFile(absl::string_view file);
+
+}  // namespace allometry::agent

@@ -1,0 +1,85 @@
+#include "worker/agent/run_spec_conversion.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "worker/agent/run_root.h"
+
+namespace allometry::agent {
+namespace {
+
+bool IsPlainName(absl::string_view name) {
+  return !name.empty() && name.size() <= 128 && name[0] != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+         });
+}
+
+rundir::Identity ToRunDirIdentity(const v1::RunIdentity& from) {
+  rundir::Identity to;
+  to.shape.family = from.shape().family();
+  to.shape.layers = from.shape().layers();
+  to.shape.heads = from.shape().heads();
+  to.shape.width = from.shape().width();
+  to.shape.context = from.shape().context();
+  to.shape.vocabulary = from.shape().vocabulary();
+  to.dataset = from.dataset();
+  to.dataset_hash = from.dataset_hash();
+  to.tokenizer_hash = from.tokenizer_hash();
+  to.batch_tokens = from.batch_tokens();
+  to.schedule = from.schedule();
+  to.warmup_steps = from.warmup_steps();
+  to.learning_rate = from.learning_rate();
+  to.seed = from.seed();
+  to.optimizer.beta1 = from.optimizer().beta1();
+  to.optimizer.beta2 = from.optimizer().beta2();
+  to.optimizer.weight_decay = from.optimizer().weight_decay();
+  to.optimizer.epsilon = from.optimizer().epsilon();
+  to.optimizer.clip_norm = from.optimizer().clip_norm();
+  return to;
+}
+
+absl::StatusOr<rundir::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& from,
+                                                          const std::string& root_id) {
+  if (!IsCheckpointFile(from.file())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("start checkpoint: '", from.file(),
+                     "' is not of the form attempt-K/checkpoint-S.safetensors"));
+  }
+  if (!from.root_id().empty() && from.root_id() != root_id) {
+    return absl::FailedPreconditionError(absl::StrCat("start checkpoint: ", from.file(),
+                                                      " is under run root ", from.root_id(),
+                                                      ", and this agent's run root is ", root_id));
+  }
+  return rundir::StartCheckpoint{from.attempt(), from.step(), from.file(), from.hash()};
+}
+
+}  // namespace
+
+absl::StatusOr<rundir::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
+                                             const std::string& root_id) {
+  if (!IsPlainName(spec.identity().dataset())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dataset: '", spec.identity().dataset(),
+                     "' is not a name of letters, digits, '-', '_' and '.'"));
+  }
+  rundir::RunSpec to;
+  to.attempt = attempt;
+  to.identity = ToRunDirIdentity(spec.identity());
+  to.steps = spec.steps();
+  to.evaluation_steps.assign(spec.evaluation_steps().begin(), spec.evaluation_steps().end());
+  to.log_every = spec.log_every();
+  to.checkpoint_every_s = spec.checkpoint_every_s();
+  to.evaluation_windows = spec.evaluation_windows();
+  to.ranks = spec.ranks();
+  to.micro_batch = spec.micro_batch();
+  to.device = spec.device();
+  to.deterministic = spec.deterministic();
+  to.step_backend = spec.step_backend();
+  if (spec.has_start()) {
+    ALLO_ASSIGN_OR_RETURN(to.start, ToStartCheckpoint(spec.start(), root_id));
+  }
+  return to;
+}
+
+}  // namespace allometry::agent

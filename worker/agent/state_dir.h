@@ -1,0 +1,49 @@
+// The agent's own small memory: who it is, and which attempts it holds.
+//
+//   STATE_DIR/lock        locked while an agent lives
+//   STATE_DIR/agent_id    a UUID, written at first use
+//   STATE_DIR/held.json   the leases of the attempts it has begun and not yet delivered, written
+//                         before an attempt starts; what is there at a start is given back
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace allometry::agent {
+
+// The right to one attempt (allometry.v1.Lease). Two leases of one attempt differ in the token.
+struct Lease {
+  int64_t run_id = 0;
+  int attempt = 0;
+  std::string token;
+
+  auto operator<=>(const Lease&) const = default;
+};
+
+// "run 7 attempt 2".
+std::string LeaseName(const Lease& lease);
+
+class StateDir {
+ public:
+  // Makes the folder where it is missing. FailedPrecondition while another agent holds it.
+  static absl::StatusOr<StateDir> Open(const std::string& path);
+  ~StateDir();
+  StateDir(StateDir&& other) noexcept;
+  StateDir& operator=(StateDir&&) = delete;
+
+  const std::string& agent_id() const { return agent_id_; }
+  absl::StatusOr<std::vector<Lease>> ReadHeld() const;
+  absl::Status WriteHeld(const std::vector<Lease>& held) const;
+
+ private:
+  StateDir(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
+
+  std::string path_;
+  std::string agent_id_;
+  int lock_fd_;  // closing it gives the lock up
+};
+
+}  // namespace allometry::agent
