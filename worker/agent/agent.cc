@@ -144,7 +144,7 @@ void Agent::SendRecords(int64_t now_ns) {
                       [this](const absl::Status& status) { OnStreamClosed(status); });
   }
   if (!link_->writable()) return;
-  if (const std::optional<v1::RecordBatch> batch = attempts_->NextBatch()) link_->Send(*batch);
+  if (const v1::RecordBatch* batch = attempts_->NextBatch()) link_->Send(*batch);
 }
 
 void Agent::OnStreamClosed(const absl::Status& status) {

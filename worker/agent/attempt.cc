@@ -199,13 +199,13 @@ void Attempt::OnDamage(const absl::Status& damage) {
   if (process_ != nullptr) process_->Kill();
 }
 
-std::optional<v1::RecordBatch> Attempt::NextBatch() {
+const v1::RecordBatch* Attempt::NextBatch() {
   // After damage, only the exit record that tells it is left to send.
-  if (dropped_ || (damaged_ && !delivery_.has_exit())) return std::nullopt;
-  absl::StatusOr<std::optional<v1::RecordBatch>> batch = delivery_.NextBatch();
-  if (batch.ok()) return *std::move(batch);
+  if (dropped_ || (damaged_ && !delivery_.has_exit())) return nullptr;
+  const absl::StatusOr<const v1::RecordBatch*> batch = delivery_.NextBatch();
+  if (batch.ok()) return *batch;
   OnDamage(batch.status());
-  return std::nullopt;
+  return nullptr;
 }
 
 }  // namespace allometry::agent

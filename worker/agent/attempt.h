@@ -68,8 +68,8 @@ class Attempt {
   // Nothing is left to do for it.
   bool finished() const { return !running() && (dropped_ || delivery_.delivered()); }
 
-  // nullopt when there is nothing to send now.
-  std::optional<v1::RecordBatch> NextBatch();
+  // Null when there is nothing to send now; valid until the next call.
+  const v1::RecordBatch* NextBatch();
   SpoolDelivery& delivery() { return delivery_; }
   const SpoolDelivery& delivery() const { return delivery_; }
 

@@ -138,16 +138,16 @@ void AttemptTable::KillAll() {
   for (auto& [lease, attempt] : attempts_) attempt->Kill();
 }
 
-std::optional<v1::RecordBatch> AttemptTable::NextBatch() {
+const v1::RecordBatch* AttemptTable::NextBatch() {
   auto it = attempts_.upper_bound(last_sent_);
   for (size_t i = 0; i < attempts_.size(); ++i, ++it) {
     if (it == attempts_.end()) it = attempts_.begin();
-    if (std::optional<v1::RecordBatch> batch = it->second->NextBatch()) {
+    if (const v1::RecordBatch* batch = it->second->NextBatch()) {
       last_sent_ = it->first;
       return batch;
     }
   }
-  return std::nullopt;
+  return nullptr;
 }
 
 void AttemptTable::Acknowledge(const v1::RecordAck& ack) {

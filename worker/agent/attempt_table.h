@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,8 +57,9 @@ class AttemptTable {
   void PreemptAll(int64_t stop_by_ns);
   void KillAll();
 
-  // The next batch to send, from each attempt in turn; nullopt when there is none.
-  std::optional<v1::RecordBatch> NextBatch();
+  // The next batch to send, from each attempt in turn; null when there is none. Valid until the
+  // next call.
+  const v1::RecordBatch* NextBatch();
   void Acknowledge(const v1::RecordAck& ack);
   // The stream broke: everything after the last acks is sent again.
   void Rewind();

@@ -1,6 +1,7 @@
 #include "worker/agent/spool_delivery.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -13,14 +14,14 @@ SpoolDelivery::SpoolDelivery(Lease lease, std::string attempt_dir, std::string r
     : lease_(std::move(lease)),
       attempt_dir_(std::move(attempt_dir)),
       root_id_(std::move(root_id)),
-      reader_(std::make_unique<rundir::SpoolReader>(attempt_dir_)) {}
+      reader_(attempt_dir_) {}
 
-absl::StatusOr<std::optional<v1::RecordBatch>> SpoolDelivery::NextBatch() {
+absl::StatusOr<const v1::RecordBatch*> SpoolDelivery::NextBatch() {
   if (outbox_.empty()) ALLO_RETURN_IF_ERROR(FillOutbox());
-  if (outbox_.empty()) return std::optional<v1::RecordBatch>();
-  std::optional<v1::RecordBatch> batch = std::move(outbox_.front());
+  if (outbox_.empty()) return nullptr;
+  sent_.push_back(std::move(outbox_.front()));
   outbox_.pop_front();
-  return batch;
+  return &sent_.back();
 }
 
 absl::StatusOr<bool> SpoolDelivery::AtEnd() {
@@ -30,16 +31,10 @@ absl::StatusOr<bool> SpoolDelivery::AtEnd() {
 }
 
 absl::Status SpoolDelivery::FillOutbox() {
-  if (WindowIsFull()) return absl::OkStatus();
-  const absl::StatusOr<std::vector<rundir::Record>> records = reader_->Read(kBatchRecords);
-  // With an exit record in memory, the damage is what that record tells.
-  if (!records.ok() && !memory_exit_.has_value()) return records.status();
-  if (records.ok()) {
-    for (const rundir::Record& record : *records) Put(record);
-  }
-  if (outbox_.empty() && memory_exit_.has_value() && position_ < memory_exit_->sequence) {
-    Put(*memory_exit_);
-  }
+  // With an exit record in memory, nothing more is read: it tells why.
+  if (WindowIsFull() || memory_exit_.has_value()) return absl::OkStatus();
+  ALLO_ASSIGN_OR_RETURN(const std::vector<rundir::Record> records, reader_.Read(kBatchRecords));
+  for (const rundir::Record& record : records) Put(record);
   return absl::OkStatus();
 }
 
@@ -47,17 +42,11 @@ void SpoolDelivery::Put(const rundir::Record& record) {
   v1::Record message = ToProto(record, lease_.attempt, root_id_);
   const size_t bytes = message.ByteSizeLong();
   if (outbox_.empty() || open_batch_bytes_ + bytes > kBatchBytes) {
-    outbox_.emplace_back();
-    *outbox_.back().mutable_lease() = ToProto(lease_);
+    *outbox_.emplace_back().mutable_lease() = ToProto(lease_);
     open_batch_bytes_ = 0;
   }
   *outbox_.back().add_records() = std::move(message);
   open_batch_bytes_ += bytes;
-  position_ = record.sequence;
-  if (record.sequence > last_sequence_) Note(record);
-}
-
-void SpoolDelivery::Note(const rundir::Record& record) {
   last_sequence_ = record.sequence;
   if (const auto* point = std::get_if<rundir::Point>(&record.body)) {
     last_step_ = std::max(last_step_, point->step);
@@ -69,15 +58,18 @@ void SpoolDelivery::Note(const rundir::Record& record) {
 
 void SpoolDelivery::Acknowledge(uint64_t durable_sequence) {
   acked_ = std::max(acked_, std::min(durable_sequence, last_sequence_));
+  const auto durable = [&](const v1::RecordBatch& batch) {
+    return batch.records(batch.records_size() - 1).sequence() <= acked_;
+  };
+  while (!sent_.empty() && durable(sent_.front())) sent_.pop_front();
 }
 
 void SpoolDelivery::Rewind() {
-  outbox_.clear();
-  reader_ = std::make_unique<rundir::SpoolReader>(attempt_dir_);
-  // An error is met again, and told, by the next Read.
-  reader_->SeekAfter(memory_exit_ ? std::min(acked_, memory_exit_->sequence - 1) : acked_)
-      .IgnoreError();
-  position_ = acked_;
+  while (!sent_.empty()) {
+    outbox_.push_front(std::move(sent_.back()));
+    sent_.pop_back();
+  }
+  open_batch_bytes_ = kBatchBytes;  // what is read from now on begins a batch of its own
 }
 
 void SpoolDelivery::AppendExit(rundir::ExitRecord exit) {
@@ -85,21 +77,17 @@ void SpoolDelivery::AppendExit(rundir::ExitRecord exit) {
   exit.step = last_step_;
   absl::StatusOr<std::unique_ptr<rundir::SpoolWriter>> writer =
       rundir::SpoolWriter::Continue(attempt_dir_);
-  absl::Status written = writer.status();
+  // An exit that the file has and that could not be synced is read again at most by a person.
   if (writer.ok() && (*writer)->last_sequence() == last_sequence_) {
     (*writer)->Append(exit);
-    written = (*writer)->Sync();
-    if (written.ok()) {
-      // The file may have lost a torn tail that the reader has in its buffer.
-      reader_ = std::make_unique<rundir::SpoolReader>(attempt_dir_);
-      reader_->SeekAfter(position_).IgnoreError();
+    if ((*writer)->Sync().ok()) {
+      exit_ = std::move(exit);
+      exit_sequence_ = last_sequence_ + 1;  // the reader finds it
+      return;
     }
-  } else if (writer.ok()) {
-    written = absl::DataLossError("the spool ends elsewhere than where it was read to");
   }
-  exit_sequence_ = ++last_sequence_;
-  if (!written.ok()) memory_exit_ = rundir::Record{exit_sequence_, exit};
-  exit_ = std::move(exit);
+  memory_exit_ = rundir::Record{last_sequence_ + 1, std::move(exit)};
+  Put(*memory_exit_);
 }
 
 }  // namespace allometry::agent

@@ -1,14 +1,13 @@
 // What of one attempt's spool was sent, and what is durable at the coordinator.
 //
-// Records go out in batches of whole records in order; an ack moves `acked` on; when the stream
-// breaks, Rewind() sends again from there (the coordinator drops what it has). At most
-// kWindowRecords are unacknowledged, so an agent's memory does not grow while its coordinator is
-// slow or away: the rest waits in the file. One thread, no clock, no network.
+// Records go out in batches of whole records in order; an ack moves on what is durable; when the
+// stream breaks, Rewind() sends again what was not acknowledged (the coordinator drops what it
+// has). At most kWindowRecords and one read are in memory: while the coordinator is slow or away
+// the rest waits in the file. One thread, no clock, no network.
 #pragma once
 
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -27,19 +26,19 @@ class SpoolDelivery {
 
   SpoolDelivery(Lease lease, std::string attempt_dir, std::string root_id);
 
-  // The next batch to send; nullopt when there is none now or the window is full.
-  // DataLoss: the spool is damaged, and everything before the damage has been returned.
-  absl::StatusOr<std::optional<v1::RecordBatch>> NextBatch();
+  // The next batch to send, valid until the next call of anything; null when there is none now or
+  // the window is full. DataLoss: the spool is damaged, and all before the damage was returned.
+  absl::StatusOr<const v1::RecordBatch*> NextBatch();
 
   void Acknowledge(uint64_t durable_sequence);
   void Rewind();
 
-  // Ends the spool of an attempt whose trainer is gone and left no exit record: in the file, or,
-  // where that is full or damaged, in memory. Only after AtEnd(), or after DataLoss.
-  void AppendExit(rundir::ExitRecord exit);
   // Whether every record in the file was returned by NextBatch; reads on where the window allows.
   // Final only once the trainer is gone. DataLoss as above.
   absl::StatusOr<bool> AtEnd();
+  // Ends the spool of an attempt whose trainer is gone and left no exit record: in the file, or,
+  // where that is full or damaged, in memory. Only after AtEnd(), or after DataLoss.
+  void AppendExit(rundir::ExitRecord exit);
 
   // The exit record was read or appended.
   bool has_exit() const { return exit_.has_value(); }
@@ -49,25 +48,23 @@ class SpoolDelivery {
   // Sequence and training step of the newest record read.
   uint64_t last_sequence() const { return last_sequence_; }
   int64_t last_step() const { return last_step_; }
-  uint64_t acked() const { return acked_; }
 
  private:
   // Reads up to kBatchRecords into outbox_ as one batch or more, unless the window is full.
   absl::Status FillOutbox();
-  bool WindowIsFull() const { return position_ >= acked_ + kWindowRecords; }
+  bool WindowIsFull() const { return last_sequence_ >= acked_ + kWindowRecords; }
   void Put(const rundir::Record& record);
-  void Note(const rundir::Record& record);
 
   const Lease lease_;
   const std::string attempt_dir_;
   const std::string root_id_;
-  std::unique_ptr<rundir::SpoolReader> reader_;
-  std::deque<v1::RecordBatch> outbox_;         // read and not sent
+  rundir::SpoolReader reader_;
+  std::deque<v1::RecordBatch> outbox_;         // read and not sent, or to be sent again
+  std::deque<v1::RecordBatch> sent_;           // sent and not acknowledged
   std::optional<rundir::Record> memory_exit_;  // an exit record that the file could not take
   std::optional<rundir::ExitRecord> exit_;
   uint64_t exit_sequence_ = 0;
-  uint64_t position_ = 0;       // the newest record put into outbox_ since the last rewind
-  uint64_t last_sequence_ = 0;  // the newest record ever read
+  uint64_t last_sequence_ = 0;  // the newest record ever put into outbox_
   int64_t last_step_ = 0;
   uint64_t acked_ = 0;
   size_t open_batch_bytes_ = 0;  // of outbox_.back()
