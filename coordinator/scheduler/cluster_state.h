@@ -1,0 +1,61 @@
+// What a scheduling decision reads: a cache of the rows, and what only memory knows (liveness).
+//
+// The coordinator keeps one, changed after each commit (an open run is put into `runs`, any other
+// removed), and can build the same one from the rows at any time.
+// Plain values, no locking.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "proto/types.pb.h"
+#include "proto/worker.pb.h"
+
+namespace allometry::scheduler {
+
+struct AgentState {
+  std::string agent_id;
+  std::string host;
+  std::string run_root_id;
+  std::vector<v1::Slot> slots;
+  std::set<std::string> dataset_hashes;
+  bool live = false;
+};
+
+// Where a LEASED run runs.
+struct Placement {
+  int32_t attempt = 0;
+  std::string agent_id;
+  std::vector<v1::Slot> slots;  // in rank order
+};
+
+struct RunState {
+  int64_t run_id = 0;
+  int64_t sweep_id = 0;
+  int32_t priority = 0;  // larger goes first
+  int32_t ranks = 1;
+  std::string device = "cpu";  // kind of slot: what stands before ':' in Slot.device
+  std::string dataset;
+  std::string dataset_hash;        // empty: there everywhere (generated)
+  std::string checkpoint_root_id;  // run root of its newest checkpoint; empty: none
+  double flops_remaining = 0;
+  // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:
+  // seconds, or, while no throughput is known, FLOPs for each rank. Decisions only compare them.
+  double duration = 0;
+  int64_t waiting_since_ns = 0;        // boot clock; of a run that waits
+  std::optional<Placement> placement;  // set: LEASED
+};
+
+struct ClusterState {
+  std::map<std::string, AgentState> agents;  // by agent_id
+  std::map<int64_t, RunState> runs;          // PENDING and LEASED, by run_id
+};
+
+// The part of Slot.device before ':': "cpu", "cuda".
+std::string DeviceKind(const v1::Slot& slot);
+
+}  // namespace allometry::scheduler

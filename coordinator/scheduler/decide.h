@@ -1,0 +1,53 @@
+// Which waiting run starts now, and where. Pure: the same state, time and options give the same
+// decision, and every run that waits gets the reason in a sentence for people.
+//
+// Order. Priority first; within a priority the sweep that holds the fewest slots goes first (fair
+// share, counted anew after each assignment); within a sweep the run with the most ranks, then the
+// longest remaining work, then the smallest id. Wide runs first, because narrow ones fill what is
+// left and end a sweep evenly; long before short, because list scheduling is then within 4/3 of the
+// best makespan (Graham 1969).
+//
+// Gangs. A run of k ranks starts on k free slots of one worker at once, or not at all. The first
+// run in order that no worker can start now, though one has slots enough, gets a reservation (EASY
+// backfilling, Lifka 1995): on the worker where its k slots come free soonest, those slots are
+// held. A later run takes a held slot only if it is expected to end no later than the last of the
+// runs that the gang waits for; and not at all once the gang has waited `no_backfill_after_ns`, so
+// that wrong expectations cannot starve it. Slots that are not held are free to all.
+//
+// Where. Of the workers that can start a run now: one that holds its newest checkpoint, then the
+// one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "coordinator/scheduler/cluster_state.h"
+
+namespace allometry::scheduler {
+
+struct Options {
+  int64_t no_backfill_after_ns = 600'000'000'000;
+};
+
+struct Assignment {
+  int64_t run_id = 0;
+  std::string agent_id;
+  std::vector<v1::Slot> slots;  // in rank order
+};
+
+struct Waiting {
+  int64_t run_id = 0;
+  std::string
+      reason;  // "waiting: needs 2 slots on one worker; host-a has 1 free until run 17 ends"
+};
+
+struct Decision {
+  std::vector<Assignment> assignments;  // in the order to be made
+  std::vector<Waiting> waiting;         // every PENDING run not assigned, by run_id
+};
+
+// `now_ns` on the boot clock.
+Decision Decide(const ClusterState& state, int64_t now_ns, const Options& options = {});
+
+}  // namespace allometry::scheduler

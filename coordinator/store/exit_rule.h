@@ -1,0 +1,33 @@
+// What the end of an attempt makes of its run. The store asks in the same transaction that stores
+// the end, so that an exit record and the run's next state become durable together; the answer is
+// the scheduler's retry table (coordinator/scheduler/after_exit.h), which the store may not know.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "proto/types.pb.h"
+
+namespace allometry::store {
+
+struct EndedAttempt {
+  v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
+  std::string message;
+  int failures = 0;     // of the run, before this end
+  int lost_leases = 0;  // in a row without a new checkpoint, before this end
+  bool cancel_asked = false;
+};
+
+struct NextState {
+  v1::RunState state = v1::PENDING;
+  v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;  // when state is RUN_FAILED
+  int failures = 0;                                      // after it
+  int lost_leases = 0;
+  bool start_is_bad = false;  // the checkpoint it started from is never chosen again
+  std::string reason;         // a sentence, stored with the run
+};
+
+// Pure: called on the writer's thread, once or more for one end.
+using ExitRule = std::function<NextState(const EndedAttempt&)>;
+
+}  // namespace allometry::store

@@ -1,0 +1,172 @@
+// What the store takes and gives: the domain types of proto/, and what a row knows beside them.
+// Plain values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proto/types.pb.h"
+#include "proto/worker.pb.h"
+
+namespace allometry::store {
+
+// A dataset as pinned at submit.
+struct Dataset {
+  std::string hash;  // of dataset.json
+  std::string name;
+  std::string manifest_json;
+  int64_t train_tokens = 0;  // unique tokens of the training split: epochs = D / train_tokens
+};
+
+struct NewCell {
+  std::string run_key;  // of a run of the sweep, stored or new in this submission
+  v1::Cell cell;        // cell_id and run_id are given by the store
+};
+
+struct ChangedRun {
+  int64_t run_id = 0;
+  v1::RunSpec spec;  // the whole new spec, start unset: from the run's next attempt on
+};
+
+// One submission: what coordinator/grid's Difference found, with what it was made of.
+struct Submission {
+  v1::Sweep sweep;  // fields of the sweep after it; sweep_id 0: a new one
+  // StoredSweep::newest_expansion of the rows that the difference was taken against.
+  int64_t based_on = 0;
+  std::string file_name;
+  std::string text;  // the sweep file, kept as the expansion
+  Dataset dataset;
+  std::vector<v1::Run> new_runs;  // run_id is given by the store
+  std::vector<NewCell> new_cells;
+  std::vector<ChangedRun> changed_runs;
+};
+
+struct StoredSweep {
+  v1::Sweep sweep;
+  std::vector<v1::Run> runs;    // by run_id
+  std::vector<v1::Cell> cells;  // by run, then step
+  int64_t newest_expansion = 0;
+  std::string newest_text;  // of the newest submission
+  int64_t train_tokens = 0;
+};
+
+// States of an attempt, stored by name.
+//   LEASED      an agent holds it
+//   EXPIRED     its lease ran out; its run waits, but may return to its agent, and its writes are
+//               taken, until the run's next attempt starts
+//   GIVEN_BACK  its agent gave it back at a start; its spool may still be delivered, likewise
+//   ENDED       its exit record is stored, or a newer attempt started
+enum class AttemptState { kLeased, kExpired, kGivenBack, kEnded };
+enum class StopAsked { kNone, kPreempt, kCancel };
+
+struct Attempt {
+  v1::Lease lease;
+  std::string agent_id;
+  std::string host;
+  std::string root_id;          // run root that it writes to
+  std::vector<v1::Slot> slots;  // in rank order
+  AttemptState state = AttemptState::kLeased;
+  StopAsked stop = StopAsked::kNone;
+  v1::RunSpec spec;        // exactly what the agent was given, `start` included
+  std::string start_note;  // why it starts where it starts, when that is worth a word
+  uint64_t durable_sequence = 0;
+  v1::Numerics numerics;  // empty until its record came
+  v1::ExitReason exit_reason = v1::EXIT_REASON_UNSPECIFIED;
+  std::string exit_message;
+  int64_t exit_step = 0;
+  int64_t started_unix_us = 0;
+  int64_t ended_unix_us = 0;
+};
+
+// A run with what a scheduler must know about it: as loaded at start, and after every change.
+struct RunRow {
+  int64_t sweep_id = 0;
+  std::string sweep;
+  int32_t priority = 0;
+  std::string flops_convention;
+  v1::Run run;
+  std::optional<Attempt> attempt;  // the newest
+};
+
+struct Agent {
+  std::string agent_id;
+  std::string host;
+  std::string run_root_id;
+  std::vector<v1::Slot> slots;
+  std::vector<v1::Dataset> datasets;
+  std::string version;
+  int64_t registered_unix_us = 0;
+};
+
+struct CurvePoint {
+  int64_t step = 0;
+  int64_t tokens = 0;
+  std::optional<double> value;  // nullopt: not finite
+  int32_t attempt = 0;
+};
+
+// Where a page of points ended; the default is before the first.
+struct PointKey {
+  int64_t run_id = 0;
+  int64_t series_id = 0;
+  int64_t step = -1;
+};
+struct ExportedPoint {
+  PointKey key;
+  std::string size;
+  std::string series;
+  CurvePoint point;
+};
+
+// One evaluation (or a point of another series) after the warm-up. No quality gate is applied:
+// what a fit leaves out, with its reason, is for the caller.
+struct ObservationRow {
+  int64_t run_id = 0;
+  std::string size;
+  std::string run_key;
+  int64_t seed = 0;
+  double learning_rate = 0;
+  v1::ParamCounts params;
+  int64_t n_params = 0;
+  double flops_per_token_6n = 0;
+  double flops_per_token_exact = 0;
+  int64_t step = 0;
+  int64_t tokens = 0;
+  std::optional<double> loss;  // nullopt: not finite
+  double epochs = 0;           // 0: the dataset's tokens are not known
+  bool ends_cell = false;
+  v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
+  v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;
+  int32_t attempt = 0;
+};
+
+struct Event {
+  int64_t event_id = 0;
+  int64_t sweep_id = 0;  // 0: about no sweep, as an agent that came
+  int64_t run_id = 0;    // 0: about no run
+  int64_t unix_us = 0;
+  std::string text;  // a sentence
+};
+
+struct Fit {
+  std::string fit_id;  // 32 hex digits, given by the store
+  int64_t sweep_id = 0;
+  std::string kind;  // "fit" or "predict"
+  std::string options_json;
+  std::string report_json;
+  std::string report_text;
+  std::string version;  // of the program that made it
+  int64_t created_unix_us = 0;
+};
+
+struct Prediction {
+  double flops = 0;
+  double params = 0;
+  double tokens = 0;
+  double loss = 0;
+  std::string report_json;
+};
+
+}  // namespace allometry::store

@@ -1,0 +1,177 @@
+#include "coordinator/store/sqlite.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+
+namespace allometry::store {
+namespace {
+
+bool DiskIsFull(int code, int system_error) {
+  if (code == SQLITE_FULL) return true;
+  return (code & 0xff) == SQLITE_IOERR &&
+         (system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& path, Mode mode) {
+  sqlite3* db = nullptr;
+  const int flags =
+      mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+  const int code = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  ALLO_CHECK(db != nullptr) << "out of memory";
+  std::unique_ptr<Connection> connection(new Connection(db, path));
+  if (code != SQLITE_OK) return connection->Error(code);
+  sqlite3_extended_result_codes(db, 1);
+  // Another process that looks at the file by hand may hold a lock for a moment.
+  sqlite3_busy_timeout(db, 5000);
+  ALLO_RETURN_IF_ERROR(connection->Execute("PRAGMA foreign_keys = ON"));
+  return connection;
+}
+
+Connection::~Connection() {
+  for (const auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+  sqlite3_close(db_);
+}
+
+Statement Connection::Prepare(const char* sql) {
+  sqlite3_stmt*& statement = statements_[sql];
+  if (statement == nullptr) {
+    const int code =
+        sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    if (code != SQLITE_OK && (code & 0xff) != SQLITE_ERROR) {
+      // Not the text's fault (a damaged or locked schema): the first step reports it.
+      statements_.erase(sql);
+      return Statement(*this, nullptr, Error(code));
+    }
+    ALLO_CHECK(code == SQLITE_OK) << sqlite3_errmsg(db_) << " in: " << sql;
+  }
+  return Statement(*this, statement, absl::OkStatus());
+}
+
+absl::Status Connection::Execute(const std::string& sql) {
+  const int code = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  return code == SQLITE_OK ? absl::OkStatus() : Error(code);
+}
+
+absl::StatusOr<int64_t> Connection::QueryInt(const std::string& sql) {
+  sqlite3_stmt* statement = nullptr;
+  int code = sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr);
+  if (code == SQLITE_OK) code = sqlite3_step(statement);
+  if (code != SQLITE_ROW) {
+    absl::Status error = Error(code == SQLITE_DONE ? SQLITE_INTERNAL : code);
+    sqlite3_finalize(statement);
+    return error;
+  }
+  const int64_t value = sqlite3_column_int64(statement, 0);
+  sqlite3_finalize(statement);
+  return value;
+}
+
+absl::Status Connection::Error(int code) const {
+  const int system_error = sqlite3_system_errno(db_);
+  std::string message = absl::StrCat(path_, ": ", sqlite3_errmsg(db_));
+  if (DiskIsFull(code, system_error)) {
+    if (system_error != 0) absl::StrAppend(&message, " (", std::strerror(system_error), ")");
+    return absl::ResourceExhaustedError(
+        absl::StrCat(message, ": make room on its disk; nothing that was acknowledged is lost"));
+  }
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::UnavailableError(
+          absl::StrCat(message, ": another program holds the database; close it or wait"));
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(
+          absl::StrCat(message,
+                       ": the file is damaged; restore a copy of it, or save what can be read with "
+                       "sqlite3's '.recover'"));
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      if (system_error != 0) absl::StrAppend(&message, " (", std::strerror(system_error), ")");
+      return absl::UnavailableError(message);
+    case SQLITE_CONSTRAINT:
+      return absl::AlreadyExistsError(message);
+    default:
+      return absl::InternalError(absl::StrCat(message, " (SQLite code ", code, ")"));
+  }
+}
+
+Statement::~Statement() {
+  if (statement_ == nullptr) return;
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
+
+void Statement::Bind(int index, int64_t value) {
+  if (statement_ != nullptr) {
+    ALLO_CHECK(sqlite3_bind_int64(statement_, index, value) == SQLITE_OK) << sql();
+  }
+}
+
+void Statement::Bind(int index, double value) {
+  if (statement_ != nullptr) {
+    ALLO_CHECK(sqlite3_bind_double(statement_, index, value) == SQLITE_OK) << sql();
+  }
+}
+
+void Statement::Bind(int index, absl::string_view text) {
+  if (statement_ != nullptr) {
+    ALLO_CHECK(sqlite3_bind_text64(statement_, index, text.data() ? text.data() : "", text.size(),
+                                   SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK)
+        << sql();
+  }
+}
+
+void Statement::Bind(int index, const std::optional<double>& value) {
+  if (value.has_value()) {
+    Bind(index, *value);
+  } else if (statement_ != nullptr) {
+    ALLO_CHECK(sqlite3_bind_null(statement_, index) == SQLITE_OK) << sql();
+  }
+}
+
+void Statement::Bind(int index, Blob blob) {
+  if (statement_ != nullptr) {
+    ALLO_CHECK(sqlite3_bind_blob64(statement_, index, blob.bytes.data(), blob.bytes.size(),
+                                   SQLITE_TRANSIENT) == SQLITE_OK)
+        << sql();
+  }
+}
+
+const char* Statement::sql() const { return sqlite3_sql(statement_); }
+
+bool Statement::Step() {
+  if (!status_.ok()) return false;
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code != SQLITE_DONE) status_ = connection_.Error(code);
+  return false;
+}
+
+absl::Status Statement::Run() {
+  const bool row = Step();
+  ALLO_CHECK(!row) << "a row from: " << sql();
+  if (statement_ != nullptr) sqlite3_reset(statement_);
+  return status_;
+}
+
+std::optional<double> Statement::OptionalReal(int column) const {
+  if (IsNull(column)) return std::nullopt;
+  return Real(column);
+}
+
+std::string Statement::Text(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  const int size = sqlite3_column_bytes(statement_, column);
+  return bytes == nullptr ? std::string() : std::string(bytes, static_cast<size_t>(size));
+}
+
+}  // namespace allometry::store

@@ -1,0 +1,174 @@
+// The coordinator's memory: one SQLite file that is the only truth.
+//
+// Every operation below is one transaction. Writes of all threads go to one writer thread, which
+// runs as many as are waiting in one BEGIN IMMEDIATE ... COMMIT (group commit, each in a savepoint
+// of its own, so that one that fails takes nobody with it). WAL with synchronous=FULL: an operation
+// that returned OK, or whose callback got OK, is on the disk. Reads run on a small pool of
+// read-only connections, never wait for the writer, and see every write that returned before them.
+//
+// State machine of a run (DESIGN 5):
+//   PENDING -> LEASED               StartAttempt
+//   LEASED  -> PENDING              ExpireLease; an exit or a give-back that the exit rule retries
+//   PENDING -> LEASED               ReturnLease, when the lease was not given away meanwhile
+//   LEASED | PENDING -> SUCCEEDED | FAILED | CANCELLED    exit record, through the exit rule
+//   PENDING -> CANCELLED            Cancel (a LEASED run is only asked to stop)
+//   FAILED | CANCELLED -> PENDING   Retry
+//   SUCCEEDED -> PENDING            Submit, when an evaluation of the new spec is not stored
+//
+// Fencing: records, give-backs and returns carry (run, attempt, token). They are taken while that
+// attempt is the run's newest and refused from the moment a newer one starts.
+//
+// Lease deadlines are not here: they live in the coordinator's memory on the boot clock. A row that
+// says LEASED is the truth; after a restart every one of them gets a grace window.
+//
+// Statuses: ResourceExhausted (disk full), Unavailable (locked, I/O), DataLoss (damaged file): the
+// operation changed nothing and may be tried again; later ones are tried afresh. NotFound,
+// AlreadyExists, FailedPrecondition, InvalidArgument, Aborted as documented. Messages are
+// sentences.
+//
+// Threading: every member from any thread, but a callback runs on the writer's thread: it may read,
+// must not write through the blocking members (CHECKed), and should be quick.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "coordinator/store/exit_rule.h"
+#include "coordinator/store/rows.h"
+#include "proto/types.pb.h"
+#include "proto/worker.pb.h"
+
+namespace allometry::store {
+
+struct Options {
+  ExitRule exit_rule;  // required
+  // After every commit, on the writer's thread, in the order of commits and before any of its
+  // operations returns: the runs whose state, newest attempt, spec or priority changed, as they are
+  // now. Empty when only points or notices came. The view that a scheduler keeps is the fold of
+  // these over OpenRuns() at start. May be null.
+  std::function<void(absl::Span<const RunRow>)> committed;
+  int readers = 4;
+  const Clock* clock = &Clock::Real();
+};
+
+class Store {
+ public:
+  // Opens, makes or migrates the file at `path` and holds PATH.lock until destruction.
+  // FailedPrecondition: another process holds it (named), its schema is newer than this program, or
+  // it is no Allometry database. A migration first leaves a copy at PATH.v<old version>.backup.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
+                                                     const Options& options);
+  // Finishes what was handed in, then closes.
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // --- Sweeps -------------------------------------------------------------------------------
+
+  // Creates or extends a sweep. Aborted: another submission came in between (based_on is not the
+  // newest any more); compute the difference again. AlreadyExists: sweep_id 0 and the name is
+  // taken. Returns the sweep's id.
+  absl::StatusOr<int64_t> Submit(const Submission& submission);
+  // NotFound lists the names there are.
+  absl::StatusOr<StoredSweep> GetSweep(absl::string_view name) const;
+  absl::StatusOr<std::vector<v1::Sweep>> ListSweeps() const;
+  // PENDING runs become CANCELLED, LEASED ones are asked to stop; the others stay. `run_ids` empty:
+  // all. Returns how many runs it touched. NotFound: no such sweep, or a run not of it.
+  absl::StatusOr<int> Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids);
+  // FAILED and CANCELLED runs to PENDING with failures at zero. Otherwise as Cancel.
+  absl::StatusOr<int> Retry(absl::string_view sweep, absl::Span<const int64_t> run_ids);
+
+  // --- Agents -------------------------------------------------------------------------------
+
+  // Stores or replaces the agent. AlreadyExists names the agent of `live_agent_ids` that holds one
+  // of its devices. Given-back attempts are not handled here: GiveBack each first.
+  absl::Status RegisterAgent(const v1::RegisterRequest& request,
+                             absl::Span<const std::string> live_agent_ids);
+  // Writes only when they differ from the rows.
+  absl::Status UpdateAgentDatasets(absl::string_view agent_id,
+                                   absl::Span<const v1::Dataset> datasets);
+  absl::StatusOr<std::vector<Agent>> Agents() const;
+
+  // --- Attempts -----------------------------------------------------------------------------
+
+  // Leases a PENDING run to an agent: the next attempt, a fresh token, and the checkpoint to start
+  // from: the newest registered one under the agent's run root that is not bad and lies before the
+  // run's first evaluation that is not stored; otherwise step 0, and start_note says so where a
+  // newer checkpoint exists elsewhere. Points of older attempts after that step are archived,
+  // except the evaluations that end cells: those stay on the curve until this attempt's take their
+  // place, so a cell that is done stays done. FailedPrecondition: the run is not PENDING (it says
+  // what it is). NotFound: no such run or agent. Whether slots are free is the caller's knowledge.
+  absl::StatusOr<Attempt> StartAttempt(int64_t run_id, absl::string_view agent_id,
+                                       absl::Span<const v1::Slot> slots);
+  // The lease ran out: LEASED -> PENDING (or FAILED(NODE_LOST), by the exit rule with NODE_LOST).
+  // FailedPrecondition when the attempt is not LEASED any more.
+  absl::Status ExpireLease(const v1::Lease& lease);
+  // An EXPIRED attempt's agent is back and nobody else was given the run: LEASED again.
+  // OK also when it is LEASED already. FailedPrecondition: stale, ended, or the run was cancelled.
+  absl::Status ReturnLease(const v1::Lease& lease);
+  // The attempt ended without an exit record in its spool so far. OK also when repeated.
+  // FailedPrecondition: stale.
+  absl::Status GiveBack(const v1::GivenBack& given_back);
+  // Writes the wish into the attempt's row; the heartbeat carries it. FailedPrecondition: not
+  // LEASED. A wish to cancel is not weakened by a later wish to preempt.
+  absl::Status AskToStop(int64_t run_id, StopAsked stop);
+
+  // PENDING and LEASED runs of all sweeps, by run_id.
+  absl::StatusOr<std::vector<RunRow>> OpenRuns() const;
+  absl::StatusOr<RunRow> GetRun(int64_t run_id) const;
+  // Oldest first.
+  absl::StatusOr<std::vector<Attempt>> Attempts(int64_t run_id) const;
+
+  // --- Records ------------------------------------------------------------------------------
+
+  // Appends a spool's records in order. Those up to the attempt's durable sequence are skipped;
+  // behind a gap nothing is taken, and the ack says where to go on. A record that can never be
+  // stored is set aside with its reason and acknowledged. stale: refused, nothing stored. `done` is
+  // called exactly once, on the writer's thread, when the result is durable or failed.
+  void Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::RecordAck>)> done);
+  // The same, waiting.
+  absl::StatusOr<v1::RecordAck> AppendAndWait(v1::RecordBatch batch);
+
+  // --- Checkpoints --------------------------------------------------------------------------
+
+  // Paths under the run root ("run-7/attempt-1/checkpoint-...") that nothing needs: all but the
+  // newest two of an open run, the last of a finished one, the start of a LEASED attempt, and what
+  // an attempt started now would start from. What was named once is never a start again, and is
+  // named until CheckpointsDeleted says that it is gone.
+  absl::StatusOr<std::vector<std::string>> DeletableCheckpoints(absl::string_view root_id);
+  absl::Status CheckpointsDeleted(absl::string_view root_id, absl::Span<const std::string> paths);
+
+  // --- What people and fits read --------------------------------------------------------------
+
+  // The clean curve, ascending in step. Empty when there is none yet.
+  absl::StatusOr<std::vector<CurvePoint>> Curve(int64_t run_id, absl::string_view series) const;
+  // Points of `series` after the warm-up of every run of the sweep, by run and step.
+  absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,
+                                                           absl::string_view series) const;
+  // At most `limit` points behind `after`, by (run, series, step); an empty series is every one.
+  // Page by page, so that no slow reader holds a snapshot open.
+  absl::StatusOr<std::vector<ExportedPoint>> ExportPoints(absl::string_view sweep,
+                                                          absl::string_view series,
+                                                          const PointKey& after, int limit) const;
+
+  // Notices of this sweep, and those of no sweep, with event_id > after, oldest first.
+  absl::StatusOr<std::vector<Event>> EventsAfter(int64_t sweep_id, int64_t after, int limit) const;
+  absl::StatusOr<int64_t> NewestEvent() const;
+  absl::Status AddEvent(int64_t sweep_id, int64_t run_id, absl::string_view text);
+
+  // Stores the fit, with what it predicted; returns its id.
+  absl::StatusOr<std::string> RecordFit(const Fit& fit, absl::Span<const Prediction> predictions);
+  absl::StatusOr<Fit> GetFit(absl::string_view fit_id) const;
+
+ private:
+  struct Parts;
+  explicit Store(std::unique_ptr<Parts> parts);
+  const std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace allometry::store
