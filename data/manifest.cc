@@ -1,1 +1,386 @@
 #include "data/manifest.h"
+
+#include <algorithm>
+#include <exception>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/files.h"
+#include "data/npy.h"
+
+namespace allometry::data {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Reads the fields of one JSON object, each once; Finish names those that nobody asked for.
+class FieldReader {
+ public:
+  FieldReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object_.is_object()) Fail(where_, "is not an object");
+  }
+
+  void Read(const char* name, std::string& to) {
+    if (const Json* value = Find(name, "a string", &Json::is_string)) to = *value;
+  }
+  void Read(const char* name, int64_t& to, int64_t smallest) {
+    const Json* value = Find(name, "an integer", &Json::is_number_integer);
+    if (value == nullptr) return;
+    to = *value;
+    if (to < smallest)
+      Fail(Path(name), absl::StrFormat("is %d: allowed is %d or more", to, smallest));
+  }
+  void Read(const char* name, std::vector<std::string>& to) {
+    const Json* value = Find(name, "a list of strings", &Json::is_array);
+    if (value == nullptr) return;
+    for (const Json& element : *value) {
+      if (!element.is_string()) return Fail(Path(name), "is not a list of strings");
+      to.push_back(element);
+    }
+  }
+  // Calls read(element, "name[i]") for each object of a list.
+  template <class ReadElement>
+  void ReadList(const char* name, ReadElement read) {
+    const Json* value = Find(name, "a list", &Json::is_array);
+    if (value == nullptr) return;
+    for (size_t i = 0; i < value->size(); ++i) {
+      const absl::Status status = read((*value)[i], absl::StrFormat("%s[%d]", Path(name), i));
+      if (status_.ok()) status_ = status;
+    }
+  }
+
+  absl::Status Finish() {
+    if (!status_.ok()) return status_;
+    for (const auto& [name, value] : object_.items()) {
+      if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
+        Fail(Path(name), absl::StrCat("is not a field: allowed are ", absl::StrJoin(known_, ", ")));
+      }
+    }
+    return status_;
+  }
+
+ private:
+  std::string Path(const std::string& name) const {
+    return where_.empty() ? name : absl::StrCat(where_, ".", name);
+  }
+  void Fail(absl::string_view what, absl::string_view why) {
+    if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(what, " ", why));
+  }
+  const Json* Find(const char* name, const char* wanted, bool (Json::*is_wanted)() const noexcept) {
+    known_.emplace_back(name);
+    if (!status_.ok()) return nullptr;
+    const auto found = object_.find(name);
+    if (found == object_.end()) {
+      Fail(Path(name), "is missing");
+      return nullptr;
+    }
+    if (!((*found).*is_wanted)()) {
+      Fail(Path(name), absl::StrCat("is ", found->dump(), ", not ", wanted));
+      return nullptr;
+    }
+    return &*found;
+  }
+
+  const Json& object_;
+  std::string where_;
+  std::vector<std::string> known_;
+  absl::Status status_;
+};
+
+// Bytes as the characters U+0000 to U+00FF, in UTF-8, and back.
+std::string CharactersOfBytes(const std::string& bytes) {
+  std::string characters;
+  for (const char c : bytes) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (byte < 0x80) {
+      characters += c;
+    } else {
+      characters += static_cast<char>(0xc0 | byte >> 6);
+      characters += static_cast<char>(0x80 | (byte & 0x3f));
+    }
+  }
+  return characters;
+}
+
+absl::StatusOr<std::string> BytesOfCharacters(const std::string& characters) {
+  std::string bytes;
+  for (size_t i = 0; i < characters.size(); ++i) {
+    const auto lead = static_cast<uint8_t>(characters[i]);
+    if (lead < 0x80) {
+      bytes += characters[i];
+    } else if ((lead == 0xc2 || lead == 0xc3) && i + 1 < characters.size()) {
+      bytes += static_cast<char>((lead & 0x03) << 6 | (characters[++i] & 0x3f));
+    } else {
+      return absl::InvalidArgumentError("has a character above U+00FF, which is not a byte");
+    }
+  }
+  return bytes;
+}
+
+absl::Status ReadShard(const Json& json, const std::string& where, Shard& shard) {
+  FieldReader fields(json, where);
+  fields.Read("file", shard.file);
+  fields.Read("split", shard.split);
+  fields.Read("dtype", shard.dtype);
+  fields.Read("tokens", shard.tokens, 0);
+  fields.Read("bytes", shard.bytes, 1);
+  fields.Read("hash", shard.hash);
+  return fields.Finish();
+}
+
+absl::Status ReadSegment(const Json& json, const std::string& where, VocabularySegment& segment) {
+  FieldReader fields(json, where);
+  fields.Read("name", segment.name);
+  fields.Read("begin", segment.begin, 0);
+  fields.Read("end", segment.end, 1);
+  return fields.Finish();
+}
+
+absl::Status CheckSegments(const Manifest& manifest) {
+  for (const VocabularySegment& a : manifest.segments) {
+    if (a.begin >= a.end || a.end > manifest.vocabulary) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "segments: '%s' has ids %d to %d: allowed is begin < end <= vocabulary %d", a.name,
+          a.begin, a.end, manifest.vocabulary));
+    }
+    for (const VocabularySegment& b : manifest.segments) {
+      if (&a != &b && a.begin < b.end && b.begin < a.end) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("segments: '%s' (%d to %d) and '%s' (%d to %d) share ids", a.name,
+                            a.begin, a.end, b.name, b.begin, b.end));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckShard(const Shard& shard, int64_t vocabulary) {
+  const auto fail = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrFormat("shards: '%s' %s", shard.file, why));
+  };
+  if (!CheckDatasetName(shard.file).ok()) return fail("is not a plain file name");
+  if (shard.split != "train" && shard.split != "heldout") {
+    return fail(absl::StrFormat("has split '%s': allowed are train and heldout", shard.split));
+  }
+  const absl::StatusOr<TokenType> type = ParseTokenType(shard.dtype);
+  if (!type.ok()) return fail(absl::StrCat("has ", type.status().message()));
+  if (BytesOf(*type) < BytesOf(NarrowestType(vocabulary))) {
+    return fail(absl::StrFormat("has dtype %s, too narrow for a vocabulary of %d", shard.dtype,
+                                vocabulary));
+  }
+  if (shard.bytes / BytesOf(*type) < shard.tokens) {
+    return fail(absl::StrFormat("has %d bytes, too few for %d tokens of %s", shard.bytes,
+                                shard.tokens, shard.dtype));
+  }
+  const auto is_hex = [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); };
+  if (shard.hash.size() != 16 || !std::all_of(shard.hash.begin(), shard.hash.end(), is_hex)) {
+    return fail(absl::StrFormat("has hash '%s': allowed are 16 hexadecimal digits", shard.hash));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTotals(const Manifest& manifest) {
+  int64_t train = 0, heldout = 0;
+  std::set<std::string> files;
+  for (const Shard& shard : manifest.shards) {
+    ALLO_RETURN_IF_ERROR(CheckShard(shard, manifest.vocabulary));
+    if (!files.insert(shard.file).second) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("shards: '%s' is listed twice", shard.file));
+    }
+    (shard.split == "train" ? train : heldout) += shard.tokens;
+  }
+  if (manifest.unique_tokens != train) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "unique_tokens is %d: the train shards have %d", manifest.unique_tokens, train));
+  }
+  if (manifest.heldout_tokens != heldout) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "heldout_tokens is %d: the heldout shards have %d", manifest.heldout_tokens, heldout));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckManifest(const Manifest& manifest) {
+  ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
+  if (manifest.kind != "text") {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("kind is '%s': allowed is text", manifest.kind));
+  }
+  if (manifest.vocabulary > std::numeric_limits<int32_t>::max()) {
+    return absl::InvalidArgumentError(absl::StrFormat("vocabulary is %d: allowed is up to %d",
+                                                      manifest.vocabulary,
+                                                      std::numeric_limits<int32_t>::max()));
+  }
+  if (!manifest.token_bytes.empty() &&
+      static_cast<int64_t>(manifest.token_bytes.size()) != manifest.vocabulary) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("token_bytes has %d entries: the vocabulary has %d",
+                        manifest.token_bytes.size(), manifest.vocabulary));
+  }
+  ALLO_RETURN_IF_ERROR(CheckSegments(manifest));
+  return CheckTotals(manifest);
+}
+
+absl::StatusOr<Manifest> ManifestOf(const Json& json) {
+  Manifest manifest;
+  FieldReader fields(json, "");
+  int64_t version = 0;
+  fields.Read("version", version, 0);
+  fields.Read("name", manifest.name);
+  fields.Read("kind", manifest.kind);
+  fields.Read("licence", manifest.licence);
+  fields.Read("source", manifest.source);
+  fields.Read("generator", manifest.generator);
+  fields.Read("vocabulary", manifest.vocabulary, 1);
+  fields.ReadList("segments", [&](const Json& element, const std::string& where) {
+    return ReadSegment(element, where, manifest.segments.emplace_back());
+  });
+  fields.Read("tokenizer", manifest.tokenizer);
+  fields.Read("tokenizer_hash", manifest.tokenizer_hash);
+  fields.Read("token_bytes", manifest.token_bytes);
+  fields.ReadList("shards", [&](const Json& element, const std::string& where) {
+    return ReadShard(element, where, manifest.shards.emplace_back());
+  });
+  fields.Read("documents", manifest.documents, 0);
+  fields.Read("unique_tokens", manifest.unique_tokens, 0);
+  fields.Read("heldout_tokens", manifest.heldout_tokens, 0);
+  // Before the fields: a newer version may have others.
+  if (version > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("version is %d: this program reads version 1", version));
+  }
+  ALLO_RETURN_IF_ERROR(fields.Finish());
+  for (std::string& bytes : manifest.token_bytes) {
+    absl::StatusOr<std::string> decoded = BytesOfCharacters(bytes);
+    if (!decoded.ok()) return Annotate(decoded.status(), "token_bytes");
+    bytes = *std::move(decoded);
+  }
+  ALLO_RETURN_IF_ERROR(CheckManifest(manifest));
+  return manifest;
+}
+
+}  // namespace
+
+absl::StatusOr<Manifest> ParseManifest(absl::string_view json) {
+  Json parsed;
+  try {
+    parsed = Json::parse(json.begin(), json.end());
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", error.what()));
+  }
+  ALLO_ASSIGN_OR_RETURN(Manifest manifest, ManifestOf(parsed));
+  manifest.hash = HashHex(json);
+  return manifest;
+}
+
+std::string ManifestJson(const Manifest& manifest) {
+  Json json;
+  json["version"] = manifest.version;
+  json["name"] = manifest.name;
+  json["kind"] = manifest.kind;
+  json["licence"] = manifest.licence;
+  json["source"] = manifest.source;
+  json["generator"] = manifest.generator;
+  json["vocabulary"] = manifest.vocabulary;
+  json["segments"] = Json::array();
+  for (const VocabularySegment& segment : manifest.segments) {
+    json["segments"].push_back(
+        Json({{"name", segment.name}, {"begin", segment.begin}, {"end", segment.end}}));
+  }
+  json["tokenizer"] = manifest.tokenizer;
+  json["tokenizer_hash"] = manifest.tokenizer_hash;
+  json["token_bytes"] = Json::array();
+  for (const std::string& bytes : manifest.token_bytes) {
+    json["token_bytes"].push_back(CharactersOfBytes(bytes));
+  }
+  json["shards"] = Json::array();
+  for (const Shard& shard : manifest.shards) {
+    json["shards"].push_back(Json({{"file", shard.file},
+                                   {"split", shard.split},
+                                   {"dtype", shard.dtype},
+                                   {"tokens", shard.tokens},
+                                   {"bytes", shard.bytes},
+                                   {"hash", shard.hash}}));
+  }
+  json["documents"] = manifest.documents;
+  json["unique_tokens"] = manifest.unique_tokens;
+  json["heldout_tokens"] = manifest.heldout_tokens;
+  // Text that is not UTF-8 (a source's path, say) is written with replacement characters.
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+absl::StatusOr<Manifest> ReadManifestFile(const std::string& dataset_dir) {
+  const std::string path = absl::StrCat(dataset_dir, "/", kManifestFile);
+  ALLO_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
+  absl::StatusOr<Manifest> manifest = ParseManifest(json);
+  if (!manifest.ok()) return Annotate(manifest.status(), path);
+  return manifest;
+}
+
+absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::string& name) {
+  ALLO_RETURN_IF_ERROR(CheckDatasetName(name));
+  absl::StatusOr<Manifest> manifest = ReadManifestFile(absl::StrCat(data_dir, "/", name));
+  if (!absl::IsNotFound(manifest.status())) return manifest;
+  ALLO_ASSIGN_OR_RETURN(const std::vector<Manifest> others, ListDatasets(data_dir));
+  std::vector<std::string> names;
+  for (const Manifest& other : others) names.push_back(other.name);
+  return absl::NotFoundError(
+      absl::StrFormat("dataset '%s' is not in %s (there: %s): make it with 'allo data text', see "
+                      "'allo data --help'",
+                      name, data_dir, names.empty() ? "none" : absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir) {
+  std::error_code error;
+  std::vector<std::string> folders;
+  for (std::filesystem::directory_iterator entry(data_dir, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (std::filesystem::exists(entry->path() / kManifestFile)) {
+      folders.push_back(entry->path().string());
+    }
+  }
+  if (error) {
+    errno = error.value();
+    return ErrnoStatus(data_dir, "read the data directory");
+  }
+  std::sort(folders.begin(), folders.end());
+  std::vector<Manifest> manifests;
+  for (const std::string& folder : folders) {
+    ALLO_ASSIGN_OR_RETURN(manifests.emplace_back(), ReadManifestFile(folder));
+  }
+  return manifests;
+}
+
+absl::Status CheckDatasetName(absl::string_view name) {
+  const auto allowed = [](char c) {
+    return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+  };
+  if (!name.empty() && name.size() <= 128 && name[0] != '.' && name[0] != '-' &&
+      std::all_of(name.begin(), name.end(), allowed)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "name '%s': allowed are up to 128 letters, digits, '.', '_' and '-', not '.' or '-' first",
+      name));
+}
+
+std::string TokenizerHash(const std::string& tokenizer,
+                          const std::vector<std::string>& token_bytes) {
+  std::string text = absl::StrCat(tokenizer, "\n");
+  for (const std::string& bytes : token_bytes) absl::StrAppend(&text, bytes.size(), ":", bytes);
+  return HashHex(text);
+}
+
+int64_t WindowsPerEpoch(int64_t train_tokens, int64_t context) {
+  return train_tokens < 1 || context < 1 ? 0 : (train_tokens - 1) / context;
+}
+
+}  // namespace allometry::data

@@ -1,0 +1,103 @@
+#include "data/dataset_writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "base/files.h"
+
+namespace allometry::data {
+namespace {
+
+bool IsOurs(const std::string& name) {
+  const bool shard = absl::StartsWith(name, "train-") || absl::StartsWith(name, "heldout-");
+  return (shard && absl::StrContains(name, ".npy")) ||
+         absl::StartsWith(name, absl::StrCat(kManifestFile, ".tmp."));
+}
+
+absl::Status Remove(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (!error) return absl::OkStatus();
+  errno = error.value();
+  return ErrnoStatus(path.string(), "remove");
+}
+
+}  // namespace
+
+DatasetWriter::DatasetWriter(std::string dataset_dir, TokenType type, int64_t shard_tokens)
+    : dataset_dir_(std::move(dataset_dir)), type_(type), shard_tokens_(shard_tokens) {
+  ALLO_CHECK(shard_tokens_ >= 1) << shard_tokens_;
+}
+
+absl::Status DatasetWriter::Open() {
+  ALLO_RETURN_IF_ERROR(MakeDirectories(dataset_dir_));
+  ALLO_RETURN_IF_ERROR(Remove(std::filesystem::path(dataset_dir_) / kManifestFile));
+  std::vector<std::filesystem::path> old;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(dataset_dir_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (IsOurs(entry->path().filename().string())) old.push_back(entry->path());
+  }
+  if (error) {
+    errno = error.value();
+    return ErrnoStatus(dataset_dir_, "read the folder");
+  }
+  for (const std::filesystem::path& path : old) ALLO_RETURN_IF_ERROR(Remove(path));
+  return absl::OkStatus();
+}
+
+absl::Status DatasetWriter::Append(const std::string& split, std::span<const uint32_t> tokens) {
+  ALLO_CHECK(split == "train" || split == "heldout") << split;
+  std::vector<uint32_t>& pending = pending_[split];
+  while (!tokens.empty()) {
+    const size_t room = static_cast<size_t>(shard_tokens_) - pending.size();
+    const auto taken = tokens.first(std::min(room, tokens.size()));
+    pending.insert(pending.end(), taken.begin(), taken.end());
+    tokens = tokens.subspan(taken.size());
+    if (pending.size() < static_cast<size_t>(shard_tokens_)) break;
+    ALLO_RETURN_IF_ERROR(WriteShard(split, pending));
+    pending.clear();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DatasetWriter::WriteShard(const std::string& split, std::span<const uint32_t> tokens) {
+  const auto number = std::count_if(shards_.begin(), shards_.end(),
+                                    [&](const Shard& shard) { return shard.split == split; });
+  const std::string contents = EncodeNpy(type_, tokens);
+  const Shard shard{.file = absl::StrFormat("%s-%05d.npy", split, number),
+                    .split = split,
+                    .dtype = NameOf(type_),
+                    .tokens = static_cast<int64_t>(tokens.size()),
+                    .bytes = static_cast<int64_t>(contents.size()),
+                    .hash = HashHex(contents)};
+  shards_.push_back(shard);
+  return WriteFileAtomically(absl::StrCat(dataset_dir_, "/", shard.file), contents);
+}
+
+absl::StatusOr<Manifest> DatasetWriter::Finish(Manifest manifest) {
+  for (const auto& [split, tokens] : pending_) {
+    if (!tokens.empty()) ALLO_RETURN_IF_ERROR(WriteShard(split, tokens));
+  }
+  pending_.clear();
+  // The train split first, each in order: the order of the streams.
+  std::stable_sort(shards_.begin(), shards_.end(),
+                   [](const Shard& a, const Shard& b) { return a.split > b.split; });
+  manifest.shards = shards_;
+  manifest.unique_tokens = 0;
+  manifest.heldout_tokens = 0;
+  for (const Shard& shard : shards_) {
+    (shard.split == "train" ? manifest.unique_tokens : manifest.heldout_tokens) += shard.tokens;
+  }
+  const std::string json = ManifestJson(manifest);
+  ALLO_RETURN_IF_ERROR(ParseManifest(json).status());  // never write what cannot be read
+  ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(dataset_dir_, "/", kManifestFile), json));
+  return ReadManifestFile(dataset_dir_);
+}
+
+}  // namespace allometry::data

@@ -1,0 +1,49 @@
+// Writes a dataset folder: token shards first, dataset.json last and atomically, so that a folder
+// without a dataset.json is an interrupted make and never taken for a dataset.
+//
+//   DatasetWriter writer(data_dir + "/gcide-char", TokenType::kU8);
+//   ALLO_RETURN_IF_ERROR(writer.Open());
+//   ALLO_RETURN_IF_ERROR(writer.Append("train", tokens));
+//   ALLO_ASSIGN_OR_RETURN(const Manifest written, writer.Finish(manifest));
+//
+// The same tokens give the same files, byte for byte. Not thread-safe; one writer a folder.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "data/manifest.h"
+#include "data/npy.h"
+
+namespace allometry::data {
+
+class DatasetWriter {
+ public:
+  DatasetWriter(std::string dataset_dir, TokenType type, int64_t shard_tokens = int64_t{1} << 26);
+
+  // Makes the folder. Removes an earlier dataset.json first, and then the shards of an earlier or
+  // interrupted make (files named SPLIT-NNNNN.npy and temporary files; nothing else).
+  absl::Status Open();
+
+  // Adds tokens to the end of a split, "train" or "heldout".
+  absl::Status Append(const std::string& split, std::span<const uint32_t> tokens);
+
+  // Writes what is left and the manifest, whose shards and token totals it fills in. Returns the
+  // manifest as read back from the file, with its hash.
+  absl::StatusOr<Manifest> Finish(Manifest manifest);
+
+ private:
+  absl::Status WriteShard(const std::string& split, std::span<const uint32_t> tokens);
+
+  const std::string dataset_dir_;
+  const TokenType type_;
+  const int64_t shard_tokens_;
+  std::map<std::string, std::vector<uint32_t>> pending_;  // by split, less than a shard each
+  std::vector<Shard> shards_;
+};
+
+}  // namespace allometry::data

@@ -1,0 +1,40 @@
+// NumPy's .npy format, version 1.0, for one-dimensional little-endian token arrays.
+//
+//   "\x93NUMPY" 1 0, u16 header length, a Python dict padded with spaces to a multiple of 64 bytes:
+//   {'descr': '|u1', 'fortran_order': False, 'shape': (39952321,), }
+//
+// Our shards open with numpy.load(path, mmap_mode="r"); what numpy.save writes for such an array
+// is read here. Source: numpy.lib.format, NEP 1.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/status.h"
+
+namespace allometry::data {
+
+enum class TokenType { kU8, kU16, kU32 };
+
+int64_t BytesOf(TokenType type);
+// The manifest's names "u8", "u16", "u32".
+const char* NameOf(TokenType type);
+absl::StatusOr<TokenType> ParseTokenType(absl::string_view name);
+// The narrowest type that holds ids 0 .. vocabulary-1.
+TokenType NarrowestType(int64_t vocabulary);
+
+struct NpyHeader {
+  TokenType type = TokenType::kU8;
+  int64_t count = 0;   // elements
+  int64_t offset = 0;  // of the first element, in bytes; a multiple of 16
+};
+
+// Reads the header at the front of a file; `bytes` may be longer. InvalidArgument says what the
+// file is instead (not .npy, another type, two dimensions).
+absl::StatusOr<NpyHeader> ParseNpyHeader(absl::string_view bytes);
+
+// A whole file. Every token must fit in `type` (checked).
+std::string EncodeNpy(TokenType type, std::span<const uint32_t> tokens);
+
+}  // namespace allometry::data
