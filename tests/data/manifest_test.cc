@@ -1,0 +1,178 @@
+#include "data/manifest.h"
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temporary_folder.h"
+#include "tests/testing/token_dataset.h"
+
+namespace allometry::data {
+namespace {
+
+using ::allometry::testing::StatusIs;
+using ::allometry::testing::TemporaryFolder;
+using ::allometry::testing::WriteTokenDataset;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Json = nlohmann::ordered_json;
+
+Manifest Example() {
+  Manifest manifest;
+  manifest.name = "tiny";
+  manifest.kind = "text";
+  manifest.licence = "public domain";
+  manifest.source = "a test";
+  manifest.generator = "allo data text 0.1.0";
+  manifest.vocabulary = 4;
+  manifest.segments = {{.name = "text", .begin = 0, .end = 3},
+                       {.name = "end", .begin = 3, .end = 4}};
+  manifest.tokenizer = "chars";
+  manifest.token_bytes = {std::string(1, '\0'), "\n", "a", "\xff"};
+  manifest.tokenizer_hash = TokenizerHash("chars", manifest.token_bytes);
+  manifest.shards = {{"train-00000.npy", "train", "u8", 100, 228, "0123456789abcdef"},
+                     {"train-00001.npy", "train", "u8", 50, 178, "0123456789abcdef"},
+                     {"heldout-00000.npy", "heldout", "u8", 10, 138, "0123456789abcdef"}};
+  manifest.documents = 12;
+  manifest.unique_tokens = 150;
+  manifest.heldout_tokens = 10;
+  return manifest;
+}
+
+// The example's file after `edit`.
+std::string Edited(const std::function<void(Json&)>& edit) {
+  Json json = Json::parse(ManifestJson(Example()));
+  edit(json);
+  return json.dump();
+}
+
+auto Refused(const std::vector<std::string>& parts) {
+  std::vector<::testing::Matcher<std::string>> has;
+  for (const std::string& part : parts) has.emplace_back(HasSubstr(part));
+  return StatusIs(absl::StatusCode::kInvalidArgument, ::testing::AllOfArray(has));
+}
+
+TEST(ManifestTest, WrittenManifestReadsBackWithEveryField) {
+  const Manifest example = Example();
+  const std::string json = ManifestJson(example);
+  ASSERT_OK_AND_ASSIGN(const Manifest read, ParseManifest(json));
+  EXPECT_EQ(ManifestJson(read), json);
+  EXPECT_EQ(read.hash, HashHex(json));
+  EXPECT_EQ(read.token_bytes, example.token_bytes);
+  EXPECT_EQ(read.segments[1].name, "end");
+  EXPECT_EQ(read.shards[2].split, "heldout");
+  EXPECT_EQ(read.unique_tokens, 150);
+}
+
+TEST(ManifestTest, MissingUnknownAndWronglyTypedFieldsAreNamed) {
+  EXPECT_THAT(ParseManifest("{"), Refused({"not JSON"}));
+  EXPECT_THAT(ParseManifest("[]"), Refused({"is not an object"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j.erase("vocabulary"); })),
+              Refused({"vocabulary is missing"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["vocabluary"] = 4; })),
+              Refused({"vocabluary is not a field", "vocabulary"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["documents"] = "12"; })),
+              Refused({"documents is \"12\", not an integer"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["shards"][1].erase("hash"); })),
+              Refused({"shards[1].hash is missing"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["segments"][0]["start"] = 0; })),
+              Refused({"segments[0].start is not a field"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["version"] = 2; })),
+              Refused({"version is 2", "version 1"}));
+}
+
+TEST(ManifestTest, IdsNeverOverlapAndStayInTheVocabulary) {
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["segments"][1]["begin"] = 2; })),
+              Refused({"'text' (0 to 3)", "'end' (2 to 4)", "share ids"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["segments"][1]["end"] = 5; })),
+              Refused({"'end'", "vocabulary 4"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["segments"][1]["end"] = 3; })),
+              Refused({"'end'", "begin < end"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["token_bytes"].erase(0); })),
+              Refused({"token_bytes has 3 entries", "4"}));
+}
+
+TEST(ManifestTest, TotalsMustBeTheSumsOfTheShards) {
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["unique_tokens"] = 151; })),
+              Refused({"unique_tokens is 151", "150"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["heldout_tokens"] = 0; })),
+              Refused({"heldout_tokens is 0", "10"}));
+}
+
+TEST(ManifestTest, ShardsAreCheckedOneByOne) {
+  const auto edited = [](const char* field, Json value) {
+    return ParseManifest(Edited([&](Json& j) { j["shards"][0][field] = value; }));
+  };
+  EXPECT_THAT(edited("file", "../x.npy"), Refused({"'../x.npy'", "plain file name"}));
+  EXPECT_THAT(edited("file", "train-00001.npy"), Refused({"'train-00001.npy'", "twice"}));
+  EXPECT_THAT(edited("split", "test"), Refused({"'test'", "train and heldout"}));
+  EXPECT_THAT(edited("dtype", "i8"), Refused({"'i8'", "u8, u16 and u32"}));
+  EXPECT_THAT(edited("tokens", 229), Refused({"228 bytes", "229 tokens"}));
+  EXPECT_THAT(edited("hash", "xyz"), Refused({"'xyz'", "16 hexadecimal"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) {
+                j["vocabulary"] = 300;
+                j["token_bytes"] = Json::array();
+              })),
+              Refused({"u8", "too narrow", "300"}));
+}
+
+TEST(ManifestTest, TokenizerHashDependsOnNameAndBoundaries) {
+  EXPECT_EQ(TokenizerHash("chars", {"a", "bc"}), TokenizerHash("chars", {"a", "bc"}));
+  EXPECT_NE(TokenizerHash("chars", {"a", "bc"}), TokenizerHash("chars", {"ab", "c"}));
+  EXPECT_NE(TokenizerHash("chars", {"a", "bc"}), TokenizerHash("bpe", {"a", "bc"}));
+}
+
+TEST(ManifestTest, NamesCannotLeaveTheDataDirectory) {
+  for (const char* name : {"", "..", ".hidden", "a/b", "-x", "a b", "a\n"}) {
+    EXPECT_FALSE(CheckDatasetName(name).ok()) << name;
+  }
+  for (const char* name : {"gcide-char", "a", "A.1_b-2"}) EXPECT_OK(CheckDatasetName(name));
+  EXPECT_THAT(ReadManifest("/nowhere", "../etc"), Refused({"'../etc'"}));
+}
+
+TEST(ManifestTest, MissingDatasetListsThoseThatAreThere) {
+  TemporaryFolder folder;
+  const std::vector<uint32_t> tokens = {0, 1, 0};
+  ASSERT_OK(WriteTokenDataset(folder.path(), "b", 2, tokens, tokens).status());
+  ASSERT_OK(WriteTokenDataset(folder.path(), "a", 2, tokens, tokens).status());
+  ASSERT_OK(MakeDirectories(folder.Path("interrupted")));
+  EXPECT_THAT(ReadManifest(folder.path(), "c"),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("'c'"), HasSubstr("there: a, b"), HasSubstr("allo data"))));
+  ASSERT_OK_AND_ASSIGN(const Manifest b, ReadManifest(folder.path(), "b"));
+  EXPECT_EQ(b.name, "b");
+  ASSERT_OK_AND_ASSIGN(const std::vector<Manifest> all, ListDatasets(folder.path()));
+  std::vector<std::string> names;
+  for (const Manifest& manifest : all) names.push_back(manifest.name);
+  EXPECT_THAT(names, ElementsAre("a", "b"));
+}
+
+TEST(ManifestTest, ListNamesAMissingFolderAndABrokenManifest) {
+  TemporaryFolder folder;
+  ASSERT_OK_AND_ASSIGN(const std::vector<Manifest> none, ListDatasets(folder.path()));
+  EXPECT_THAT(none, IsEmpty());
+  EXPECT_THAT(ListDatasets(folder.Path("no")),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(folder.Path("no"))));
+  ASSERT_OK(MakeDirectories(folder.Path("broken")));
+  ASSERT_OK(WriteFileAtomically(folder.Path("broken/dataset.json"), "{}"));
+  EXPECT_THAT(ListDatasets(folder.path()), Refused({"broken/dataset.json", "version is missing"}));
+}
+
+TEST(ManifestTest, WindowsPerEpochLeavesRoomForTheLastTarget) {
+  EXPECT_EQ(WindowsPerEpoch(0, 16), 0);
+  EXPECT_EQ(WindowsPerEpoch(16, 16), 0);
+  EXPECT_EQ(WindowsPerEpoch(17, 16), 1);
+  EXPECT_EQ(WindowsPerEpoch(32, 16), 1);
+  EXPECT_EQ(WindowsPerEpoch(33, 16), 2);
+}
+
+}  // namespace
+}  // namespace allometry::data
