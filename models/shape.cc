@@ -1,1 +1,184 @@
 #include "models/shape.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+
+namespace allometry::models {
+namespace {
+
+constexpr int kMaxLayers = 48;
+// Finer below 64, where one step of 8 changes N by a third.
+int WidthStep(int width) { return width < 64 ? 4 : 8; }
+constexpr int kLeastWidth = 8;
+// A distance of 5 % from the wanted N weighs as much as a width/layers ratio that is e times off.
+constexpr double kDistanceScale = 0.05;
+constexpr int kHeadWidth = 32;
+
+struct PolicyName {
+  const char* name;
+  ParamPolicy policy;
+};
+constexpr PolicyName kPolicies[] = {{"paper", ParamPolicy::kPaper},
+                                    {"total", ParamPolicy::kTotal},
+                                    {"non-embedding", ParamPolicy::kNonEmbedding},
+                                    {"active", ParamPolicy::kActive}};
+
+int HeadsFor(int width) {
+  int heads = std::max(1, width / kHeadWidth);
+  while (width % heads != 0) --heads;
+  return heads;
+}
+
+// Width over layers: 16 for the smallest models, growing to GPT-2's 64.
+double UsualAspect(double params) {
+  return std::clamp(16.0 * std::pow(params / 1e6, 0.3), 16.0, 64.0);
+}
+
+struct Candidate {
+  Shape shape;
+  int64_t params = 0;
+  double distance = 0;  // |N - wanted| / wanted
+};
+
+// The widths below and above `params` at each depth: nothing nearer exists at that depth.
+std::vector<Candidate> Neighbours(int64_t params, ParamPolicy policy, Shape shape) {
+  std::vector<Candidate> found;
+  for (shape.layers = 1; shape.layers <= kMaxLayers; ++shape.layers) {
+    std::optional<Candidate> below;
+    for (shape.width = kLeastWidth;; shape.width += WidthStep(shape.width)) {
+      shape.heads = HeadsFor(shape.width);
+      const int64_t n = CountN(CountParams(shape), policy);
+      const Candidate here = {
+          shape, n, std::abs(static_cast<double>(n - params)) / static_cast<double>(params)};
+      if (n >= params) {
+        if (below.has_value()) found.push_back(*below);
+        found.push_back(here);
+        break;
+      }
+      below = here;
+    }
+  }
+  return found;
+}
+
+absl::Status FieldError(const char* field, int value, absl::string_view allowed) {
+  return absl::InvalidArgumentError(
+      absl::StrFormat("%s %d is not allowed: %s", field, value, allowed));
+}
+
+}  // namespace
+
+absl::StatusOr<ParamPolicy> ParseParamPolicy(absl::string_view name) {
+  for (const PolicyName& row : kPolicies) {
+    if (name == row.name) return row.policy;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("parameter policy '", name,
+                   "' is not known: allowed are paper, total, non-embedding and active"));
+}
+
+absl::string_view ParamPolicyName(ParamPolicy policy) {
+  for (const PolicyName& row : kPolicies) {
+    if (policy == row.policy) return row.name;
+  }
+  ALLO_CHECK(false) << "policy " << static_cast<int>(policy);
+  return "";
+}
+
+absl::Status Validate(const Shape& shape) {
+  if (shape.family != "gpt") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("family '", shape.family, "' is not known: allowed is gpt"));
+  }
+  const struct {
+    const char* name;
+    int value;
+  } fields[] = {{"layers", shape.layers},
+                {"heads", shape.heads},
+                {"width", shape.width},
+                {"context", shape.context},
+                {"vocabulary", shape.vocabulary}};
+  for (const auto& field : fields) {
+    if (field.value < 1) return FieldError(field.name, field.value, "it must be 1 or more");
+  }
+  if (shape.width % shape.heads != 0) {
+    return FieldError("heads", shape.heads, absl::StrCat("it must divide width ", shape.width));
+  }
+  return absl::OkStatus();
+}
+
+ParamCounts CountParams(const Shape& shape) {
+  const int64_t d = shape.width;
+  ParamCounts counts;
+  counts.blocks = shape.layers * (12 * d * d + 13 * d) + 2 * d;
+  counts.token_embedding = shape.vocabulary * d;
+  counts.position_embedding = shape.context * d;
+  return counts;
+}
+
+int64_t CountN(const ParamCounts& counts, ParamPolicy policy) {
+  switch (policy) {
+    case ParamPolicy::kPaper:
+      return counts.blocks + counts.token_embedding + counts.extra;
+    case ParamPolicy::kTotal:
+      return counts.total();
+    case ParamPolicy::kNonEmbedding:
+      return counts.blocks + counts.extra;
+    case ParamPolicy::kActive:
+      // A tied head is a matmul with the token table.
+      return counts.blocks + counts.extra +
+             (counts.head > 0 ? counts.head : counts.token_embedding);
+  }
+  ALLO_CHECK(false) << "policy " << static_cast<int>(policy);
+  return 0;
+}
+
+double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy) {
+  return 6.0 * static_cast<double>(CountN(counts, policy));
+}
+
+double FlopsPerTokenExact(const Shape& shape) {
+  const double d = shape.width;
+  const double matmul_weights = shape.layers * 12 * d * d + shape.vocabulary * d;
+  const double mean_attended = (shape.context + 1) / 2.0;
+  return 6 * matmul_weights + 12 * shape.layers * d * mean_attended;
+}
+
+absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, int context, int vocabulary,
+                                   absl::string_view family) {
+  Shape smallest;
+  smallest.family = std::string(family);
+  smallest.layers = 1;
+  smallest.heads = 1;
+  smallest.width = kLeastWidth;
+  smallest.context = context;
+  smallest.vocabulary = vocabulary;
+  ALLO_RETURN_IF_ERROR(Validate(smallest));
+  const int64_t least = CountN(CountParams(smallest), policy);
+  if (params < 1 || static_cast<double>(least) > 1.25 * static_cast<double>(params)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "no %s model has about %d parameters: the smallest (1 layer, width %d, vocabulary %d) has "
+        "%d",
+        smallest.family, params, kLeastWidth, vocabulary, least));
+  }
+  const double aspect = UsualAspect(static_cast<double>(params));
+  std::optional<Candidate> best;
+  double best_cost = 0;
+  for (const Candidate& candidate : Neighbours(params, policy, smallest)) {
+    const double misfit =
+        std::log(static_cast<double>(candidate.shape.width) / candidate.shape.layers / aspect);
+    const double cost = std::pow(candidate.distance / kDistanceScale, 2) + misfit * misfit;
+    if (!best.has_value() || cost < best_cost) {
+      best = candidate;
+      best_cost = cost;
+    }
+  }
+  return best->shape;
+}
+
+}  // namespace allometry::models

@@ -38,9 +38,7 @@ struct ParamCounts {
   int64_t head = 0;                // untied head; 0 when tied
   int64_t extra = 0;               // encoders
 
-  int64_t total() const {
-    return blocks + token_embedding + position_embedding + head + extra;
-  }
+  int64_t total() const { return blocks + token_embedding + position_embedding + head + extra; }
 };
 
 enum class ParamPolicy { kPaper, kTotal, kNonEmbedding, kActive };
@@ -62,11 +60,12 @@ double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy);
 // the mean attended length, (T+1)/2 for causal attention. Look-ups and element-wise work are free.
 double FlopsPerTokenExact(const Shape& shape);
 
-// The buildable shape whose N under `policy` is nearest to `params` (relative), among layers
-// 1..48, widths that are multiples of 8, and heads = max(1, width / 32) rounded to a divisor of
-// width; of shapes within 2 % of the nearest, the one whose width/layers ratio is closest to the
-// family's usual one (GPT-2: 16..64 as size grows). Deterministic. InvalidArgument when even the
-// smallest shape is more than 25 % above `params`, with that smallest N.
+// The buildable shape for a wanted N under `policy`: layers 1..48, widths in steps of 4 below 64
+// and of 8 from there, heads = width / 32 rounded down to a divisor of width (at least 1). Two
+// things are weighed: the distance |N - params| / params on a scale of 5 %, and the ratio
+// width / layers against the usual one, 16 for the smallest models growing to GPT-2's 64; squares
+// of both are added and the least sum wins. Deterministic. InvalidArgument when even the smallest
+// shape is more than 25 % above `params`, with that smallest N.
 absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, int context, int vocabulary,
                                    absl::string_view family);
 

@@ -1,0 +1,89 @@
+#include <cmath>
+
+#include "base/check.h"
+#include "models/train_step.h"
+
+namespace allometry::models {
+namespace {
+
+class LayoutBuilder {
+ public:
+  void Add(std::string name, std::vector<int64_t> shape) {
+    ParameterView view;
+    view.name = std::move(name);
+    view.shape = std::move(shape);
+    view.offset = layout_.size;
+    view.size = 1;
+    for (const int64_t extent : view.shape) view.size *= extent;
+    view.decays = view.shape.size() > 1;
+    layout_.size += view.size;
+    layout_.views.push_back(std::move(view));
+  }
+  void AddLayerNorm(const std::string& name, int64_t width) {
+    Add(name + ".weight", {width});
+    Add(name + ".bias", {width});
+  }
+  void AddLinear(const std::string& name, int64_t out, int64_t in) {
+    Add(name + ".weight", {out, in});
+    Add(name + ".bias", {out});
+  }
+  ParameterLayout Take() { return std::move(layout_); }
+
+ private:
+  ParameterLayout layout_;
+};
+
+// SplitMix64 (Steele, Lea, Flood 2014) as a counter-based hash.
+uint64_t Mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+// A standard normal for (seed, counter): Box and Muller (1958) on two hashed uniforms.
+double Normal(uint64_t seed, uint64_t counter) {
+  const uint64_t key = Mix(seed);
+  const double u1 = (static_cast<double>(Mix(key ^ (2 * counter)) >> 11) + 0.5) * 0x1p-53;
+  const double u2 = (static_cast<double>(Mix(key ^ (2 * counter + 1)) >> 11) + 0.5) * 0x1p-53;
+  return std::sqrt(-2 * std::log(u1)) * std::cos(2 * M_PI * u2);
+}
+
+}  // namespace
+
+absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape) {
+  ALLO_RETURN_IF_ERROR(Validate(shape));
+  const int64_t d = shape.width;
+  LayoutBuilder layout;
+  layout.Add("transformer.wte.weight", {shape.vocabulary, d});
+  layout.Add("transformer.wpe.weight", {shape.context, d});
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    const std::string block = absl::StrCat("transformer.h.", layer);
+    layout.AddLayerNorm(block + ".ln_1", d);
+    layout.AddLinear(block + ".attn.c_attn", 3 * d, d);
+    layout.AddLinear(block + ".attn.c_proj", d, d);
+    layout.AddLayerNorm(block + ".ln_2", d);
+    layout.AddLinear(block + ".mlp.c_fc", 4 * d, d);
+    layout.AddLinear(block + ".mlp.c_proj", d, 4 * d);
+  }
+  layout.AddLayerNorm("transformer.ln_f", d);
+  return layout.Take();
+}
+
+void Initialize(const Shape& shape, const ParameterLayout& layout, int64_t seed,
+                std::span<float> parameters) {
+  ALLO_CHECK(static_cast<int64_t>(parameters.size()) == layout.size);
+  const double residual = 0.02 / std::sqrt(2.0 * shape.layers);
+  for (const ParameterView& view : layout.views) {
+    const bool is_matrix = view.shape.size() > 1;
+    const bool is_gain = !is_matrix && view.name.ends_with(".weight");
+    const double deviation = view.name.ends_with("c_proj.weight") ? residual : 0.02;
+    for (int64_t i = view.offset; i < view.offset + view.size; ++i) {
+      parameters[i] = is_matrix ? static_cast<float>(deviation * Normal(static_cast<uint64_t>(seed),
+                                                                        static_cast<uint64_t>(i)))
+                                : (is_gain ? 1.0f : 0.0f);
+    }
+  }
+}
+
+}  // namespace allometry::models
