@@ -19,16 +19,16 @@ namespace allometry::models {
 // Where a named tensor lies in the flat buffer. Names and shapes are nanoGPT's, with its
 // nn.Linear convention: weight [out, in]. A tied head has no entry of its own.
 struct ParameterView {
-  std::string name;             // "transformer.h.0.attn.c_attn.weight"
-  std::vector<int64_t> shape;   // row-major
-  int64_t offset = 0;           // in elements
+  std::string name;            // "transformer.h.0.attn.c_attn.weight"
+  std::vector<int64_t> shape;  // row-major
+  int64_t offset = 0;          // in elements
   int64_t size = 0;
-  bool decays = false;          // weight decay: matrices yes; biases and layer norms no
+  bool decays = false;  // weight decay: matrices yes; biases and layer norms no
 };
 
 struct ParameterLayout {
   std::vector<ParameterView> views;  // wte, wpe, blocks in order, ln_f
-  int64_t size = 0;                  // of the flat buffer, in elements; equals CountParams().total()
+  int64_t size = 0;  // of the flat buffer, in elements; equals CountParams().total()
 };
 
 absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape);
@@ -69,7 +69,7 @@ class TrainStep {
 };
 
 struct TrainStepBackend {
-  const char* name;         // "autograd", "fused_cpu"
+  const char* name;  // "autograd", "fused_cpu"
   const char* description;
   // Unimplemented with the reason where this backend cannot take the shape.
   absl::StatusOr<std::unique_ptr<TrainStep>> (*create)(const Shape& shape,

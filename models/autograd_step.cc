@@ -1,0 +1,171 @@
+#include "models/autograd_step.h"
+
+#include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+
+#include <vector>
+
+#include "base/check.h"
+
+namespace allometry::models {
+namespace {
+
+constexpr double kLayerNormEpsilon = 1e-5;
+
+// The tensors of one block, in the order of ParameterLayout.
+struct Block {
+  at::Tensor ln_1_gain, ln_1_bias, attention_weight, attention_bias, attention_out_weight,
+      attention_out_bias, ln_2_gain, ln_2_bias, up_weight, up_bias, down_weight, down_bias;
+};
+
+class AutogradStep final : public TrainStep {
+ public:
+  AutogradStep(const Shape& shape, const ParameterLayout& layout, Device device)
+      : shape_(shape),
+        layout_(layout),
+        device_(device.cuda ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device.index))
+                            : at::Device(at::kCPU)),
+        positions_(
+            at::arange(shape.context, at::TensorOptions().dtype(at::kLong).device(device_))) {}
+
+  absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch, float weight,
+                               std::span<float> gradient, double* loss) override {
+    ALLO_CHECK(static_cast<int64_t>(gradient.size()) == layout_.size);
+    BindParameters(parameters);
+    BindGradient(gradient);
+    const at::Tensor mean = Loss(batch, at::Reduction::Mean);
+    (mean * weight).backward();
+    if (device_.is_cpu()) {
+      *loss += static_cast<double>(weight) * static_cast<double>(mean.item<float>());
+    } else {
+      at::from_blob(loss, {}, at::TensorOptions().dtype(at::kDouble).device(device_))
+          .add_(mean.detach(), weight);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) override {
+    const at::NoGradGuard no_grad;
+    BindParameters(parameters);
+    return Loss(batch, at::Reduction::None).sum(at::kDouble).item<double>();
+  }
+
+ private:
+  // Leaves over the caller's buffer; made again only when the buffer moved.
+  void BindParameters(std::span<const float> parameters) {
+    ALLO_CHECK(static_cast<int64_t>(parameters.size()) == layout_.size);
+    if (parameters.data() == parameters_) return;
+    parameters_ = parameters.data();
+    gradient_ = nullptr;
+    leaves_.clear();
+    for (const ParameterView& view : layout_.views) {
+      // Autograd only reads a leaf; from_blob has no const form.
+      leaves_.push_back(Slice(const_cast<float*>(parameters_), view).set_requires_grad(true));
+    }
+    auto next = leaves_.begin();
+    token_table_ = *next++;
+    position_table_ = *next++;
+    blocks_.assign(shape_.layers, Block());
+    for (Block& block : blocks_) {
+      for (at::Tensor* tensor :
+           {&block.ln_1_gain, &block.ln_1_bias, &block.attention_weight, &block.attention_bias,
+            &block.attention_out_weight, &block.attention_out_bias, &block.ln_2_gain,
+            &block.ln_2_bias, &block.up_weight, &block.up_bias, &block.down_weight,
+            &block.down_bias}) {
+        *tensor = *next++;
+      }
+    }
+    final_gain_ = *next++;
+    final_bias_ = *next++;
+    ALLO_CHECK(next == leaves_.end());
+  }
+
+  // With a gradient already there and grad mode off, backward adds to it in place.
+  void BindGradient(std::span<float> gradient) {
+    if (gradient.data() == gradient_) return;
+    gradient_ = gradient.data();
+    for (size_t i = 0; i < leaves_.size(); ++i) {
+      leaves_[i].mutable_grad() = Slice(gradient_, layout_.views[i]);
+    }
+  }
+
+  at::Tensor Slice(float* buffer, const ParameterView& view) const {
+    return at::from_blob(buffer + view.offset, view.shape,
+                         at::TensorOptions().dtype(at::kFloat).device(device_));
+  }
+
+  at::Tensor Tokens(std::span<const int32_t> ids, const Batch& batch) const {
+    const at::Tensor host =
+        at::from_blob(const_cast<int32_t*>(ids.data()), {batch.sequences, batch.context},
+                      at::TensorOptions().dtype(at::kInt));
+    return host.to(device_, at::kLong);
+  }
+
+  at::Tensor Attention(const at::Tensor& x, const Block& block) const {
+    const int64_t sequences = x.size(0), context = x.size(1), width = shape_.width;
+    const at::Tensor qkv = at::linear(x, block.attention_weight, block.attention_bias);
+    const auto heads = [&](int64_t part) {
+      return qkv.narrow(2, part * width, width)
+          .view({sequences, context, shape_.heads, width / shape_.heads})
+          .transpose(1, 2);
+    };
+    const at::Tensor mixed = at::scaled_dot_product_attention(
+        heads(0), heads(1), heads(2), /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true);
+    return at::linear(mixed.transpose(1, 2).reshape({sequences, context, width}),
+                      block.attention_out_weight, block.attention_out_bias);
+  }
+
+  at::Tensor Loss(const Batch& batch, int64_t reduction) const {
+    ALLO_CHECK(batch.context <= shape_.context) << batch.context;
+    const auto norm = [&](const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias) {
+      return at::layer_norm(x, {shape_.width}, gain, bias, kLayerNormEpsilon);
+    };
+    at::Tensor x = at::embedding(token_table_, Tokens(batch.inputs, batch)) +
+                   at::embedding(position_table_, positions_.narrow(0, 0, batch.context));
+    for (const Block& block : blocks_) {
+      x = x + Attention(norm(x, block.ln_1_gain, block.ln_1_bias), block);
+      const at::Tensor up =
+          at::linear(norm(x, block.ln_2_gain, block.ln_2_bias), block.up_weight, block.up_bias);
+      x = x + at::linear(at::gelu(up), block.down_weight, block.down_bias);
+    }
+    const at::Tensor logits = at::linear(norm(x, final_gain_, final_bias_), token_table_);
+    return at::cross_entropy_loss(logits.view({-1, shape_.vocabulary}),
+                                  Tokens(batch.targets, batch).view({-1}), {}, reduction);
+  }
+
+  const Shape shape_;
+  const ParameterLayout layout_;
+  const at::Device device_;
+  const at::Tensor positions_;
+  const float* parameters_ = nullptr;
+  float* gradient_ = nullptr;
+  std::vector<at::Tensor> leaves_;
+  at::Tensor token_table_, position_table_, final_gain_, final_bias_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrainStep>> CreateAutogradStep(const Shape& shape,
+                                                              const ParameterLayout& layout,
+                                                              Device device) {
+  ALLO_RETURN_IF_ERROR(Validate(shape));
+  if (device.cuda && !at::globalContext().hasCUDA()) {
+    return absl::UnimplementedError(
+        "device cuda was asked for, but no CUDA device is here (or this program was built without "
+        "CUDA): use device cpu");
+  }
+  return std::make_unique<AutogradStep>(shape, layout, device);
+}
+
+}  // namespace allometry::models

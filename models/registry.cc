@@ -1,0 +1,39 @@
+#include "absl/strings/str_join.h"
+#include "models/autograd_step.h"
+#include "models/train_step.h"
+
+namespace allometry::models {
+namespace {
+
+// In the order in which "auto" tries them.
+constexpr TrainStepBackend kBackends[] = {
+    {"autograd", "LibTorch's autograd; CPU and CUDA; the reference", &CreateAutogradStep},
+};
+
+}  // namespace
+
+std::span<const TrainStepBackend> TrainStepBackends() { return kBackends; }
+
+absl::StatusOr<std::unique_ptr<TrainStep>> CreateTrainStep(absl::string_view backend,
+                                                           const Shape& shape,
+                                                           const ParameterLayout& layout,
+                                                           Device device, std::string* chosen) {
+  const bool any = backend == "auto";
+  absl::Status refused = absl::OkStatus();
+  for (const TrainStepBackend& row : kBackends) {
+    if (!any && backend != row.name) continue;
+    absl::StatusOr<std::unique_ptr<TrainStep>> step = row.create(shape, layout, device);
+    if (step.ok() || !absl::IsUnimplemented(step.status())) {
+      *chosen = row.name;
+      return step;
+    }
+    refused = step.status();
+  }
+  if (!refused.ok()) return refused;
+  return absl::NotFoundError(absl::StrCat(
+      "training step '", backend, "' is not known: allowed are auto, ",
+      absl::StrJoin(kBackends, ", ",
+                    [](std::string* out, const TrainStepBackend& row) { out->append(row.name); })));
+}
+
+}  // namespace allometry::models

@@ -1,0 +1,135 @@
+#include "models/shape.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "models/train_step.h"
+
+namespace allometry::models {
+namespace {
+
+Shape Gpt(int layers, int heads, int width, int context, int vocabulary) {
+  return {"gpt", layers, heads, width, context, vocabulary};
+}
+
+// Pearce et al. 2025, Table 2: every label is the tied count without positions, V = 4164.
+TEST(ShapeTest, PaperPolicyRoundsToEveryLabelOfTable2) {
+  const struct {
+    double label_millions;
+    int layers, heads, width;
+  } rows[] = {{2, 3, 3, 180},     {4, 4, 4, 240},      {11, 6, 6, 360},
+              {15, 4, 4, 512},    {27, 8, 8, 512},     {52, 10, 10, 640},
+              {110, 15, 12, 768}, {206, 16, 16, 1024}, {894, 23, 14, 1792}};
+  for (const auto& row : rows) {
+    const ParamCounts counts = CountParams(Gpt(row.layers, row.heads, row.width, 5560, 4164));
+    EXPECT_EQ(std::round(static_cast<double>(CountN(counts, ParamPolicy::kPaper)) / 1e6),
+              row.label_millions);
+  }
+}
+
+TEST(ShapeTest, TheWorkedExampleOf27MIsExactInEveryCount) {
+  const ParamCounts counts = CountParams(Gpt(8, 8, 512, 5560, 4164));
+  EXPECT_EQ(counts.blocks, 25'219'072 + 1024);
+  EXPECT_EQ(counts.token_embedding, 2'131'968);
+  EXPECT_EQ(counts.position_embedding, 5560 * 512);
+  EXPECT_EQ(counts.head, 0);
+  EXPECT_EQ(CountN(counts, ParamPolicy::kPaper), 27'352'064);
+  EXPECT_EQ(CountN(counts, ParamPolicy::kTotal), 27'352'064 + 5560 * 512);
+  EXPECT_EQ(CountN(counts, ParamPolicy::kNonEmbedding), 25'219'072 + 1024);
+  EXPECT_EQ(CountN(counts, ParamPolicy::kActive), 27'352'064);
+}
+
+// 6ND understates the cost of long contexts: attention adds 2.0 to 3.0 times 6N at the 2M model.
+TEST(ShapeTest, ExactFlopsAddsCausalAttentionToTheMatmuls) {
+  const Shape shape = Gpt(3, 3, 180, 5560, 4164);
+  const double matmuls = 6.0 * (3 * 12 * 180 * 180 + 4164 * 180);
+  EXPECT_DOUBLE_EQ(FlopsPerTokenExact(shape), matmuls + 12.0 * 3 * 180 * (5561 / 2.0));
+}
+
+TEST(ShapeTest, LayoutHasAsManyElementsAsTheArithmeticCounts) {
+  for (const Shape& shape :
+       {Gpt(1, 1, 16, 32, 99), Gpt(3, 2, 24, 17, 101), Gpt(5, 4, 64, 64, 4164)}) {
+    const absl::StatusOr<ParameterLayout> layout = LayoutOf(shape);
+    ASSERT_TRUE(layout.ok());
+    EXPECT_EQ(layout->size, CountParams(shape).total());
+    int64_t offset = 0;
+    for (const ParameterView& view : layout->views) {
+      EXPECT_EQ(view.offset, offset) << view.name;
+      offset += view.size;
+    }
+    EXPECT_EQ(offset, layout->size);
+  }
+}
+
+TEST(ShapeTest, NearestShapeOfTheQuickstartSizesIsWithinFivePercentAndNeverTwice) {
+  int64_t last = 0;
+  for (const int64_t wanted : {5'000, 10'000, 20'000, 40'000, 80'000, 160'000, 320'000}) {
+    const absl::StatusOr<Shape> shape = NearestShape(wanted, ParamPolicy::kPaper, 32, 100, "gpt");
+    ASSERT_TRUE(shape.ok());
+    const int64_t n = CountN(CountParams(*shape), ParamPolicy::kPaper);
+    EXPECT_NEAR(static_cast<double>(n), static_cast<double>(wanted), 0.05 * wanted);
+    EXPECT_GT(n, last);
+    EXPECT_EQ(shape->width % shape->heads, 0);
+    EXPECT_GE(static_cast<double>(shape->width) / shape->layers, 8);
+    last = n;
+  }
+}
+
+TEST(ShapeTest, NearestShapeBelowTheSmallestModelSaysHowSmallItIs) {
+  const absl::StatusOr<Shape> shape = NearestShape(500, ParamPolicy::kPaper, 32, 100, "gpt");
+  EXPECT_EQ(shape.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(shape.status().message()), testing::HasSubstr("has 1688"));
+}
+
+TEST(ShapeTest, ValidateNamesTheFieldAndWhatIsAllowed) {
+  EXPECT_TRUE(Validate(Gpt(1, 1, 16, 32, 99)).ok());
+  EXPECT_THAT(std::string(Validate(Gpt(1, 3, 16, 32, 99)).message()),
+              testing::AllOf(testing::HasSubstr("heads 3"), testing::HasSubstr("width 16")));
+  EXPECT_THAT(std::string(Validate(Gpt(0, 1, 16, 32, 99)).message()),
+              testing::HasSubstr("layers 0"));
+  Shape unknown = Gpt(1, 1, 16, 32, 99);
+  unknown.family = "rnn";
+  EXPECT_THAT(std::string(Validate(unknown).message()), testing::HasSubstr("'rnn'"));
+}
+
+TEST(ShapeTest, PolicyNamesComeBackAndAWrongOneListsThem) {
+  for (const char* name : {"paper", "total", "non-embedding", "active"}) {
+    const absl::StatusOr<ParamPolicy> policy = ParseParamPolicy(name);
+    ASSERT_TRUE(policy.ok());
+    EXPECT_EQ(ParamPolicyName(*policy), name);
+  }
+  EXPECT_THAT(std::string(ParseParamPolicy("all").status().message()),
+              testing::HasSubstr("non-embedding"));
+}
+
+TEST(InitializeTest, DeviationsAreThoseOfGpt2AndBitsDependOnTheSeedAlone) {
+  const Shape shape = Gpt(4, 2, 64, 32, 128);
+  const ParameterLayout layout = *LayoutOf(shape);
+  std::vector<float> first(layout.size), again(layout.size), other(layout.size);
+  Initialize(shape, layout, 1, first);
+  Initialize(shape, layout, 1, again);
+  Initialize(shape, layout, 2, other);
+  EXPECT_EQ(first, again);
+  EXPECT_NE(first, other);
+  for (const ParameterView& view : layout.views) {
+    double sum = 0, squares = 0;
+    for (int64_t i = view.offset; i < view.offset + view.size; ++i) {
+      sum += first[i];
+      squares += static_cast<double>(first[i]) * first[i];
+    }
+    const double mean = sum / view.size;
+    const double deviation = std::sqrt(squares / view.size - mean * mean);
+    if (view.shape.size() == 1) {
+      EXPECT_EQ(mean, view.name.ends_with(".weight") ? 1.0 : 0.0) << view.name;
+      EXPECT_LT(deviation, 1e-9);
+    } else {
+      const double expected = view.name.ends_with("c_proj.weight") ? 0.02 / std::sqrt(8.0) : 0.02;
+      EXPECT_NEAR(deviation, expected, 0.06 * expected) << view.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace allometry::models
