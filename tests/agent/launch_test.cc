@@ -1,0 +1,116 @@
+#include "worker/agent/launch.h"
+
+#include "absl/strings/str_join.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+#include "worker/agent/slots.h"
+
+namespace allometry::agent {
+namespace {
+
+using ::allometry::testing::IsOkAndHolds;
+using ::allometry::testing::StatusIs;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::Pair;
+using ::testing::StartsWith;
+
+LaunchRequest RequestOn(const std::vector<std::string>& devices) {
+  LaunchRequest request;
+  request.trainer = "/bin/allo-trainer";
+  request.run_dir = "/root/run-7";
+  request.data_dir = "/data";
+  request.devices = devices;
+  request.attempt_name = "0123/run-7/attempt-2";
+  request.agent_id = "agent";
+  return request;
+}
+
+std::string CommandLine(const LaunchRequest& request) {
+  const absl::StatusOr<LaunchCommand> command = MakeLaunchCommand(request);
+  return command.ok() ? absl::StrJoin(command->arguments, " ") : command.status().ToString();
+}
+
+TEST(LaunchTest, OneRankIsTheTrainerItself) {
+  EXPECT_EQ(CommandLine(RequestOn({"cpu:1"})),
+            "/bin/allo-trainer /root/run-7 --data-dir /data --leased --collective self");
+}
+
+TEST(LaunchTest, SeveralCpuRanksGoThroughMpirun) {
+  LaunchRequest request = RequestOn({"cpu:0", "cpu:1"});
+  EXPECT_EQ(
+      CommandLine(request),
+      "mpirun -np 2 --oversubscribe --bind-to none --mca btl_vader_single_copy_mechanism none "
+      "/bin/allo-trainer /root/run-7 --data-dir /data --leased --collective mpi");
+  request.is_root = true;
+  EXPECT_THAT(CommandLine(request), StartsWith("mpirun -np 2 --allow-run-as-root "));
+}
+
+TEST(LaunchTest, GpuRanksSeeTheirGpusAndUseNccl) {
+  ASSERT_OK_AND_ASSIGN(const LaunchCommand command,
+                       MakeLaunchCommand(RequestOn({"cuda:2", "cuda:0"})));
+  EXPECT_EQ(command.arguments.back(), "nccl");
+  EXPECT_THAT(command.environment, Contains(Pair("CUDA_VISIBLE_DEVICES", "2,0")));
+}
+
+TEST(LaunchTest, UnderSlurmSrunStartsTheRanks) {
+  LaunchRequest request = RequestOn({"cpu:0", "cpu:1"});
+  request.launcher = Launcher::kSrun;
+  EXPECT_THAT(CommandLine(request),
+              AllOf(StartsWith("srun --ntasks=2 "), HasSubstr(" --input=0 "),
+                    HasSubstr("/bin/allo-trainer /root/run-7"), Not(HasSubstr("mpirun"))));
+}
+
+TEST(LaunchTest, TheEnvironmentMarksTheAttemptAndKeepsToOneThread) {
+  ASSERT_OK_AND_ASSIGN(const LaunchCommand command, MakeLaunchCommand(RequestOn({"cpu:0"})));
+  EXPECT_THAT(command.environment,
+              ElementsAre(Pair("ALLOMETRY_ATTEMPT", "0123/run-7/attempt-2"),
+                          Pair("ALLOMETRY_AGENT", "agent"), Pair("OMP_NUM_THREADS", "1"),
+                          Pair("MKL_NUM_THREADS", "1")));
+  EXPECT_THAT(command.removed_prefixes, Contains("OMPI_"));
+}
+
+TEST(LaunchTest, SlotsOfTwoKindsAreRefused) {
+  EXPECT_THAT(MakeLaunchCommand(RequestOn({"cpu:0", "cuda:0"})),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cpu:0, cuda:0")));
+  EXPECT_THAT(MakeLaunchCommand(RequestOn({})),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
+}
+
+TEST(LaunchTest, AutoIsSrunOnlyInsideSlurm) {
+  EXPECT_THAT(ParseLauncher("auto", true), IsOkAndHolds(Launcher::kSrun));
+  EXPECT_THAT(ParseLauncher("auto", false), IsOkAndHolds(Launcher::kMpirun));
+  EXPECT_THAT(ParseLauncher("mpirun", true), IsOkAndHolds(Launcher::kMpirun));
+  EXPECT_THAT(ParseLauncher("ssh", false),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("auto, mpirun and srun")));
+}
+
+TEST(SlotsTest, CpuIsACountAndCudaAnIndex) {
+  EXPECT_THAT(ParseSlots("cpu:2"), IsOkAndHolds(ElementsAre("cpu:0", "cpu:1")));
+  EXPECT_THAT(ParseSlots("cuda:0,cuda:3"), IsOkAndHolds(ElementsAre("cuda:0", "cuda:3")));
+  EXPECT_THAT(ParseSlots("cuda:1,cpu:1"), IsOkAndHolds(ElementsAre("cuda:1", "cpu:0")));
+}
+
+TEST(SlotsTest, WhatIsNoSlotIsNamed) {
+  for (const char* text : {"", "cpu", "cpu:0", "cpu:x", "gpu:1", "cuda:", "cuda:1,", "cuda:1/2"}) {
+    EXPECT_THAT(ParseSlots(text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("allowed are auto")))
+        << text;
+  }
+  EXPECT_THAT(ParseSlots("cuda:1,cuda:1"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice")));
+}
+
+TEST(SlotsTest, AutoHonoursTheGpusThatAreVisible) {
+  setenv("CUDA_VISIBLE_DEVICES", "1,GPU-ab12", 1);
+  EXPECT_THAT(DetectDevices(), ElementsAre("cuda:1", "cuda:GPU-ab12"));
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  EXPECT_THAT(DetectDevices(), Contains("cpu:0"));
+  unsetenv("CUDA_VISIBLE_DEVICES");
+}
+
+}  // namespace
+}  // namespace allometry::agent

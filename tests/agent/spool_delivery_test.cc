@@ -1,0 +1,183 @@
+#include "worker/agent/spool_delivery.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/agent/builders.h"
+#include "tests/agent/temporary_folder.h"
+#include "tests/testing/status_matchers.h"
+
+namespace allometry::agent {
+namespace {
+
+using ::allometry::testing::IsOk;
+using ::allometry::testing::IsOkAndHolds;
+using ::allometry::testing::LeaseOf;
+using ::allometry::testing::StatusIs;
+using ::allometry::testing::TemporaryFolder;
+using rundir::ExitReason;
+using ::testing::HasSubstr;
+
+class SpoolDeliveryTest : public ::testing::Test {
+ protected:
+  SpoolDelivery NewDelivery() { return {LeaseOf(1, 1), folder_.path(), "root"}; }
+
+  // Appends `count` points to the spool.
+  void Write(int count) {
+    ASSERT_OK_AND_ASSIGN(const auto writer, rundir::SpoolWriter::Continue(folder_.path()));
+    for (int i = 0; i < count; ++i) {
+      ++step_;
+      writer->Append(rundir::Point{step_, step_ * 16, "train", 1.0 / static_cast<double>(step_)});
+    }
+    ASSERT_THAT(writer->Flush(), IsOk());
+  }
+  void WriteExit(ExitReason reason) {
+    ASSERT_OK_AND_ASSIGN(const auto writer, rundir::SpoolWriter::Continue(folder_.path()));
+    writer->Append(rundir::ExitRecord{reason, "", step_});
+    ASSERT_THAT(writer->Flush(), IsOk());
+  }
+
+  // Everything that can be sent now, as sequence numbers; stops at an error.
+  static std::vector<uint64_t> Drain(SpoolDelivery& delivery) {
+    std::vector<uint64_t> sequences;
+    for (;;) {
+      const absl::StatusOr<const v1::RecordBatch*> batch = delivery.NextBatch();
+      if (!batch.ok() || *batch == nullptr) return sequences;
+      for (const v1::Record& record : (*batch)->records()) sequences.push_back(record.sequence());
+    }
+  }
+  static std::vector<uint64_t> Range(uint64_t first, uint64_t last) {
+    std::vector<uint64_t> range;
+    for (uint64_t i = first; i <= last; ++i) range.push_back(i);
+    return range;
+  }
+
+  const TemporaryFolder folder_;
+  int64_t step_ = 0;
+};
+
+TEST_F(SpoolDeliveryTest, SendsEveryRecordOnceAndInOrder) {
+  SpoolDelivery delivery = NewDelivery();
+  EXPECT_EQ(Drain(delivery), Range(1, 0)) << "there is no file yet";
+  Write(2500);
+  EXPECT_EQ(Drain(delivery), Range(1, 2500));
+  Write(3);
+  EXPECT_EQ(Drain(delivery), Range(2501, 2503));
+  EXPECT_EQ(delivery.last_step(), 2503);
+}
+
+TEST_F(SpoolDeliveryTest, ARewindSendsWhatWasNotAcknowledged) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(2500);
+  Drain(delivery);
+  delivery.Acknowledge(1000);
+  delivery.Rewind();
+  EXPECT_EQ(Drain(delivery), Range(1001, 2500));
+  delivery.Acknowledge(2500);
+  delivery.Rewind();
+  EXPECT_EQ(Drain(delivery), Range(1, 0));
+  Write(1);
+  EXPECT_EQ(Drain(delivery), Range(2501, 2501));
+}
+
+TEST_F(SpoolDeliveryTest, ARewindBetweenTwoReadsKeepsTheOrder) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(10);
+  ASSERT_THAT(delivery.NextBatch().status(), IsOk());
+  delivery.Rewind();
+  Write(10);
+  EXPECT_EQ(Drain(delivery), Range(1, 20));
+}
+
+TEST_F(SpoolDeliveryTest, WhatIsUnacknowledgedIsBounded) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(20'000);
+  EXPECT_EQ(Drain(delivery), Range(1, SpoolDelivery::kWindowRecords));
+  EXPECT_THAT(delivery.AtEnd(), IsOkAndHolds(false));
+  delivery.Acknowledge(1);
+  EXPECT_EQ(Drain(delivery).size(), SpoolDelivery::kBatchRecords);
+  delivery.Acknowledge(SpoolDelivery::kWindowRecords + SpoolDelivery::kBatchRecords);
+  EXPECT_EQ(Drain(delivery).front(),
+            SpoolDelivery::kWindowRecords + SpoolDelivery::kBatchRecords + 1);
+}
+
+TEST_F(SpoolDeliveryTest, ABatchIsBoundedInBytes) {
+  SpoolDelivery delivery = NewDelivery();
+  ASSERT_OK_AND_ASSIGN(const auto writer, rundir::SpoolWriter::Continue(folder_.path()));
+  for (int i = 0; i < 900; ++i) writer->Append(rundir::Point{i, i, std::string(2000, 's'), 1.0});
+  ASSERT_THAT(writer->Flush(), IsOk());
+  size_t batches = 0;
+  for (;; ++batches) {
+    ASSERT_OK_AND_ASSIGN(const v1::RecordBatch* batch, delivery.NextBatch());
+    if (batch == nullptr) break;
+    EXPECT_LE(batch->ByteSizeLong(), SpoolDelivery::kBatchBytes * 11 / 10);
+    EXPECT_EQ(batch->lease().token(), "token");
+  }
+  EXPECT_GE(batches, 7);
+}
+
+TEST_F(SpoolDeliveryTest, IsDeliveredOnceTheExitRecordIsAcknowledged) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(5);
+  WriteExit(ExitReason::kSucceeded);
+  Drain(delivery);
+  ASSERT_TRUE(delivery.has_exit());
+  EXPECT_EQ(delivery.exit().reason, ExitReason::kSucceeded);
+  delivery.Acknowledge(5);
+  EXPECT_FALSE(delivery.delivered());
+  delivery.Acknowledge(6);
+  EXPECT_TRUE(delivery.delivered());
+}
+
+TEST_F(SpoolDeliveryTest, AnAppendedExitFollowsATornTail) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(5);
+  std::ofstream(rundir::SpoolPath(folder_.path()), std::ios::app) << "0123456789abcdef {\"se";
+  EXPECT_EQ(Drain(delivery), Range(1, 5));
+  ASSERT_THAT(delivery.AtEnd(), IsOkAndHolds(true));
+  delivery.AppendExit({ExitReason::kKilled, "signal 9", 0});
+  ASSERT_OK_AND_ASSIGN(const v1::RecordBatch* batch, delivery.NextBatch());
+  ASSERT_NE(batch, nullptr);
+  ASSERT_EQ(batch->records_size(), 1);
+  EXPECT_EQ(batch->records(0).sequence(), 6);
+  EXPECT_EQ(batch->records(0).exit().reason(), v1::KILLED);
+  EXPECT_EQ(batch->records(0).exit().step(), 5);
+  // The file says so too.
+  rundir::SpoolReader reader(folder_.path());
+  ASSERT_OK_AND_ASSIGN(const auto records, reader.Read(100));
+  EXPECT_EQ(records.size(), 6);
+}
+
+TEST_F(SpoolDeliveryTest, DamageIsToldAfterEverythingBeforeItAndEndsInMemory) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(5);
+  const std::string path = rundir::SpoolPath(folder_.path());
+  const auto intact = static_cast<std::streamoff>(std::filesystem::file_size(path));
+  Write(5);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(intact + 30);
+    file << "#";
+  }
+  EXPECT_EQ(Drain(delivery), Range(1, 5));
+  EXPECT_THAT(delivery.AtEnd(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("byte")));
+  delivery.AppendExit({ExitReason::kBug, "damaged", 0});
+  EXPECT_EQ(Drain(delivery), Range(6, 6));
+  delivery.Acknowledge(5);
+  delivery.Rewind();
+  EXPECT_EQ(Drain(delivery), Range(6, 6));
+  delivery.Acknowledge(6);
+  EXPECT_TRUE(delivery.delivered());
+}
+
+TEST_F(SpoolDeliveryTest, AnExitThatTheFileCannotTakeIsSentFromMemory) {
+  SpoolDelivery delivery(LeaseOf(1, 1), "/proc/no-such-folder", "root");
+  EXPECT_THAT(delivery.AtEnd(), IsOkAndHolds(true));
+  delivery.AppendExit({ExitReason::kDiskFull, "no space", 0});
+  EXPECT_EQ(Drain(delivery), Range(1, 1));
+}
+
+}  // namespace
+}  // namespace allometry::agent
