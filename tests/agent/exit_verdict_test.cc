@@ -62,7 +62,7 @@ TEST(ExitVerdictTest, WhatTheAgentEndedHasTheAgentsReason) {
 
 TEST(ExitVerdictTest, AFailureCarriesTheEndOfTheLog) {
   EXPECT_THAT(JudgeExit(Exited(1), EndedBy::kItself, false, "boom").message,
-                ::testing::AllOf(HasSubstr("code 1"), HasSubstr("boom")));
+              ::testing::AllOf(HasSubstr("code 1"), HasSubstr("boom")));
 }
 
 class LogTailTest : public ::testing::Test {

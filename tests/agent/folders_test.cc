@@ -104,7 +104,7 @@ TEST_F(DeleteCheckpointTest, RemovesTheFileAndAcceptsThatItIsGone) {
 }
 
 TEST_F(DeleteCheckpointTest, RefusesEveryOtherForm) {
-  for (const std::string& path :
+  for (const char* path :
        {"run-1/attempt-2/spool", "run-1/attempt-2", "", "/etc/passwd",
         "../outside/attempt-2/checkpoint-000000000100.safetensors",
         "run-1/../run-1/attempt-2/checkpoint-1.safetensors",

@@ -59,7 +59,7 @@ TEST(ReconcileTest, RenewsWhatIsHeldAndStartsItNotAgain) {
   EXPECT_THAT(actions.drop, IsEmpty());
 }
 
-TEST(ReconcileTest, ThatTheSameReplyTwiceStartsOnce) {
+TEST(ReconcileTest, StartsOnceWhatAReplyNamesTwice) {
   const v1::HeartbeatResponse reply =
       ReplyWith({NewHold(LeaseOf(1, 1), {"cpu:0"}), NewHold(LeaseOf(1, 1), {"cpu:0"})});
   EXPECT_THAT(Started(Reconcile({}, reply)), ElementsAre(LeaseOf(1, 1)));

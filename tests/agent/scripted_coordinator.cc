@@ -101,6 +101,11 @@ std::vector<v1::Record> ScriptedCoordinator::RecordsOf(const Lease& lease) const
   return records;
 }
 
+int64_t ScriptedCoordinator::repeated_records() const {
+  MutexLock lock(mutex_);
+  return repeated_records_;
+}
+
 std::vector<v1::RegisterRequest> ScriptedCoordinator::registrations() const {
   MutexLock lock(mutex_);
   return registrations_;
@@ -184,7 +189,7 @@ v1::RecordAck ScriptedCoordinator::Store(const v1::RecordBatch& batch) {
   for (const v1::Record& record : batch.records()) {
     // As the real one: no gaps, and what is there stays.
     if (record.sequence() > stored.size() + 1) break;
-    stored.emplace(record.sequence(), record);
+    if (!stored.emplace(record.sequence(), record).second) ++repeated_records_;
     if (record.has_exit()) holds_.erase(lease);
   }
   ack.set_durable_sequence(stored.size());

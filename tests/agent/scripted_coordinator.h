@@ -45,6 +45,7 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
 
   // What it saw. Each record once, in the order of its sequence.
   std::vector<v1::Record> RecordsOf(const agent::Lease& lease) const;
+  int64_t repeated_records() const;  // that were stored already
   std::vector<v1::RegisterRequest> registrations() const;
   v1::HeartbeatRequest last_heartbeat() const;
   // Waits until it is true of this object; false after 60 s.
@@ -73,6 +74,7 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
   mutable ConditionVariable changed_;
   std::map<agent::Lease, v1::Hold> holds_ ALLO_GUARDED_BY(mutex_);
   std::map<agent::Lease, std::map<uint64_t, v1::Record>> records_ ALLO_GUARDED_BY(mutex_);
+  int64_t repeated_records_ ALLO_GUARDED_BY(mutex_) = 0;
   std::set<agent::Lease> given_away_ ALLO_GUARDED_BY(mutex_);
   std::vector<std::string> deletable_ ALLO_GUARDED_BY(mutex_);
   std::vector<v1::RegisterRequest> registrations_ ALLO_GUARDED_BY(mutex_);
