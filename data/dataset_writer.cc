@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/files.h"
+#include "data/windows.h"
 
 namespace allometry::data {
 namespace {
@@ -54,6 +55,7 @@ absl::Status DatasetWriter::Open() {
 absl::Status DatasetWriter::Append(const std::string& split, std::span<const uint32_t> tokens) {
   ALLO_CHECK(split == "train" || split == "heldout") << split;
   std::vector<uint32_t>& pending = pending_[split];
+  tokens_[split] += static_cast<int64_t>(tokens.size());
   while (!tokens.empty()) {
     const size_t room = static_cast<size_t>(shard_tokens_) - pending.size();
     const auto taken = tokens.first(std::min(room, tokens.size()));
@@ -64,6 +66,11 @@ absl::Status DatasetWriter::Append(const std::string& split, std::span<const uin
     pending.clear();
   }
   return absl::OkStatus();
+}
+
+int64_t DatasetWriter::tokens(const std::string& split) const {
+  const auto found = tokens_.find(split);
+  return found == tokens_.end() ? 0 : found->second;
 }
 
 absl::Status DatasetWriter::WriteShard(const std::string& split, std::span<const uint32_t> tokens) {
@@ -89,15 +96,32 @@ absl::StatusOr<Manifest> DatasetWriter::Finish(Manifest manifest) {
   std::stable_sort(shards_.begin(), shards_.end(),
                    [](const Shard& a, const Shard& b) { return a.split > b.split; });
   manifest.shards = shards_;
-  manifest.unique_tokens = 0;
-  manifest.heldout_tokens = 0;
-  for (const Shard& shard : shards_) {
-    (shard.split == "train" ? manifest.unique_tokens : manifest.heldout_tokens) += shard.tokens;
-  }
+  manifest.unique_tokens = tokens("train");
+  manifest.heldout_tokens = tokens("heldout");
   const std::string json = ManifestJson(manifest);
   ALLO_RETURN_IF_ERROR(ParseManifest(json).status());  // never write what cannot be read
   ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(dataset_dir_, "/", kManifestFile), json));
   return ReadManifestFile(dataset_dir_);
+}
+
+absl::StatusOr<bool> HoldsDataset(const std::string& folder, const Manifest& wanted) {
+  const absl::StatusOr<Manifest> found = ReadManifestFile(folder);
+  if (absl::IsNotFound(found.status())) return false;
+  const absl::Status opened = TokenDataset::Open(folder).status();
+  if (!opened.ok()) {
+    return absl::DataLossError(absl::StrCat(
+        "a damaged dataset has this name, --replace makes it anew: ", opened.message()));
+  }
+  if (found->source == wanted.source && found->generator == wanted.generator &&
+      found->licence == wanted.licence) {
+    return true;
+  }
+  return absl::AlreadyExistsError(absl::StrFormat(
+      "dataset '%s' exists and was made otherwise: choose another name, or replace it with "
+      "--replace (runs that were started on it will not find it again)\n"
+      "  there: %s\n         %s, licence %s\n  asked: %s\n         %s, licence %s",
+      wanted.name, found->source, found->generator, found->licence, wanted.source, wanted.generator,
+      wanted.licence));
 }
 
 }  // namespace allometry::data

@@ -23,7 +23,7 @@ namespace allometry::data {
 
 class DatasetWriter {
  public:
-  DatasetWriter(std::string dataset_dir, TokenType type, int64_t shard_tokens = int64_t{1} << 26);
+  DatasetWriter(std::string dataset_dir, TokenType type, int64_t shard_tokens = int64_t{1} << 24);
 
   // Makes the folder. Removes an earlier dataset.json first, and then the shards of an earlier or
   // interrupted make (files named SPLIT-NNNNN.npy and temporary files; nothing else).
@@ -31,6 +31,9 @@ class DatasetWriter {
 
   // Adds tokens to the end of a split, "train" or "heldout".
   absl::Status Append(const std::string& split, std::span<const uint32_t> tokens);
+
+  // Appended to `split` so far.
+  int64_t tokens(const std::string& split) const;
 
   // Writes what is left and the manifest, whose shards and token totals it fills in. Returns the
   // manifest as read back from the file, with its hash.
@@ -43,7 +46,13 @@ class DatasetWriter {
   const TokenType type_;
   const int64_t shard_tokens_;
   std::map<std::string, std::vector<uint32_t>> pending_;  // by split, less than a shard each
+  std::map<std::string, int64_t> tokens_;
   std::vector<Shard> shards_;
 };
+
+// Whether `folder` holds the dataset that `wanted` describes: true where source, generator, licence
+// and sizes agree; false where no dataset is there. AlreadyExists where another one is, saying
+// both; DataLoss where a shard is not as the manifest says.
+absl::StatusOr<bool> HoldsDataset(const std::string& folder, const Manifest& wanted);
 
 }  // namespace allometry::data

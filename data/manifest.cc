@@ -267,6 +267,17 @@ absl::StatusOr<Manifest> ManifestOf(const Json& json) {
   return manifest;
 }
 
+// The manifest in DATA_DIR/NAME, which must call itself NAME: agents report the one and trainers
+// open the other.
+absl::StatusOr<Manifest> ReadNamed(const std::string& data_dir, const std::string& name) {
+  const std::string folder = absl::StrCat(data_dir, "/", name);
+  ALLO_ASSIGN_OR_RETURN(Manifest manifest, ReadManifestFile(folder));
+  if (manifest.name == name) return manifest;
+  return absl::InvalidArgumentError(
+      absl::StrFormat("%s/%s: name is '%s', its folder is '%s': rename the folder", folder,
+                      kManifestFile, manifest.name, name));
+}
+
 }  // namespace
 
 absl::StatusOr<Manifest> ParseManifest(absl::string_view json) {
@@ -327,7 +338,7 @@ absl::StatusOr<Manifest> ReadManifestFile(const std::string& dataset_dir) {
 
 absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::string& name) {
   ALLO_RETURN_IF_ERROR(CheckDatasetName(name));
-  absl::StatusOr<Manifest> manifest = ReadManifestFile(absl::StrCat(data_dir, "/", name));
+  absl::StatusOr<Manifest> manifest = ReadNamed(data_dir, name);
   if (!absl::IsNotFound(manifest.status())) return manifest;
   ALLO_ASSIGN_OR_RETURN(const std::vector<Manifest> others, ListDatasets(data_dir));
   std::vector<std::string> names;
@@ -340,21 +351,23 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::st
 
 absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir) {
   std::error_code error;
-  std::vector<std::string> folders;
+  std::vector<std::string> names;
   for (std::filesystem::directory_iterator entry(data_dir, error), end; !error && entry != end;
        entry.increment(error)) {
-    if (std::filesystem::exists(entry->path() / kManifestFile)) {
-      folders.push_back(entry->path().string());
+    std::error_code ignored;
+    const std::string name = entry->path().filename().string();
+    if (name[0] != '.' && std::filesystem::exists(entry->path() / kManifestFile, ignored)) {
+      names.push_back(name);
     }
   }
   if (error) {
     errno = error.value();
     return ErrnoStatus(data_dir, "read the data directory");
   }
-  std::sort(folders.begin(), folders.end());
+  std::sort(names.begin(), names.end());
   std::vector<Manifest> manifests;
-  for (const std::string& folder : folders) {
-    ALLO_ASSIGN_OR_RETURN(manifests.emplace_back(), ReadManifestFile(folder));
+  for (const std::string& name : names) {
+    ALLO_ASSIGN_OR_RETURN(manifests.emplace_back(), ReadNamed(data_dir, name));
   }
   return manifests;
 }
