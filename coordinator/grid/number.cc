@@ -57,11 +57,8 @@ absl::StatusOr<double> ParseNumber(absl::string_view text) {
     if (number.find_first_of("eE") != std::string::npos) return not_a_number;
     absl::StrAppend(&number, exponent);
   }
-  // from_chars would read "inf" and "nan" too.
-  const size_t first = number[0] == '-' ? 1 : 0;
-  if (first == number.size() || !(absl::ascii_isdigit(number[first]) || number[first] == '.')) {
-    return not_a_number;
-  }
+  // from_chars would also read "inf", "nan" and "0x10".
+  if (number.find_first_not_of("0123456789.eE+-") != std::string::npos) return not_a_number;
   double value = 0;
   const auto [end, error] = absl::from_chars(number.data(), number.data() + number.size(), value);
   if (error == std::errc::invalid_argument || end != number.data() + number.size()) {

@@ -1,10 +1,11 @@
 #include "coordinator/grid/sweep_file.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <sstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -339,6 +340,39 @@ void CheckText(absl::string_view yaml, Mistakes& mistakes) {
   }
 }
 
+// Takes note of where the documents of a file start.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  const std::vector<int>& lines() const { return lines_; }
+
+  void OnDocumentStart(const YAML::Mark& mark) override { lines_.push_back(mark.line + 1); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  std::vector<int> lines_;
+};
+
+// 0 when the file holds one document. Not LoadAll: before a stray character, such as a comma,
+// yaml-cpp 0.7 finds empty documents without end.
+int LineOfSecondDocument(const std::string& yaml) {
+  std::istringstream stream(yaml);
+  YAML::Parser parser(stream);
+  DocumentStarts starts;
+  for (int i = 0; i < 2 && parser.HandleNextDocument(starts); ++i) {
+  }
+  return starts.lines().size() < 2 ? 0 : starts.lines()[1];
+}
+
 }  // namespace
 
 absl::string_view FlopsConventionName(FlopsConvention convention) {
@@ -358,16 +392,16 @@ absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_vi
   SweepFile file;
   file.file_name = std::string(file_name);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(yaml));
-    if (documents.empty() || documents[0].IsNull()) {
+    const int second = LineOfSecondDocument(std::string(yaml));
+    const YAML::Node root = YAML::Load(std::string(yaml));
+    if (second > 0) {
+      mistakes.Add(second, "the YAML document ends before this line: one document is allowed");
+    } else if (root.IsNull()) {
       mistakes.Add(1,
-                   "the file is empty: a sweep with name, dataset, model, training and budgets "
-                   "is expected");
-    } else if (documents.size() > 1) {
-      mistakes.Add(
-          1, absl::StrFormat("the file holds %d YAML documents: one is allowed", documents.size()));
+                   "the file is empty: a sweep with name, dataset, model, training and budgets is "
+                   "expected");
     } else {
-      Reader(file, mistakes).Read(documents[0]);
+      Reader(file, mistakes).Read(root);
     }
   } catch (const YAML::Exception& error) {
     mistakes.Add(error.mark.is_null() ? 1 : error.mark.line + 1,

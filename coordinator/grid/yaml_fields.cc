@@ -102,13 +102,7 @@ std::string HintFor(absl::string_view key, const Section& here,
 
 // The entries of a map in file order; keys that are not words and repeated keys are mistakes.
 std::vector<Field> Entries(const Field& map, Mistakes& mistakes) {
-  constexpr size_t kMost = 1000;  // looking for repeated keys is quadratic
   std::vector<Field> entries;
-  if (map.node.size() > kMost) {
-    mistakes.Add(map.line, absl::StrFormat("%s has %d entries: allowed are at most %d", map.name,
-                                           map.node.size(), kMost));
-    return entries;
-  }
   for (const auto& entry : map.node) {
     const int line = LineOf(entry.first, map.line);
     if (!entry.first.IsScalar()) {
@@ -237,6 +231,13 @@ Fields::Fields(const Field& map, absl::string_view path, absl::Span<const Sectio
   if (!is_map_) {
     mistakes.Add(map.line, absl::StrFormat("%s is %s: a map is expected, with %s", map.name,
                                            KindOf(map.node), absl::StrJoin(here.keys, ", ")));
+    return;
+  }
+  constexpr size_t kMost = 200;  // looking for repeated keys is quadratic
+  if (map.node.size() > kMost) {
+    mistakes.Add(map.line, absl::StrFormat("%s has %d entries: allowed are at most %d", map.name,
+                                           map.node.size(), kMost));
+    is_map_ = false;
     return;
   }
   for (Field& field : Entries(map, mistakes)) {

@@ -80,7 +80,7 @@ class Fields {
   Mistakes& mistakes_;
   std::string path_;
   int line_ = 0;
-  bool is_map_ = false;
+  bool is_map_ = false;  // and one whose keys were read
   std::vector<Field> fields_;
 };
 

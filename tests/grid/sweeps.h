@@ -1,0 +1,60 @@
+// Sweep files and datasets in a line or two.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
+#include "coordinator/grid/difference.h"
+#include "coordinator/grid/expansion.h"
+#include "coordinator/grid/sweep_file.h"
+#include "data/manifest.h"
+#include "gtest/gtest.h"
+
+namespace allometry::grid {
+
+// A whole sweep; the line numbers are those that messages give.
+inline constexpr absl::string_view kSweep = R"(name: demo
+dataset: words
+model:
+  family: gpt
+  context: 32
+  sizes: [5k, 20k, 80k]
+training:
+  batch_tokens: 4096
+  warmup_steps: 10
+  learning_rate: 3e-3
+  seeds: [1]
+budgets:
+  flops: [1e10, 1e11, 1e12]
+max_epochs: 100
+devices: 1
+)";
+
+// kSweep with `from` replaced; `from` must be in it.
+inline std::string SweepWith(absl::string_view from, absl::string_view to,
+                             absl::string_view sweep = kSweep) {
+  EXPECT_NE(sweep.find(from), absl::string_view::npos) << from;
+  return absl::StrReplaceAll(sweep, {{from, to}});
+}
+
+inline data::Manifest Words() {
+  data::Manifest manifest;
+  manifest.name = "words";
+  manifest.kind = "text";
+  manifest.vocabulary = 99;
+  manifest.tokenizer = "chars";
+  manifest.tokenizer_hash = "00000000000000aa";
+  manifest.unique_tokens = 36'000'000;
+  manifest.heldout_tokens = 4'000'000;
+  manifest.hash = "00000000000000dd";
+  return manifest;
+}
+
+inline absl::StatusOr<Expansion> ExpandText(absl::string_view yaml,
+                                            const data::Manifest& manifest = Words()) {
+  ALLO_ASSIGN_OR_RETURN(const SweepFile file, ParseSweepFile(yaml, "sweeps/a.yaml"));
+  return Expand(file, manifest);
+}
+
+}  // namespace allometry::grid
