@@ -70,9 +70,10 @@ void ReadLearningRates(const Field& field, std::vector<SizeChoice>& sizes, Mista
     for (SizeChoice& size : sizes) size.learning_rate = rate.value_or(0);
     return;
   }
-  bool complete = true;
+  const std::vector<Field> entries = ReadTable(field, kMostEntries, mistakes);
+  bool complete = !entries.empty();
   std::map<int64_t, double> given;
-  for (Field entry : ReadTable(field, kMostEntries, mistakes)) {
+  for (Field entry : entries) {
     SizeChoice* size = sizes.empty() ? nullptr : FindSize(field, entry, sizes, mistakes);
     entry.name = absl::StrCat("learning_rate of ", entry.name);
     const auto rate = ReadReal(entry, kLearningRates, mistakes);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kColumns = 100;
 constexpr size_t kMostRows = 200;
-constexpr size_t kMostLabel = 16;
+constexpr size_t kMostLabel = 12;
 
 // Right-aligned columns but for the first, two spaces apart.
 class Table {
@@ -49,6 +49,10 @@ class Table {
 
 std::string Label(const std::string& label) {
   return label.size() <= kMostLabel ? label : label.substr(0, kMostLabel - 3) + "...";
+}
+
+std::string EpochsText(double epochs) {
+  return epochs < 1000 ? absl::StrFormat("%.3g", epochs) : CountText(epochs);
 }
 
 std::string Plural(size_t count, absl::string_view word) {
@@ -111,7 +115,7 @@ std::string RunTable(const SweepPlan& plan) {
                                     absl::StrCat(run.cells),
                                     CountText(static_cast<double>(run.steps)),
                                     CountText(static_cast<double>(run.tokens)),
-                                    absl::StrFormat("%.3g", run.epochs),
+                                    EpochsText(run.epochs),
                                     FlopsText(run.flops),
                                     BytesText(run.memory_bytes)};
     if (timed) row.push_back(DurationText(run.seconds.value_or(-1)));
@@ -128,7 +132,7 @@ std::string CellTable(const SweepPlan& plan) {
     table.Add({Label(cell.size()), CountText(static_cast<double>(cell.params())),
                CountText(cell.asked_tokens()), CountText(static_cast<double>(cell.tokens())),
                CountText(static_cast<double>(cell.step())), FlopsText(cell.flops()),
-               absl::StrFormat("%.3g", cell.epochs())});
+               EpochsText(cell.epochs())});
   }
   return table.Text();
 }

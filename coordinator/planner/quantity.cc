@@ -31,7 +31,8 @@ std::string FlopsText(double flops) {
 }
 
 std::string DurationText(double seconds) {
-  if (!(seconds >= 0) || seconds > 1e12) return "?";
+  if (!(seconds >= 0)) return "?";
+  if (seconds >= 1000 * 86400.0) return absl::StrFormat("%.2gy", seconds / (365.25 * 86400));
   if (seconds < 9.95) return absl::StrFormat("%.1fs", seconds);
   const int64_t whole = std::llround(seconds);
   if (whole < 60) return absl::StrFormat("%ds", whole);

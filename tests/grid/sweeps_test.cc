@@ -1,0 +1,63 @@
+// The sweep files of this repository are read and expanded, each against a dataset of its name.
+#include "tests/grid/sweeps.h"
+
+#include <filesystem>
+#include <string>
+
+#include "base/files.h"
+#include "tests/testing/status_matchers.h"
+
+namespace allometry::grid {
+namespace {
+
+using ::testing::Ge;
+
+TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(ALLO_SOURCE_DIR) + "/sweeps")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ASSERT_OK_AND_ASSIGN(const std::string yaml, ReadFile(entry.path().string()));
+    ASSERT_OK_AND_ASSIGN(const SweepFile file,
+                         ParseSweepFile(yaml, entry.path().filename().string()));
+    data::Manifest manifest = Words();
+    manifest.name = file.dataset;
+    EXPECT_OK(Expand(file, manifest)) << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 1);
+}
+
+// The demo: seven runs, an isoFLOP grid of five budgets, the largest size on two slots.
+TEST(SweepsTest, QuickstartIsSevenRunsOverFiveBudgets) {
+  ASSERT_OK_AND_ASSIGN(const std::string yaml,
+                       ReadFile(std::string(ALLO_SOURCE_DIR) + "/sweeps/quickstart.yaml"));
+  ASSERT_OK_AND_ASSIGN(const SweepFile file, ParseSweepFile(yaml, "sweeps/quickstart.yaml"));
+  data::Manifest manifest = Words();
+  manifest.name = file.dataset;
+  ASSERT_OK_AND_ASSIGN(const Expansion expansion, Expand(file, manifest));
+  ASSERT_EQ(expansion.runs.size(), 7u);
+  EXPECT_GE(file.context, 16);
+  EXPECT_EQ(file.budgets.size(), 5u);
+  EXPECT_EQ(file.budgets.front().value, 3e10);
+  EXPECT_EQ(file.budgets.back().value, 3e12);
+  EXPECT_EQ(file.max_epochs, 4);
+  for (size_t i = 1; i < expansion.runs.size(); ++i) {
+    EXPECT_GT(expansion.runs[i].n_params(), expansion.runs[i - 1].n_params());
+    EXPECT_LE(expansion.runs[i].spec().identity().learning_rate(),
+              expansion.runs[i - 1].spec().identity().learning_rate());
+  }
+  EXPECT_EQ(expansion.runs.front().spec().ranks(), 1);
+  EXPECT_EQ(expansion.runs.back().spec().ranks(), 2);
+  // A frontier needs a minimum over sizes at three budgets or more.
+  int budgets_with_five_sizes = 0;
+  for (const Budget& budget : file.budgets) {
+    int sizes = 0;
+    for (const v1::Cell& cell : expansion.cells) sizes += cell.asked_flops() == budget.value;
+    budgets_with_five_sizes += sizes >= 5;
+  }
+  EXPECT_THAT(budgets_with_five_sizes, Ge(3));
+}
+
+}  // namespace
+}  // namespace allometry::grid
