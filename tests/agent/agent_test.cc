@@ -182,7 +182,19 @@ TEST_F(AgentTest, ATrainerThatDoesNotStopWhenToldIsKilled) {
   coordinator_.TellCancel(first_);
   const v1::ExitRecord exit = coordinator_.ExitOf(first_);
   EXPECT_EQ(exit.reason(), v1::CANCELLED_BY_USER);
-  EXPECT_THAT(exit.message(), HasSubstr("did not stop"));
+  EXPECT_THAT(exit.message(), HasSubstr("killed before"));
+}
+
+TEST_F(AgentTest, KilledWhileItStopsATrainerCountsAsPreempted) {
+  Assign(first_, "deaf", kForever);
+  worker_.Start();
+  ASSERT_TRUE(HasRecords(first_, 5));
+  coordinator_.TellPreempt(first_);
+  ASSERT_TRUE(coordinator_.Eventually([&](const auto&) {
+    return worker_.LogOf(first_).find("heard preempt") != std::string::npos;
+  }));
+  for (const pid_t pid : worker_.ProcessesOf(first_)) kill(pid, SIGTERM);
+  EXPECT_EQ(coordinator_.ExitOf(first_).reason(), v1::PREEMPTED);
 }
 
 TEST_F(AgentTest, WhatIsHeldNoLongerIsEndedAndForgotten) {
@@ -318,9 +330,10 @@ TEST_F(AgentTest, ASecondAgentOnTheSameStateDirIsRefused) {
   ASSERT_TRUE(
       coordinator_.Eventually([](const auto& seen) { return !seen.registrations().empty(); }));
   WorkerProcess other(coordinator_.address(), "cpu:1");
-  other.extra_arguments = {"--state-dir", worker_.folder() + "/state"};
+  other.state_dir = worker_.state_dir;
   other.Start();
-  EXPECT_NE(other.Wait(), 0);
+  EXPECT_EQ(other.Wait(), 1);
+  EXPECT_THAT(other.output(), HasSubstr("is in use by another allo-worker (process "));
 }
 
 TEST_F(AgentTest, AnotherHostsCoordinatorNeedsTls) {

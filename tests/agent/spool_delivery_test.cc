@@ -6,8 +6,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/agent/builders.h"
-#include "tests/agent/temporary_folder.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/temporary_folder.h"
 
 namespace allometry::agent {
 namespace {

@@ -19,6 +19,7 @@ namespace allometry::testing {
 
 WorkerProcess::WorkerProcess(std::string coordinator, std::string slots)
     : coordinator_(std::move(coordinator)), slots_(std::move(slots)) {
+  state_dir = folder_.Path("state");
   ALLO_CHECK(MakeDirectories(folder() + "/data").ok());
 }
 
@@ -34,7 +35,7 @@ void WorkerProcess::Start() {
                                         "--coordinator",
                                         coordinator_,
                                         "--state-dir",
-                                        folder() + "/state",
+                                        state_dir,
                                         "--run-root",
                                         folder() + "/runs",
                                         "--data-dir",

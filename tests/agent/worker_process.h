@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/agent/temporary_folder.h"
+#include "tests/testing/temporary_folder.h"
 #include "worker/agent/state_dir.h"
 
 namespace allometry::testing {
@@ -20,7 +20,9 @@ class WorkerProcess {
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
 
-  std::vector<std::string> extra_arguments;  // for the next Start
+  // For the next Start.
+  std::string state_dir;  // its own, unless set
+  std::vector<std::string> extra_arguments;
 
   // Starts it, again after it ended: the same folders.
   void Start();

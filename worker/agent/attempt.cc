@@ -183,8 +183,11 @@ void Attempt::OnGone() {
   const int status = process_->wait_status();
   process_.reset();
   if (dropped_) return;
-  const bool oom_kill =
-      ended_by_ == EndedBy::kItself && DiedOfSigkill(status) && context_.oom_kills->TakeOne();
+  const bool killed = ended_by_ == EndedBy::kItself && WasKilled(status);
+  const bool oom_kill = killed && context_.oom_kills->TakeOne();
+  // Whoever tells an allocation to stop may also signal what runs in it.
+  if (killed && !oom_kill && told_preempt_) ended_by_ = EndedBy::kPreempt;
+  if (killed && !oom_kill && told_cancel_) ended_by_ = EndedBy::kCancel;
   const rundir::ExitRecord judged =
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines));
   if (!verdict_.has_value()) verdict_ = judged;

@@ -29,6 +29,12 @@ int SignalOf(int wait_status) {
   return code > 128 && code < 128 + NSIG ? code - 128 : 0;
 }
 
+// A program's own fault, and not someone's kill.
+bool IsCrash(int signal) {
+  return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE ||
+         signal == SIGILL;
+}
+
 std::string WithLog(const std::string& what, const std::string& log_tail) {
   return log_tail.empty() ? what : absl::StrCat(what, "; the log ends:\n", log_tail);
 }
@@ -104,9 +110,9 @@ rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
     case EndedBy::kLease:
       return {ExitReason::kLeaseLost, "the lease ran out; ended by the agent", 0};
     case EndedBy::kPreempt:
-      return {ExitReason::kPreempted, "did not stop when told to; ended by the agent", 0};
+      return {ExitReason::kPreempted, "killed before its checkpoint was written", 0};
     case EndedBy::kCancel:
-      return {ExitReason::kCancelledByUser, "did not stop when told to; ended by the agent", 0};
+      return {ExitReason::kCancelledByUser, "killed before its checkpoint was written", 0};
     case EndedBy::kItself:
       break;
   }
@@ -114,10 +120,7 @@ rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
     if (signal == SIGKILL && oom_kill) {
       return {ExitReason::kOom, WithLog("killed by the kernel for memory", log_tail), 0};
     }
-    // A crash of our own making, and not someone's kill.
-    const bool crash = signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS ||
-                       signal == SIGFPE || signal == SIGILL;
-    return {crash ? ExitReason::kBug : ExitReason::kKilled,
+    return {IsCrash(signal) ? ExitReason::kBug : ExitReason::kKilled,
             WithLog(absl::StrCat("signal ", signal, " (", strsignal(signal), ")"), log_tail), 0};
   }
   const int code = WEXITSTATUS(wait_status);
@@ -128,7 +131,10 @@ rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
           WithLog(absl::StrCat("ended with code ", code), log_tail), 0};
 }
 
-bool DiedOfSigkill(int wait_status) { return SignalOf(wait_status) == SIGKILL; }
+bool WasKilled(int wait_status) {
+  const int signal = SignalOf(wait_status);
+  return signal != 0 && !IsCrash(signal);
+}
 
 std::string LogTail(const std::string& path, int lines) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);

@@ -8,11 +8,11 @@
 
 namespace allometry::agent {
 
-// Why the agent itself ended it, if it did.
+// What the agent had to do with it.
 enum class EndedBy {
   kItself,
-  kLease,    // its deadline passed
-  kPreempt,  // told to stop, and did not within the time allowed
+  kLease,    // killed: its deadline passed
+  kPreempt,  // told to stop; killed for not doing so in time, or by someone else meanwhile
   kCancel,
 };
 
@@ -22,8 +22,8 @@ enum class EndedBy {
 rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
                              const std::string& log_tail);
 
-// Whether the trainer or one of its ranks died of SIGKILL.
-bool DiedOfSigkill(int wait_status);
+// Whether the trainer or one of its ranks died of a signal that is no crash of its own.
+bool WasKilled(int wait_status);
 
 // The last `lines` lines of the file as valid UTF-8, at most 4 kB; empty where it cannot be read.
 std::string LogTail(const std::string& path, int lines);

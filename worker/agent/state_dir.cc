@@ -37,9 +37,14 @@ absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
   StateDir state(path, fd);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return ErrnoStatus(lock_path, "lock");
-    return absl::FailedPreconditionError(
-        absl::StrCat("state dir ", path, " is in use by another allo-worker: stop that one, or ",
-                     "give each its own --state-dir"));
+    const std::string pid = ReadFile(lock_path).value_or("");
+    return absl::FailedPreconditionError(absl::StrCat(
+        "state dir ", path, " is in use by another allo-worker (process ",
+        absl::StripAsciiWhitespace(pid), "): stop it, or give each its own ", "--state-dir"));
+  }
+  const std::string pid = absl::StrCat(getpid(), "\n");
+  if (ftruncate(fd, 0) != 0 || write(fd, pid.data(), pid.size()) < 0) {
+    return ErrnoStatus(lock_path, "write");
   }
   const std::string id_path = path + "/agent_id";
   absl::StatusOr<std::string> id = ReadFile(id_path);

@@ -1,6 +1,6 @@
 // The agent's own small memory: who it is, and which attempts it holds.
 //
-//   STATE_DIR/lock        locked while an agent lives
+//   STATE_DIR/lock        locked while an agent lives; holds its process id
 //   STATE_DIR/agent_id    a UUID, written at first use
 //   STATE_DIR/held.json   the leases of the attempts it has begun and not yet delivered, written
 //                         before an attempt starts; what is there at a start is given back
