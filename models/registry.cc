@@ -1,5 +1,6 @@
 #include "absl/strings/str_join.h"
 #include "models/autograd_step.h"
+#include "models/fused_cpu_step.h"
 #include "models/train_step.h"
 
 namespace allometry::models {
@@ -7,6 +8,7 @@ namespace {
 
 // In the order in which "auto" tries them.
 constexpr TrainStepBackend kBackends[] = {
+    {"fused_cpu", "by hand, fp32, one thread; CPU", &CreateFusedCpuStep},
     {"autograd", "LibTorch's autograd; CPU and CUDA; the reference", &CreateAutogradStep},
 };
 

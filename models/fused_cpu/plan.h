@@ -1,0 +1,123 @@
+// Where everything of a fused step lies: packed weights, their gradients, activations. Plain
+// structs of sizes and pointers, shared by all instruction sets.
+//
+// Inside the step every row of a matrix is padded to whole vectors of 16 floats, the padding being
+// zero, and every head starts at a vector; so no loop has a tail. Padded columns of weights are
+// zero, so that padding stays zero through every product.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace allometry::models::fused_cpu {
+
+// Also called from code compiled for newer instruction sets, so never to be shared by the linker.
+#define ALLO_PLAN_INLINE __attribute__((always_inline))
+
+constexpr long kVector = 16;
+ALLO_PLAN_INLINE constexpr long PadToVector(long n) {
+  return (n + kVector - 1) / kVector * kVector;
+}
+
+// Columns 0..size of a matrix as laid out inside the step: groups of `group` columns (one a head),
+// each padded to `group_pad`.
+struct Axis {
+  long size = 0;
+  long group = 0;
+  long group_pad = 0;
+
+  ALLO_PLAN_INLINE long position(long i) const { return i / group * group_pad + i % group; }
+  ALLO_PLAN_INLINE long used() const {
+    return position(size - 1) + 1;
+  }  // one past the last column in use
+  ALLO_PLAN_INLINE long padded() const { return size / group * group_pad; }
+  ALLO_PLAN_INLINE long panels() const { return padded() / kVector; }
+};
+ALLO_PLAN_INLINE constexpr Axis PlainAxis(long size) { return {size, size, PadToVector(size)}; }
+
+// y[out] = W xhat + b, where xhat is the input or, behind a layer norm, the input normalised: the
+// norm's gain and bias are then folded into `W diag(gain)` and `b + W bias`.
+//
+// A panel is 16 columns of a right-hand side, row after row, so that a product reads it in order.
+struct Linear {
+  Axis in, out;
+  // Places in the flat parameter buffer; -1: absent.
+  int64_t weight_offset = -1;  // [out.size, in.size]
+  int64_t bias_offset = -1;
+  int64_t gain_offset = -1;  // of the layer norm before; its bias follows at norm_bias_offset
+  int64_t norm_bias_offset = -1;
+  long scaled_rows = 0;  // the first rows of W and b are multiplied by row_scale: the queries
+  float row_scale = 1;
+
+  float* forward = nullptr;          // panels of W^T: out.panels() x [in.used()][16]
+  float* backward = nullptr;         // panels of W: in.panels() x [out.used()][16]
+  float* bias = nullptr;             // [out.padded()]
+  float* weight_gradient = nullptr;  // [out.used()][in.padded()], of the folded weights
+  float* bias_gradient = nullptr;    // [out.padded()]
+};
+
+// What the backward pass needs of one block, for the tokens of one chunk.
+struct BlockActivations {
+  float* normed_1 = nullptr;         // [tokens][width]
+  float* inverse_std_1 = nullptr;    // [tokens]
+  float* qkv = nullptr;              // [tokens][qkv]
+  float* attention = nullptr;        // [sequences][heads][context][attention]: probabilities
+  float* mixed = nullptr;            // [tokens][mixed]: the heads' outputs
+  float* normed_2 = nullptr;         // [tokens][width]
+  float* inverse_std_2 = nullptr;    // [tokens]
+  float* hidden = nullptr;           // [tokens][hidden]: after GELU
+  float* gelu_derivative = nullptr;  // [tokens][hidden]
+};
+
+struct Block {
+  Linear qkv, project, up, down;
+  BlockActivations activations;
+};
+
+struct Plan {
+  long layers = 0, heads = 0, width = 0, context = 0, vocabulary = 0;
+  long head_width = 0, head_pad = 0;
+  long chunk_sequences = 0;  // that go through the network together
+
+  // Distances between rows, in floats.
+  long width_stride = 0, qkv_stride = 0, mixed_stride = 0, hidden_stride = 0, logits_stride = 0;
+  long attention_stride = 0;
+
+  int64_t token_table_offset = 0, position_table_offset = 0;
+
+  Block* blocks = nullptr;
+  Linear head;                  // the token table's transpose behind the final norm
+  float* width_mask = nullptr;  // [padded width]: 1 for columns in use, 0 for padding
+
+  // Scratch of a chunk.
+  float* x = nullptr;       // [tokens][width]: the residual stream
+  float* normed = nullptr;  // [tokens][width]: after the final norm
+  float* inverse_std = nullptr;
+  float* logits = nullptr;    // [tokens][logits]: then their gradient
+  float* d_x = nullptr;       // [tokens][width]
+  float* d_normed = nullptr;  // [tokens][width]
+  float* d_hidden = nullptr;  // [tokens][hidden]
+  float* d_mixed = nullptr;   // [tokens][mixed]
+  float* d_qkv = nullptr;     // [tokens][qkv]
+  float* d_scores = nullptr;  // [context][attention]
+  float* panels = nullptr;    // [context / 16][head][16]: one head's keys or values, transposed
+
+  // The gradients of all Linears lie side by side.
+  float* gradients = nullptr;
+  long gradients_size = 0;
+};
+
+struct StepArguments {
+  const float* parameters = nullptr;
+  float* gradient = nullptr;  // nullptr: the loss alone
+  const int32_t* inputs = nullptr;
+  const int32_t* targets = nullptr;
+  long sequences = 0;
+  long context = 0;  // at most the plan's
+  float weight = 0;  // of one token's cross-entropy in the gradient
+};
+
+// One an instruction set (fused_cpu/step.h). Returns the sum of the tokens' cross-entropies.
+using StepFunction = double (*)(const Plan& plan, const StepArguments& arguments);
+
+}  // namespace allometry::models::fused_cpu

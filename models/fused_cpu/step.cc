@@ -1,0 +1,246 @@
+#include "models/fused_cpu/step.h"
+
+#include "models/fused_cpu/attention.h"
+#include "models/fused_cpu/pack.h"
+#include "models/fused_cpu/product.h"
+#include "models/fused_cpu/rows.h"
+#include "models/fused_cpu/vector.h"
+
+namespace allometry::models::fused_cpu::ALLO_ISA {
+namespace {
+
+// The sequences that go through the network together.
+struct Chunk {
+  const int32_t* inputs;
+  const int32_t* targets;
+  long sequences;
+  long context;
+
+  long tokens() const { return sequences * context; }
+};
+
+// y (+)= x W^T + b.
+void Apply(const Linear& linear, const float* x, long x_stride, long tokens, float* y,
+           long y_stride, bool accumulate) {
+  Multiply({.a = x,
+            .a_stride = x_stride,
+            .transposed = false,
+            .b = linear.forward,
+            .b_stride = kLanes,
+            .b_panel_stride = linear.in.used() * kLanes,
+            .rows = tokens,
+            .depth = linear.in.used(),
+            .panels = linear.out.panels(),
+            .c = y,
+            .c_stride = y_stride,
+            .bias = linear.bias,
+            .accumulate = accumulate});
+}
+
+// d_x = d_y W.
+void ApplyBackward(const Linear& linear, const float* d_y, long y_stride, long tokens, float* d_x,
+                   long x_stride) {
+  Multiply({.a = d_y,
+            .a_stride = y_stride,
+            .transposed = false,
+            .b = linear.backward,
+            .b_stride = kLanes,
+            .b_panel_stride = linear.out.used() * kLanes,
+            .rows = tokens,
+            .depth = linear.out.used(),
+            .panels = linear.in.panels(),
+            .c = d_x,
+            .c_stride = x_stride,
+            .bias = nullptr,
+            .accumulate = false});
+}
+
+// weight_gradient += d_y^T x.
+void AddWeightGradient(const Linear& linear, const float* d_y, long y_stride, const float* x,
+                       long x_stride, long tokens) {
+  Multiply({.a = d_y,
+            .a_stride = y_stride,
+            .transposed = true,
+            .b = x,
+            .b_stride = x_stride,
+            .b_panel_stride = kLanes,
+            .rows = linear.out.used(),
+            .depth = tokens,
+            .panels = linear.in.panels(),
+            .c = linear.weight_gradient,
+            .c_stride = linear.in.padded(),
+            .bias = nullptr,
+            .accumulate = true});
+}
+
+Rows WidthRows(const Plan& plan, float* data, long tokens) {
+  return {data, plan.width_stride, tokens, PadToVector(plan.width)};
+}
+
+Head HeadOf(const Plan& plan, const Block& block, long context, long sequence, long head) {
+  const BlockActivations& a = block.activations;
+  const float* q = a.qkv + sequence * context * plan.qkv_stride + head * plan.head_pad;
+  return {.context = context,
+          .head_pad = plan.head_pad,
+          .q = q,
+          .k = q + plan.heads * plan.head_pad,
+          .v = q + 2 * plan.heads * plan.head_pad,
+          .qkv_stride = plan.qkv_stride,
+          .probabilities =
+              a.attention + (sequence * plan.heads + head) * plan.context * plan.attention_stride,
+          .attention_stride = plan.attention_stride,
+          .panels = plan.panels};
+}
+
+void Embed(const Plan& plan, const float* parameters, const Chunk& chunk) {
+  for (long t = 0; t < chunk.tokens(); ++t) {
+    const float* token = parameters + plan.token_table_offset + chunk.inputs[t] * plan.width;
+    const float* position =
+        parameters + plan.position_table_offset + t % chunk.context * plan.width;
+    float* x = plan.x + t * plan.width_stride;
+    for (long i = 0; i < plan.width; ++i) x[i] = token[i] + position[i];
+  }
+}
+
+void BlockForward(const Plan& plan, const Block& block, const Chunk& chunk) {
+  const BlockActivations& a = block.activations;
+  const long tokens = chunk.tokens();
+  Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_1,
+            a.inverse_std_1);
+  Apply(block.qkv, a.normed_1, plan.width_stride, tokens, a.qkv, plan.qkv_stride, false);
+  for (long sequence = 0; sequence < chunk.sequences; ++sequence) {
+    for (long head = 0; head < plan.heads; ++head) {
+      float* out = a.mixed + sequence * chunk.context * plan.mixed_stride + head * plan.head_pad;
+      AttentionForward(HeadOf(plan, block, chunk.context, sequence, head), out, plan.mixed_stride);
+    }
+  }
+  Apply(block.project, a.mixed, plan.mixed_stride, tokens, plan.x, plan.width_stride, true);
+
+  Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_2,
+            a.inverse_std_2);
+  Apply(block.up, a.normed_2, plan.width_stride, tokens, a.hidden, plan.hidden_stride, false);
+  Gelu({a.hidden, plan.hidden_stride, tokens, block.up.out.padded()}, a.gelu_derivative);
+  Apply(block.down, a.hidden, plan.hidden_stride, tokens, plan.x, plan.width_stride, true);
+}
+
+// plan.d_x goes from the gradient of the block's output to that of its input.
+void BlockBackward(const Plan& plan, const Block& block, const Chunk& chunk) {
+  const BlockActivations& a = block.activations;
+  const long tokens = chunk.tokens();
+  const Rows d_x = WidthRows(plan, plan.d_x, tokens);
+  const Rows d_normed = WidthRows(plan, plan.d_normed, tokens);
+
+  AddColumnSums(d_x, block.down.bias_gradient);
+  AddWeightGradient(block.down, plan.d_x, plan.width_stride, a.hidden, plan.hidden_stride, tokens);
+  ApplyBackward(block.down, plan.d_x, plan.width_stride, tokens, plan.d_hidden, plan.hidden_stride);
+  GeluBackward({plan.d_hidden, plan.hidden_stride, tokens, block.up.out.padded()},
+               a.gelu_derivative, block.up.bias_gradient);
+  AddWeightGradient(block.up, plan.d_hidden, plan.hidden_stride, a.normed_2, plan.width_stride,
+                    tokens);
+  ApplyBackward(block.up, plan.d_hidden, plan.hidden_stride, tokens, plan.d_normed,
+                plan.width_stride);
+  NormalizeBackward(d_normed, plan.width, plan.width_mask, a.normed_2, a.inverse_std_2, plan.d_x,
+                    false);
+
+  AddColumnSums(d_x, block.project.bias_gradient);
+  AddWeightGradient(block.project, plan.d_x, plan.width_stride, a.mixed, plan.mixed_stride, tokens);
+  ApplyBackward(block.project, plan.d_x, plan.width_stride, tokens, plan.d_mixed,
+                plan.mixed_stride);
+  for (long sequence = 0; sequence < chunk.sequences; ++sequence) {
+    for (long head = 0; head < plan.heads; ++head) {
+      const long row = sequence * chunk.context;
+      float* d_q = plan.d_qkv + row * plan.qkv_stride + head * plan.head_pad;
+      AttentionBackward(HeadOf(plan, block, chunk.context, sequence, head),
+                        {.d_out = plan.d_mixed + row * plan.mixed_stride + head * plan.head_pad,
+                         .out_stride = plan.mixed_stride,
+                         .d_q = d_q,
+                         .d_k = d_q + plan.heads * plan.head_pad,
+                         .d_v = d_q + 2 * plan.heads * plan.head_pad,
+                         .d_scores = plan.d_scores});
+    }
+  }
+  AddColumnSums({plan.d_qkv, plan.qkv_stride, tokens, block.qkv.out.padded()},
+                block.qkv.bias_gradient);
+  AddWeightGradient(block.qkv, plan.d_qkv, plan.qkv_stride, a.normed_1, plan.width_stride, tokens);
+  ApplyBackward(block.qkv, plan.d_qkv, plan.qkv_stride, tokens, plan.d_normed, plan.width_stride);
+  NormalizeBackward(d_normed, plan.width, plan.width_mask, a.normed_1, a.inverse_std_1, plan.d_x,
+                    false);
+}
+
+// Sum of cross-entropies; plan.logits becomes their gradient where one is wanted.
+double HeadForward(const Plan& plan, const Chunk& chunk, float weight, bool with_gradient) {
+  const long tokens = chunk.tokens();
+  Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, plan.normed,
+            plan.inverse_std);
+  Apply(plan.head, plan.normed, plan.width_stride, tokens, plan.logits, plan.logits_stride, false);
+  return CrossEntropy({plan.logits, plan.logits_stride, tokens, plan.head.out.padded()},
+                      chunk.targets, weight, with_gradient);
+}
+
+void HeadBackward(const Plan& plan, long tokens) {
+  AddColumnSums({plan.logits, plan.logits_stride, tokens, plan.head.out.padded()},
+                plan.head.bias_gradient);
+  AddWeightGradient(plan.head, plan.logits, plan.logits_stride, plan.normed, plan.width_stride,
+                    tokens);
+  ApplyBackward(plan.head, plan.logits, plan.logits_stride, tokens, plan.d_normed,
+                plan.width_stride);
+  NormalizeBackward(WidthRows(plan, plan.d_normed, tokens), plan.width, plan.width_mask,
+                    plan.normed, plan.inverse_std, plan.d_x, true);
+}
+
+void EmbedBackward(const Plan& plan, const Chunk& chunk, float* gradient) {
+  for (long t = 0; t < chunk.tokens(); ++t) {
+    float* token = gradient + plan.token_table_offset + chunk.inputs[t] * plan.width;
+    float* position = gradient + plan.position_table_offset + t % chunk.context * plan.width;
+    const float* d_x = plan.d_x + t * plan.width_stride;
+    for (long i = 0; i < plan.width; ++i) token[i] += d_x[i];
+    for (long i = 0; i < plan.width; ++i) position[i] += d_x[i];
+  }
+}
+
+template <class Visit>
+ALLO_INLINE void ForEachLinear(const Plan& plan, Visit visit) {
+  for (long layer = 0; layer < plan.layers; ++layer) {
+    const Block& block = plan.blocks[layer];
+    visit(block.qkv);
+    visit(block.project);
+    visit(block.up);
+    visit(block.down);
+  }
+  visit(plan.head);
+}
+
+}  // namespace
+
+double Step(const Plan& plan, const StepArguments& arguments) {
+  const bool train = arguments.gradient != nullptr;
+  ForEachLinear(plan, [&](const Linear& linear) { PackWeights(linear, arguments.parameters); });
+  if (train) __builtin_memset(plan.gradients, 0, sizeof(float) * plan.gradients_size);
+  double loss = 0;
+  for (long first = 0; first < arguments.sequences; first += plan.chunk_sequences) {
+    const long left = arguments.sequences - first;
+    const Chunk chunk = {.inputs = arguments.inputs + first * arguments.context,
+                         .targets = arguments.targets + first * arguments.context,
+                         .sequences = left < plan.chunk_sequences ? left : plan.chunk_sequences,
+                         .context = arguments.context};
+    Embed(plan, arguments.parameters, chunk);
+    for (long layer = 0; layer < plan.layers; ++layer) {
+      BlockForward(plan, plan.blocks[layer], chunk);
+    }
+    loss += HeadForward(plan, chunk, arguments.weight, train);
+    if (!train) continue;
+    HeadBackward(plan, chunk.tokens());
+    for (long layer = plan.layers - 1; layer >= 0; --layer) {
+      BlockBackward(plan, plan.blocks[layer], chunk);
+    }
+    EmbedBackward(plan, chunk, arguments.gradient);
+  }
+  if (train) {
+    ForEachLinear(plan, [&](const Linear& linear) {
+      AddGradients(linear, arguments.parameters, arguments.gradient);
+    });
+  }
+  return loss;
+}
+
+}  // namespace allometry::models::fused_cpu::ALLO_ISA

@@ -1,0 +1,25 @@
+// The training step for CPUs: forward and backward by hand, fp32, one thread, no LibTorch.
+//
+// The same mathematics as autograd_step.h. What makes it fast on small models: no dispatch per
+// operation; a few sequences at a time, so that activations stay in the level-2 cache; only the
+// causal half of attention; GELU's derivative computed beside GELU; the layer norms' gains and
+// biases folded into the weights behind them; one register-tiled product over weights packed once a
+// step (fused_cpu/product.h); denormals flushed to zero.
+//
+// Bits depend on the inputs and on the widest instruction set of the CPU (AVX-512, AVX2 with FMA,
+// or plain x86-64), not on where buffers lie.
+#pragma once
+
+#include <memory>
+
+#include "models/train_step.h"
+
+namespace allometry::models {
+
+// Unimplemented on CUDA and for shapes that would need more than 2 GiB of activations. Not
+// thread-safe: one step, one thread. No allocation after this.
+absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape,
+                                                              const ParameterLayout& layout,
+                                                              Device device);
+
+}  // namespace allometry::models
