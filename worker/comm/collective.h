@@ -59,6 +59,8 @@ absl::StatusOr<std::unique_ptr<Collective>> Create(absl::string_view name, const
 
 // How many ranks the launcher (mpirun, srun) says it started; 1 where there is no launcher.
 int LaunchedRanks();
+// Which of them this one is, before there is a collective to ask; 0 where there is no launcher.
+int LaunchedRank();
 // This rank's place among those of its host, as the launcher says it; 0 where there is none.
 int LocalRank();
 

@@ -1,0 +1,147 @@
+// The trainer as two ranks under mpirun.
+#include <cmath>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "base/clock.h"
+#include "tests/trainer/trainer_process.h"
+
+namespace allometry::trainer {
+namespace {
+
+using rundir::ExitReason;
+using ::testing::HasSubstr;
+
+// The processes of the ranks that train `run_dir`.
+std::vector<pid_t> RanksOf(const std::string& run_dir) {
+  std::vector<pid_t> ranks;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+    const std::string line((std::istreambuf_iterator<char>(file)), {});
+    const std::string trainer = std::string(ALLO_BIN_DIR "/allo-trainer") + '\0';
+    if (absl::StartsWith(line, trainer + run_dir + '\0')) ranks.push_back(std::stoi(name));
+  }
+  return ranks;
+}
+
+void WaitUntilNoRankIsLeft(const std::string& run_dir) {
+  while (!RanksOf(run_dir).empty()) usleep(10'000);
+}
+
+TEST_F(TrainerTest, TwoRanksAgreeWithOneToTheStatedTolerance) {
+  Curve one, two;
+  run_dir_ = folder_.Path("one");
+  RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&one, 40);
+  run_dir_ = folder_.Path("two");
+  spec_.ranks = 2;
+  const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
+  spool.MergeInto(&two, 40);
+  EXPECT_EQ(spool.All<rundir::Numerics>()[0].ranks, 2);
+  EXPECT_EQ(spool.All<rundir::Numerics>()[0].micro_batch, 8);
+  ASSERT_EQ(one.size(), two.size());
+  for (const auto& [key, value] : one) {
+    EXPECT_NEAR(*two.at(key), *value, 1e-4 * std::abs(*value)) << key.first << " " << key.second;
+  }
+}
+
+TEST_F(TrainerTest, HeldoutLossOfGivenParametersDoesNotDependOnRanks) {
+  // Both continue from one checkpoint with a learning rate too small to move any parameter.
+  spec_.identity.learning_rate = 1e-30;
+  const auto start = RunToEnd(spec_, ExitReason::kSucceeded).All<rundir::CheckpointRecord>().back();
+  spec_.steps = 41;
+  spec_.evaluation_steps = {41};
+  spec_.evaluation_windows = 562;  // all there are: two groups, the second not full
+  spec_.start = StartFrom(1, start);
+  std::vector<double> losses;
+  for (int ranks : {1, 2}) {
+    spec_.attempt = ranks + 1;
+    spec_.ranks = ranks;
+    Curve curve;
+    RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&curve, 41);
+    losses.push_back(*curve.at({"heldout", 41}));
+  }
+  EXPECT_EQ(losses[0], losses[1]);
+}
+
+TEST_F(TrainerTest, UnevenSharesAddUpToTheBatch) {
+  spec_.identity.batch_tokens = 16 * 7;  // three sequences and four
+  Curve one, two;
+  run_dir_ = folder_.Path("one");
+  RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&one, 40);
+  run_dir_ = folder_.Path("two");
+  spec_.ranks = 2;
+  RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&two, 40);
+  for (const auto& [key, value] : one) {
+    EXPECT_NEAR(*two.at(key), *value, 1e-4 * std::abs(*value)) << key.first << " " << key.second;
+  }
+}
+
+TEST_F(TrainerTest, FailureOfTheSetUpIsOneExitRecordAndMpirunsExitCode) {
+  spec_.ranks = 2;
+  spec_.identity.dataset = "gone";
+  EXPECT_THAT(RunToEnd(spec_, ExitReason::kData).All<rundir::ExitRecord>()[0].message,
+              HasSubstr("gone"));
+}
+
+TEST_F(TrainerTest, FailureOfRankZeroAloneGivesMpirunItsExitCode) {
+  spec_.ranks = 2;
+  std::filesystem::create_directories(rundir::AttemptDir(run_dir_, 1));
+  std::filesystem::create_symlink("/dev/full",
+                                  run_dir_ + "/" + rundir::CheckpointFile(1, 40) + ".tmp");
+  RunToEnd(spec_, ExitReason::kDiskFull);
+}
+
+class MpiLeaseTest : public TrainerTest {
+ protected:
+  MpiLeaseTest() {
+    spec_.ranks = 2;
+    spec_.steps = 1'000'000;
+    spec_.evaluation_steps = {};
+    process_ = Start(spec_, {"--leased"});
+    const int64_t now = Clock::Real().BootNanos();
+    process_->Say(absl::StrCat("lease ", now, " ", now + 3'600'000'000'000, "\n"));
+    EXPECT_TRUE(WaitUntil(*process_, 1, [](const SpoolContents& spool) {
+      return !spool.All<rundir::Point>().empty();
+    })) << process_->Log();
+    EXPECT_EQ(RanksOf(run_dir_).size(), 2u);
+  }
+  std::unique_ptr<TrainerProcess> process_;
+};
+
+TEST_F(MpiLeaseTest, ClosedInputEndsEveryRank) {
+  process_->CloseInput();
+  EXPECT_EQ(process_->Wait(), rundir::ProcessExitCode(ExitReason::kLeaseLost)) << process_->Log();
+  WaitUntilNoRankIsLeft(run_dir_);
+  EXPECT_TRUE(ReadSpool(1).All<rundir::ExitRecord>().empty());
+}
+
+TEST_F(MpiLeaseTest, PreemptStopsBothRanksAfterTheSameUpdate) {
+  process_->Say("preempt\n");
+  EXPECT_EQ(process_->Wait(), rundir::ProcessExitCode(ExitReason::kPreempted)) << process_->Log();
+  const SpoolContents spool = ReadSpool(1);
+  ASSERT_EQ(spool.All<rundir::ExitRecord>().size(), 1u);
+  EXPECT_EQ(spool.All<rundir::CheckpointRecord>().back().step,
+            spool.All<rundir::ExitRecord>()[0].step);
+}
+
+TEST_F(MpiLeaseTest, KilledMpirunLeavesNoRankBehind) {
+  process_->Kill();
+  process_->CloseInput();
+  process_->Wait();
+  WaitUntilNoRankIsLeft(run_dir_);
+}
+
+TEST_F(ResumeTest, CurveOfTwoRanksAfterKill9OfOneIsBitIdentical) {
+  SetSteps(400);
+  spec_.ranks = 2;
+  ExpectResumedCurveIsBitIdentical([this](TrainerProcess&) {
+    const std::vector<pid_t> ranks = RanksOf(run_dir_);
+    ASSERT_FALSE(ranks.empty());
+    kill(ranks.back(), SIGKILL);
+  });
+}
+
+}  // namespace
+}  // namespace allometry::trainer

@@ -1,0 +1,30 @@
+// The device of a rank. Two definitions: device_cpu.cc in allo-trainer, device_cuda.cc in
+// allo-trainer-cuda; so the first loads nothing of CUDA.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "models/train_step.h"
+
+namespace allometry::trainer {
+
+struct ComputeDevice {
+  models::Device device;
+  void* stream = nullptr;  // a cudaStream_t: the one that LibTorch's work is enqueued on
+  std::string model;       // "Intel(R) Xeon(R) ...", "NVIDIA H200"
+};
+
+// `kind` is "cpu" or "cuda"; with "cuda", the GPU that is this rank's by its place on the host.
+// FailedPrecondition, in a sentence, where there is none or this executable cannot use it.
+// `deterministic` asks LibTorch for deterministic kernels (CPU ones always are).
+absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,
+                                         bool deterministic);
+
+// The processor's name as /proc/cpuinfo has it, or "unknown".
+std::string CpuModel();
+
+// What was compiled: "allometry 0.1.0, LibTorch 2.11.0, gcc 12.2.0".
+std::string TrainerBuild();
+
+}  // namespace allometry::trainer

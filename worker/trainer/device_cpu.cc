@@ -1,0 +1,14 @@
+#include "worker/trainer/device.h"
+
+namespace allometry::trainer {
+
+absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int, bool) {
+  if (kind == "cuda") {
+    return absl::FailedPreconditionError(
+        "run.json asks for device cuda; this executable computes on CPUs only: use "
+        "allo-trainer-cuda on a machine with a GPU, or device cpu");
+  }
+  return ComputeDevice{.device = {}, .stream = nullptr, .model = CpuModel()};
+}
+
+}  // namespace allometry::trainer

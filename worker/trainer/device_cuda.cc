@@ -1,0 +1,48 @@
+#include <ATen/Context.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "worker/trainer/device.h"
+
+namespace allometry::trainer {
+
+absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,
+                                         bool deterministic) {
+  if (kind == "cpu") return ComputeDevice{.device = {}, .stream = nullptr, .model = CpuModel()};
+
+  int gpus = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&gpus); error != cudaSuccess || gpus == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("run.json asks for device cuda and there is no GPU on this machine (",
+                     cudaGetErrorString(error), "): use a machine with one, or device cpu"));
+  }
+  if (local_rank >= gpus) {
+    return absl::FailedPreconditionError(absl::StrCat("rank ", local_rank, " of this host finds ",
+                                                      gpus, " GPUs: start one rank a GPU"));
+  }
+  cudaDeviceProp properties;
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, local_rank);
+      error != cudaSuccess) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("GPU ", local_rank, ": ", cudaGetErrorString(error)));
+  }
+  c10::cuda::set_device(static_cast<c10::DeviceIndex>(local_rank));
+  if (deterministic) {
+    // cuBLAS promises the same bits only with a fixed workspace, read at its first use.
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+    at::globalContext().setDeterministicCuDNN(true);
+    at::globalContext().setBenchmarkCuDNN(false);
+  }
+  ComputeDevice device;
+  device.device = {.cuda = true, .index = local_rank};
+  device.stream = c10::cuda::getCurrentCUDAStream().stream();
+  device.model = properties.name;
+  return device;
+}
+
+}  // namespace allometry::trainer

@@ -1,0 +1,150 @@
+#include "worker/trainer/learner.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <utility>
+
+#include "models/adamw.h"
+#include "models/shape.h"
+
+namespace allometry::trainer {
+namespace {
+
+models::Shape ToModelShape(const rundir::Shape& shape) {
+  return {.family = shape.family,
+          .layers = shape.layers,
+          .heads = shape.heads,
+          .width = shape.width,
+          .context = shape.context,
+          .vocabulary = shape.vocabulary};
+}
+
+at::Tensor Zeros(int64_t size, at::ScalarType type, models::Device device) {
+  at::TensorOptions options(type);
+  if (device.cuda) {
+    options = options.device(at::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device.index));
+  }
+  return at::zeros({size}, options);
+}
+
+std::span<float> Span(const at::Tensor& tensor) {
+  return {tensor.mutable_data_ptr<float>(), static_cast<size_t>(tensor.numel())};
+}
+
+std::span<const float> ConstSpan(const at::Tensor& tensor) {
+  return {tensor.const_data_ptr<float>(), static_cast<size_t>(tensor.numel())};
+}
+
+models::AdamWOptions ToAdamWOptions(const rundir::Optimizer& optimizer) {
+  return {.beta1 = optimizer.beta1,
+          .beta2 = optimizer.beta2,
+          .weight_decay = optimizer.weight_decay,
+          .epsilon = optimizer.epsilon,
+          .clip_norm = optimizer.clip_norm};
+}
+
+}  // namespace
+
+double LearningRateAt(const rundir::Identity& identity, int64_t step) {
+  if (step >= identity.warmup_steps) return identity.learning_rate;
+  return identity.learning_rate * static_cast<double>(step) /
+         static_cast<double>(identity.warmup_steps);
+}
+
+struct Learner::State {
+  rundir::Identity identity;
+  models::Device device;
+  models::ParameterLayout layout;
+  std::string step_backend;
+  std::unique_ptr<models::TrainStep> train_step;
+  std::unique_ptr<models::AdamW> adamw;
+  // On the device: fp32 of layout.size, and one double each.
+  at::Tensor parameters, gradient, exp_avg, exp_avg_sq;
+  at::Tensor loss, gradient_norm;
+};
+
+Learner::Learner(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Learner::~Learner() = default;
+
+absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const rundir::Identity& identity,
+                                                         const std::string& step_backend,
+                                                         const ComputeDevice& device) {
+  const models::Shape shape = ToModelShape(identity.shape);
+  auto state = std::make_unique<State>();
+  state->identity = identity;
+  state->device = device.device;
+  ALLO_ASSIGN_OR_RETURN(state->layout, models::LayoutOf(shape));
+  ALLO_ASSIGN_OR_RETURN(state->train_step,
+                        models::CreateTrainStep(step_backend, shape, state->layout, device.device,
+                                                &state->step_backend));
+  for (at::Tensor* buffer :
+       {&state->parameters, &state->gradient, &state->exp_avg, &state->exp_avg_sq}) {
+    *buffer = Zeros(state->layout.size, at::kFloat, device.device);
+  }
+  state->loss = Zeros(1, at::kDouble, device.device);
+  state->gradient_norm = Zeros(1, at::kDouble, device.device);
+  state->adamw =
+      models::CreateAdamW(state->layout, ToAdamWOptions(identity.optimizer), device.device);
+
+  const at::Tensor initial = Zeros(state->layout.size, at::kFloat, {});
+  models::Initialize(shape, state->layout, identity.seed, Span(initial));
+  state->parameters.copy_(initial);
+  return std::unique_ptr<Learner>(new Learner(std::move(state)));
+}
+
+const std::string& Learner::step_backend() const { return state_->step_backend; }
+
+absl::StatusOr<Progress> Learner::Restore(const std::string& run_dir,
+                                          const rundir::StartCheckpoint& start) {
+  const at::Tensor parameters = state_->parameters.cpu(), exp_avg = state_->exp_avg.cpu(),
+                   exp_avg_sq = state_->exp_avg_sq.cpu();
+  ALLO_ASSIGN_OR_RETURN(const Progress progress,
+                        ReadCheckpoint(run_dir, start, state_->identity, state_->layout,
+                                       {Span(parameters), Span(exp_avg), Span(exp_avg_sq)}));
+  state_->parameters.copy_(parameters);
+  state_->exp_avg.copy_(exp_avg);
+  state_->exp_avg_sq.copy_(exp_avg_sq);
+  return progress;
+}
+
+absl::StatusOr<rundir::CheckpointRecord> Learner::Save(const std::string& run_dir, int attempt,
+                                                       const Progress& progress) const {
+  // On a CPU these are the buffers themselves.
+  const at::Tensor parameters = state_->parameters.cpu(), exp_avg = state_->exp_avg.cpu(),
+                   exp_avg_sq = state_->exp_avg_sq.cpu();
+  return WriteCheckpoint(run_dir, attempt, progress, state_->identity, state_->layout,
+                         {ConstSpan(parameters), ConstSpan(exp_avg), ConstSpan(exp_avg_sq)});
+}
+
+void Learner::BeginGradient() {
+  state_->gradient.zero_();
+  state_->loss.zero_();
+}
+
+absl::Status Learner::AddGradient(const models::Batch& batch, float weight) {
+  return state_->train_step->LossAndGradient(ConstSpan(state_->parameters), batch, weight,
+                                             Span(state_->gradient),
+                                             state_->loss.mutable_data_ptr<double>());
+}
+
+std::span<float> Learner::gradient() { return Span(state_->gradient); }
+
+double Learner::Loss() const { return state_->loss.item<double>(); }
+
+void Learner::Update(int64_t step) {
+  state_->adamw->Step({.parameters = Span(state_->parameters),
+                       .gradient = Span(state_->gradient),
+                       .first_moment = Span(state_->exp_avg),
+                       .second_moment = Span(state_->exp_avg_sq)},
+                      step, LearningRateAt(state_->identity, step),
+                      state_->gradient_norm.mutable_data_ptr<double>());
+}
+
+double Learner::GradientNorm() const { return state_->gradient_norm.item<double>(); }
+
+absl::StatusOr<double> Learner::SumLoss(const models::Batch& batch) const {
+  return state_->train_step->SumLoss(ConstSpan(state_->parameters), batch);
+}
+
+}  // namespace allometry::trainer

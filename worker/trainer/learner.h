@@ -1,0 +1,60 @@
+// A model being trained on one rank: its flat parameter, gradient and moment buffers on the rank's
+// device, the training step that fills the gradient, and the AdamW update that uses it.
+//
+// Every rank holds the same parameters and moments: they start equal and every rank applies the
+// same summed gradient.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/status.h"
+#include "models/train_step.h"
+#include "worker/rundir/run_spec.h"
+#include "worker/rundir/spool.h"
+#include "worker/trainer/checkpoint.h"
+#include "worker/trainer/device.h"
+
+namespace allometry::trainer {
+
+// The learning rate of update `step`, counted from 1: linear warm-up, then constant.
+double LearningRateAt(const rundir::Identity& identity, int64_t step);
+
+class Learner {
+ public:
+  // Allocates everything; the parameters are those of the seed, the moments zero. `step_backend`
+  // is a name of models' table or "auto".
+  static absl::StatusOr<std::unique_ptr<Learner>> Create(const rundir::Identity& identity,
+                                                         const std::string& step_backend,
+                                                         const ComputeDevice& device);
+  ~Learner();
+
+  const std::string& step_backend() const;  // the one chosen
+
+  // Parameters and moments from and to a checkpoint. Blocks until the device is idle.
+  absl::StatusOr<Progress> Restore(const std::string& run_dir,
+                                   const rundir::StartCheckpoint& start);
+  absl::StatusOr<rundir::CheckpointRecord> Save(const std::string& run_dir, int attempt,
+                                                const Progress& progress) const;
+
+  // gradient = 0, loss = 0; then, a micro-batch at a time, += weight * (gradient, loss).
+  void BeginGradient();
+  absl::Status AddGradient(const models::Batch& batch, float weight);
+  std::span<float> gradient();
+  double Loss() const;  // blocks until the device is idle
+
+  // AdamW update `step` (from 1) from the gradient.
+  void Update(int64_t step);
+  double GradientNorm() const;  // before clipping, of the last update; blocks like Loss
+
+  // Sum of the tokens' cross-entropies, nats. Touches neither gradient nor moments.
+  absl::StatusOr<double> SumLoss(const models::Batch& batch) const;
+
+ private:
+  struct State;
+  explicit Learner(std::unique_ptr<State> state);
+  const std::unique_ptr<State> state_;
+};
+
+}  // namespace allometry::trainer

@@ -1,0 +1,99 @@
+#include "worker/trainer/lease_watch.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <iostream>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "base/check.h"
+
+namespace allometry::trainer {
+namespace {
+
+constexpr int64_t kNanosPerSecond = 1'000'000'000;
+// poll() does not count the time that the machine was suspended; the deadline does.
+constexpr int64_t kLongestSleepMs = 200;
+
+}  // namespace
+
+LeaseWatch::LeaseWatch(int fd, const Clock& clock,
+                       std::function<void(const std::string& why)> on_lost)
+    : fd_(fd), clock_(clock), on_lost_(std::move(on_lost)) {
+  ALLO_CHECK(pipe2(wake_, O_CLOEXEC) == 0);
+  asked_ = clock_.BootNanos();
+  deadline_ = asked_ + kFirstLeaseS * kNanosPerSecond;
+  thread_ = std::thread([this] { Watch(); });
+}
+
+LeaseWatch::~LeaseWatch() {
+  close(wake_[1]);
+  thread_.join();
+  close(wake_[0]);
+}
+
+bool LeaseWatch::CheckpointDue() const {
+  const int64_t asked = asked_.load();
+  return clock_.BootNanos() - asked >= (deadline_.load() - asked) / 3 * 2;
+}
+
+void LeaseWatch::Watch() {
+  for (;;) {
+    const int64_t left_ns = deadline_.load() - clock_.BootNanos();
+    if (left_ns <= 0) {
+      on_lost_("the lease's deadline passed without a renewal");
+      return;
+    }
+    pollfd events[] = {{fd_, POLLIN, 0}, {wake_[0], POLLIN, 0}};
+    const int64_t sleep_ms = std::min(left_ns / 1'000'000 + 1, kLongestSleepMs);
+    if (poll(events, 2, static_cast<int>(sleep_ms)) < 0 && errno != EINTR) {
+      on_lost_("standard input cannot be watched");
+      return;
+    }
+    if (events[1].revents != 0) return;
+    if (events[0].revents == 0) continue;
+    if (const std::string why = ReadLines(); !why.empty()) {
+      on_lost_(why);
+      return;
+    }
+  }
+}
+
+std::string LeaseWatch::ReadLines() {
+  char bytes[4096];
+  const ssize_t got = read(fd_, bytes, sizeof bytes);
+  if (got < 0) return errno == EINTR || errno == EAGAIN ? "" : "standard input cannot be read";
+  if (got == 0) return "standard input closed: the agent is gone";
+  partial_line_.append(bytes, static_cast<size_t>(got));
+  for (size_t end; (end = partial_line_.find('\n')) != std::string::npos;) {
+    HandleLine(absl::string_view(partial_line_).substr(0, end));
+    partial_line_.erase(0, end + 1);
+  }
+  return "";
+}
+
+void LeaseWatch::HandleLine(absl::string_view line) {
+  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  int64_t asked, deadline;
+  if (words.size() == 3 && words[0] == "lease" && absl::SimpleAtoi(words[1], &asked) &&
+      absl::SimpleAtoi(words[2], &deadline) && 0 <= asked && asked <= deadline) {
+    asked_ = asked;
+    deadline_ = deadline;
+    ++leases_;
+  } else if (words.size() == 1 && words[0] == "preempt") {
+    command_ = LeaseCommand::kPreempt;
+  } else if (words.size() == 1 && words[0] == "cancel") {
+    command_ = LeaseCommand::kCancel;
+  } else {
+    std::cerr << "standard input: '" << line
+              << "' is not one of: lease ASKED DEADLINE, preempt, cancel" << std::endl;
+  }
+}
+
+}  // namespace allometry::trainer

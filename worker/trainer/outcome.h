@@ -1,0 +1,26 @@
+// How failures carry their exit reason: a status of the trainer says which of the agent's retry
+// rules applies to it.
+#pragma once
+
+#include <exception>
+
+#include "base/status.h"
+#include "worker/comm/collective.h"
+#include "worker/rundir/exit_reason.h"
+
+namespace allometry::trainer {
+
+// `status` with `reason` attached; OK stays OK. A reason attached before it stays.
+absl::Status WithReason(rundir::ExitReason reason, absl::Status status);
+// The reason attached; otherwise DISK_FULL for ResourceExhausted and BUG for anything else.
+rundir::ExitReason ReasonOf(const absl::Status& status);
+
+// An exception as a status: OOM where memory ran out (bad_alloc, LibTorch's allocators), otherwise
+// BUG. LibTorch's backtraces are left out.
+absl::Status FromException(const std::exception& error);
+
+// Tells every rank whether all came through a phase: OK everywhere or, everywhere, the failure of
+// the lowest rank that has one.
+absl::Status Agree(comm::Collective& collective, const absl::Status& mine);
+
+}  // namespace allometry::trainer

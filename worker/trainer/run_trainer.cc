@@ -1,0 +1,218 @@
+#include "worker/trainer/run_trainer.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/clock.h"
+#include "base/files.h"
+#include "worker/comm/collective.h"
+#include "worker/rundir/run_spec.h"
+#include "worker/rundir/spool.h"
+#include "worker/trainer/device.h"
+#include "worker/trainer/lease_watch.h"
+#include "worker/trainer/outcome.h"
+#include "worker/trainer/training.h"
+
+namespace allometry::trainer {
+namespace {
+
+using rundir::ExitReason;
+
+// What to do about an attempt that has records already, as a sentence.
+std::string AdviceOnUsedAttempt(const std::string& run_dir, int attempt) {
+  const std::string dir = rundir::AttemptDir(run_dir, attempt);
+  rundir::SpoolReader reader(dir);
+  int64_t last_step = 0;
+  rundir::CheckpointRecord checkpoint;
+  for (;;) {
+    const auto records = reader.Read(1024);
+    if (!records.ok()) return std::string(records.status().message());
+    if (records->empty()) break;
+    for (const rundir::Record& record : *records) {
+      if (const auto* point = std::get_if<rundir::Point>(&record.body)) last_step = point->step;
+      if (const auto* written = std::get_if<rundir::CheckpointRecord>(&record.body)) {
+        checkpoint = *written;
+      }
+    }
+  }
+  std::string advice = absl::StrFormat(
+      "%s has records already, up to update %d; an attempt runs once. ", dir, last_step);
+  if (checkpoint.file.empty()) {
+    return advice + absl::StrFormat(
+                        "Set \"attempt\": %d in run.json to begin again (it has no "
+                        "checkpoint to continue from).",
+                        attempt + 1);
+  }
+  return advice + absl::StrFormat(
+                      "To continue, set in run.json \"attempt\": %d and \"start\": {\"attempt\": "
+                      "%d, \"step\": %d, \"file\": \"%s\", \"hash\": \"%s\"}; without \"start\" "
+                      "it begins again.",
+                      attempt + 1, attempt, checkpoint.step, checkpoint.file, checkpoint.hash);
+}
+
+// Whether the launcher's ranks are those of run.json.
+absl::Status CheckRanks(const rundir::RunSpec& spec) {
+  const int launched = comm::LaunchedRanks();
+  if (launched == spec.ranks) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "run.json asks for %d ranks, %d started: use 'mpirun -np %d allo-trainer ...', or set "
+      "\"ranks\": %d (then its numbers differ in the last bits)",
+      spec.ranks, launched, spec.ranks, launched));
+}
+
+std::string CollectiveName(const std::string& asked, const rundir::RunSpec& spec) {
+  if (asked != "auto") return asked;
+  if (spec.ranks == 1) return "self";
+  return spec.device == "cuda" ? "nccl" : "mpi";
+}
+
+// One rank's attempt and what has to be ended in order when it is over.
+class Session {
+ public:
+  Session(const TrainerOptions& options, rundir::RunSpec spec)
+      : options_(options), spec_(std::move(spec)) {}
+
+  // Rank 0 owns the attempt's folder from here on.
+  absl::Status OpenSpool() {
+    if (comm::LaunchedRank() != 0) return absl::OkStatus();
+    const std::string dir = rundir::AttemptDir(options_.run_dir, spec_.attempt);
+    auto spool = rundir::SpoolWriter::Create(dir);
+    if (absl::IsAlreadyExists(spool.status())) {
+      return absl::AlreadyExistsError(AdviceOnUsedAttempt(options_.run_dir, spec_.attempt));
+    }
+    ALLO_RETURN_IF_ERROR(spool.status());
+    spool_ = *std::move(spool);
+    return absl::OkStatus();
+  }
+
+  // An error is this rank's alone.
+  absl::StatusOr<TrainingEnd> Train() {
+    WatchLease();
+    absl::StatusOr<ComputeDevice> device =
+        OpenDevice(spec_.device, comm::LocalRank(), spec_.deterministic);
+    if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
+    ALLO_RETURN_IF_ERROR(Connect(*device));
+
+    TrainingParts parts;
+    parts.run_dir = options_.run_dir;
+    parts.data_dir = options_.data_dir;
+    parts.spec = spec_;
+    parts.device = *device;
+    parts.progress = !options_.leased;
+    parts.collective = collective_.get();
+    parts.spool = spool_.get();
+    parts.lease = lease_.get();
+    absl::StatusOr<std::unique_ptr<Training>> training = Training::Create(std::move(parts));
+    if (const absl::Status all = Agree(*collective_, training.status()); !all.ok()) {
+      return TrainingEnd{ReasonOf(all), std::string(all.message()), 0};
+    }
+    training_ = *std::move(training);
+    return training_->Run();
+  }
+
+  // Writes the exit record, leaves or aborts the other ranks, and returns the exit code.
+  int Finish(const absl::StatusOr<TrainingEnd>& end) {
+    TrainingEnd last;
+    if (end.ok()) {
+      last = *end;
+    } else {
+      last = {ReasonOf(end.status()), std::string(end.status().message()),
+              training_ != nullptr ? training_->step() : 0};
+    }
+    if (!last.message.empty()) {
+      std::cerr << rundir::ExitReasonName(last.reason) << ": " << last.message << std::endl;
+    }
+    if (spool_ != nullptr) RecordExit(&last);
+    // The agent may close the pipe once it has read the exit record.
+    lease_.reset();
+    const int code = rundir::ProcessExitCode(last.reason);
+    if (collective_ == nullptr) return code;
+    if (!end.ok() && collective_->world_size() > 1) collective_->Abort(code);
+    training_.reset();
+    const bool speaks = collective_->rank() == 0;
+    collective_.reset();
+    return speaks ? code : 0;
+  }
+
+ private:
+  void WatchLease() {
+    if (!options_.leased || spool_ == nullptr) return;
+    lease_ = std::make_unique<LeaseWatch>(STDIN_FILENO, Clock::Real(), [this](const auto& why) {
+      std::cerr << "LEASE_LOST: " << why << std::endl;
+      const int code = rundir::ProcessExitCode(ExitReason::kLeaseLost);
+      comm::Collective* collective = abort_through_.load();
+      if (collective != nullptr) collective->Abort(code);
+      _exit(code);
+    });
+  }
+
+  absl::Status Connect(const ComputeDevice& device) {
+    comm::Options options;
+    options.on_gpu = device.device.cuda;
+    options.gpu = device.device.index;
+    options.stream = device.stream;
+    absl::StatusOr<std::unique_ptr<comm::Collective>> collective =
+        comm::Create(CollectiveName(options_.collective, spec_), options);
+    if (!collective.ok()) return WithReason(ExitReason::kDevice, collective.status());
+    collective_ = *std::move(collective);
+    abort_through_ = collective_.get();
+    if (collective_->world_size() != spec_.ranks || collective_->rank() != comm::LaunchedRank()) {
+      return absl::InternalError(absl::StrFormat(
+          "the launcher says rank %d of %d, the collective says rank %d of %d",
+          comm::LaunchedRank(), spec_.ranks, collective_->rank(), collective_->world_size()));
+    }
+    return absl::OkStatus();
+  }
+
+  void RecordExit(TrainingEnd* last) {
+    spool_->Append(rundir::ExitRecord{last->reason, last->message, last->step});
+    if (const absl::Status synced = spool_->Sync(); !synced.ok()) {
+      std::cerr << "the exit record could not be written: " << synced << std::endl;
+      if (absl::IsResourceExhausted(synced)) last->reason = ExitReason::kDiskFull;
+    }
+  }
+
+  const TrainerOptions& options_;
+  const rundir::RunSpec spec_;
+  std::unique_ptr<rundir::SpoolWriter> spool_;  // rank 0's
+  std::unique_ptr<comm::Collective> collective_;
+  std::atomic<comm::Collective*> abort_through_ = nullptr;
+  std::unique_ptr<Training> training_;
+  std::unique_ptr<LeaseWatch> lease_;  // last: its thread uses the collective
+};
+
+}  // namespace
+
+int RunTrainer(const TrainerOptions& options) {
+  at::set_num_threads(1);
+  // A memorised batch fills the moments with denormals, which halve the speed of a CPU.
+  at::globalContext().setFlushDenormal(true);
+
+  const auto refuse = [](const absl::Status& status) {
+    std::cerr << status.message() << std::endl;
+    return rundir::ProcessExitCode(ReasonOf(status));
+  };
+  absl::StatusOr<rundir::RunSpec> spec = rundir::ReadRunSpec(options.run_dir);
+  if (!spec.ok()) return refuse(spec.status());
+  if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return refuse(ranks);
+  Session session(options, *std::move(spec));
+  if (const absl::Status spool = session.OpenSpool(); !spool.ok()) return refuse(spool);
+
+  absl::StatusOr<TrainingEnd> end = absl::UnknownError("not started");
+  try {
+    end = session.Train();
+  } catch (const std::exception& error) {
+    end = FromException(error);
+  }
+  return session.Finish(end);
+}
+
+}  // namespace allometry::trainer

@@ -1,0 +1,62 @@
+// The training of one attempt, from its first update to its end: which sequences an update sees,
+// when to report, evaluate and checkpoint, and when to stop.
+//
+// Update s (from 1) takes global windows (s-1) B .. s B - 1, B = batch_tokens / context; rank r of
+// k computes the contiguous block r B / k .. (r+1) B / k of them, a micro-batch at a time. So the
+// data depends on (seed, s) alone, and k ranks differ from one only in the order of float
+// additions.
+//
+// Series, in the order of a step's points: `train` (mean of the updates' losses since the point
+// before), `grad_norm` (before clipping), `learning_rate`, `tokens_per_second` (training alone,
+// without evaluations and checkpoints) every log_every updates; `heldout` at evaluation steps.
+//
+// `heldout` is the mean over the fixed windows. Windows are computed in fixed groups, a group on
+// one rank, and the groups' sums are added in order: its bits depend on the parameters, the step
+// backend and the CPU or GPU type, not on ranks or micro-batch.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "worker/comm/collective.h"
+#include "worker/rundir/run_spec.h"
+#include "worker/rundir/spool.h"
+#include "worker/trainer/device.h"
+#include "worker/trainer/lease_watch.h"
+
+namespace allometry::trainer {
+
+struct TrainingParts {
+  std::string run_dir;
+  std::string data_dir;
+  rundir::RunSpec spec;
+  ComputeDevice device;
+  bool progress = false;  // lines on standard error
+  comm::Collective* collective = nullptr;
+  rundir::SpoolWriter* spool = nullptr;  // rank 0 only
+  const LeaseWatch* lease = nullptr;     // rank 0 of a leased trainer only
+};
+
+// How an attempt ended while every rank was in step.
+struct TrainingEnd {
+  rundir::ExitReason reason = rundir::ExitReason::kSucceeded;
+  std::string message;
+  int64_t step = 0;
+};
+
+class Training {
+ public:
+  virtual ~Training() = default;
+
+  // Opens the dataset, builds the model and, where run.json says so, restores the start checkpoint:
+  // on this rank alone. Failures carry DATA, CHECKPOINT or another reason (outcome.h).
+  static absl::StatusOr<std::unique_ptr<Training>> Create(TrainingParts parts);
+
+  // Together with all ranks. SUCCEEDED, DIVERGED, PREEMPTED or CANCELLED_BY_USER; a failure of this
+  // rank alone is an error with a reason, and the other ranks are then to be aborted.
+  virtual absl::StatusOr<TrainingEnd> Run() = 0;
+  virtual int64_t step() const = 0;
+};
+
+}  // namespace allometry::trainer
