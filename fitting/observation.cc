@@ -58,6 +58,8 @@ void Observations::AddAlternative(std::string params_policy, std::vector<double>
 int32_t Observations::Intern(absl::string_view label, std::vector<std::string>& labels,
                              std::unordered_map<std::string, int32_t>& index) {
   if (label.empty()) return -1;
+  // Rows of one run mostly follow each other.
+  if (!labels.empty() && labels.back() == label) return static_cast<int32_t>(labels.size()) - 1;
   const auto [found, inserted] =
       index.try_emplace(std::string(label), static_cast<int32_t>(labels.size()));
   if (inserted) labels.push_back(found->first);

@@ -73,6 +73,14 @@ Descent DescendFromNear(const Problem& problem, const Sample& sample, const Thet
   return {newton.theta, newton.at.value, newton.gradient_norm, newton.converged, newton.active};
 }
 
+// What rounding alone puts into the objective of a perfect fit.
+double Rounding(const Problem& problem, const Sample& sample) {
+  const double n = static_cast<double>(sample.size());
+  const double largest = *std::max_element(sample.loss.begin(), sample.loss.end());
+  const double residual = 4e-15 * (problem.objective.of_loss() ? std::max(1.0, largest) : 1);
+  return n * (problem.objective.kind == ObjectiveKind::kLad ? residual : residual * residual);
+}
+
 bool Better(const Descent& a, const Descent& b) {
   if (std::isfinite(a.value) != std::isfinite(b.value)) return std::isfinite(a.value);
   return a.value < b.value;
@@ -152,7 +160,12 @@ ThetaMatrix Information(const Problem& problem, const Sample& sample, const Thet
 }
 
 Refit RefitFrom(const Problem& problem, const Sample& sample, const Theta& start, const Box& box) {
-  const Descent descent = DescendFromNear(problem, sample, start, box);
+  Descent descent = DescendFromNear(problem, sample, start, box);
+  // With every residual outside delta a Huber loss has no curvature to step by.
+  if (!descent.converged && !problem.objective.squares()) {
+    const Descent other = DescendFromAfar(problem, sample, start, box);
+    if (other.converged || Better(other, descent)) descent = other;
+  }
   return {descent.theta, descent.value, descent.converged, !descent.active.empty()};
 }
 
@@ -173,7 +186,7 @@ Optimum FindOptimum(const Problem& problem, const Sample& sample) {
     descents.push_back(DescendFromAfar(problem, first, start, box));
   }
   std::stable_sort(descents.begin(), descents.end(), Better);
-  const double nearly = std::abs(descents.front().value) * 1e-8 + 1e-20;
+  const double nearly = std::abs(descents.front().value) * 1e-8 + Rounding(problem, first);
   const auto reached = std::count_if(descents.begin(), descents.end(), [&](const Descent& d) {
     return d.value <= descents.front().value + nearly;
   });
