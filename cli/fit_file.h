@@ -8,10 +8,10 @@
 namespace allometry::cli {
 
 struct FitFileArguments {
-  std::string path;            // the CSV file (fitting/csv.h); "-" is standard input
+  std::string path;  // the CSV file (fitting/csv.h); "-" is standard input
   fitting::FitOptions options;
-  bool json = false;           // the object of docs/fitting.md instead of the table
-  std::string svg;             // where to write the picture; "" is nowhere
+  bool json = false;  // the object of docs/fitting.md instead of the table
+  std::string svg;    // where to write the picture; "" is nowhere
 };
 
 // Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the

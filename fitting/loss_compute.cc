@@ -1,0 +1,156 @@
+#include "fitting/loss_compute.h"
+
+#include <ceres/ceres.h>
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+
+namespace allometry::fitting {
+namespace {
+
+constexpr double kLowestFloor = 0.1;
+constexpr double kSteepest = 1;
+constexpr size_t kFewestPoints = 5;  // three parameters and two more
+
+struct Curve {
+  std::vector<double> u, loss;  // ln(C / C_ref), L
+};
+
+// Residuals L - E - e exp(-c u) with parameters (E, e, c).
+class Residuals : public ceres::CostFunction {
+ public:
+  explicit Residuals(const Curve& curve) : curve_(curve) {
+    mutable_parameter_block_sizes()->push_back(3);
+    set_num_residuals(static_cast<int>(curve.u.size()));
+  }
+  bool Evaluate(double const* const* parameters, double* residuals,
+                double** jacobians) const override {
+    const double* p = parameters[0];
+    for (size_t i = 0; i < curve_.u.size(); ++i) {
+      const double power = std::exp(-p[2] * curve_.u[i]);
+      residuals[i] = curve_.loss[i] - p[0] - p[1] * power;
+      if (jacobians == nullptr || jacobians[0] == nullptr) continue;
+      double* row = jacobians[0] + 3 * i;
+      row[0] = -1;
+      row[1] = -power;
+      row[2] = p[1] * curve_.u[i] * power;
+    }
+    return true;
+  }
+
+ private:
+  const Curve& curve_;
+};
+
+// The best (E, e) within bounds at a given c, and their sum of squares.
+std::array<double, 3> AtExponent(const Curve& curve, double c) {
+  double n = 0, x = 0, xx = 0, y = 0, xy = 0;
+  for (size_t i = 0; i < curve.u.size(); ++i) {
+    const double power = std::exp(-c * curve.u[i]);
+    n += 1, x += power, xx += power * power, y += curve.loss[i], xy += power * curve.loss[i];
+  }
+  const double determinant = n * xx - x * x;
+  double excess = determinant > 1e-12 * n * xx ? (n * xy - x * y) / determinant : 0;
+  double floor = (y - excess * x) / n;
+  if (excess < 0) excess = 0, floor = y / n;
+  if (floor < kLowestFloor) {
+    floor = kLowestFloor;
+    excess = std::max(0.0, (xy - floor * x) / xx);
+  }
+  double squares = 0;
+  for (size_t i = 0; i < curve.u.size(); ++i) {
+    const double r = curve.loss[i] - floor - excess * std::exp(-c * curve.u[i]);
+    squares += r * r;
+  }
+  return {squares, floor, excess};
+}
+
+}  // namespace
+
+double LossCompute::Loss(double flops) const {
+  return floor + excess * std::exp(-exponent * (std::log(flops) - log_reference));
+}
+
+LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_reference) {
+  LossCompute fit;
+  if (points.size() < kFewestPoints) {
+    fit.refused = absl::StrFormat("%d frontier points for 3 parameters: at least %d are needed",
+                                  points.size(), kFewestPoints);
+    return fit;
+  }
+  fit.log_reference = log_reference != 0
+                          ? log_reference
+                          : 0.5 * (points.front().log_flops + points.back().log_flops);
+  Curve curve;
+  for (const FrontierPoint& point : points) {
+    curve.u.push_back(point.log_flops - fit.log_reference);
+    curve.loss.push_back(std::exp(point.log_loss));
+  }
+  std::array<double, 3> best = {std::numeric_limits<double>::infinity(), 0, 0};
+  double parameters[3] = {0, 0, 0};
+  for (int k = -50; k <= 50; ++k) {
+    if (k == 0) continue;  // c = 0 cannot tell E from e
+    const std::array<double, 3> candidate = AtExponent(curve, k / 50.0);
+    if (candidate[0] >= best[0]) continue;
+    best = candidate;
+    parameters[0] = candidate[1], parameters[1] = candidate[2], parameters[2] = k / 50.0;
+  }
+  Residuals residuals(curve);
+  ceres::Problem::Options borrowed;
+  borrowed.cost_function_ownership = ceres::DO_NOT_TAKE_OWNERSHIP;
+  ceres::Problem bounded(borrowed);
+  bounded.AddResidualBlock(&residuals, nullptr, parameters);
+  bounded.SetParameterLowerBound(parameters, 0, kLowestFloor);
+  bounded.SetParameterLowerBound(parameters, 1, 0);
+  bounded.SetParameterLowerBound(parameters, 2, -kSteepest);
+  bounded.SetParameterUpperBound(parameters, 2, kSteepest);
+  ceres::Solver::Options options;
+  options.linear_solver_type = ceres::DENSE_QR;
+  options.logging_type = ceres::SILENT;
+  options.max_num_iterations = 200;
+  options.function_tolerance = 1e-16;
+  options.gradient_tolerance = 1e-14;
+  options.parameter_tolerance = 1e-14;
+  ceres::Solver::Summary summary;
+  ceres::Solve(options, &bounded, &summary);
+  fit.floor = parameters[0];
+  fit.excess = parameters[1];
+  fit.exponent = parameters[2];
+  fit.value = 2 * summary.final_cost;
+  if (fit.floor <= kLowestFloor * (1 + 1e-12)) fit.active_bounds.push_back("E >= 0.1");
+  if (fit.excess <= 0) fit.active_bounds.push_back("c0 >= 0");
+  if (std::abs(fit.exponent) >= kSteepest * (1 - 1e-12)) {
+    fit.active_bounds.push_back(fit.exponent > 0 ? "c <= 1" : "c >= -1");
+  }
+  Eigen::Matrix3d information = Eigen::Matrix3d::Zero();
+  Eigen::Vector3d gradient = Eigen::Vector3d::Zero();
+  for (size_t i = 0; i < curve.u.size(); ++i) {
+    const double power = fit.excess * std::exp(-fit.exponent * curve.u[i]);
+    const Eigen::Vector3d row(1, power, -power * curve.u[i]);
+    information += row * row.transpose();
+    gradient -= 2 * (curve.loss[i] - fit.floor - power) * row;
+  }
+  if (fit.floor <= kLowestFloor * (1 + 1e-12)) gradient[0] = 0;
+  if (std::abs(fit.exponent) >= kSteepest * (1 - 1e-12)) gradient[2] = 0;
+  fit.gradient_norm = gradient.cwiseAbs().maxCoeff();
+  const Eigen::SelfAdjointEigenSolver<Eigen::Matrix3d> eigen(information);
+  if (eigen.eigenvalues()[0] > 1e-16 * eigen.eigenvalues()[2]) {
+    fit.condition_number = eigen.eigenvalues()[2] / eigen.eigenvalues()[0];
+  }
+  if (!fit.active_bounds.empty()) {
+    fit.refused = absl::StrFormat("bound active: %s; the data do not identify the law",
+                                  absl::StrJoin(fit.active_bounds, ", "));
+  } else if (!(eigen.eigenvalues()[0] > 1e-13 * eigen.eigenvalues()[2])) {
+    fit.refused = "rank-deficient: E, c and the excess cannot be told apart";
+  } else if (summary.termination_type == ceres::FAILURE) {
+    fit.refused = "the solver failed: " + summary.message;
+  }
+  return fit;
+}
+
+}  // namespace allometry::fitting

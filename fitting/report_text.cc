@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "fitting/fit.h"
+
+namespace allometry::fitting {
+namespace {
+
+constexpr size_t kColumns = 100;
+constexpr size_t kListedExclusions = 5;
+
+// Appends `text` broken at spaces to lines of at most kColumns, continued under `indent`.
+void Wrap(const std::string& text, size_t indent, std::string& out) {
+  std::string line(indent, ' ');
+  bool fresh = true;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (!fresh && line.size() + 1 + word.size() > kColumns) {
+      absl::StrAppend(&out, line, "\n");
+      line.assign(indent + 2, ' ');
+      fresh = true;
+    }
+    if (!fresh) line.push_back(' ');
+    // A word longer than a line (a path, a reason with no spaces) is cut.
+    while (line.size() + word.size() > kColumns) {
+      const size_t room = kColumns - line.size();
+      absl::StrAppend(&out, line, word.substr(0, room), "\n");
+      word.remove_prefix(room);
+      line.assign(indent + 2, ' ');
+    }
+    line.append(word.data(), word.size());
+    fresh = false;
+  }
+  absl::StrAppend(&out, line, "\n");
+}
+
+std::string Show(const std::optional<double>& value) {
+  return value ? absl::StrFormat("%.6g", *value) : "-";
+}
+
+std::string ShowInterval(const Estimate& estimate) {
+  if (!estimate.lower || !estimate.upper) return "";
+  return absl::StrFormat("[%.6g, %.6g]", *estimate.lower, *estimate.upper);
+}
+
+void AppendParameters(const std::vector<NamedEstimate>& parameters, std::string& out) {
+  for (const NamedEstimate& one : parameters) {
+    std::string df;
+    if (one.value.df) df = absl::StrFormat("df %.1f", *one.value.df);
+    std::string line = absl::StrFormat("    %-16s %-14s %-28s %s", one.name,
+                                       Show(one.value.estimate), ShowInterval(one.value), df);
+    absl::StrAppend(&out, absl::StripTrailingAsciiWhitespace(line), "\n");
+  }
+}
+
+void AppendFit(const MethodFit& fit, std::string& out) {
+  std::string head =
+      absl::StrFormat("%s, law %s, objective %s", Name(fit.method), fit.law, fit.objective.name);
+  if (fit.objective.delta) absl::StrAppendFormat(&head, " (delta %g)", *fit.objective.delta);
+  if (fit.objective.value) {
+    absl::StrAppendFormat(&head, " = %.10g over %d", *fit.objective.value,
+                          fit.objective.observations);
+  }
+  absl::StrAppend(&out, "\n");
+  Wrap(head, 0, out);
+  if (fit.refused) Wrap("REFUSED: " + *fit.refused, 2, out);
+  AppendParameters(fit.parameters, out);
+  std::string interval = "95 % interval: " + fit.interval.method;
+  if (!fit.interval.reason.empty()) absl::StrAppend(&interval, " (", fit.interval.reason, ")");
+  absl::StrAppendFormat(&interval, "; %d clusters by %s", fit.interval.clusters,
+                        fit.interval.cluster_by);
+  if (fit.interval.resamples > 0) {
+    absl::StrAppendFormat(&interval, ", %d resamples, %d at a bound", fit.interval.resamples,
+                          fit.interval.refits_at_bounds);
+  }
+  if (fit.interval.intraclass_correlation) {
+    absl::StrAppendFormat(&interval, ", intraclass correlation %.2f",
+                          *fit.interval.intraclass_correlation);
+  }
+  Wrap(interval, 2, out);
+  const Certificate& certificate = fit.certificate;
+  if (certificate.gradient_norm) {
+    std::string text = absl::StrFormat(
+        "certificate: %s %.2g, %d of %d starts",
+        fit.objective.name == "lad" ? "largest multiplier" : "gradient", *certificate.gradient_norm,
+        certificate.starts_at_optimum, certificate.starts);
+    absl::StrAppend(&text, ", condition ", Show(certificate.condition_number), ", bounds ",
+                    certificate.active_bounds.empty()
+                        ? "none active"
+                        : absl::StrJoin(certificate.active_bounds, ", "));
+    if (!certificate.flat_directions.empty()) {
+      absl::StrAppend(&text, ", flat: ", absl::StrJoin(certificate.flat_directions, "; "));
+    }
+    Wrap(text, 2, out);
+  }
+  if (!fit.profile.empty()) {
+    Wrap("profile likelihood, for independent errors only:", 2, out);
+    AppendParameters(fit.profile, out);
+  }
+  for (const Outlier& outlier : fit.outliers) {
+    Wrap(absl::StrFormat("outlier%s: N %.4g, D %.4g, L %.4g, ln L off by %+.4f (%+.1f robust s.d.)",
+                         outlier.line > 0 ? absl::StrFormat(", line %d", outlier.line) : "",
+                         outlier.params, outlier.tokens, outlier.loss, outlier.residual,
+                         outlier.deviations),
+         2, out);
+  }
+  for (const std::string& note : fit.notes) Wrap("note: " + note, 2, out);
+}
+
+void AppendPredictions(const FitReport& report, std::string& out) {
+  if (report.predictions.empty()) return;
+  absl::StrAppend(&out, "\npredictions\n");
+  absl::StrAppendFormat(&out, "  %-9s %-12s %-24s %-24s %-21s %s\n", "C", "method", "N*", "D*",
+                        "L*", "outside");
+  const auto cell = [](const Estimate& estimate, const char* format, const char* bounds) {
+    if (!estimate.estimate) return std::string("-");
+    std::string text;
+    char buffer[64];
+    std::snprintf(buffer, sizeof buffer, format, *estimate.estimate);
+    text = buffer;
+    if (estimate.lower && estimate.upper) {
+      std::snprintf(buffer, sizeof buffer, bounds, *estimate.lower, *estimate.upper);
+      text += buffer;
+    }
+    return text;
+  };
+  for (const Prediction& one : report.predictions) {
+    absl::StrAppendFormat(&out, "  %-9.3g %-12s %-24s %-24s %-21s %.2f\n", one.flops,
+                          Name(one.method), cell(one.params, "%.2e", " %.1e..%.1e"),
+                          cell(one.tokens, "%.2e", " %.1e..%.1e"),
+                          cell(one.loss, "%.4f", " %.3f..%.3f"), one.decades_outside);
+  }
+  absl::StrAppend(&out, "  outside: decades of C beyond the data\n");
+}
+
+void AppendAgreement(const FitReport& report, std::string& out) {
+  for (const Agreement& agreement : report.agreement) {
+    std::string head = "agreement on " + agreement.quantity;
+    if (agreement.flops) absl::StrAppendFormat(&head, " at C = %.3g", *agreement.flops);
+    absl::StrAppend(&out, "\n", head, "\n");
+    for (const MethodEstimate& one : agreement.estimates) {
+      Wrap(absl::StrFormat("%-13s N %s, C %s: %s %s", one.method, one.params_policy,
+                           one.flops_convention, Show(one.value.estimate), ShowInterval(one.value)),
+           2, out);
+    }
+    const bool of_logs = agreement.quantity == "params" || agreement.quantity == "tokens";
+    for (const Difference& one : agreement.differences) {
+      std::string text = absl::StrFormat("%s minus %s%s: %+.5f", one.first, one.second,
+                                         of_logs ? " (ln)" : "", one.difference);
+      if (one.covers_zero) {
+        absl::StrAppendFormat(&text, " [%+.5f, %+.5f]%s", *one.lower, *one.upper,
+                              *one.covers_zero ? "" : " DISAGREE beyond chance");
+      }
+      Wrap(text, 4, out);
+    }
+  }
+}
+
+}  // namespace
+
+std::string ReportText(const FitReport& report) {
+  std::string out;
+  Wrap(absl::StrFormat("fit %s: used %d of %d observations; N: %s, C: %s", report.fit_id,
+                       report.used, report.total, report.params_policy, report.flops_convention),
+       0, out);
+  if (report.total > report.used) {
+    absl::StrAppendFormat(&out, "%d excluded:\n", report.total - report.used);
+    for (size_t i = 0; i < std::min(report.exclusions.size(), kListedExclusions); ++i) {
+      const Exclusion& one = report.exclusions[i];
+      std::string text = one.line > 0 ? absl::StrFormat("line %d: ", one.line) : "";
+      absl::StrAppend(&text, one.reason);
+      if (one.points > 1) absl::StrAppendFormat(&text, " (%d points)", one.points);
+      Wrap(text, 2, out);
+    }
+    if (report.exclusions.size() > kListedExclusions) {
+      absl::StrAppendFormat(&out, "  and %d more (all in --json)\n",
+                            report.exclusions.size() - kListedExclusions);
+    }
+  }
+  for (const std::string& note : report.notes) Wrap("note: " + note, 0, out);
+  for (const MethodFit& fit : report.fits) AppendFit(fit, out);
+  AppendAgreement(report, out);
+  if (report.back_test) {
+    const BackTest& test = *report.back_test;
+    absl::StrAppend(&out, "\n");
+    Wrap(test.refused
+             ? "back-test refused: " + *test.refused
+             : absl::StrFormat("back-test: fitted to %d points below C = %.3g, %d above have ln L "
+                               "off by %+.5f on average, %.5f rms (%.5f rms inside)",
+                               test.fitted, test.cutoff_flops, test.held_out, *test.mean_error,
+                               *test.rms_error, *test.rms_error_inside),
+         0, out);
+  }
+  AppendPredictions(report, out);
+  return out;
+}
+
+}  // namespace allometry::fitting
