@@ -8,7 +8,7 @@
 //   least squares           CR2 with Bell-McCaffrey degrees of freedom (Bell and McCaffrey 2002;
 //                           Pustejovsky and Tipton 2018, eq. 6 and 11)
 //   Huber, LAD, G <= 20     delete-one-cluster jackknife, t with G - 1 degrees of freedom
-//   Huber, LAD, G > 20      cluster bootstrap, percentiles of 4000 warm refits, every one kept
+//   Huber, LAD, G > 20      cluster bootstrap, percentiles of 4000 or more warm refits, all kept
 //   Huber, over half of     CR2 with r -> psi(r) / k, k = 2 Phi(delta / s0) - 1,
 //     |r| within delta      s0 = 1.4826 median |r| sqrt(n / (n - p))
 //   G < 5                   none

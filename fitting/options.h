@@ -56,7 +56,8 @@ struct FitOptions {
   ObjectiveKind objective = ObjectiveKind::kHuber;
   double delta = 1e-3;     // Huber threshold on ln L
   double fixed_floor = 0;  // E of LawKind::kFixedFloor, nats; must be > 0 there
-  int resamples = 0;       // 0: each method's own (bootstrap 4000, curve resampling 200)
+  int resamples = 0;       // 0: each method's own (bootstrap 4000, 20000 for up to
+                           // 1000 points; resampled sweeps 200)
   Cluster cluster = Cluster::kParams;
   uint64_t seed = 0;            // of every resample; results do not depend on `threads`
   std::vector<double> budgets;  // FLOPs at which to predict N*, D*, L*

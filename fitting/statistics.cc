@@ -60,8 +60,9 @@ double StudentTail(double t, double df) {
 }  // namespace
 
 Random::Random(uint64_t seed, uint64_t stream) {
-  uint64_t mix = seed;
-  uint64_t state = SplitMix(mix) ^ (stream * 0xd1342543de82ef95ULL + 1);
+  // Two rounds: neighbouring seeds and streams share nothing that one round could leave.
+  uint64_t state = SplitMix(seed) + stream;
+  state = SplitMix(state);
   for (uint64_t& word : state_) word = SplitMix(state);
 }
 
