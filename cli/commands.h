@@ -1,0 +1,26 @@
+// The commands of `allo`: each Add function declares one with its options and help on `app`, and
+// sets context.run when the arguments name it. One file a group of commands.
+#pragma once
+
+#include "CLI/App.hpp"
+#include "cli/context.h"
+
+namespace allometry::cli {
+
+void AddSubmit(CLI::App& app, Context& context);
+void AddWatch(CLI::App& app, Context& context);
+void AddSweeps(CLI::App& app, Context& context);
+void AddRuns(CLI::App& app, Context& context);
+void AddCancel(CLI::App& app, Context& context);
+void AddRetry(CLI::App& app, Context& context);
+void AddFit(CLI::App& app, Context& context);
+void AddPredict(CLI::App& app, Context& context);
+void AddExport(CLI::App& app, Context& context);
+// `allo coordinator ...` and `allo worker ...` become the program beside this one; returns only
+// where that cannot be done. Not parsed here, so that their own --help answers.
+int ExecBeside(const char* program, int argc, char** argv);
+
+// Follows a sweep on standard error or the terminal until it ends; the exit code of `allo watch`.
+int WatchUntilEnd(const Context& context, const std::string& name, int patience_s);
+
+}  // namespace allometry::cli

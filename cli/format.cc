@@ -1,0 +1,109 @@
+#include "cli/format.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+
+namespace allometry::cli {
+
+std::string Short(double value) {
+  const char* const units[] = {"", "k", "M", "G", "T", "P"};
+  int unit = 0;
+  while (std::abs(value) >= 999.5 && unit < 5) {
+    value /= 1000;
+    ++unit;
+  }
+  if (unit == 0) return absl::StrFormat("%.0f", value);
+  return absl::StrFormat("%.*f%s", value < 10 ? 2 : value < 100 ? 1 : 0, value, units[unit]);
+}
+
+std::string Scientific(double value) {
+  std::string text = absl::StrFormat("%.2e", value);
+  // "3.00e+12" reads better as "3.00e12".
+  if (const size_t plus = text.find("e+"); plus != std::string::npos) text.erase(plus + 1, 1);
+  return text;
+}
+
+std::string Duration(double seconds) {
+  if (!(seconds >= 0)) return "?";
+  const int64_t whole = std::llround(seconds);
+  if (whole < 60) return absl::StrFormat("%ds", whole);
+  if (whole < 3600) return absl::StrFormat("%dm %02ds", whole / 60, whole % 60);
+  return absl::StrFormat("%dh %02dm", whole / 3600, whole % 3600 / 60);
+}
+
+std::string Grouped(int64_t value) {
+  std::string digits = absl::StrCat(value < 0 ? -value : value);
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(at, ",");
+  return absl::StrCat(value < 0 ? "-" : "", digits);
+}
+
+std::string Loss(double nats) { return nats == 0 ? "-" : absl::StrFormat("%.4f", nats); }
+
+std::string StateWord(const v1::Run& run) {
+  switch (run.state()) {
+    case v1::PENDING:
+      return "waiting";
+    case v1::LEASED:
+      return run.step() == 0 && run.tokens_per_second() == 0 ? "starting" : "running";
+    case v1::RUN_SUCCEEDED:
+      return "done";
+    case v1::RUN_FAILED:
+      return absl::StrCat("failed: ", v1::ExitReason_Name(run.failure()));
+    case v1::RUN_CANCELLED:
+      return "cancelled";
+    default:
+      return "unknown";
+  }
+}
+
+std::string Columns(const std::vector<std::vector<std::string>>& rows,
+                    const std::vector<bool>& left, int indent) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line(indent, ' ');
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (i > 0) line += "  ";
+      const std::string padding(widths[i] - row[i].size(), ' ');
+      const bool is_left = i < left.size() && left[i];
+      absl::StrAppend(&line, is_left ? row[i] : padding, is_left ? padding : row[i]);
+    }
+    absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line), "\n");
+  }
+  return text;
+}
+
+std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons) {
+  std::vector<std::vector<std::string>> rows = {{"run", "size", "params", "ranks", "state", "step",
+                                                 "of", "", "tokens/s", "train", "held-out"}};
+  if (with_reasons) rows[0].push_back("why");
+  for (const v1::Run& run : runs) {
+    const int64_t steps = run.spec().steps();
+    const bool running = run.state() == v1::LEASED;
+    std::vector<std::string> row = {
+        absl::StrCat(run.run_id()),
+        run.size(),
+        Grouped(run.n_params()),
+        absl::StrCat(run.spec().ranks()),
+        StateWord(run),
+        Grouped(run.step()),
+        Grouped(steps),
+        steps > 0 ? absl::StrFormat("%d%%", run.step() * 100 / steps) : "",
+        running && run.tokens_per_second() > 0 ? Short(run.tokens_per_second()) : "-",
+        Loss(run.last_train_loss()),
+        Loss(run.last_heldout_loss())};
+    if (with_reasons) row.push_back(run.reason().substr(0, run.reason().find('\n')));
+    rows.push_back(std::move(row));
+  }
+  return Columns(rows, {false, true, false, false, true, false, false, false, false, false, false, true});
+}
+
+}  // namespace allometry::cli

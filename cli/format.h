@@ -1,0 +1,34 @@
+// How `allo` shows numbers and rows to people. Scripts use --json.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "proto/types.pb.h"
+
+namespace allometry::cli {
+
+// "4.9k", "1.25M", "36.0M"; below 1000 as it is.
+std::string Short(double value);
+// "3.00e12".
+std::string Scientific(double value);
+// "45s", "3m 05s", "2h 10m"; "?" when negative.
+std::string Duration(double seconds);
+// "4,904".
+std::string Grouped(int64_t value);
+// "2.3412", or "-" for 0 (no value yet).
+std::string Loss(double nats);
+
+// "waiting", "running", "done", "failed: DIVERGED", "cancelled".
+std::string StateWord(const v1::Run& run);
+
+// Rows as columns two spaces apart; the first row is the heading. Columns named in `left` are left
+// aligned, others right. Every line begins with `indent` spaces; no trailing spaces.
+std::string Columns(const std::vector<std::vector<std::string>>& rows,
+                    const std::vector<bool>& left, int indent = 2);
+
+// The table of `allo runs` and `allo watch`.
+std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons);
+
+}  // namespace allometry::cli

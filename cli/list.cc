@@ -1,0 +1,94 @@
+// allo sweeps, allo runs.
+#include <iostream>
+
+#include "CLI/CLI.hpp"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/proto_json.h"
+
+namespace allometry::cli {
+namespace {
+
+constexpr int kTimeoutS = 20;
+
+int ListSweeps(const Context& context) {
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  v1::ListSweepsResponse response;
+  const grpc::Status status =
+      (*stub)->ListSweeps(MakeCall(context, kTimeoutS).get(), {}, &response);
+  if (!status.ok()) return Fail(context, status);
+  if (context.json) {
+    std::cout << ToJson(response)["sweeps"].dump(2) << "\n";
+    return kExitOk;
+  }
+  if (response.sweeps().empty()) {
+    std::cout << "no sweeps yet: submit one with 'allo submit FILE.yaml'\n";
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"sweep", "dataset", "cells", "done", "runs", "done", "running", "failed", "cancelled"}};
+  for (const v1::Sweep& sweep : response.sweeps()) {
+    rows.push_back({sweep.name(), sweep.dataset(), absl::StrCat(sweep.cells()),
+                    absl::StrCat(sweep.cells_done()), absl::StrCat(sweep.runs()),
+                    absl::StrCat(sweep.runs_succeeded()), absl::StrCat(sweep.runs_leased()),
+                    absl::StrCat(sweep.runs_failed()), absl::StrCat(sweep.runs_cancelled())});
+  }
+  std::cout << Columns(rows, {true, true}, 0);
+  return kExitOk;
+}
+
+// Losses by size and budget: the grid that the sweep is.
+std::string CellsTable(const v1::GetSweepResponse& sweep) {
+  std::vector<std::vector<std::string>> rows = {
+      {"size", "params", "run", "tokens", "epochs", "FLOPs", "held-out loss"}};
+  for (const v1::Cell& cell : sweep.cells()) {
+    rows.push_back({cell.size(), Grouped(cell.params()), absl::StrCat(cell.run_id()),
+                    Short(static_cast<double>(cell.tokens())),
+                    absl::StrFormat("%.2f", cell.epochs()), Scientific(cell.flops()),
+                    cell.done() ? Loss(cell.loss()) : "not yet"});
+  }
+  return Columns(rows, {true}, 2);
+}
+
+int ListRuns(const Context& context, const std::string& name, bool cells) {
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  v1::GetSweepRequest request;
+  request.set_name(name);
+  v1::GetSweepResponse response;
+  const grpc::Status status =
+      (*stub)->GetSweep(MakeCall(context, kTimeoutS).get(), request, &response);
+  if (!status.ok()) return Fail(context, status);
+  if (context.json) {
+    std::cout << ToJson(response).dump(2) << "\n";
+    return kExitOk;
+  }
+  std::cout << RunsTable({response.runs().begin(), response.runs().end()}, true);
+  if (cells) std::cout << "\n" << CellsTable(response);
+  for (const std::string& reason : response.sweep().left_out()) {
+    std::cout << "  left out: " << reason << "\n";
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddSweeps(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("sweeps", "list the sweeps of the coordinator");
+  command->callback([&context] { context.run = [&context] { return ListSweeps(context); }; });
+}
+
+void AddRuns(CLI::App& app, Context& context) {
+  CLI::App* command =
+      app.add_subcommand("runs", "list a sweep's runs: states, losses, and why one waits");
+  auto name = std::make_shared<std::string>();
+  auto cells = std::make_shared<bool>(false);
+  command->add_option("SWEEP", *name, "name of the sweep")->required();
+  command->add_flag("--cells", *cells, "the cells too: loss at every (N, D)");
+  command->callback([&context, name, cells] {
+    context.run = [&context, name, cells] { return ListRuns(context, *name, *cells); };
+  });
+}
+
+}  // namespace allometry::cli

@@ -1,0 +1,76 @@
+// allo: the command line. See cli/context.h for exit codes.
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "cli/commands.h"
+#include "data/command.h"
+
+namespace allometry::cli {
+namespace {
+
+std::string FromEnvironment(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+int Main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "coordinator") == 0) {
+    return ExecBeside("allo-coordinator", argc, argv);
+  }
+  if (argc > 1 && std::strcmp(argv[1], "worker") == 0) return ExecBeside("allo-worker", argc, argv);
+
+  Context context;
+  context.coordinator = FromEnvironment("ALLO_COORDINATOR", "127.0.0.1:7447");
+  context.data_dir = FromEnvironment(
+      "ALLO_DATA_DIR", FromEnvironment("HOME", ".") + "/.local/share/allometry/data");
+
+  CLI::App app(
+      "Allometry: scaling-law sweeps, from a file of (N, D) to coefficients with intervals.\n"
+      "Exit codes: 0 done, 1 failed, 2 bad usage or input, 3 no coordinator answers.",
+      "allo");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--coordinator", context.coordinator, "HOST:PORT of the coordinator (ALLO_COORDINATOR)")
+      ->capture_default_str();
+  app.add_option("--tls-ca", context.tls_ca, "PEM file of the authority that signed the coordinator's certificate")
+      ->check(CLI::ExistingFile);
+  app.add_option("--token-file", context.token_file, "file with the coordinator's token")
+      ->check(CLI::ExistingFile);
+  app.add_flag("--json", context.json, "print data as JSON");
+
+  AddSubmit(app, context);
+  AddWatch(app, context);
+  AddSweeps(app, context);
+  AddRuns(app, context);
+  AddCancel(app, context);
+  AddRetry(app, context);
+  AddFit(app, context);
+  AddPredict(app, context);
+  AddExport(app, context);
+  data::AddDataCommand(app, &context.run);
+  app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
+  app.add_subcommand("worker", "start a worker agent (allo worker --help)");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitBadInput;
+  }
+  return context.run();
+}
+
+}  // namespace
+}  // namespace allometry::cli
+
+int main(int argc, char** argv) {
+  try {
+    return allometry::cli::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "allo: " << error.what() << "\n";
+    return allometry::cli::kExitFailed;
+  }
+}

@@ -1,0 +1,137 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_format.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/proto_json.h"
+
+namespace allometry::cli {
+namespace {
+
+using Message = v1::WatchSweepResponse;
+
+std::string Headline(const Message& message) {
+  const v1::Sweep& sweep = message.sweep();
+  const int waiting = sweep.runs() - sweep.runs_succeeded() - sweep.runs_failed() -
+                      sweep.runs_cancelled() - sweep.runs_leased();
+  const double share =
+      message.flops_total() > 0 ? 100 * message.flops_done() / message.flops_total() : 0;
+  std::string line = absl::StrFormat(
+      "%s: %d of %d cells, runs: %d running, %d waiting, %d done", sweep.name(),
+      sweep.cells_done(), sweep.cells(), sweep.runs_leased(), waiting, sweep.runs_succeeded());
+  if (sweep.runs_failed() > 0) absl::StrAppendFormat(&line, ", %d failed", sweep.runs_failed());
+  if (sweep.runs_cancelled() > 0) {
+    absl::StrAppendFormat(&line, ", %d cancelled", sweep.runs_cancelled());
+  }
+  absl::StrAppendFormat(&line, "; %.0f%% of %s FLOPs", share, Scientific(message.flops_total()));
+  if (message.eta_s() >= 0) absl::StrAppend(&line, "; ETA ", Duration(message.eta_s()));
+  return line;
+}
+
+bool Ended(const v1::Sweep& sweep) {
+  return sweep.runs() == sweep.runs_succeeded() + sweep.runs_failed() + sweep.runs_cancelled();
+}
+
+// On a terminal the table is redrawn in place; elsewhere (a log) a line every few seconds.
+class Screen {
+ public:
+  explicit Screen(bool json) : json_(json), terminal_(!json && isatty(STDOUT_FILENO) != 0) {}
+
+  void Notice(const std::string& text) {
+    Clear();
+    (json_ ? std::cerr : std::cout) << text << std::endl;
+  }
+
+  void Show(const Message& message) {
+    for (const std::string& notice : message.notices()) Notice("  " + notice);
+    if (json_) {
+      std::cout << ToJson(message).dump() << std::endl;
+      return;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (terminal_) {
+      const std::string text =
+          absl::StrCat(Headline(message), "\n",
+                       RunsTable({message.runs().begin(), message.runs().end()}, false));
+      Clear();
+      std::cout << text << std::flush;
+      drawn_lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+    } else if (now - last_line_ >= std::chrono::seconds(5) || Ended(message.sweep())) {
+      std::cout << Headline(message) << std::endl;
+      last_line_ = now;
+    }
+  }
+
+ private:
+  void Clear() {
+    if (drawn_lines_ > 0) std::cout << "\x1b[" << drawn_lines_ << "A\x1b[J";
+    drawn_lines_ = 0;
+  }
+
+  const bool json_;
+  const bool terminal_;
+  int drawn_lines_ = 0;
+  std::chrono::steady_clock::time_point last_line_{};
+};
+
+}  // namespace
+
+int WatchUntilEnd(const Context& context, const std::string& name, int patience_s) {
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  Screen screen(context.json);
+  auto away_since = std::chrono::steady_clock::now();
+  bool told_away = false;
+  for (;;) {
+    const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);
+    v1::WatchSweepRequest request;
+    request.set_name(name);
+    const std::unique_ptr<grpc::ClientReader<Message>> reader =
+        (*stub)->WatchSweep(call.get(), request);
+    Message message;
+    v1::Sweep last;
+    while (reader->Read(&message)) {
+      if (told_away) screen.Notice("  the coordinator is back");
+      told_away = false;
+      screen.Show(message);
+      last = message.sweep();
+      away_since = std::chrono::steady_clock::now();
+    }
+    const grpc::Status status = reader->Finish();
+    if (status.ok() && last.runs() > 0 && Ended(last)) {
+      return last.runs_succeeded() == last.runs() ? kExitOk : kExitFailed;
+    }
+    const bool can_return = status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                            status.error_code() == grpc::StatusCode::CANCELLED;
+    if (!can_return) return Fail(context, status);
+    if (std::chrono::steady_clock::now() - away_since > std::chrono::seconds(patience_s)) {
+      return Fail(context, status);
+    }
+    if (!told_away) screen.Notice("  the coordinator is away; waiting for it (training goes on)");
+    told_away = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
+void AddWatch(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "watch", "follow a sweep until it ends; 0 when every run succeeded, otherwise 1");
+  auto name = std::make_shared<std::string>();
+  auto patience_s = std::make_shared<int>(60);
+  command->add_option("SWEEP", *name, "name of the sweep")->required();
+  command->add_option("--patience", *patience_s, "seconds to wait for a coordinator that is away")
+      ->capture_default_str();
+  command->callback([&context, name, patience_s] {
+    context.run = [&context, name, patience_s] {
+      return WatchUntilEnd(context, *name, *patience_s);
+    };
+  });
+}
+
+}  // namespace allometry::cli
