@@ -1,0 +1,79 @@
+#include <iostream>
+
+#include "CLI/CLI.hpp"
+#include "base/files.h"
+#include "cli/commands.h"
+#include "cli/proto_json.h"
+#include "coordinator/grid/expansion.h"
+#include "coordinator/grid/sweep_file.h"
+#include "coordinator/planner/plan.h"
+#include "data/manifest.h"
+
+namespace allometry::cli {
+namespace {
+
+struct Arguments {
+  std::string file;
+  bool dry_run = false;
+  bool watch = false;
+};
+
+// The file is parsed here as well as by the coordinator, so that a mistake is told without one.
+int Submit(const Context& context, const Arguments& arguments) {
+  absl::StatusOr<std::string> text = ReadFile(arguments.file);
+  if (!text.ok()) return Fail(text.status());
+  absl::StatusOr<grid::SweepFile> sweep = grid::ParseSweepFile(*text, arguments.file);
+  if (!sweep.ok()) return Fail(sweep.status());
+  absl::StatusOr<data::Manifest> manifest = data::ReadManifest(context.data_dir, sweep->dataset);
+  if (!manifest.ok()) return Fail(manifest.status());
+  absl::StatusOr<grid::Expansion> expansion = grid::Expand(*sweep, *manifest);
+  if (!expansion.ok()) return Fail(expansion.status());
+  absl::StatusOr<std::string> manifest_json =
+      ReadFile(absl::StrCat(context.data_dir, "/", sweep->dataset, "/dataset.json"));
+  if (!manifest_json.ok()) return Fail(manifest_json.status());
+
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  v1::CreateSweepRequest request;
+  request.set_file_name(arguments.file);
+  request.set_sweep_yaml(*text);
+  request.set_manifest_json(*manifest_json);
+  request.set_dry_run(arguments.dry_run);
+  v1::CreateSweepResponse response;
+  const grpc::Status status =
+      (*stub)->CreateSweep(MakeCall(context, 60).get(), request, &response);
+  if (!status.ok()) return Fail(context, status);
+
+  if (context.json) {
+    std::cout << ToJson(response).dump(2) << "\n";
+  } else {
+    std::cout << planner::PlanText(planner::Plan(*expansion));
+    if (response.changes().empty()) {
+      std::cout << "sweep " << sweep->name << " exists already with all of this: nothing to add\n";
+    }
+    for (const std::string& change : response.changes()) {
+      std::cout << (arguments.dry_run ? "would add: " : "") << change << "\n";
+    }
+  }
+  std::cout << std::flush;
+  if (arguments.watch && !arguments.dry_run) return WatchUntilEnd(context, sweep->name, 60);
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddSubmit(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "submit", "create a sweep from its file, or add to it what the changed file asks for");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("FILE", arguments->file, "sweep file (YAML; docs/sweep-file.md)")->required();
+  command->add_flag("--dry-run", arguments->dry_run, "say what would be added, and add nothing");
+  command->add_flag("--watch", arguments->watch, "then follow the sweep until it ends");
+  command->add_option("--data-dir", context.data_dir, "folder of the datasets (ALLO_DATA_DIR)")
+      ->capture_default_str();
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return Submit(context, *arguments); };
+  });
+}
+
+}  // namespace allometry::cli

@@ -1,0 +1,48 @@
+#include "cli/format.h"
+
+#include <gtest/gtest.h>
+
+namespace allometry::cli {
+namespace {
+
+TEST(FormatTest, ShortKeepsThreeDigitsAndCarriesIntoTheNextUnit) {
+  EXPECT_EQ(Short(0), "0");
+  EXPECT_EQ(Short(999), "999");
+  EXPECT_EQ(Short(4904), "4.90k");
+  EXPECT_EQ(Short(36000000), "36.0M");
+  EXPECT_EQ(Short(999999), "1.00M");
+}
+
+TEST(FormatTest, DurationSaysUnknownForANegativeTime) {
+  EXPECT_EQ(Duration(-1), "?");
+  EXPECT_EQ(Duration(59.4), "59s");
+  EXPECT_EQ(Duration(185), "3m 05s");
+  EXPECT_EQ(Duration(7800), "2h 10m");
+}
+
+TEST(FormatTest, GroupedPutsACommaEveryThreeDigits) {
+  EXPECT_EQ(Grouped(0), "0");
+  EXPECT_EQ(Grouped(999), "999");
+  EXPECT_EQ(Grouped(1000), "1,000");
+  EXPECT_EQ(Grouped(-1234567), "-1,234,567");
+}
+
+TEST(FormatTest, ScientificHasNoPlusInItsExponent) {
+  EXPECT_EQ(Scientific(3e12), "3.00e12");
+  EXPECT_EQ(Scientific(2.5e-3), "2.50e-03");
+}
+
+TEST(FormatTest, ColumnsAlignEveryRowAndTrimItsEnd) {
+  EXPECT_EQ(Columns({{"size", "loss"}, {"5k", "2.25"}, {"320k", "-"}}, {true}, 2),
+            "  size  loss\n  5k    2.25\n  320k     -\n");
+}
+
+TEST(FormatTest, AFailedRunShowsItsReason) {
+  v1::Run run;
+  run.set_state(v1::RUN_FAILED);
+  run.set_failure(v1::DIVERGED);
+  EXPECT_EQ(StateWord(run), "failed: DIVERGED");
+}
+
+}  // namespace
+}  // namespace allometry::cli
