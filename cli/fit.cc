@@ -1,6 +1,8 @@
 // allo fit, allo predict.
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <thread>
 
 #include "CLI/CLI.hpp"
 #include "base/files.h"
@@ -47,5 +49,147 @@ int PredictSweep(const Context& context, const std::string& sweep, const v1::Fit
   return kExitOk;
 }
 
+struct Arguments {
+  std::string target;
+  std::string method = "all", law = "standard", objective = "huber", cluster = "params";
+  std::string minimum = "parabola", flops, params, series, svg, budgets;
+  double delta = 1e-3, floor = 0;
+  int resamples = 0;
+  uint64_t seed = 0;
+  bool profile = false, allow_repeat = false;
+};
+
+void AddFitOptions(CLI::App& command, Arguments& arguments) {
+  command.add_option("--method", arguments.method, "all, parametric, frontier, isoflop, loss-compute")
+      ->capture_default_str();
+  command.add_option("--law", arguments.law, "standard, coupled, no-floor, fixed-floor")
+      ->capture_default_str();
+  command.add_option("--floor", arguments.floor, "E of the law fixed-floor, nats");
+  command.add_option("--objective", arguments.objective, "huber, lsq-log, lsq, lad")
+      ->capture_default_str();
+  command.add_option("--delta", arguments.delta, "Huber threshold on ln L")->capture_default_str();
+  command.add_option("--resamples", arguments.resamples,
+                     "0: each method's own (bootstrap 4000, curves 200)");
+  command.add_option("--cluster", arguments.cluster, "which points share errors: params, run, none")
+      ->capture_default_str();
+  command.add_option("--minimum", arguments.minimum,
+                     "of the frontier: parabola, argmin, akima, crossing")
+      ->capture_default_str();
+  command.add_option("--seed", arguments.seed, "of the resamples")->capture_default_str();
+  command.add_option("--budget", arguments.budgets, "FLOPs to predict at, between commas: 1e21,3e22");
+  command.add_flag("--profile", arguments.profile,
+                   "profile-likelihood intervals too, valid for independent errors only");
+  command.add_option("--flops", arguments.flops,
+                     "C: of a file auto, 6nd, data; of a sweep 6nd, exact (default: the sweep's)");
+}
+
+void AddSweepOptions(CLI::App& command, Arguments& arguments) {
+  command.add_option("--params", arguments.params,
+                     "N of a sweep: paper, total, non-embedding, active (default: the sweep's)");
+  command.add_option("--series", arguments.series, "loss of a sweep: heldout (default), train");
+  command.add_flag("--allow-repeat", arguments.allow_repeat,
+                   "of a sweep: use observations beyond its max_epochs");
+}
+
+// Checks every word here, so that a wrong one is told without a coordinator.
+absl::StatusOr<fitting::FitOptions> FileOptions(const Arguments& arguments) {
+  fitting::FitOptions options;
+  ALLO_ASSIGN_OR_RETURN(options.method, fitting::ParseMethod(arguments.method));
+  ALLO_ASSIGN_OR_RETURN(options.law, fitting::ParseLaw(arguments.law));
+  ALLO_ASSIGN_OR_RETURN(options.objective, fitting::ParseObjective(arguments.objective));
+  ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(arguments.cluster));
+  ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(arguments.minimum));
+  ALLO_ASSIGN_OR_RETURN(options.budgets, fitting::ParseBudgets(arguments.budgets));
+  options.delta = arguments.delta;
+  options.fixed_floor = arguments.floor;
+  options.resamples = arguments.resamples;
+  options.seed = arguments.seed;
+  options.profile = arguments.profile;
+  options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  ALLO_RETURN_IF_ERROR(fitting::Validate(options));
+  return options;
+}
+
+v1::FitOptions SweepOptions(const Arguments& arguments, const fitting::FitOptions& checked) {
+  v1::FitOptions options;
+  options.set_method(arguments.method);
+  options.set_law(arguments.law);
+  options.set_objective(arguments.objective);
+  options.set_delta(checked.delta);
+  options.set_resamples(checked.resamples);
+  options.set_cluster(arguments.cluster);
+  options.set_seed(checked.seed);
+  options.mutable_budgets_flops()->Assign(checked.budgets.begin(), checked.budgets.end());
+  options.set_params_policy(arguments.params);
+  options.set_flops_convention(arguments.flops);
+  options.set_series(arguments.series);
+  options.set_allow_repeat(arguments.allow_repeat);
+  options.set_fixed_floor(checked.fixed_floor);
+  options.set_profile(checked.profile);
+  options.set_minimum(arguments.minimum);
+  return options;
+}
+
+// A file where one is meant: it is there, is "-", or the name cannot be a sweep's.
+bool NamesAFile(const std::string& target) {
+  return target == "-" || target.find('/') != std::string::npos || target.ends_with(".csv") ||
+         std::filesystem::is_regular_file(target);
+}
+
+int Fit(const Context& context, const Arguments& arguments) {
+  absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
+  if (!options.ok()) return Fail(options.status());
+  if (!NamesAFile(arguments.target)) {
+    return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.svg);
+  }
+  if (!arguments.params.empty() || !arguments.series.empty() || arguments.allow_repeat) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat(
+        "allo: --params, --series and --allow-repeat are for sweeps; ", arguments.target,
+        " is a file, whose columns say what N and the loss are")));
+  }
+  if (!arguments.flops.empty()) {
+    absl::StatusOr<fitting::FlopsConvention> flops =
+        fitting::ParseFlopsConvention(arguments.flops);
+    if (!flops.ok()) return Fail(flops.status());
+    options->flops = *flops;
+  }
+  return RunFitFile({arguments.target, *options, context.json, arguments.svg});
+}
+
+int Predict(const Context& context, const Arguments& arguments) {
+  absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
+  if (!options.ok()) return Fail(options.status());
+  return PredictSweep(context, arguments.target, SweepOptions(arguments, *options));
+}
+
 }  // namespace
+
+void AddFit(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "fit", "coefficients with intervals, of a sweep or of a CSV file (docs/fitting.md)");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("SWEEP|FILE.csv", arguments->target,
+                      "a sweep of the coordinator, or a file (no coordinator needed; '-': stdin)")
+      ->required();
+  AddFitOptions(*command, *arguments);
+  AddSweepOptions(*command, *arguments);
+  command->add_option("--svg", arguments->svg, "write the picture of data, frontier and fit here");
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return Fit(context, *arguments); };
+  });
+}
+
+void AddPredict(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "predict", "N*, D* and loss at budgets; stored, and scored when such a run ends");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("SWEEP", arguments->target, "name of the sweep")->required();
+  AddFitOptions(*command, *arguments);
+  AddSweepOptions(*command, *arguments);
+  command->get_option("--budget")->required();
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return Predict(context, *arguments); };
+  });
+}
+
 }  // namespace allometry::cli
