@@ -17,7 +17,8 @@ struct Target {
 std::shared_ptr<Target> AddTarget(CLI::App& command) {
   auto target = std::make_shared<Target>();
   command.add_option("SWEEP", target->name, "name of the sweep")->required();
-  command.add_option("--run", target->run_ids, "only these runs (ids as in 'allo runs'); default: all");
+  command.add_option("--run", target->run_ids,
+                     "only these runs (ids as in 'allo runs'); default: all");
   return target;
 }
 
@@ -42,9 +43,8 @@ int Cancel(const Context& context, const Target& target) {
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   v1::CancelSweepResponse response;
-  const grpc::Status status =
-      (*stub)->CancelSweep(MakeCall(context, kTimeoutS).get(),
-                           RequestFor<v1::CancelSweepRequest>(target), &response);
+  const grpc::Status status = (*stub)->CancelSweep(
+      MakeCall(context, kTimeoutS).get(), RequestFor<v1::CancelSweepRequest>(target), &response);
   if (!status.ok()) return Fail(context, status);
   return Print(context, "cancelled", response.cancelled());
 }
@@ -53,9 +53,8 @@ int Retry(const Context& context, const Target& target) {
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   v1::RetrySweepResponse response;
-  const grpc::Status status =
-      (*stub)->RetrySweep(MakeCall(context, kTimeoutS).get(),
-                          RequestFor<v1::RetrySweepRequest>(target), &response);
+  const grpc::Status status = (*stub)->RetrySweep(
+      MakeCall(context, kTimeoutS).get(), RequestFor<v1::RetrySweepRequest>(target), &response);
   if (!status.ok()) return Fail(context, status);
   return Print(context, "retried", response.retried());
 }
@@ -64,7 +63,8 @@ int Retry(const Context& context, const Target& target) {
 
 void AddCancel(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
-      "cancel", "cancel a sweep's runs; running ones write a checkpoint first ('allo retry' resumes)");
+      "cancel",
+      "cancel a sweep's runs; running ones write a checkpoint first ('allo retry' resumes)");
   std::shared_ptr<Target> target = AddTarget(*command);
   command->callback([&context, target] {
     context.run = [&context, target] { return Cancel(context, *target); };
@@ -75,9 +75,8 @@ void AddRetry(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
       "retry", "failed and cancelled runs wait for a worker again, from their last checkpoint");
   std::shared_ptr<Target> target = AddTarget(*command);
-  command->callback([&context, target] {
-    context.run = [&context, target] { return Retry(context, *target); };
-  });
+  command->callback(
+      [&context, target] { context.run = [&context, target] { return Retry(context, *target); }; });
 }
 
 }  // namespace allometry::cli

@@ -20,8 +20,8 @@ int Export(const Context& context, const Arguments& arguments) {
   if (!arguments.output.empty()) {
     file.open(arguments.output, std::ios::trunc);
     if (!file) {
-      return Fail(absl::InvalidArgumentError(
-          absl::StrCat("allo: cannot write ", arguments.output)));
+      return Fail(
+          absl::InvalidArgumentError(absl::StrCat("allo: cannot write ", arguments.output)));
     }
   }
   std::ostream& out = arguments.output.empty() ? std::cout : file;

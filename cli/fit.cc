@@ -1,4 +1,6 @@
 // allo fit, allo predict.
+#include "fitting/fit.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -8,7 +10,6 @@
 #include "base/files.h"
 #include "cli/commands.h"
 #include "cli/fit_file.h"
-#include "fitting/fit.h"
 
 namespace allometry::cli {
 namespace {
@@ -60,7 +61,8 @@ struct Arguments {
 };
 
 void AddFitOptions(CLI::App& command, Arguments& arguments) {
-  command.add_option("--method", arguments.method, "all, parametric, frontier, isoflop, loss-compute")
+  command
+      .add_option("--method", arguments.method, "all, parametric, frontier, isoflop, loss-compute")
       ->capture_default_str();
   command.add_option("--law", arguments.law, "standard, coupled, no-floor, fixed-floor")
       ->capture_default_str();
@@ -70,13 +72,16 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
   command.add_option("--delta", arguments.delta, "Huber threshold on ln L")->capture_default_str();
   command.add_option("--resamples", arguments.resamples,
                      "0: each method's own (bootstrap 4000, curves 200)");
-  command.add_option("--cluster", arguments.cluster, "which points share errors: params, run, none")
+  command
+      .add_option("--cluster", arguments.cluster, "which points share errors: params, run, none")
       ->capture_default_str();
-  command.add_option("--minimum", arguments.minimum,
-                     "of the frontier: parabola, argmin, akima, crossing")
+  command
+      .add_option("--minimum", arguments.minimum,
+                  "of the frontier: parabola, argmin, akima, crossing")
       ->capture_default_str();
   command.add_option("--seed", arguments.seed, "of the resamples")->capture_default_str();
-  command.add_option("--budget", arguments.budgets, "FLOPs to predict at, between commas: 1e21,3e22");
+  command.add_option("--budget", arguments.budgets,
+                     "FLOPs to predict at, between commas: 1e21,3e22");
   command.add_flag("--profile", arguments.profile,
                    "profile-likelihood intervals too, valid for independent errors only");
   command.add_option("--flops", arguments.flops,
@@ -143,13 +148,12 @@ int Fit(const Context& context, const Arguments& arguments) {
     return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.svg);
   }
   if (!arguments.params.empty() || !arguments.series.empty() || arguments.allow_repeat) {
-    return Fail(absl::InvalidArgumentError(absl::StrCat(
-        "allo: --params, --series and --allow-repeat are for sweeps; ", arguments.target,
-        " is a file, whose columns say what N and the loss are")));
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat("allo: --params, --series and --allow-repeat are for sweeps; ",
+                     arguments.target, " is a file, whose columns say what N and the loss are")));
   }
   if (!arguments.flops.empty()) {
-    absl::StatusOr<fitting::FlopsConvention> flops =
-        fitting::ParseFlopsConvention(arguments.flops);
+    absl::StatusOr<fitting::FlopsConvention> flops = fitting::ParseFlopsConvention(arguments.flops);
     if (!flops.ok()) return Fail(flops.status());
     options->flops = *flops;
   }
@@ -168,8 +172,9 @@ void AddFit(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
       "fit", "coefficients with intervals, of a sweep or of a CSV file (docs/fitting.md)");
   auto arguments = std::make_shared<Arguments>();
-  command->add_option("SWEEP|FILE.csv", arguments->target,
-                      "a sweep of the coordinator, or a file (no coordinator needed; '-': stdin)")
+  command
+      ->add_option("SWEEP|FILE.csv", arguments->target,
+                   "a sweep of the coordinator, or a file (no coordinator needed; '-': stdin)")
       ->required();
   AddFitOptions(*command, *arguments);
   AddSweepOptions(*command, *arguments);

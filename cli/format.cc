@@ -103,7 +103,8 @@ std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons) {
     if (with_reasons) row.push_back(run.reason().substr(0, run.reason().find('\n')));
     rows.push_back(std::move(row));
   }
-  return Columns(rows, {false, true, false, false, true, false, false, false, false, false, false, true});
+  return Columns(rows,
+                 {false, true, false, false, true, false, false, false, false, false, false, true});
 }
 
 }  // namespace allometry::cli

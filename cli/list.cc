@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_format.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"

@@ -25,8 +25,8 @@ int Main(int argc, char** argv) {
 
   Context context;
   context.coordinator = FromEnvironment("ALLO_COORDINATOR", "127.0.0.1:7447");
-  context.data_dir = FromEnvironment(
-      "ALLO_DATA_DIR", FromEnvironment("HOME", ".") + "/.local/share/allometry/data");
+  context.data_dir = FromEnvironment("ALLO_DATA_DIR",
+                                     FromEnvironment("HOME", ".") + "/.local/share/allometry/data");
 
   CLI::App app(
       "Allometry: scaling-law sweeps, from a file of (N, D) to coefficients with intervals.\n"
@@ -34,9 +34,11 @@ int Main(int argc, char** argv) {
       "allo");
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("--coordinator", context.coordinator, "HOST:PORT of the coordinator (ALLO_COORDINATOR)")
+  app.add_option("--coordinator", context.coordinator,
+                 "HOST:PORT of the coordinator (ALLO_COORDINATOR)")
       ->capture_default_str();
-  app.add_option("--tls-ca", context.tls_ca, "PEM file of the authority that signed the coordinator's certificate")
+  app.add_option("--tls-ca", context.tls_ca,
+                 "PEM file of the authority that signed the coordinator's certificate")
       ->check(CLI::ExistingFile);
   app.add_option("--token-file", context.token_file, "file with the coordinator's token")
       ->check(CLI::ExistingFile);

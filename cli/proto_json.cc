@@ -32,8 +32,7 @@ nlohmann::ordered_json Value(const Message& message, const FieldDescriptor* fiel
       return Number(one ? in.GetDouble(message, field)
                         : in.GetRepeatedDouble(message, field, index));
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return Number(one ? in.GetFloat(message, field)
-                        : in.GetRepeatedFloat(message, field, index));
+      return Number(one ? in.GetFloat(message, field) : in.GetRepeatedFloat(message, field, index));
     case FieldDescriptor::CPPTYPE_BOOL:
       return one ? in.GetBool(message, field) : in.GetRepeatedBool(message, field, index);
     case FieldDescriptor::CPPTYPE_ENUM:

@@ -1,4 +1,5 @@
 #include <iostream>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "base/files.h"
@@ -17,6 +18,11 @@ struct Arguments {
   bool dry_run = false;
   bool watch = false;
 };
+
+template <class T>
+std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
+  return {field.begin(), field.end()};
+}
 
 // The file is parsed here as well as by the coordinator, so that a mistake is told without one.
 int Submit(const Context& context, const Arguments& arguments) {
@@ -40,14 +46,14 @@ int Submit(const Context& context, const Arguments& arguments) {
   request.set_manifest_json(*manifest_json);
   request.set_dry_run(arguments.dry_run);
   v1::CreateSweepResponse response;
-  const grpc::Status status =
-      (*stub)->CreateSweep(MakeCall(context, 60).get(), request, &response);
+  const grpc::Status status = (*stub)->CreateSweep(MakeCall(context, 60).get(), request, &response);
   if (!status.ok()) return Fail(context, status);
 
   if (context.json) {
     std::cout << ToJson(response).dump(2) << "\n";
   } else {
-    std::cout << planner::PlanText(planner::Plan(*expansion));
+    std::cout << planner::PlanText(
+        planner::Plan(response.sweep(), Copy(response.runs()), Copy(response.cells())));
     if (response.changes().empty()) {
       std::cout << "sweep " << sweep->name << " exists already with all of this: nothing to add\n";
     }

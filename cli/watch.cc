@@ -22,9 +22,9 @@ std::string Headline(const Message& message) {
                       sweep.runs_cancelled() - sweep.runs_leased();
   const double share =
       message.flops_total() > 0 ? 100 * message.flops_done() / message.flops_total() : 0;
-  std::string line = absl::StrFormat(
-      "%s: %d of %d cells, runs: %d running, %d waiting, %d done", sweep.name(),
-      sweep.cells_done(), sweep.cells(), sweep.runs_leased(), waiting, sweep.runs_succeeded());
+  std::string line = absl::StrFormat("%s: %d of %d cells, runs: %d running, %d waiting, %d done",
+                                     sweep.name(), sweep.cells_done(), sweep.cells(),
+                                     sweep.runs_leased(), waiting, sweep.runs_succeeded());
   if (sweep.runs_failed() > 0) absl::StrAppendFormat(&line, ", %d failed", sweep.runs_failed());
   if (sweep.runs_cancelled() > 0) {
     absl::StrAppendFormat(&line, ", %d cancelled", sweep.runs_cancelled());
