@@ -1,0 +1,128 @@
+// The real program: exit codes that scripts can trust, and sentences that say what to do.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "nlohmann/json.hpp"
+
+namespace allometry::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct Outcome {
+  int exit_code = -1;
+  std::string output;  // standard output and error together
+};
+
+Outcome Allo(const std::string& arguments) {
+  const std::string command = std::string(ALLO_BIN_DIR) + "/allo " + arguments + " 2>&1 </dev/null";
+  FILE* pipe = popen(command.c_str(), "r");
+  Outcome outcome;
+  char buffer[4096];
+  while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe))
+    outcome.output.append(buffer, got);
+  const int status = pclose(pipe);
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return outcome;
+}
+
+// Nothing listens on port 1 of the loopback.
+constexpr char kNobody[] = "--coordinator 127.0.0.1:1 ";
+
+class AlloTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "allo_test." +
+              testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string Write(const std::string& name, const std::string& text) const {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  std::string folder_;
+};
+
+TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
+  for (const char* command : {"", "submit", "watch", "sweeps", "runs", "cancel", "retry", "fit",
+                              "predict", "export", "data", "coordinator", "worker"}) {
+    const Outcome outcome = Allo(std::string(command) + " --help");
+    EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("--")) << command;
+  }
+}
+
+TEST_F(AlloTest, BadUsageExitsWithTwo) {
+  EXPECT_EQ(Allo("").exit_code, 2);
+  EXPECT_EQ(Allo("sumbit x.yaml").exit_code, 2);
+  EXPECT_EQ(Allo("runs").exit_code, 2);
+  EXPECT_EQ(Allo("fit x.csv --objective median").exit_code, 2);
+}
+
+TEST_F(AlloTest, ADeadCoordinatorIsASentenceAndExitCodeThree) {
+  for (const char* command : {"sweeps", "runs q", "cancel q", "retry q", "fit q",
+                              "predict q --budget 1e15", "export q", "watch q --patience 0"}) {
+    const Outcome outcome = Allo(kNobody + std::string(command));
+    EXPECT_EQ(outcome.exit_code, 3) << command << ": " << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("allo coordinator")) << command;
+    EXPECT_THAT(outcome.output, HasSubstr("127.0.0.1:1")) << command;
+  }
+}
+
+TEST_F(AlloTest, MistakesInASweepFileAreToldWithoutACoordinator) {
+  const std::string file = Write("bad.yaml", "name: bad\ndataset: d\nmodle: {}\n");
+  const Outcome outcome = Allo(kNobody + std::string("submit ") + file);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("bad.yaml:3:"));
+  EXPECT_THAT(outcome.output, HasSubstr("modle"));
+}
+
+TEST_F(AlloTest, AnUnknownDatasetListsThoseThereAndSaysHowToMakeOne) {
+  const std::string file =
+      Write("s.yaml",
+            "name: s\ndataset: nowhere\nmodel: {context: 16, sizes: [5k]}\n"
+            "training: {batch_tokens: 256, learning_rate: 1e-3, warmup_steps: 1}\n"
+            "budgets: {tokens: [10k]}\n");
+  const Outcome outcome = Allo(kNobody + std::string("submit ") + file + " --data-dir " + folder_);
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
+  EXPECT_THAT(outcome.output, HasSubstr("nowhere"));
+  EXPECT_THAT(outcome.output, HasSubstr("allo data text"));
+}
+
+TEST_F(AlloTest, FitOfAFileNeedsNoCoordinatorAndPrintsOneJsonObject) {
+  std::string csv = "N,D,loss\n";
+  for (int i = 0; i < 6; ++i) {
+    for (int k = 0; k < 5; ++k) {
+      const double n = 1e6 * std::pow(4, i), d = 1e8 * std::pow(3, k);
+      csv += std::to_string(n) + "," + std::to_string(d) + "," +
+             std::to_string(1.7 + 400 * std::pow(n, -.34) + 410 * std::pow(d, -.28)) + "\n";
+    }
+  }
+  const std::string file = Write("runs.csv", csv);
+  const Outcome outcome =
+      Allo(kNobody + std::string("fit ") + file + " --method parametric --json");
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.output;
+  const auto report = nlohmann::json::parse(outcome.output);
+  EXPECT_EQ(report["observations"]["used"], 30);
+  EXPECT_NEAR(report["fits"][0]["parameters"]["alpha"]["estimate"].get<double>(), .34, 1e-3);
+}
+
+TEST_F(AlloTest, SweepOptionsOnAFileAreRefused) {
+  const Outcome outcome = Allo("fit " + Write("a.csv", "N,D,loss\n") + " --allow-repeat");
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.output, HasSubstr("for sweeps"));
+}
+
+}  // namespace
+}  // namespace allometry::cli
