@@ -1,0 +1,32 @@
+# The words of this project; `make` alone lists them. Only git, make and g++ are needed before.
+SHELL := /bin/bash
+.DEFAULT_GOAL := words
+.PHONY: words setup build test check clean
+
+# LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
+export LIBTORCH
+CONFIGURE := cmake --log-level=NOTICE $(if $(LIBTORCH),-DALLOMETRY_LIBTORCH_DIR="$(LIBTORCH)") --preset
+JOBS := $(shell nproc)
+
+words: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) \
+	  | while IFS=$$'\t' read -r word meaning; do printf 'make %-8s %s\n' "$$word" "$$meaning"; done
+
+setup: ## install what is missing: Debian packages, LibTorch
+	@cmake/install_packages.sh
+	@cmake/fetch_libtorch.sh
+
+build: setup ## setup, then everything in build/: programs in build/bin
+	@echo "build: configuring and compiling in build/"
+	@$(CONFIGURE) cpu >/dev/null
+	@if [ -t 1 ]; then cmake --build build; else cmake --build build -- --quiet; fi
+	@echo "build: done; the programs are in build/bin"
+
+test: build ## build, then every test
+	ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
+
+check: setup ## format, layering, lint, clang's thread analysis, tests under sanitizers
+	@cmake/check.sh
+
+clean: ## remove what was built; datasets and LibTorch stay
+	rm -rf build build-asan build-tsan build-clang build-cuda
