@@ -72,6 +72,10 @@ absl::StatusOr<int64_t> Connection::QueryInt(const std::string& sql) {
   return value;
 }
 
+absl::Status Connection::CopyTo(const std::string& path) {
+  return Prepare("VACUUM INTO ?1").With(absl::string_view(path)).Run();
+}
+
 absl::Status Connection::Error(int code) const {
   const int system_error = sqlite3_system_errno(db_);
   std::string message = absl::StrCat(path_, ": ", sqlite3_errmsg(db_));
@@ -97,8 +101,6 @@ absl::Status Connection::Error(int code) const {
     case SQLITE_PERM:
       if (system_error != 0) absl::StrAppend(&message, " (", std::strerror(system_error), ")");
       return absl::UnavailableError(message);
-    case SQLITE_CONSTRAINT:
-      return absl::AlreadyExistsError(message);
     default:
       return absl::InternalError(absl::StrCat(message, " (SQLite code ", code, ")"));
   }

@@ -42,11 +42,13 @@ class Connection {
   // The first column of the first row.
   absl::StatusOr<int64_t> QueryInt(const std::string& sql);
 
+  // A complete copy at `path`, which must not be there.
+  absl::Status CopyTo(const std::string& path);
+
   int64_t last_insert_rowid() const { return sqlite3_last_insert_rowid(db_); }
   int changes() const { return sqlite3_changes(db_); }
   bool in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
   const std::string& path() const { return path_; }
-  sqlite3* handle() { return db_; }
 
   // The last error of this connection: ResourceExhausted on a full disk or file limit, Unavailable
   // when locked, not readable or not writable, DataLoss when damaged, Internal otherwise.

@@ -1,0 +1,140 @@
+#include "coordinator/store/attempt_end.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "coordinator/store/events.h"
+#include "coordinator/store/names.h"
+#include "coordinator/store/run_rows.h"
+
+namespace allometry::store {
+namespace {
+
+// The log's last lines come with a message; more than this is a mistake.
+constexpr size_t kLongestMessage = 16 << 10;
+
+absl::string_view FirstLine(absl::string_view text) { return text.substr(0, text.find('\n')); }
+
+bool IsLostLease(v1::ExitReason reason) {
+  return reason == v1::LEASE_LOST || reason == v1::AGENT_LOST || reason == v1::NODE_LOST;
+}
+
+bool RuleApplies(const FencedAttempt& attempt, const AttemptEnd& end) {
+  switch (attempt.run_state) {
+    case v1::LEASED:
+      return true;
+    case v1::PENDING:
+      return !IsLostLease(end.reason);  // counted when the lease ran out or was given back
+    case v1::RUN_FAILED:
+    case v1::RUN_CANCELLED:
+      return end.reason == v1::SUCCEEDED;
+    default:
+      return false;
+  }
+}
+
+absl::Status PutEnd(Transaction& transaction, const v1::Lease& lease, const AttemptEnd& end) {
+  return transaction.db
+      .Prepare(
+          "UPDATE attempts SET state = ?3, exit_reason = ?4, exit_message = ?5, "
+          "exit_step = ?6, ended_unix_us = ?7 WHERE run_id = ?1 AND attempt = ?2")
+      .With(lease.run_id(), lease.attempt(), AttemptStateName(end.state), FailureName(end.reason),
+            absl::string_view(end.message).substr(0, kLongestMessage), end.step,
+            transaction.now_unix_us)
+      .Run();
+}
+
+bool Contains(const v1::RunSpec& spec, int64_t evaluation_step) {
+  for (const int64_t step : spec.evaluation_steps()) {
+    if (step == evaluation_step) return true;
+  }
+  return false;
+}
+
+NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
+  NextState next;
+  next.failures = ended.failures;
+  next.lost_leases = ended.lost_leases;
+  next.reason = absl::StrFormat("more was asked of it while it ran: goes on to step %d",
+                                row.run.spec().steps());
+  return next;
+}
+
+// What SUCCEEDED means against what is stored.
+absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule& rule,
+                                       const v1::Lease& lease, const AttemptEnd& end,
+                                       EndedAttempt ended) {
+  ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(transaction.db, lease.run_id()));
+  ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
+                        FirstMissingEvaluation(transaction.db, lease.run_id(), row.run.spec()));
+  const v1::RunSpec& given = row.attempt->spec;
+  if (end.step < given.steps() || (missing.has_value() && Contains(given, *missing))) {
+    ended.reason = v1::BUG;
+    ended.message = absl::StrFormat(
+        "the trainer said SUCCEEDED at step %d of %d%s", end.step, given.steps(),
+        missing.has_value()
+            ? absl::StrFormat(", but the evaluation at step %d is not stored", *missing)
+            : "");
+    return rule(ended);
+  }
+  if (missing.has_value() || row.run.spec().steps() > given.steps()) {
+    return GrownMeanwhile(ended, row);
+  }
+  return rule(ended);
+}
+
+absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, const NextState& next) {
+  return transaction.db
+      .Prepare(
+          "UPDATE runs SET state = ?2, failure = ?3, failures = ?4, lost_leases = ?5, "
+          "reason = ?6 WHERE run_id = ?1")
+      .With(lease.run_id(), RunStateName(next.state), FailureName(next.failure), next.failures,
+            next.lost_leases, next.reason)
+      .Run();
+}
+
+absl::Status MarkStartBad(Transaction& transaction, const v1::Lease& lease,
+                          const FencedAttempt& attempt) {
+  return transaction.db
+      .Prepare(
+          "UPDATE checkpoints SET state = 'BAD' "
+          "WHERE run_id = ?1 AND attempt = ?2 AND step = ?3 AND state = 'GOOD'")
+      .With(lease.run_id(), attempt.start_attempt, attempt.start_step)
+      .Run();
+}
+
+}  // namespace
+
+absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1::Lease& lease,
+                        const FencedAttempt& attempt, const AttemptEnd& end) {
+  transaction.changed_runs.insert(lease.run_id());
+  ALLO_RETURN_IF_ERROR(PutEnd(transaction, lease, end));
+  const std::string what = absl::StrFormat("run %d (%s): attempt %d on %s ended as %s at step %d",
+                                           lease.run_id(), attempt.size, lease.attempt(),
+                                           attempt.host, FailureName(end.reason), end.step);
+  if (!RuleApplies(attempt, end)) {
+    return InsertEvent(transaction, attempt.sweep_id, lease.run_id(), what);
+  }
+  EndedAttempt ended;
+  ended.reason = end.reason;
+  ended.message = std::string(FirstLine(end.message));
+  ended.failures = attempt.failures;
+  ended.lost_leases = attempt.lost_leases;
+  ended.cancel_asked = attempt.stop == StopAsked::kCancel;
+  NextState next;
+  if (end.reason == v1::SUCCEEDED) {
+    ALLO_ASSIGN_OR_RETURN(next, AfterSuccess(transaction, rule, lease, end, ended));
+  } else {
+    next = rule(ended);
+  }
+  ALLO_RETURN_IF_ERROR(PutNextState(transaction, lease, next));
+  if (next.start_is_bad && attempt.start_attempt != 0) {
+    ALLO_RETURN_IF_ERROR(MarkStartBad(transaction, lease, attempt));
+  }
+  return InsertEvent(transaction, attempt.sweep_id, lease.run_id(),
+                     next.reason.empty() ? what : absl::StrCat(what, "; ", next.reason));
+}
+
+}  // namespace allometry::store

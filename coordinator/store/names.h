@@ -1,0 +1,31 @@
+// Enums and slots as the text of their columns, so that rows read well by hand.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "coordinator/store/rows.h"
+
+namespace allometry::store {
+
+// "PENDING", "LEASED", "SUCCEEDED", "FAILED", "CANCELLED".
+absl::string_view RunStateName(v1::RunState state);
+v1::RunState ParseRunState(absl::string_view name);
+
+// "OOM"; "" for none.
+std::string FailureName(v1::ExitReason reason);
+v1::ExitReason ParseFailure(absl::string_view name);
+
+absl::string_view AttemptStateName(AttemptState state);
+AttemptState ParseAttemptState(absl::string_view name);
+
+absl::string_view StopAskedName(StopAsked stop);
+StopAsked ParseStopAsked(absl::string_view name);
+
+// "host-a/cpu:0 host-a/cpu:1".
+std::string SlotsText(absl::Span<const v1::Slot> slots);
+std::vector<v1::Slot> ParseSlots(absl::string_view text);
+
+}  // namespace allometry::store

@@ -1,0 +1,30 @@
+#include "coordinator/store/readers.h"
+
+namespace allometry::store {
+
+absl::StatusOr<std::unique_ptr<Readers>> Readers::Open(const std::string& path, int count) {
+  std::unique_ptr<Readers> readers(new Readers());
+  for (int i = 0; i < count; ++i) {
+    ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
+                          Connection::Open(path, Connection::Mode::kReadOnly));
+    MutexLock lock(readers->mutex_);
+    readers->free_.push_back(std::move(db));
+  }
+  return readers;
+}
+
+std::unique_ptr<Connection> Readers::Take() {
+  MutexLock lock(mutex_);
+  while (free_.empty()) returned_.Wait(lock);
+  std::unique_ptr<Connection> db = std::move(free_.back());
+  free_.pop_back();
+  return db;
+}
+
+void Readers::GiveBack(std::unique_ptr<Connection> db) {
+  MutexLock lock(mutex_);
+  free_.push_back(std::move(db));
+  returned_.NotifyOne();
+}
+
+}  // namespace allometry::store

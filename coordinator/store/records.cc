@@ -1,0 +1,296 @@
+// A spool's records, appended in order behind the fence.
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "coordinator/store/attempt_end.h"
+#include "coordinator/store/fence.h"
+#include "coordinator/store/parts.h"
+#include "coordinator/store/schema.h"
+
+namespace allometry::store {
+namespace {
+
+constexpr size_t kLongestSeries = 120;
+
+// What a batch changes in its run's row, written once at its end.
+struct Progress {
+  int64_t step = 0;
+  bool checkpoint = false;
+  std::optional<double> train, heldout, tokens_per_second;
+};
+
+// Why a record can never be stored; empty: it can.
+std::string WhyNever(const v1::Point& point) {
+  if (point.step() < 0 || point.tokens() < 0) {
+    return absl::StrFormat("a point at step %d and token %d: both are 0 or more", point.step(),
+                           point.tokens());
+  }
+  if (point.series().empty() || point.series().size() > kLongestSeries) {
+    return absl::StrFormat("a series name of %d bytes: 1 to %d are allowed", point.series().size(),
+                           kLongestSeries);
+  }
+  for (const char c : point.series()) {
+    if (c < 0x20 || c == 0x7f) return "a series name with a control character";
+  }
+  return {};
+}
+
+std::string WhyNever(const v1::Checkpoint& checkpoint, int32_t attempt) {
+  // It becomes a path that an agent opens or deletes under its run root.
+  const std::string folder = absl::StrCat("attempt-", attempt, "/");
+  if (!absl::StartsWith(checkpoint.file(), folder) ||
+      checkpoint.file().find('/', folder.size()) != std::string::npos ||
+      checkpoint.file().size() == folder.size() || checkpoint.file().size() > 200 ||
+      checkpoint.file().find_first_of("\\\n\r", 0) != std::string::npos) {
+    return absl::StrCat("a checkpoint's file is a name in ", folder, ", not '", checkpoint.file(),
+                        "'");
+  }
+  if (checkpoint.step() <= 0) return absl::StrCat("a checkpoint at step ", checkpoint.step());
+  if (checkpoint.hash().size() != 16 ||
+      checkpoint.hash().find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return absl::StrCat("a checkpoint's hash is 16 hexadecimal digits, not '", checkpoint.hash(),
+                        "'");
+  }
+  return {};
+}
+
+class Appending {
+ public:
+  Appending(Transaction& transaction, const ExitRule& rule, const v1::RecordBatch& batch,
+            v1::RecordAck& ack)
+      : transaction_(transaction), db_(transaction.db), rule_(rule), batch_(batch), ack_(ack) {}
+
+  absl::Status Run() {
+    *ack_.mutable_lease() = batch_.lease();
+    absl::StatusOr<FencedAttempt> fenced = CheckFence(db_, batch_.lease());
+    if (absl::IsFailedPrecondition(fenced.status())) {
+      ack_.set_stale(true);
+      ack_.set_message(std::string(fenced.status().message()));
+      return absl::OkStatus();
+    }
+    ALLO_RETURN_IF_ERROR(fenced.status());
+    fenced_ = *std::move(fenced);
+    const uint64_t before = fenced_.durable_sequence;
+    for (const v1::Record& record : batch_.records()) {
+      if (record.sequence() <= fenced_.durable_sequence) continue;  // a resend
+      if (record.sequence() != fenced_.durable_sequence + 1) {
+        ack_.set_message(absl::StrFormat("a gap: record %d came after record %d; send from %d",
+                                         record.sequence(), fenced_.durable_sequence,
+                                         fenced_.durable_sequence + 1));
+        break;
+      }
+      ALLO_RETURN_IF_ERROR(Take(record));
+      ++fenced_.durable_sequence;
+    }
+    ack_.set_durable_sequence(fenced_.durable_sequence);
+    if (fenced_.durable_sequence == before) return absl::OkStatus();
+    return PutProgress();
+  }
+
+ private:
+  absl::Status Take(const v1::Record& record) {
+    if (fenced_.spool_ended) return SetAside(record, "it comes after the attempt's exit record");
+    switch (record.kind_case()) {
+      case v1::Record::kPoint:
+        return TakePoint(record);
+      case v1::Record::kCheckpoint:
+        return TakeCheckpoint(record);
+      case v1::Record::kNumerics:
+        return TakeNumerics(record.numerics());
+      case v1::Record::kExit:
+        return TakeExit(record);
+      default:
+        return SetAside(record, "a kind of record that this coordinator does not know");
+    }
+  }
+
+  absl::Status SetAside(const v1::Record& record, const std::string& reason) {
+    v1::SetAside& aside = *ack_.add_set_aside();
+    aside.set_sequence(record.sequence());
+    aside.set_reason(reason);
+    return db_
+        .Prepare(
+            "INSERT OR REPLACE INTO set_aside (run_id, attempt, sequence, reason, record) "
+            "VALUES (?1, ?2, ?3, ?4, ?5)")
+        .With(batch_.lease().run_id(), batch_.lease().attempt(),
+              static_cast<int64_t>(record.sequence()), reason,
+              record.ShortDebugString().substr(0, 4096))
+        .Run();
+  }
+
+  absl::Status TakePoint(const v1::Record& record) {
+    const v1::Point& point = record.point();
+    if (const std::string why = WhyNever(point); !why.empty()) return SetAside(record, why);
+    ALLO_ASSIGN_OR_RETURN(const int64_t series, SeriesId(point.series()));
+    std::optional<double> value;
+    if (!point.is_null() && std::isfinite(point.value())) value = point.value();
+    ALLO_RETURN_IF_ERROR(
+        db_.Prepare(
+               "INSERT OR IGNORE INTO points (run_id, series_id, step, tokens, value, attempt) "
+               "VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+            .With(batch_.lease().run_id(), series, point.step(), point.tokens(), value,
+                  batch_.lease().attempt())
+            .Run());
+    if (db_.changes() == 0) ALLO_RETURN_IF_ERROR(Replace(point, series, value));
+    progress_.step = std::max(progress_.step, point.step());
+    if (series == kTrainSeries) progress_.train = value;
+    if (series == kHeldoutSeries) progress_.heldout = value;
+    if (series == kTokensPerSecondSeries) progress_.tokens_per_second = value;
+    return absl::OkStatus();
+  }
+
+  // A point of an older attempt holds the place (it ended a cell, see StartAttempt): into the
+  // archive with it. One of this attempt stays: the same step twice is the same point.
+  absl::Status Replace(const v1::Point& point, int64_t series, std::optional<double> value) {
+    const int64_t run_id = batch_.lease().run_id();
+    ALLO_RETURN_IF_ERROR(
+        db_.Prepare("INSERT OR IGNORE INTO archived_points "
+                    "(run_id, attempt, series_id, step, tokens, value) "
+                    "SELECT run_id, attempt, series_id, step, tokens, value FROM points "
+                    "WHERE run_id = ?1 AND series_id = ?2 AND step = ?3 AND attempt < ?4")
+            .With(run_id, series, point.step(), batch_.lease().attempt())
+            .Run());
+    return db_
+        .Prepare(
+            "UPDATE points SET tokens = ?5, value = ?6, attempt = ?4 "
+            "WHERE run_id = ?1 AND series_id = ?2 AND step = ?3 AND attempt < ?4")
+        .With(run_id, series, point.step(), batch_.lease().attempt(), point.tokens(), value)
+        .Run();
+  }
+
+  absl::StatusOr<int64_t> SeriesId(const std::string& name) {
+    const auto known = transaction_.series_ids.find(name);
+    if (known != transaction_.series_ids.end()) return known->second;
+    ALLO_RETURN_IF_ERROR(
+        db_.Prepare("INSERT OR IGNORE INTO series (name) VALUES (?1)").With(name).Run());
+    Statement find = db_.Prepare("SELECT series_id FROM series WHERE name = ?1");
+    find.With(name);
+    if (!find.Step()) {
+      ALLO_RETURN_IF_ERROR(find.status());
+      return absl::InternalError(absl::StrCat("series ", name, " was not stored"));
+    }
+    transaction_.series_ids.emplace(name, find.Int(0));
+    return find.Int(0);
+  }
+
+  absl::Status TakeCheckpoint(const v1::Record& record) {
+    const v1::Checkpoint& checkpoint = record.checkpoint();
+    if (const std::string why = WhyNever(checkpoint, batch_.lease().attempt()); !why.empty()) {
+      return SetAside(record, why);
+    }
+    progress_.checkpoint = true;
+    progress_.step = std::max(progress_.step, checkpoint.step());
+    return db_
+        .Prepare(
+            "INSERT OR IGNORE INTO checkpoints (run_id, attempt, step, file, hash, bytes, "
+            "root_id, state, created_unix_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'GOOD', ?8)")
+        .With(batch_.lease().run_id(), batch_.lease().attempt(), checkpoint.step(),
+              checkpoint.file(), checkpoint.hash(), checkpoint.bytes(), fenced_.root_id,
+              transaction_.now_unix_us)
+        .Run();
+  }
+
+  absl::Status TakeNumerics(const v1::Numerics& numerics) {
+    return db_
+        .Prepare(
+            "UPDATE attempts SET ranks = ?3, hosts = ?4, micro_batch = ?5, device = ?6, "
+            "device_model = ?7, trainer_build = ?8, step_backend = ?9 "
+            "WHERE run_id = ?1 AND attempt = ?2")
+        .With(batch_.lease().run_id(), batch_.lease().attempt(), numerics.ranks(), numerics.hosts(),
+              numerics.micro_batch(), numerics.device(), numerics.device_model(),
+              numerics.trainer_build(), numerics.step_backend())
+        .Run();
+  }
+
+  absl::Status TakeExit(const v1::Record& record) {
+    const v1::ExitRecord& exit = record.exit();
+    if (exit.reason() == v1::EXIT_REASON_UNSPECIFIED) {
+      return SetAside(record, "an exit record without a reason");
+    }
+    // The rule reads the run's row: what came before in this batch must be in it.
+    ALLO_RETURN_IF_ERROR(PutProgress());
+    fenced_.spool_ended = true;
+    ALLO_RETURN_IF_ERROR(
+        db_.Prepare("UPDATE attempts SET spool_ended = 1 WHERE run_id = ?1 AND attempt = ?2")
+            .With(batch_.lease().run_id(), batch_.lease().attempt())
+            .Run());
+    AttemptEnd end;
+    end.reason = exit.reason();
+    end.message = exit.message();
+    end.step = exit.step();
+    return EndAttempt(transaction_, rule_, batch_.lease(), fenced_, end);
+  }
+
+  absl::Status PutProgress() {
+    ALLO_RETURN_IF_ERROR(
+        db_.Prepare("UPDATE attempts SET durable_sequence = ?3 WHERE run_id = ?1 AND attempt = ?2")
+            .With(batch_.lease().run_id(), batch_.lease().attempt(),
+                  static_cast<int64_t>(fenced_.durable_sequence))
+            .Run());
+    if (progress_.checkpoint) {
+      fenced_.lost_leases = 0;
+      transaction_.changed_runs.insert(batch_.lease().run_id());
+    }
+    return db_
+        .Prepare(
+            "UPDATE runs SET step = max(step, ?2), "
+            "last_train_loss = coalesce(?3, last_train_loss), "
+            "last_heldout_loss = coalesce(?4, last_heldout_loss), "
+            "tokens_per_second = coalesce(?5, tokens_per_second), "
+            "lost_leases = CASE ?6 WHEN 1 THEN 0 ELSE lost_leases END WHERE run_id = ?1")
+        .With(batch_.lease().run_id(), progress_.step, progress_.train, progress_.heldout,
+              progress_.tokens_per_second, progress_.checkpoint)
+        .Run();
+  }
+
+  Transaction& transaction_;
+  Connection& db_;
+  const ExitRule& rule_;
+  const v1::RecordBatch& batch_;
+  v1::RecordAck& ack_;
+  FencedAttempt fenced_;
+  Progress progress_;
+};
+
+struct PendingAppend {
+  v1::RecordBatch batch;
+  v1::RecordAck ack;
+};
+
+}  // namespace
+
+void Store::Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::RecordAck>)> done) {
+  // Shared between the operation and its completion, which std::function copies.
+  auto pending = std::make_shared<PendingAppend>();
+  pending->batch = std::move(batch);
+  parts_->writer->Submit(
+      [this, pending](Transaction& transaction) {
+        pending->ack.Clear();
+        return Appending(transaction, parts_->options.exit_rule, pending->batch, pending->ack)
+            .Run();
+      },
+      [pending, done = std::move(done)](const absl::Status& status) {
+        if (status.ok()) {
+          done(std::move(pending->ack));
+        } else {
+          done(status);
+        }
+      });
+}
+
+absl::StatusOr<v1::RecordAck> Store::AppendAndWait(v1::RecordBatch batch) {
+  v1::RecordAck ack;
+  ALLO_RETURN_IF_ERROR(parts_->writer->Run([&](Transaction& transaction) {
+    ack.Clear();
+    return Appending(transaction, parts_->options.exit_rule, batch, ack).Run();
+  }));
+  return ack;
+}
+
+}  // namespace allometry::store

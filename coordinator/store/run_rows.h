@@ -1,0 +1,35 @@
+// Runs and attempts read from their rows, and the questions about a run that several operations
+// ask. All on a connection inside a transaction.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/status.h"
+#include "coordinator/store/rows.h"
+#include "coordinator/store/sqlite.h"
+
+namespace allometry::store {
+
+// NotFound: no such run.
+absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id);
+// PENDING and LEASED ones of all sweeps, by run_id.
+absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db);
+absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id);
+
+// NotFound: no such attempt.
+absl::StatusOr<Attempt> LoadAttempt(Connection& db, int64_t run_id, int32_t attempt);
+absl::StatusOr<std::vector<Attempt>> LoadAttempts(Connection& db, int64_t run_id);
+
+// The first step of spec.evaluation_steps without a finite held-out loss on the clean curve.
+absl::StatusOr<std::optional<int64_t>> FirstMissingEvaluation(Connection& db, int64_t run_id,
+                                                              const v1::RunSpec& spec);
+
+// The checkpoint that an attempt under `root_id` would start from: the newest GOOD one on the clean
+// curve (not beyond the run's newest durable step) and before the first missing evaluation. Unset:
+// step 0. An empty root_id looks at every root.
+absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, const v1::Run& run,
+                                                              absl::string_view root_id);
+
+}  // namespace allometry::store

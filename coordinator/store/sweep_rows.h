@@ -1,0 +1,18 @@
+// Sweeps read from their rows. On a connection inside a transaction.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/status.h"
+#include "coordinator/store/sqlite.h"
+#include "proto/types.pb.h"
+
+namespace allometry::store {
+
+// NotFound lists the names there are, newest first.
+absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name);
+// With their counts, by sweep_id; 0 is every one.
+absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id);
+
+}  // namespace allometry::store

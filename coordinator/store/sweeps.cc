@@ -1,0 +1,217 @@
+// Sweeps as people see them: read, listed, cancelled, retried. Submissions are in submissions.cc.
+#include <map>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "coordinator/store/events.h"
+#include "coordinator/store/names.h"
+#include "coordinator/store/parts.h"
+#include "coordinator/store/run_rows.h"
+#include "coordinator/store/sweep_rows.h"
+
+namespace allometry::store {
+namespace {
+
+v1::Cell ReadCell(const Statement& row) {
+  v1::Cell cell;
+  cell.set_cell_id(row.Int(0));
+  cell.set_run_id(row.Int(1));
+  cell.set_size(row.Text(2));
+  cell.set_params(row.Int(3));
+  cell.set_asked_tokens(row.Real(4));
+  cell.set_asked_flops(row.Real(5));
+  cell.set_tokens(row.Int(6));
+  cell.set_step(row.Int(7));
+  cell.set_flops(row.Real(8));
+  cell.set_epochs(row.Real(9));
+  cell.set_done(row.Int(10) != 0);
+  cell.set_loss(row.Real(11));
+  return cell;
+}
+
+absl::StatusOr<std::vector<v1::Cell>> LoadCells(Connection& db, int64_t sweep_id) {
+  std::vector<v1::Cell> cells;
+  Statement list = db.Prepare(
+      "SELECT cell_id, run_id, size, params, asked_tokens, asked_flops, tokens, step, flops, "
+      "epochs, done, loss FROM cell_results WHERE sweep_id = ?1 ORDER BY run_id, step, cell_id");
+  list.With(sweep_id);
+  while (list.Step()) cells.push_back(ReadCell(list));
+  ALLO_RETURN_IF_ERROR(list.status());
+  return cells;
+}
+
+absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name) {
+  StoredSweep loaded;
+  ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, name));
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweeps(db, sweep_id));
+  loaded.sweep = std::move(sweeps.at(0));
+  ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id));
+  ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id));
+  Statement newest = db.Prepare(
+      "SELECT expansion_id, text, train_tokens FROM expansions JOIN sweeps USING (sweep_id) "
+      "JOIN datasets ON hash = dataset_hash "
+      "WHERE sweep_id = ?1 ORDER BY expansion_id DESC LIMIT 1");
+  newest.With(sweep_id);
+  if (newest.Step()) {
+    loaded.newest_expansion = newest.Int(0);
+    loaded.newest_text = newest.Text(1);
+    loaded.train_tokens = newest.Int(2);
+  }
+  ALLO_RETURN_IF_ERROR(newest.status());
+  return loaded;
+}
+
+// The runs of the sweep that `run_ids` names, all of them for none.
+absl::StatusOr<std::vector<v1::Run>> ChosenRuns(Connection& db, absl::string_view sweep,
+                                                int64_t sweep_id,
+                                                absl::Span<const int64_t> run_ids) {
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Run> all, LoadRunsOfSweep(db, sweep_id));
+  if (run_ids.empty()) return all;
+  std::map<int64_t, v1::Run> by_id;
+  for (v1::Run& run : all) by_id.emplace(run.run_id(), std::move(run));
+  std::vector<v1::Run> chosen;
+  for (const int64_t run_id : run_ids) {
+    const auto found = by_id.find(run_id);
+    if (found == by_id.end()) {
+      return absl::NotFoundError(absl::StrCat("sweep '", sweep, "' has no run ", run_id,
+                                              "; 'allo runs ", sweep, "' lists them"));
+    }
+    chosen.push_back(found->second);
+  }
+  return chosen;
+}
+
+absl::Status CancelRun(Transaction& transaction, const v1::Run& run, int& touched) {
+  if (run.state() == v1::PENDING) {
+    ++touched;
+    transaction.changed_runs.insert(run.run_id());
+    return transaction.db
+        .Prepare(
+            "UPDATE runs SET state = 'CANCELLED', reason = "
+            "'cancelled before it ended; ''allo retry'' takes it up again' WHERE run_id = ?1")
+        .With(run.run_id())
+        .Run();
+  }
+  if (run.state() == v1::LEASED) {
+    ++touched;
+    transaction.changed_runs.insert(run.run_id());
+    return transaction.db
+        .Prepare("UPDATE attempts SET stop = 'CANCEL' WHERE run_id = ?1 AND attempt = ?2")
+        .With(run.run_id(), run.attempt())
+        .Run();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RetryRun(Transaction& transaction, const v1::Run& run, int& touched) {
+  if (run.state() != v1::RUN_FAILED && run.state() != v1::RUN_CANCELLED) return absl::OkStatus();
+  ++touched;
+  transaction.changed_runs.insert(run.run_id());
+  return transaction.db
+      .Prepare(
+          "UPDATE runs SET state = 'PENDING', failure = '', reason = 'retried by hand', "
+          "failures = 0, lost_leases = 0 WHERE run_id = ?1")
+      .With(run.run_id())
+      .Run();
+}
+
+using Change = absl::Status (*)(Transaction&, const v1::Run&, int& touched);
+
+absl::StatusOr<int> ChangeRuns(Writer& writer, absl::string_view sweep,
+                               absl::Span<const int64_t> run_ids, absl::string_view verb,
+                               Change change) {
+  int touched = 0;
+  const absl::Status status = writer.Run([&](Transaction& transaction) -> absl::Status {
+    touched = 0;
+    ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(transaction.db, sweep));
+    ALLO_ASSIGN_OR_RETURN(const std::vector<v1::Run> runs,
+                          ChosenRuns(transaction.db, sweep, sweep_id, run_ids));
+    for (const v1::Run& run : runs) ALLO_RETURN_IF_ERROR(change(transaction, run, touched));
+    if (touched == 0) return absl::OkStatus();
+    return InsertEvent(transaction, sweep_id, 0,
+                       absl::StrCat(verb, ": ", touched, touched == 1 ? " run" : " runs"));
+  });
+  if (!status.ok()) return status;
+  return touched;
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name) {
+  {
+    Statement find = db.Prepare("SELECT sweep_id FROM sweeps WHERE name = ?1");
+    find.With(name);
+    if (find.Step()) return find.Int(0);
+    ALLO_RETURN_IF_ERROR(find.status());
+  }
+  std::vector<std::string> names;
+  Statement list = db.Prepare("SELECT name FROM sweeps ORDER BY sweep_id DESC LIMIT 20");
+  while (list.Step()) names.push_back(list.Text(0));
+  ALLO_RETURN_IF_ERROR(list.status());
+  return absl::NotFoundError(
+      names.empty()
+          ? absl::StrCat("there is no sweep '", name, "', nor any other yet")
+          : absl::StrCat("there is no sweep '", name, "'; there is ", absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id) {
+  std::vector<v1::Sweep> sweeps;
+  Statement list = db.Prepare(
+      "SELECT sweep_id, sweeps.name, datasets.name, params_policy, flops_convention, max_epochs, "
+      "priority, created_unix_us, left_out, "
+      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id), "
+      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'SUCCEEDED'), "
+      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'FAILED'), "
+      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'CANCELLED'), "
+      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'LEASED'), "
+      "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id), "
+      "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id AND done) "
+      "FROM sweeps JOIN datasets ON hash = dataset_hash "
+      "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
+  list.With(sweep_id);
+  while (list.Step()) {
+    v1::Sweep sweep;
+    sweep.set_sweep_id(list.Int(0));
+    sweep.set_name(list.Text(1));
+    sweep.set_dataset(list.Text(2));
+    sweep.set_params_policy(list.Text(3));
+    sweep.set_flops_convention(list.Text(4));
+    sweep.set_max_epochs(list.Real(5));
+    sweep.set_priority(static_cast<int32_t>(list.Int(6)));
+    sweep.set_created_unix_us(list.Int(7));
+    for (const absl::string_view line : absl::StrSplit(list.Text(8), '\n', absl::SkipEmpty())) {
+      sweep.add_left_out(std::string(line));
+    }
+    sweep.set_runs(static_cast<int32_t>(list.Int(9)));
+    sweep.set_runs_succeeded(static_cast<int32_t>(list.Int(10)));
+    sweep.set_runs_failed(static_cast<int32_t>(list.Int(11)));
+    sweep.set_runs_cancelled(static_cast<int32_t>(list.Int(12)));
+    sweep.set_runs_leased(static_cast<int32_t>(list.Int(13)));
+    sweep.set_cells(static_cast<int32_t>(list.Int(14)));
+    sweep.set_cells_done(static_cast<int32_t>(list.Int(15)));
+    sweeps.push_back(std::move(sweep));
+  }
+  ALLO_RETURN_IF_ERROR(list.status());
+  return sweeps;
+}
+
+absl::StatusOr<StoredSweep> Store::GetSweep(absl::string_view name) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadSweep(db, name); });
+}
+
+absl::StatusOr<std::vector<v1::Sweep>> Store::ListSweeps() const {
+  return parts_->readers->Run([](Connection& db) { return LoadSweeps(db, 0); });
+}
+
+absl::StatusOr<int> Store::Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids) {
+  return ChangeRuns(*parts_->writer, sweep, run_ids, "cancelled", CancelRun);
+}
+
+absl::StatusOr<int> Store::Retry(absl::string_view sweep, absl::Span<const int64_t> run_ids) {
+  return ChangeRuns(*parts_->writer, sweep, run_ids, "retried", RetryRun);
+}
+
+}  // namespace allometry::store

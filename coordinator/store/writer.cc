@@ -1,0 +1,130 @@
+#include "coordinator/store/writer.h"
+
+#include <algorithm>
+#include <future>
+#include <iterator>
+#include <utility>
+
+#include "base/check.h"
+#include "coordinator/store/run_rows.h"
+
+namespace allometry::store {
+namespace {
+
+// Bounds the memory of a savepoint journal and the time to the first ack of a group.
+constexpr size_t kLargestGroup = 512;
+
+}  // namespace
+
+Writer::Writer(std::unique_ptr<Connection> db,
+               std::function<void(absl::Span<const RunRow>)> committed, const Clock* clock)
+    : db_(std::move(db)),
+      committed_(std::move(committed)),
+      clock_(clock),
+      thread_([this] { Loop(); }) {}
+
+Writer::~Writer() {
+  {
+    MutexLock lock(mutex_);
+    closing_ = true;
+    changed_.NotifyAll();
+  }
+  thread_.join();
+}
+
+void Writer::Submit(Operation operation, Done done) {
+  MutexLock lock(mutex_);
+  ALLO_CHECK(!closing_) << "a write after the store was closed";
+  queue_.push_back({std::move(operation), std::move(done), absl::OkStatus()});
+  changed_.NotifyOne();
+}
+
+absl::Status Writer::Run(Operation operation) {
+  ALLO_CHECK(std::this_thread::get_id() != thread_.get_id())
+      << "a callback of the store waits for the store's writer";
+  std::promise<absl::Status> result;
+  Submit(std::move(operation), [&result](const absl::Status& status) { result.set_value(status); });
+  return result.get_future().get();
+}
+
+void Writer::Loop() {
+  for (;;) {
+    std::vector<Pending> group;
+    {
+      MutexLock lock(mutex_);
+      while (queue_.empty() && !closing_) changed_.Wait(lock);
+      if (queue_.empty()) return;
+      const auto end =
+          queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), kLargestGroup));
+      group.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
+      queue_.erase(queue_.begin(), end);
+    }
+    CommitGroup(group);
+    for (Pending& pending : group) {
+      pending.done(pending.status);
+      pending = {};  // releases the captures before the next group
+    }
+  }
+}
+
+void Writer::CommitGroup(std::vector<Pending>& group) {
+  std::set<int64_t> changed_runs;
+  std::vector<RunRow> rows;
+  absl::Status status = db_->Execute("BEGIN IMMEDIATE");
+  if (status.ok()) status = RunAll(group, changed_runs);
+  if (status.ok()) {
+    absl::StatusOr<std::vector<RunRow>> loaded = LoadChanged(changed_runs);
+    status = loaded.status();
+    if (loaded.ok()) rows = *std::move(loaded);
+  }
+  if (status.ok()) status = db_->Execute("COMMIT");
+  if (status.ok()) {
+    if (committed_ != nullptr) committed_(rows);
+    return;
+  }
+  series_ids_.clear();
+  if (db_->in_transaction()) {
+    // Fails only where SQLite has already rolled back; the next BEGIN says so otherwise.
+    db_->Execute("ROLLBACK").IgnoreError();
+  }
+  for (Pending& pending : group) {
+    if (pending.status.ok()) pending.status = status;
+  }
+}
+
+absl::Status Writer::RunAll(std::vector<Pending>& group, std::set<int64_t>& changed_runs) {
+  for (Pending& pending : group) {
+    std::set<int64_t> changed;
+    ALLO_RETURN_IF_ERROR(db_->Prepare("SAVEPOINT operation").Run());
+    pending.status = RunOne(pending, changed);
+    if (!db_->in_transaction()) {
+      // SQLite gave up the whole transaction (disk full, out of memory, I/O).
+      return pending.status.ok() ? absl::InternalError("the transaction was lost") : pending.status;
+    }
+    if (pending.status.ok()) {
+      changed_runs.merge(changed);
+    } else {
+      series_ids_.clear();
+      ALLO_RETURN_IF_ERROR(db_->Prepare("ROLLBACK TO operation").Run());
+    }
+    ALLO_RETURN_IF_ERROR(db_->Prepare("RELEASE operation").Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Writer::RunOne(Pending& pending, std::set<int64_t>& changed_runs) {
+  Transaction transaction{*db_, clock_->UnixMicros(), changed_runs, series_ids_};
+  return pending.operation(transaction);
+}
+
+absl::StatusOr<std::vector<RunRow>> Writer::LoadChanged(const std::set<int64_t>& changed_runs) {
+  std::vector<RunRow> rows;
+  rows.reserve(changed_runs.size());
+  for (const int64_t run_id : changed_runs) {
+    ALLO_ASSIGN_OR_RETURN(RunRow row, LoadRun(*db_, run_id));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace allometry::store

@@ -1,0 +1,87 @@
+// One thread that writes: operations of all threads, as many as wait, in one transaction.
+//
+//   BEGIN IMMEDIATE; for each operation: SAVEPOINT, run, RELEASE or ROLLBACK TO; COMMIT
+//
+// There is no delay to gather operations: while one group is synced to the disk, the next gathers
+// by itself. An operation that fails leaves nothing and fails alone. When the transaction itself
+// fails (disk full, I/O), every operation of the group gets that status, and nothing of it is
+// there.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "coordinator/store/rows.h"
+#include "coordinator/store/sqlite.h"
+
+namespace allometry::store {
+
+// What an operation works with. Lives on the writer's thread.
+struct Transaction {
+  Connection& db;
+  const int64_t now_unix_us;
+  std::set<int64_t>& changed_runs;  // ids of runs that `committed` is told about
+  // Interned series; the writer forgets them when anything was rolled back.
+  std::unordered_map<std::string, int64_t>& series_ids;
+};
+
+class Writer {
+ public:
+  using Operation = std::function<absl::Status(Transaction&)>;
+  using Done = std::function<void(const absl::Status&)>;
+
+  // `committed` may be null; see Options in store.h.
+  Writer(std::unique_ptr<Connection> db, std::function<void(absl::Span<const RunRow>)> committed,
+         const Clock* clock);
+  // Commits what was handed in, then ends the thread.
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // `done` is called once, on the writer's thread, after the commit. An operation may be run again
+  // only after its effects were undone, so it may write to its captures but must not add to them.
+  void Submit(Operation operation, Done done);
+  // Waits for the commit. CHECKs that it is not called from the writer's thread.
+  absl::Status Run(Operation operation);
+
+ private:
+  struct Pending {
+    Operation operation;
+    Done done;
+    absl::Status status;
+  };
+
+  void Loop();
+  void CommitGroup(std::vector<Pending>& group);
+  // Runs the operations inside an open transaction; an error means that it is lost as a whole.
+  absl::Status RunAll(std::vector<Pending>& group, std::set<int64_t>& changed_runs);
+  absl::Status RunOne(Pending& pending, std::set<int64_t>& changed_runs);
+  absl::StatusOr<std::vector<RunRow>> LoadChanged(const std::set<int64_t>& changed_runs);
+
+  // Constant after construction; the connection is used by the thread alone.
+  const std::unique_ptr<Connection> db_;
+  const std::function<void(absl::Span<const RunRow>)> committed_;
+  const Clock* const clock_;
+
+  // The thread's own.
+  std::unordered_map<std::string, int64_t> series_ids_;
+
+  Mutex mutex_;
+  ConditionVariable changed_;
+  std::deque<Pending> queue_ ALLO_GUARDED_BY(mutex_);
+  bool closing_ ALLO_GUARDED_BY(mutex_) = false;
+
+  std::thread thread_;  // last: it uses everything above
+};
+
+}  // namespace allometry::store
