@@ -2,11 +2,12 @@
 
 namespace allometry::store {
 
-absl::StatusOr<std::unique_ptr<Readers>> Readers::Open(const std::string& path, int count) {
+absl::StatusOr<std::unique_ptr<Readers>> Readers::Open(const std::string& path, int count,
+                                                       int busy_timeout_ms) {
   std::unique_ptr<Readers> readers(new Readers());
   for (int i = 0; i < count; ++i) {
     ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
-                          Connection::Open(path, Connection::Mode::kReadOnly));
+                          Connection::Open(path, Connection::Mode::kReadOnly, busy_timeout_ms));
     MutexLock lock(readers->mutex_);
     readers->free_.push_back(std::move(db));
   }

@@ -14,7 +14,8 @@ namespace allometry::store {
 
 class Readers {
  public:
-  static absl::StatusOr<std::unique_ptr<Readers>> Open(const std::string& path, int count);
+  static absl::StatusOr<std::unique_ptr<Readers>> Open(const std::string& path, int count,
+                                                       int busy_timeout_ms);
   Readers(const Readers&) = delete;
   Readers& operator=(const Readers&) = delete;
 

@@ -139,6 +139,7 @@ class Appending {
             .Run());
     if (db_.changes() == 0) ALLO_RETURN_IF_ERROR(Replace(point, series, value));
     progress_.step = std::max(progress_.step, point.step());
+    if (!value.has_value()) return absl::OkStatus();
     if (series == kTrainSeries) progress_.train = value;
     if (series == kHeldoutSeries) progress_.heldout = value;
     if (series == kTokensPerSecondSeries) progress_.tokens_per_second = value;

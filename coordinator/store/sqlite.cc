@@ -10,15 +10,32 @@
 namespace allometry::store {
 namespace {
 
-bool DiskIsFull(int code, int system_error) {
+// errno of the last failed call on the file, 0 when unknown.
+int LastErrno(sqlite3* db, int which_file) {
+  sqlite3_file* file = nullptr;
+  int error = 0;
+  if (sqlite3_file_control(db, "main", which_file, &file) == SQLITE_OK && file != nullptr &&
+      file->pMethods != nullptr) {
+    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
+}
+
+// SQLITE_FULL is ENOSPC; a quota or a limit on the size of files is an I/O error to SQLite.
+bool DiskIsFull(int code, sqlite3* db) {
   if (code == SQLITE_FULL) return true;
-  return (code & 0xff) == SQLITE_IOERR &&
-         (system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG);
+  if (code != SQLITE_IOERR_WRITE) return false;
+  for (const int file : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
+    const int error = LastErrno(db, file);
+    if (error == EDQUOT || error == EFBIG) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& path, Mode mode) {
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& path, Mode mode,
+                                                             int busy_timeout_ms) {
   sqlite3* db = nullptr;
   const int flags =
       mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
@@ -27,8 +44,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   std::unique_ptr<Connection> connection(new Connection(db, path));
   if (code != SQLITE_OK) return connection->Error(code);
   sqlite3_extended_result_codes(db, 1);
-  // Another process that looks at the file by hand may hold a lock for a moment.
-  sqlite3_busy_timeout(db, 5000);
+  sqlite3_busy_timeout(db, busy_timeout_ms);
   ALLO_RETURN_IF_ERROR(connection->Execute("PRAGMA foreign_keys = ON"));
   return connection;
 }
@@ -79,8 +95,7 @@ absl::Status Connection::CopyTo(const std::string& path) {
 absl::Status Connection::Error(int code) const {
   const int system_error = sqlite3_system_errno(db_);
   std::string message = absl::StrCat(path_, ": ", sqlite3_errmsg(db_));
-  if (DiskIsFull(code, system_error)) {
-    if (system_error != 0) absl::StrAppend(&message, " (", std::strerror(system_error), ")");
+  if (DiskIsFull(code, db_)) {
     return absl::ResourceExhaustedError(
         absl::StrCat(message, ": make room on its disk; nothing that was acknowledged is lost"));
   }

@@ -27,7 +27,8 @@ struct Blob {
 class Connection {
  public:
   enum class Mode { kReadWrite, kReadOnly };
-  static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& path, Mode mode);
+  static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& path, Mode mode,
+                                                          int busy_timeout_ms);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;

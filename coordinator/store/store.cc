@@ -10,9 +10,10 @@
 namespace allometry::store {
 namespace {
 
-absl::StatusOr<std::unique_ptr<Connection>> OpenForWriting(const std::string& path) {
+absl::StatusOr<std::unique_ptr<Connection>> OpenForWriting(const std::string& path,
+                                                           int busy_timeout_ms) {
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
-                        Connection::Open(path, Connection::Mode::kReadWrite));
+                        Connection::Open(path, Connection::Mode::kReadWrite, busy_timeout_ms));
   ALLO_RETURN_IF_ERROR(db->Execute("PRAGMA journal_mode = WAL"));
   ALLO_RETURN_IF_ERROR(db->Execute("PRAGMA synchronous = FULL"));
   // Savepoints undo from memory; 16 MiB of log between its copies into the file, cut back after.
@@ -31,8 +32,10 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path,
   auto parts = std::make_unique<Parts>();
   parts->options = options;
   ALLO_ASSIGN_OR_RETURN(parts->lock, FileLock::Acquire(absl::StrCat(path, ".lock")));
-  ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db, OpenForWriting(path));
-  ALLO_ASSIGN_OR_RETURN(parts->readers, Readers::Open(path, options.readers));
+  ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
+                        OpenForWriting(path, options.busy_timeout_ms));
+  ALLO_ASSIGN_OR_RETURN(parts->readers,
+                        Readers::Open(path, options.readers, options.busy_timeout_ms));
   parts->writer = std::make_unique<Writer>(std::move(db), options.committed, options.clock);
   return std::unique_ptr<Store>(new Store(std::move(parts)));
 }

@@ -53,6 +53,8 @@ struct Options {
   // these over OpenRuns() at start. May be null.
   std::function<void(absl::Span<const RunRow>)> committed;
   int readers = 4;
+  // How long a write waits for another program that holds the file, as a sqlite3 by hand may.
+  int busy_timeout_ms = 5000;
   const Clock* clock = &Clock::Real();
 };
 
