@@ -85,6 +85,22 @@ TEST_F(TrainerTest, FailureOfTheSetUpIsOneExitRecordAndMpirunsExitCode) {
               HasSubstr("gone"));
 }
 
+TEST_F(TrainerTest, FailureOfAnotherRankIsInRankZerosExitRecord) {
+  spec_.ranks = 2;
+  ASSERT_THAT(rundir::WriteRunSpec(run_dir_, spec_), testing::IsOk());
+  // The second rank's host has no such dataset.
+  const std::string command =
+      absl::StrCat("test $OMPI_COMM_WORLD_RANK = 1 && data=/nowhere || data=", data_dir_,
+                   "; exec " ALLO_BIN_DIR "/allo-trainer ", run_dir_, " --data-dir $data");
+  TrainerProcess process({"mpirun", "-np", "2", "--allow-run-as-root", "--oversubscribe", "--mca",
+                          "btl_vader_single_copy_mechanism", "none", "sh", "-c", command},
+                         folder_.Path("log"));
+  EXPECT_EQ(process.Wait(), rundir::ProcessExitCode(ExitReason::kData)) << process.Log();
+  const auto exits = ReadSpool(1).All<rundir::ExitRecord>();
+  ASSERT_EQ(exits.size(), 1u);
+  EXPECT_THAT(exits[0].message, HasSubstr("rank 1: /nowhere"));
+}
+
 TEST_F(TrainerTest, FailureOfRankZeroAloneGivesMpirunItsExitCode) {
   spec_.ranks = 2;
   std::filesystem::create_directories(rundir::AttemptDir(run_dir_, 1));

@@ -139,8 +139,8 @@ class TrainerTest : public ::testing::Test {
           "mpirun",          "-np",   absl::StrCat(spec.ranks),          "--allow-run-as-root",
           "--oversubscribe", "--mca", "btl_vader_single_copy_mechanism", "none"};
     }
-    for (const std::string& argument : {std::string(ALLO_BIN_DIR "/allo-trainer"), run_dir_,
-                                        std::string("--data-dir"), data_dir_}) {
+    for (const std::string& argument :
+         {executable_, run_dir_, std::string("--data-dir"), data_dir_}) {
       arguments.push_back(argument);
     }
     arguments.insert(arguments.end(), flags.begin(), flags.end());
@@ -181,6 +181,7 @@ class TrainerTest : public ::testing::Test {
   testing::TemporaryFolder folder_;
   const std::string data_dir_;
   std::string run_dir_;
+  std::string executable_ = ALLO_BIN_DIR "/allo-trainer";
   rundir::RunSpec spec_;
 };
 
@@ -189,7 +190,7 @@ class TrainerTest : public ::testing::Test {
 class ResumeTest : public TrainerTest {
  protected:
   ResumeTest() {
-    SetSteps(1500);
+    SetSteps(4000);
     spec_.log_every = 7;  // intervals that a checkpoint cuts
   }
 
