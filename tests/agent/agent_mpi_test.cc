@@ -1,4 +1,6 @@
 // The agent starting ranks through mpirun.
+#include <unistd.h>
+
 #include <csignal>
 
 #include "absl/strings/numbers.h"
@@ -70,6 +72,17 @@ TEST_F(AgentMpiTest, OneKilledRankEndsTheAttemptAsKilled) {
   const pid_t rank = PidOfRank(1);
   ASSERT_GT(rank, 0);
   ASSERT_EQ(kill(rank, SIGKILL), 0);
+  EXPECT_EQ(coordinator_.ExitOf(lease_).reason(), v1::KILLED);
+  EXPECT_TRUE(IsGone());
+}
+
+TEST_F(AgentMpiTest, AKilledMpirunLeavesNoRank) {
+  StartTwoRanks("succeed", 1'000'000);
+  ASSERT_TRUE(IsRunning());
+  const pid_t rank = PidOfRank(1);
+  ASSERT_GT(rank, 0);
+  // mpirun leads the session that all of it is in.
+  ASSERT_EQ(kill(getsid(rank), SIGKILL), 0);
   EXPECT_EQ(coordinator_.ExitOf(lease_).reason(), v1::KILLED);
   EXPECT_TRUE(IsGone());
 }

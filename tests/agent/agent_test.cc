@@ -1,4 +1,6 @@
 // The agent's binary against a scripted coordinator, with a trainer that trains nothing.
+#include <unistd.h>
+
 #include <csignal>
 #include <filesystem>
 
@@ -302,6 +304,8 @@ TEST_F(AgentTest, StoppedItPreemptsDeliversAndEnds) {
   Assign(second_, "succeed", kForever, "cpu:1");
   worker_.Start();
   ASSERT_TRUE(HasRecords(first_, 5) && HasRecords(second_, 5));
+  // A session of its own: Ctrl-C reaches the agent and not the trainer.
+  for (const pid_t pid : worker_.ProcessesOf(first_)) EXPECT_EQ(getsid(pid), pid);
   worker_.Signal(SIGTERM);
   EXPECT_EQ(worker_.Wait(), 0);
   EXPECT_EQ(coordinator_.ExitOf(first_).reason(), v1::PREEMPTED);

@@ -1,12 +1,5 @@
 #include "tests/agent/worker_process.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
-
 #include "absl/strings/ascii.h"
 #include "base/check.h"
 #include "base/files.h"
@@ -23,14 +16,7 @@ WorkerProcess::WorkerProcess(std::string coordinator, std::string slots)
   ALLO_CHECK(MakeDirectories(folder() + "/data").ok());
 }
 
-WorkerProcess::~WorkerProcess() {
-  if (pid_ == 0) return;
-  Signal(SIGKILL);
-  Wait();
-}
-
 void WorkerProcess::Start() {
-  ALLO_CHECK(pid_ == 0);
   std::vector<std::string> arguments = {ALLO_BIN_DIR "/allo-worker",
                                         "--coordinator",
                                         coordinator_,
@@ -45,26 +31,7 @@ void WorkerProcess::Start() {
                                         "--trainer",
                                         FAKE_TRAINER};
   arguments.insert(arguments.end(), extra_arguments.begin(), extra_arguments.end());
-  std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  const std::string output_path = folder() + "/output";
-  posix_spawn_file_actions_addopen(&files, 2, output_path.c_str(), O_WRONLY | O_CREAT | O_APPEND,
-                                   0644);
-  ALLO_CHECK(posix_spawn(&pid_, pointers[0], &files, nullptr, pointers.data(), environ) == 0)
-      << pointers[0];
-  posix_spawn_file_actions_destroy(&files);
-}
-
-void WorkerProcess::Signal(int signal) const { ALLO_CHECK(kill(pid_, signal) == 0); }
-
-int WorkerProcess::Wait() {
-  int status = 0;
-  ALLO_CHECK(waitpid(pid_, &status, 0) == pid_);
-  pid_ = 0;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  process_.Start(arguments, folder() + "/output");
 }
 
 std::string WorkerProcess::RunDir(const agent::Lease& lease) const {

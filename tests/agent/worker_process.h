@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/testing/child_process.h"
 #include "tests/testing/temporary_folder.h"
 #include "worker/agent/state_dir.h"
 
@@ -15,10 +16,6 @@ namespace allometry::testing {
 class WorkerProcess {
  public:
   WorkerProcess(std::string coordinator, std::string slots);
-  // Kills the agent; its trainers end by themselves.
-  ~WorkerProcess();
-  WorkerProcess(const WorkerProcess&) = delete;
-  WorkerProcess& operator=(const WorkerProcess&) = delete;
 
   // For the next Start.
   std::string state_dir;  // its own, unless set
@@ -26,9 +23,9 @@ class WorkerProcess {
 
   // Starts it, again after it ended: the same folders.
   void Start();
-  void Signal(int signal) const;
+  void Signal(int signal) const { process_.Signal(signal); }
   // Its exit code, or 128 + the signal that ended it; waits.
-  int Wait();
+  int Wait() { return process_.Wait(); }
 
   std::string folder() const { return folder_.path(); }
   std::string RunDir(const agent::Lease& lease) const;
@@ -42,7 +39,7 @@ class WorkerProcess {
   const TemporaryFolder folder_;
   const std::string coordinator_;
   const std::string slots_;
-  pid_t pid_ = 0;
+  ChildProcess process_;  // last: killed before its folder goes; its trainers end by themselves
 };
 
 }  // namespace allometry::testing

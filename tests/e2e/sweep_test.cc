@@ -1,0 +1,164 @@
+// A whole sweep through the real programs, undisturbed and under fire.
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <iostream>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/e2e/deployment.h"
+
+namespace allometry {
+namespace {
+
+using ::allometry::testing::Deployment;
+using ::testing::Each;
+using ::testing::Gt;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr char kName[] = "e2e";
+
+// Three sizes, the largest on two ranks. `tokens` is the largest budget.
+std::string SweepYaml(int64_t tokens) {
+  return absl::StrFormat(
+      "name: %s\n"
+      "dataset: generated\n"
+      "model: {family: gpt, context: 16, sizes: [5k, 10k, 20k]}\n"
+      "training: {batch_tokens: 512, warmup_steps: 20, learning_rate: {5k: 1e-2, 20k: 5e-3}}\n"
+      "budgets: {tokens: [%d, %d, %d]}\n"
+      "devices: {default: 1, 20k: 2}\n"
+      "evaluation: {windows: 64, per_decade: 20}\n"
+      "log_every: 10\n"
+      "checkpoint_every: 1s\n",
+      kName, tokens / 4, tokens / 2, tokens);
+}
+
+// Polls the sweep until it is so. What a coordinator that is down does not answer is waited for.
+bool WaitUntil(const Deployment& deployment,
+               const std::function<bool(const v1::GetSweepResponse&)>& condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition(deployment.Get(kName))) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return false;
+}
+
+bool HasEnded(const v1::GetSweepResponse& sweep) {
+  return std::all_of(sweep.runs().begin(), sweep.runs().end(), [](const v1::Run& run) {
+    return run.state() == v1::RUN_SUCCEEDED || run.state() == v1::RUN_FAILED;
+  });
+}
+
+const v1::Run& TwoRankRun(const v1::GetSweepResponse& sweep) {
+  return *std::find_if(sweep.runs().begin(), sweep.runs().end(),
+                       [](const v1::Run& run) { return run.spec().ranks() == 2; });
+}
+
+// What a sweep leaves that does not depend on time: every loss point and every observation.
+struct Result {
+  std::vector<std::string> train;
+  std::vector<std::string> heldout;
+  std::vector<std::string> observations;
+};
+
+Result ResultOf(const Deployment& deployment) {
+  return {deployment.Export(kName, "points", "train"),
+          deployment.Export(kName, "points", "heldout"),
+          deployment.Export(kName, "observations", "heldout")};
+}
+
+void ExpectAllSucceeded(const v1::GetSweepResponse& sweep) {
+  for (const v1::Run& run : sweep.runs()) {
+    EXPECT_EQ(run.state(), v1::RUN_SUCCEEDED) << run.size() << ": " << run.reason();
+    EXPECT_EQ(run.step(), run.spec().steps()) << run.size();
+  }
+  for (const v1::Cell& cell : sweep.cells()) {
+    EXPECT_TRUE(cell.done()) << cell.size() << " at " << cell.tokens();
+  }
+}
+
+void ExpectNoLineTwice(const std::vector<std::string>& lines) {
+  EXPECT_THAT(lines, SizeIs(Gt(1u)));
+  EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()).size(), lines.size());
+}
+
+class SweepTest : public ::testing::Test {
+ protected:
+  // Runs the sweep to its end while `disturb` does what it likes.
+  Result RunSweep(int64_t tokens, const std::function<void(Deployment&)>& disturb) {
+    Deployment deployment;
+    deployment.Submit(SweepYaml(tokens));
+    disturb(deployment);
+    EXPECT_TRUE(WaitUntil(deployment, HasEnded)) << deployment.Logs();
+    const v1::GetSweepResponse sweep = deployment.Get(kName);
+    ExpectAllSucceeded(sweep);
+    last_sweep_ = sweep;
+    const Result result = ResultOf(deployment);
+    if (HasFailure()) std::cerr << deployment.Logs();
+    return result;
+  }
+
+  v1::GetSweepResponse last_sweep_;
+};
+
+TEST_F(SweepTest, RunsFromAFileToObservations) {
+  const Result result = RunSweep(65'536, [](Deployment&) {});
+  EXPECT_EQ(last_sweep_.runs_size(), 3);
+  EXPECT_EQ(last_sweep_.cells_size(), 9);
+  ExpectNoLineTwice(result.train);
+  ExpectNoLineTwice(result.heldout);
+  ExpectNoLineTwice(result.observations);
+  // Learned something: under the entropy of guessing each byte of the vocabulary alike.
+  for (const v1::Cell& cell : last_sweep_.cells()) {
+    EXPECT_GT(cell.loss(), 0.1);
+    EXPECT_LT(cell.loss(), 2.9);
+  }
+}
+
+TEST_F(SweepTest, TheSameFileTwiceAddsNothing) {
+  Deployment deployment;
+  EXPECT_FALSE(deployment.Submit(SweepYaml(16'384)).existed());
+  ASSERT_TRUE(WaitUntil(deployment, HasEnded));
+  const v1::CreateSweepResponse again = deployment.Submit(SweepYaml(16'384));
+  EXPECT_TRUE(again.existed());
+  EXPECT_THAT(again.changes(), IsEmpty());
+  EXPECT_TRUE(HasEnded(deployment.Get(kName)));
+}
+
+TEST_F(SweepTest, KillingEveryProcessOnceChangesNothing) {
+  constexpr int64_t kTokens = 1'048'576;
+  const Result quiet = RunSweep(kTokens, [](Deployment&) {});
+  bool rank_killed = false;
+  const Result disturbed = RunSweep(kTokens, [&](Deployment& deployment) {
+    int64_t step = 0;
+    const auto two_ranks_past = [&](int64_t steps) {
+      return WaitUntil(deployment, [&](const v1::GetSweepResponse& sweep) {
+        step = TwoRankRun(sweep).step();
+        return step >= steps;
+      });
+    };
+    ASSERT_TRUE(two_ranks_past(200));
+    rank_killed = deployment.KillRank(TwoRankRun(deployment.Get(kName)).run_id(), 1);
+    ASSERT_TRUE(two_ranks_past(step + 200));
+    deployment.KillAndRestartWorker();
+    ASSERT_TRUE(two_ranks_past(step + 200));
+    deployment.KillAndRestartCoordinator();
+    ASSERT_TRUE(two_ranks_past(step + 200));
+    deployment.StopAndRestartWorker();
+  });
+  EXPECT_TRUE(rank_killed) << "the run had ended before: give it more tokens";
+  const v1::Run& run = TwoRankRun(last_sweep_);
+  EXPECT_GE(run.attempt(), 4) << run.reason();
+  EXPECT_EQ(quiet.train, disturbed.train);
+  EXPECT_EQ(quiet.heldout, disturbed.heldout);
+  EXPECT_EQ(quiet.observations, disturbed.observations);
+  ExpectNoLineTwice(disturbed.train);
+}
+
+}  // namespace
+}  // namespace allometry
