@@ -3,16 +3,17 @@
 //
 // Order. Priority first; within a priority the sweep that holds the fewest slots goes first (fair
 // share, counted anew after each assignment); within a sweep the run with the most ranks, then the
-// longest remaining work, then the smallest id. Wide runs first, because narrow ones fill what is
-// left and end a sweep evenly; long before short, because list scheduling is then within 4/3 of the
-// best makespan (Graham 1969).
+// longest expected duration, then the most remaining FLOPs, then the smallest id. Wide runs first,
+// because narrow ones fill what is left and end a sweep evenly; long before short, because list
+// scheduling is then within 4/3 of the best makespan (Graham 1969).
 //
 // Gangs. A run of k ranks starts on k free slots of one worker at once, or not at all. The first
 // run in order that no worker can start now, though one has slots enough, gets a reservation (EASY
-// backfilling, Lifka 1995): on the worker where its k slots come free soonest, those slots are
-// held. A later run takes a held slot only if it is expected to end no later than the last of the
-// runs that the gang waits for; and not at all once the gang has waited `no_backfill_after_ns`, so
-// that wrong expectations cannot starve it. Slots that are not held are free to all.
+// backfilling, Lifka 1995): on the worker where its k slots come free soonest, those are held. A
+// later run takes a held slot only if it is expected to end no later than the last of the runs that
+// the gang waits for. A gang that has waited `gang_patience_ns` goes before every other run of its
+// priority and its slots are not lent any more, so that neither wrong expectations nor other sweeps
+// starve it. Slots that are not held are free to all.
 //
 // Where. Of the workers that can start a run now: one that holds its newest checkpoint, then the
 // one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
@@ -27,7 +28,7 @@
 namespace allometry::scheduler {
 
 struct Options {
-  int64_t no_backfill_after_ns = 600'000'000'000;
+  int64_t gang_patience_ns = 600'000'000'000;
 };
 
 struct Assignment {

@@ -127,6 +127,13 @@ absl::Status ChangeSpec(Transaction& transaction, int64_t sweep_id, const Change
   return absl::OkStatus();
 }
 
+// What the scheduler takes for granted of every stored spec.
+absl::Status CheckSpec(const std::string& what, const v1::RunSpec& spec) {
+  if (spec.ranks() >= 1 && spec.steps() >= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "%s has %d ranks and %d steps: both are at least 1", what, spec.ranks(), spec.steps()));
+}
+
 // SUCCEEDED -> PENDING where the run's spec asks for more than is stored.
 absl::Status ReopenIfMissing(Transaction& transaction, int64_t run_id) {
   transaction.changed_runs.insert(run_id);
@@ -160,6 +167,7 @@ absl::Status PutRunsAndCells(Transaction& transaction, int64_t sweep_id,
                              const Submission& submission) {
   ALLO_ASSIGN_OR_RETURN(auto run_ids, RunIds(transaction.db, sweep_id));
   for (const v1::Run& run : submission.new_runs) {
+    ALLO_RETURN_IF_ERROR(CheckSpec(absl::StrCat("run ", run.size()), run.spec()));
     if (run_ids.count(run.key()) > 0) {
       return absl::InvalidArgumentError(absl::StrCat("the sweep has run ", run.key(), " already"));
     }
@@ -167,6 +175,7 @@ absl::Status PutRunsAndCells(Transaction& transaction, int64_t sweep_id,
   }
   std::set<int64_t> touched;
   for (const ChangedRun& changed : submission.changed_runs) {
+    ALLO_RETURN_IF_ERROR(CheckSpec(absl::StrCat("run ", changed.run_id), changed.spec));
     ALLO_RETURN_IF_ERROR(ChangeSpec(transaction, sweep_id, changed));
     touched.insert(changed.run_id);
   }

@@ -1,0 +1,229 @@
+#include "coordinator/scheduler/decide.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/scheduler/cluster_builder.h"
+
+namespace allometry::scheduler {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// "1@a:0,1": run 1 starts on slots 0 and 1 of worker a.
+std::vector<std::string> Starts(const Decision& decision) {
+  std::vector<std::string> starts;
+  for (const Assignment& assignment : decision.assignments) {
+    std::string text = absl::StrCat(assignment.run_id, "@", assignment.agent_id);
+    char separator = ':';
+    for (const v1::Slot& slot : assignment.slots) {
+      text += separator + slot.device().substr(slot.device().find(':') + 1);
+      separator = ',';
+    }
+    starts.push_back(text);
+  }
+  return starts;
+}
+
+std::string ReasonOf(const Decision& decision, int64_t run_id) {
+  for (const Waiting& waiting : decision.waiting) {
+    if (waiting.run_id == run_id) return waiting.reason;
+  }
+  return "does not wait";
+}
+
+TEST(DecideTest, NothingIsDecidedAboutNothing) {
+  EXPECT_THAT(Decide({}, 0).assignments, IsEmpty());
+  EXPECT_THAT(Decide({}, 0).waiting, IsEmpty());
+}
+
+TEST(DecideTest, TheLongestRunStartsFirst) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Run(1, 10);
+  cluster.Run(2, 30);
+  cluster.Run(3, 20);
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(Starts(decision), ElementsAre("2@a:0", "3@a:1"));
+  EXPECT_EQ(ReasonOf(decision, 1), "waiting: no slot is free, 2 are busy");
+}
+
+TEST(DecideTest, PriorityGoesBeforeLength) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Run(1, 100);
+  cluster.Run(2, 1).priority = 5;
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("2@a:0"));
+}
+
+TEST(DecideTest, TheSweepThatHoldsLessGoesFirst) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 3).Running(1, 10, "a", {0}, /*sweep_id=*/1);
+  cluster.Run(2, 100, 1, /*sweep_id=*/1);
+  cluster.Run(3, 1, 1, /*sweep_id=*/2);
+  cluster.Run(4, 1, 1, /*sweep_id=*/2);
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("3@a:1", "2@a:2"));
+}
+
+TEST(DecideTest, AGangStartsOnSlotsOfOneWorkerAtOnce) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Worker("b", 1).Worker("c", 2).Run(1, 10, 2);
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("1@c:0,1"));
+}
+
+TEST(DecideTest, AGangThatCanStartNowGoesBeforeNarrowRuns) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2);
+  for (int64_t id = 1; id <= 6; ++id) cluster.Run(id, 100);
+  cluster.Run(7, 100, 2);
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("7@a:0,1"));
+}
+
+TEST(DecideTest, TheSlotsThatAGangWaitsForAreHeld) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Running(17, 50, "a", {0});
+  cluster.Run(1, 100, 2);
+  cluster.Run(2, 80);
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(decision.assignments, IsEmpty());
+  EXPECT_EQ(ReasonOf(decision, 1),
+            "waiting: needs 2 slots on one worker; host-a has 1 free until run 17 ends");
+  EXPECT_EQ(ReasonOf(decision, 2),
+            "waiting: the free slot of host-a is held for run 1, which needs several");
+}
+
+TEST(DecideTest, ARunThatEndsBeforeTheGangCouldStartFillsAHeldSlot) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Running(17, 50, "a", {0});
+  cluster.Run(1, 100, 2);
+  cluster.Run(2, 80);
+  cluster.Run(3, 40);
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("3@a:1"));
+}
+
+TEST(DecideTest, AGangThatWaitedLongIsNotDelayedByBackfill) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Running(17, 50, "a", {0});
+  cluster.Run(1, 100, 2).waiting_since_ns = 1000;
+  cluster.Run(3, 40);
+  Options options;
+  options.gang_patience_ns = 500;
+  EXPECT_THAT(Starts(Decide(cluster.state(), 1499, options)), ElementsAre("3@a:1"));
+  EXPECT_THAT(Starts(Decide(cluster.state(), 1500, options)), IsEmpty());
+}
+
+TEST(DecideTest, SlotsThatNoGangWaitsForAreFreeToAll) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 4).Running(17, 90, "a", {0});
+  cluster.Running(18, 50, "a", {1});
+  cluster.Running(19, 10, "a", {2});
+  cluster.Worker("b", 1);
+  cluster.Run(1, 100, 2);
+  cluster.Run(2, 1000);
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(Starts(decision), ElementsAre("2@b:0"));
+  EXPECT_EQ(ReasonOf(decision, 1),
+            "waiting: needs 2 slots on one worker; host-a has 1 free until run 19 ends");
+}
+
+TEST(DecideTest, AResumedRunGoesWhereItsCheckpointIs) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Worker("b", 2).Run(1, 10).checkpoint_root_id = "root-b";
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("1@b:0"));
+}
+
+TEST(DecideTest, ANarrowRunLeavesTheWholeWorkerToOthers) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Worker("b", 1).Run(1, 10);
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("1@b:0"));
+}
+
+TEST(DecideTest, ADeadWorkerGetsNothing) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Run(1, 10);
+  cluster.state().agents.at("a").live = false;
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(decision.assignments, IsEmpty());
+  EXPECT_EQ(ReasonOf(decision, 1), "waiting: no worker is connected; start one with 'allo worker'");
+}
+
+TEST(DecideTest, ARunWaitsForItsDataset) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1);
+  RunState& run = cluster.Run(1, 10);
+  run.dataset = "gcide-chars";
+  run.dataset_hash = "1a2b3c4d5e6f7081";
+  cluster.Run(2, 5).dataset_hash = "";
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(Starts(decision), ElementsAre("2@a:0")) << "a generated dataset is everywhere";
+  EXPECT_EQ(ReasonOf(decision, 1),
+            "waiting: no worker has dataset gcide-chars (1a2b3c4d); put it into a worker's data "
+            "directory");
+}
+
+TEST(DecideTest, ARunTooWideForEveryWorkerSaysSoAndHoldsNothing) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Run(1, 10, 4);
+  cluster.Run(2, 10);
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(Starts(decision), ElementsAre("2@a:0"));
+  EXPECT_EQ(ReasonOf(decision, 1), "can never start: needs 4 slots, the largest worker has 2");
+}
+
+TEST(DecideTest, ARunTakesOnlySlotsOfItsDevice) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Worker("g", 1, "cuda").Run(1, 10).device = "cuda";
+  cluster.Run(2, 20).device = "cuda";
+  cluster.Run(3, 5, 2).device = "tpu";
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(Starts(decision), ElementsAre("2@g:0"));
+  EXPECT_EQ(ReasonOf(decision, 1), "waiting: no slot is free, 1 is busy");
+  EXPECT_EQ(ReasonOf(decision, 3), "waiting: no worker with its dataset has a tpu slot");
+}
+
+TEST(DecideTest, EveryWaitingRunHasAReason) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Running(1, 10, "a", {1});
+  for (int64_t id = 2; id < 30; ++id) {
+    cluster.Run(id, static_cast<double>(id), static_cast<int>(id % 4) + 1);
+  }
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_EQ(decision.assignments.size() + decision.waiting.size(), 28u);
+  for (const Waiting& waiting : decision.waiting) EXPECT_FALSE(waiting.reason.empty());
+}
+
+// The demo: six narrow runs and a gang of similar work on two slots, started together.
+TEST(DecideTest, TheQuickstartLeavesNoSlotIdleUntilItsLastRun) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2);
+  std::map<int64_t, double> left = {{1, 90}, {2, 100}, {3, 110}, {4, 95}, {5, 105}, {6, 100}};
+  for (const auto& [id, work] : left) cluster.Run(id, work);
+  left[7] = 50;
+  cluster.Run(7, 100, 2);
+  double now = 0, busy = 0;
+  while (!cluster.state().runs.empty()) {
+    for (const Assignment& start : Decide(cluster.state(), 0).assignments) {
+      cluster.state().runs.at(start.run_id).placement = {1, start.agent_id, start.slots};
+    }
+    int64_t next = 0;
+    for (const auto& [id, run] : cluster.state().runs) {
+      if (run.placement.has_value() && (next == 0 || left.at(id) < left.at(next))) next = id;
+    }
+    ASSERT_NE(next, 0);
+    const double step = left.at(next);
+    now += step;
+    for (auto& [id, run] : cluster.state().runs) {
+      if (!run.placement.has_value()) continue;
+      busy += step * run.ranks;
+      left.at(id) -= step;
+      run.duration = left.at(id);
+    }
+    cluster.state().runs.erase(next);
+  }
+  EXPECT_LE(2 * now - busy, 20) << "slot time idle of " << 2 * now;
+}
+
+}  // namespace
+}  // namespace allometry::scheduler
