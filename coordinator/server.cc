@@ -4,10 +4,14 @@
 #include <utility>
 
 #include "coordinator/access.h"
+#include "coordinator/change_feed.h"
+#include "coordinator/client_service.h"
+#include "coordinator/dispatch.h"
+#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/store/store.h"
+#include "coordinator/worker_service.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server_builder.h"
-#include "proto/client.grpc.pb.h"
-#include "proto/worker.grpc.pb.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -16,14 +20,42 @@ namespace {
 // records. Replies list every run of a sweep.
 constexpr int kMaxRequestBytes = 16 << 20;
 constexpr int kMaxReplyBytes = 64 << 20;
-constexpr int kMaxThreads = 512;
+// Streams and watchers hold a thread each: 1024 agents, 128 watchers, and calls beside them.
+constexpr int kMaxThreads = 1500;
+
+store::NextState ApplyRetryTable(const store::EndedAttempt& ended) {
+  const scheduler::Outcome outcome = scheduler::AfterExit(
+      {ended.reason, ended.message, ended.failures, ended.lost_leases, ended.cancel_asked});
+  return {outcome.state,       outcome.failure,      outcome.failures,
+          outcome.lost_leases, outcome.start_is_bad, outcome.reason};
+}
 
 }  // namespace
 
-// Destroyed in reverse order.
+// In the order in which they are made; Stop takes them apart from the end.
 struct Server::Parts {
-  v1::ClientService::Service client;
-  v1::WorkerService::Service worker;
+  Parts(const Options& options, std::string token)
+      : token(std::move(token)),
+        dispatch({options.lease_ms, options.heartbeat_ms, options.clock}, feed) {}
+
+  ~Parts() {
+    feed.Close();
+    if (server != nullptr) {
+      // Calls that are short end by themselves; streams are ended.
+      server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
+      server->Wait();
+    }
+    dispatch.Stop();
+    // Its last commits still call the dispatch.
+    store.reset();
+  }
+
+  const TokenCheck token;
+  ChangeFeed feed;
+  Dispatch dispatch;
+  std::unique_ptr<store::Store> store;
+  std::unique_ptr<ClientService> client;
+  std::unique_ptr<WorkerService> worker;
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -31,7 +63,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   ALLO_RETURN_IF_ERROR(Validate(options));
   ALLO_ASSIGN_OR_RETURN(ListenAddress address, ParseListenAddress(options.listen));
   ALLO_ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options));
-  auto parts = std::make_unique<Parts>();
+  ALLO_ASSIGN_OR_RETURN(std::string token, ReadToken(options.token_file));
+  auto parts = std::make_unique<Parts>(options, std::move(token));
+
+  store::Options store_options;
+  store_options.exit_rule = ApplyRetryTable;
+  store_options.committed = [dispatch = &parts->dispatch](absl::Span<const store::RunRow> rows) {
+    dispatch->Committed(rows);
+  };
+  store_options.clock = options.clock;
+  ALLO_ASSIGN_OR_RETURN(parts->store, store::Store::Open(options.db_path, store_options));
+  ALLO_RETURN_IF_ERROR(parts->dispatch.Start(*parts->store));
+  parts->client =
+      std::make_unique<ClientService>(*parts->store, parts->dispatch, parts->feed, parts->token);
+  parts->worker = std::make_unique<WorkerService>(parts->dispatch, parts->token);
 
   grpc::ServerBuilder builder;
   grpc::ResourceQuota quota("allo-coordinator");
@@ -42,8 +87,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   // Two coordinators on one port would share its calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddListeningPort(address.ToString(), credentials, &address.port);
-  builder.RegisterService(&parts->client);
-  builder.RegisterService(&parts->worker);
+  builder.RegisterService(parts->client.get());
+  builder.RegisterService(parts->worker.get());
   parts->server = builder.BuildAndStart();
   if (parts->server == nullptr) {
     return absl::UnavailableError(absl::StrCat(
@@ -59,11 +104,6 @@ Server::Server(std::unique_ptr<Parts> parts, std::string address)
 
 Server::~Server() { Stop(); }
 
-void Server::Stop() {
-  if (parts_ == nullptr) return;
-  parts_->server->Shutdown(std::chrono::system_clock::now());
-  parts_->server->Wait();
-  parts_.reset();
-}
+void Server::Stop() { parts_.reset(); }
 
 }  // namespace allometry::coordinator

@@ -1,0 +1,121 @@
+#include "coordinator/client_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/export.h"
+#include "coordinator/fits.h"
+#include "coordinator/grpc_status.h"
+#include "coordinator/submission.h"
+#include "coordinator/watch.h"
+
+namespace allometry::coordinator {
+namespace {
+
+// Each holds a thread.
+constexpr int kMaxWatchers = 128;
+
+template <class Response>
+grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
+  if (!result.ok()) return ToGrpc(result.status());
+  *response = *std::move(result);
+  return grpc::Status::OK;
+}
+
+}  // namespace
+
+grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
+                                        const v1::CreateSweepRequest* request,
+                                        v1::CreateSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const grpc::Status status = Answer(coordinator::CreateSweep(store_, *request), response);
+  if (!status.ok() || request->dry_run()) return status;
+  dispatch_.Decide();
+  dispatch_.AddReasons(*response->mutable_runs());
+  return status;
+}
+
+grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
+                                     const v1::GetSweepRequest* request,
+                                     v1::GetSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
+  if (!stored.ok()) return ToGrpc(stored.status());
+  *response->mutable_sweep() = stored->sweep;
+  response->mutable_runs()->Add(stored->runs.begin(), stored->runs.end());
+  response->mutable_cells()->Add(stored->cells.begin(), stored->cells.end());
+  dispatch_.AddReasons(*response->mutable_runs());
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest*,
+                                       v1::ListSweepsResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<std::vector<v1::Sweep>> sweeps = store_.ListSweeps();
+  if (!sweeps.ok()) return ToGrpc(sweeps.status());
+  response->mutable_sweeps()->Add(sweeps->begin(), sweeps->end());
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::WatchSweep(grpc::ServerContext* context,
+                                       const v1::WatchSweepRequest* request,
+                                       grpc::ServerWriter<v1::WatchSweepResponse>* writer) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  grpc::Status status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                      absl::StrFormat("%d clients watch already; end one of them", kMaxWatchers));
+  if (watchers_.fetch_add(1) < kMaxWatchers) {
+    status = coordinator::WatchSweep(store_, dispatch_, feed_, request->name(), *context, *writer);
+  }
+  watchers_.fetch_sub(1);
+  return status;
+}
+
+grpc::Status ClientService::CancelSweep(grpc::ServerContext* context,
+                                        const v1::CancelSweepRequest* request,
+                                        v1::CancelSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<int> cancelled = store_.Cancel(
+      request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
+  if (!cancelled.ok()) return ToGrpc(cancelled.status());
+  response->set_cancelled(*cancelled);
+  dispatch_.Decide();
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::RetrySweep(grpc::ServerContext* context,
+                                       const v1::RetrySweepRequest* request,
+                                       v1::RetrySweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<int> retried = store_.Retry(
+      request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
+  if (!retried.ok()) return ToGrpc(retried.status());
+  response->set_retried(*retried);
+  dispatch_.Decide();
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::Fit(grpc::ServerContext* context, const v1::FitRequest* request,
+                                v1::FitResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return Answer(FitSweep(store_, *request), response);
+}
+
+grpc::Status ClientService::Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
+                                    v1::PredictResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return Answer(PredictSweep(store_, *request), response);
+}
+
+grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                                   grpc::ServerWriter<v1::ExportResponse>* writer) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return ToGrpc(ExportSweep(store_, *request, [&](std::string piece) {
+    v1::ExportResponse response;
+    response.set_csv(std::move(piece));
+    return writer->Write(response);
+  }));
+}
+
+}  // namespace allometry::coordinator

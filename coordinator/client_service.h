@@ -1,0 +1,51 @@
+// What people and scripts ask for (proto/client.proto), over the store, the dispatch and the fits.
+//
+// Every method first checks the caller's token. Each call has a thread of gRPC's; nothing here is
+// shared but the parts that guard themselves.
+#pragma once
+
+#include <atomic>
+
+#include "coordinator/access.h"
+#include "coordinator/change_feed.h"
+#include "coordinator/dispatch.h"
+#include "coordinator/store/store.h"
+#include "proto/client.grpc.pb.h"
+
+namespace allometry::coordinator {
+
+class ClientService final : public v1::ClientService::Service {
+ public:
+  // All outlive it.
+  ClientService(store::Store& store, Dispatch& dispatch, const ChangeFeed& feed,
+                const TokenCheck& token)
+      : store_(store), dispatch_(dispatch), feed_(feed), token_(token) {}
+
+  grpc::Status CreateSweep(grpc::ServerContext* context, const v1::CreateSweepRequest* request,
+                           v1::CreateSweepResponse* response) override;
+  grpc::Status GetSweep(grpc::ServerContext* context, const v1::GetSweepRequest* request,
+                        v1::GetSweepResponse* response) override;
+  grpc::Status ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest* request,
+                          v1::ListSweepsResponse* response) override;
+  grpc::Status WatchSweep(grpc::ServerContext* context, const v1::WatchSweepRequest* request,
+                          grpc::ServerWriter<v1::WatchSweepResponse>* writer) override;
+  grpc::Status CancelSweep(grpc::ServerContext* context, const v1::CancelSweepRequest* request,
+                           v1::CancelSweepResponse* response) override;
+  grpc::Status RetrySweep(grpc::ServerContext* context, const v1::RetrySweepRequest* request,
+                          v1::RetrySweepResponse* response) override;
+  grpc::Status Fit(grpc::ServerContext* context, const v1::FitRequest* request,
+                   v1::FitResponse* response) override;
+  grpc::Status Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
+                       v1::PredictResponse* response) override;
+  grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                      grpc::ServerWriter<v1::ExportResponse>* writer) override;
+
+ private:
+  store::Store& store_;
+  Dispatch& dispatch_;
+  const ChangeFeed& feed_;
+  const TokenCheck& token_;
+  std::atomic<int> watchers_ = 0;
+};
+
+}  // namespace allometry::coordinator

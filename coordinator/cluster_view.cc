@@ -1,0 +1,280 @@
+#include "coordinator/cluster_view.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace allometry::coordinator {
+namespace {
+
+bool IsOpen(const v1::Run& run) { return run.state() == v1::PENDING || run.state() == v1::LEASED; }
+
+bool SameSlot(const v1::Slot& a, const v1::Slot& b) {
+  return a.host() == b.host() && a.device() == b.device();
+}
+
+bool Contains(const std::vector<v1::Slot>& slots, const v1::Slot& slot) {
+  return std::any_of(slots.begin(), slots.end(),
+                     [&](const v1::Slot& other) { return SameSlot(other, slot); });
+}
+
+bool SameSlots(const std::vector<v1::Slot>& a, const std::vector<v1::Slot>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), SameSlot);
+}
+
+}  // namespace
+
+void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
+  const int64_t run_id = row.run.run_id();
+  const bool leased = row.run.state() == v1::LEASED;
+  OpenRun next{row};
+  next.streamed = row.attempt.has_value() && row.attempt->durable_sequence > 0;
+  next.deadline_ns = leased ? now_ns + lease_ns_ : 0;
+  int64_t waiting_since_ns = now_ns;
+  if (const auto before = runs_.find(run_id); before != runs_.end()) {
+    const OpenRun& old = before->second;
+    const bool was_leased = old.row.run.state() == v1::LEASED;
+    if (!was_leased) waiting_since_ns = state_.runs.at(run_id).waiting_since_ns;
+    if (old.row.attempt.has_value() && row.attempt.has_value() &&
+        old.row.attempt->lease.token() == row.attempt->lease.token()) {
+      next.streamed = next.streamed || old.streamed;
+      next.row.run.set_step(std::max(next.row.run.step(), old.row.run.step()));
+      if (was_leased && leased) next.deadline_ns = old.deadline_ns;
+    }
+    Remove(run_id);
+  }
+  dirty_ = true;
+  if (row.run.state() != v1::PENDING) reasons_.erase(run_id);
+  if (!IsOpen(row.run)) return;
+
+  const v1::RunSpec& spec = row.run.spec();
+  scheduler::RunState state;
+  state.run_id = run_id;
+  state.sweep_id = row.sweep_id;
+  state.priority = row.priority;
+  state.ranks = spec.ranks();
+  state.device = spec.device();
+  state.dataset = spec.identity().dataset();
+  state.dataset_hash = spec.identity().dataset_hash();
+  state.checkpoint_root_id = row.run.checkpoint().root_id();
+  state.waiting_since_ns = waiting_since_ns;
+  state.flops_remaining = planner::RemainingFlops(next.row.run, row.flops_convention);
+  state.duration = DurationOf(next, state.flops_remaining);
+  if (leased) {
+    const store::Attempt& attempt = *row.attempt;
+    state.placement = {attempt.lease.attempt(), attempt.agent_id, attempt.slots};
+    held_by_[attempt.agent_id].insert(run_id);
+  }
+  state_.runs[run_id] = std::move(state);
+  runs_.insert_or_assign(run_id, std::move(next));
+  if (leased) RefreshSlots(row.attempt->agent_id);
+}
+
+void ClusterView::Remove(int64_t run_id) {
+  const auto node = runs_.extract(run_id);
+  state_.runs.erase(run_id);
+  const store::RunRow& row = node.mapped().row;
+  if (row.run.state() != v1::LEASED) return;
+  const std::string& agent_id = row.attempt->agent_id;
+  const auto held = held_by_.find(agent_id);
+  held->second.erase(run_id);
+  if (held->second.empty()) held_by_.erase(held);
+  RefreshSlots(agent_id);
+}
+
+const store::RunRow* ClusterView::Find(int64_t run_id) const {
+  const auto found = runs_.find(run_id);
+  return found == runs_.end() ? nullptr : &found->second.row;
+}
+
+const std::set<int64_t>& ClusterView::HeldBy(const std::string& agent_id) const {
+  static const std::set<int64_t> none;
+  const auto found = held_by_.find(agent_id);
+  return found == held_by_.end() ? none : found->second;
+}
+
+void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_per_second) {
+  const auto found = runs_.find(lease.run_id());
+  if (found == runs_.end() || !found->second.row.attempt.has_value() ||
+      found->second.row.attempt->lease.token() != lease.token()) {
+    return;
+  }
+  OpenRun& run = found->second;
+  run.streamed = true;
+  run.row.run.set_step(std::max(run.row.run.step(), step));
+  scheduler::RunState& state = state_.runs.at(lease.run_id());
+  state.flops_remaining = planner::RemainingFlops(run.row.run, run.row.flops_convention);
+  state.duration = DurationOf(run, state.flops_remaining);
+  if (tokens_per_second <= 0) return;
+  const double rate = tokens_per_second *
+                      planner::FlopsPerToken(run.row.run, run.row.flops_convention) /
+                      std::max(1, run.row.run.spec().ranks());
+  pace_[static_cast<double>(run.row.run.n_params())] = rate;
+  pace_changed_ = true;
+}
+
+bool ClusterView::HasStreamed(int64_t run_id) const {
+  const auto found = runs_.find(run_id);
+  return found != runs_.end() && found->second.streamed;
+}
+
+double ClusterView::DurationOf(const OpenRun& run, double flops_remaining) const {
+  const double of_a_rank = flops_remaining / std::max(1, run.row.run.spec().ranks());
+  const auto rate = throughput_.FlopsPerSecond(static_cast<double>(run.row.run.n_params()));
+  return rate.has_value() ? of_a_rank / *rate : of_a_rank;
+}
+
+void ClusterView::RefreshDurations() {
+  if (!std::exchange(pace_changed_, false)) return;
+  std::vector<planner::ThroughputSample> samples;
+  for (const auto& [params, rate] : pace_) samples.push_back({params, rate});
+  throughput_ = planner::Throughput(std::move(samples));
+  for (const auto& [run_id, run] : runs_) {
+    scheduler::RunState& state = state_.runs.at(run_id);
+    state.duration = DurationOf(run, state.flops_remaining);
+  }
+}
+
+Standing ClusterView::StandingOf(const v1::Lease& lease, const std::string& agent_id) const {
+  const store::RunRow* row = Find(lease.run_id());
+  if (row == nullptr || !row->attempt.has_value() || row->attempt->lease.token() != lease.token() ||
+      row->attempt->agent_id != agent_id) {
+    return Standing::kGone;
+  }
+  switch (row->attempt->state) {
+    case store::AttemptState::kLeased:
+      return Standing::kLeased;
+    case store::AttemptState::kExpired:
+      return Standing::kMayReturn;
+    case store::AttemptState::kGivenBack:
+      return Standing::kDelivers;
+    case store::AttemptState::kEnded:
+      return Standing::kGone;
+  }
+  return Standing::kGone;
+}
+
+const ClusterView::OpenRun* ClusterView::Leased(const v1::Lease& lease) const {
+  const auto found = runs_.find(lease.run_id());
+  if (found == runs_.end()) return nullptr;
+  const store::RunRow& row = found->second.row;
+  const bool is_of_it =
+      row.run.state() == v1::LEASED && row.attempt->lease.token() == lease.token();
+  return is_of_it ? &found->second : nullptr;
+}
+
+void ClusterView::Renew(const v1::Lease& lease, int64_t now_ns) {
+  if (Leased(lease) == nullptr) return;
+  int64_t& deadline_ns = runs_.at(lease.run_id()).deadline_ns;
+  deadline_ns = std::max(deadline_ns, now_ns + lease_ns_);
+}
+
+int64_t ClusterView::RemainingNs(const v1::Lease& lease, int64_t now_ns) const {
+  const OpenRun* run = Leased(lease);
+  return run == nullptr ? 0 : run->deadline_ns - now_ns;
+}
+
+std::vector<v1::Lease> ClusterView::Expired(int64_t now_ns) const {
+  std::vector<v1::Lease> expired;
+  for (const auto& [agent_id, held] : held_by_) {
+    for (const int64_t run_id : held) {
+      const OpenRun& run = runs_.at(run_id);
+      if (run.deadline_ns <= now_ns) expired.push_back(run.row.attempt->lease);
+    }
+  }
+  return expired;
+}
+
+void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
+  KnownAgent& agent = agents_[request.agent_id()];
+  agent = KnownAgent();
+  agent.host = request.host();
+  agent.run_root_id = request.run_root_id();
+  agent.slots.assign(request.slots().begin(), request.slots().end());
+  agent.heard_ns = now_ns;
+  scheduler::AgentState& state = state_.agents[request.agent_id()];
+  state = scheduler::AgentState();
+  state.agent_id = request.agent_id();
+  state.host = request.host();
+  state.run_root_id = request.run_root_id();
+  for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
+  RefreshSlots(request.agent_id());
+  dirty_ = true;
+}
+
+void ClusterView::RemoveAgent(const std::string& agent_id) {
+  agents_.erase(agent_id);
+  state_.agents.erase(agent_id);
+  dirty_ = true;
+}
+
+KnownAgent* ClusterView::FindAgent(const std::string& agent_id) {
+  const auto found = agents_.find(agent_id);
+  return found == agents_.end() ? nullptr : &found->second;
+}
+
+bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
+  KnownAgent& agent = agents_.at(request.agent_id());
+  scheduler::AgentState& state = state_.agents.at(request.agent_id());
+  agent.heard_ns = std::max(agent.heard_ns, now_ns);
+  const std::vector<v1::Slot> free_slots(request.free_slots().begin(), request.free_slots().end());
+  if (!agent.reported || !SameSlots(agent.free_slots, free_slots)) {
+    agent.reported = true;
+    agent.free_slots = free_slots;
+    state.live = true;
+    dirty_ = true;
+    RefreshSlots(request.agent_id());
+  }
+  std::set<std::string> hashes;
+  for (const v1::Dataset& dataset : request.datasets()) hashes.insert(dataset.hash());
+  if (hashes == state.dataset_hashes) return false;
+  state.dataset_hashes = std::move(hashes);
+  dirty_ = true;
+  return true;
+}
+
+void ClusterView::RefreshSlots(const std::string& agent_id) {
+  const auto found = agents_.find(agent_id);
+  if (found == agents_.end()) return;
+  const std::set<int64_t>& held = HeldBy(agent_id);
+  std::vector<v1::Slot> usable;
+  for (const v1::Slot& slot : found->second.slots) {
+    const bool placed = std::any_of(held.begin(), held.end(), [&](int64_t run_id) {
+      return Contains(state_.runs.at(run_id).placement->slots, slot);
+    });
+    if (placed || Contains(found->second.free_slots, slot)) usable.push_back(slot);
+  }
+  state_.agents.at(agent_id).slots = std::move(usable);
+}
+
+std::vector<std::string> ClusterView::SilentSince(int64_t heard_before_ns) const {
+  std::vector<std::string> silent;
+  for (const auto& [agent_id, agent] : agents_) {
+    if (agent.heard_ns < heard_before_ns) silent.push_back(agent_id);
+  }
+  return silent;
+}
+
+int ClusterView::LiveSlots() const {
+  size_t slots = 0;
+  for (const auto& [agent_id, agent] : agents_) {
+    if (agent.reported) slots += agent.slots.size();
+  }
+  return static_cast<int>(slots);
+}
+
+bool ClusterView::TakeDirty() { return std::exchange(dirty_, false); }
+
+bool ClusterView::SetReasons(const std::vector<scheduler::Waiting>& waiting) {
+  std::map<int64_t, std::string> reasons;
+  for (const scheduler::Waiting& run : waiting) reasons[run.run_id] = run.reason;
+  if (reasons == reasons_) return false;
+  reasons_ = std::move(reasons);
+  return true;
+}
+
+std::string ClusterView::WaitingReason(int64_t run_id) const {
+  const auto found = reasons_.find(run_id);
+  return found == reasons_.end() ? "" : found->second;
+}
+
+}  // namespace allometry::coordinator

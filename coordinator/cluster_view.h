@@ -1,0 +1,119 @@
+// The scheduler's view: the open runs as their rows say, and what only memory knows: who is alive,
+// when leases end, what is free. A cache: Put after every commit, from the rows at start; both ways
+// give the same view of the runs.
+//
+// A plain value without a lock: Dispatch guards it.
+//
+// Leases. A LEASED row without a deadline gets one a full lease away when it is put: an attempt
+// just started, one that returned, and after a restart every one of them (the grace window).
+// Slots. What an agent may be given is what its last heartbeat called free, and what its LEASED
+// runs hold: a trainer that is still ending occupies a slot that no row knows of.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "coordinator/planner/throughput.h"
+#include "coordinator/scheduler/cluster_state.h"
+#include "coordinator/scheduler/decide.h"
+#include "coordinator/store/rows.h"
+
+namespace allometry::coordinator {
+
+// An agent that registered in this life of the coordinator and was heard since within a lease.
+struct KnownAgent {
+  std::string host;
+  std::string run_root_id;
+  std::vector<v1::Slot> slots;       // all of them
+  std::vector<v1::Slot> free_slots;  // of the last heartbeat
+  bool reported = false;             // a heartbeat came since it registered
+  int64_t heard_ns = 0;
+  int64_t named_checkpoints_ns = 0;         // when it was last told what may be deleted
+  std::map<std::string, int> named_so_far;  // path -> in how many replies
+};
+
+// What an agent's word that it holds an attempt is worth.
+enum class Standing {
+  kLeased,     // its lease is good
+  kMayReturn,  // expired, and not given away yet
+  kDelivers,   // given back at the agent's start; its spool is still taken
+  kGone,       // ended, given away, or never its own
+};
+
+class ClusterView {
+ public:
+  explicit ClusterView(int64_t lease_ns) : lease_ns_(lease_ns) {}
+
+  // --- Runs ---
+  // As it is now; one that has ended leaves the view.
+  void Put(const store::RunRow& row, int64_t now_ns);
+  // nullptr: not open.
+  const store::RunRow* Find(int64_t run_id) const;
+  // The LEASED runs of an agent, by run_id.
+  const std::set<int64_t>& HeldBy(const std::string& agent_id) const;
+  // Durable records of this attempt came: its newest step, and its pace when that was measured.
+  void Progress(const v1::Lease& lease, int64_t step, double tokens_per_second);
+  // Whether records of this attempt came, in this life or before: its trainer has started.
+  bool HasStreamed(int64_t run_id) const;
+  // Expected durations anew, from the paces measured so far.
+  void RefreshDurations();
+  const planner::Throughput& throughput() const { return throughput_; }
+
+  // --- Leases ---
+  Standing StandingOf(const v1::Lease& lease, const std::string& agent_id) const;
+  void Renew(const v1::Lease& lease, int64_t now_ns);
+  // Until its deadline; 0 where there is none.
+  int64_t RemainingNs(const v1::Lease& lease, int64_t now_ns) const;
+  std::vector<v1::Lease> Expired(int64_t now_ns) const;
+
+  // --- Agents ---
+  void PutAgent(const v1::RegisterRequest& request, int64_t now_ns);
+  void RemoveAgent(const std::string& agent_id);
+  // nullptr: not registered, or lost since.
+  KnownAgent* FindAgent(const std::string& agent_id);
+  const std::map<std::string, KnownAgent>& agents() const { return agents_; }
+  // A heartbeat came. Returns whether its datasets are others than before.
+  bool Heard(const v1::HeartbeatRequest& request, int64_t now_ns);
+  std::vector<std::string> SilentSince(int64_t heard_before_ns) const;
+  // Slots of all agents that report.
+  int LiveSlots() const;
+
+  // --- Decisions ---
+  const scheduler::ClusterState& state() const { return state_; }
+  // Whether anything that a decision reads changed since the last call.
+  bool TakeDirty();
+  void MarkDirty() { dirty_ = true; }
+  // Returns whether any reason is another than before.
+  bool SetReasons(const std::vector<scheduler::Waiting>& waiting);
+  // Why the run waits; empty when it does not.
+  std::string WaitingReason(int64_t run_id) const;
+
+ private:
+  struct OpenRun {
+    store::RunRow row;
+    bool streamed = false;
+    int64_t deadline_ns = 0;  // of its lease, while LEASED
+  };
+
+  void Remove(int64_t run_id);
+  // The LEASED run that this lease is of; nullptr where there is none.
+  const OpenRun* Leased(const v1::Lease& lease) const;
+  void RefreshSlots(const std::string& agent_id);
+  double DurationOf(const OpenRun& run, double flops_remaining) const;
+
+  const int64_t lease_ns_;
+  std::map<int64_t, OpenRun> runs_;
+  std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
+  std::map<std::string, KnownAgent> agents_;
+  std::map<int64_t, std::string> reasons_;
+  std::map<double, double> pace_;  // params -> FLOPs/s of one device, newest
+  bool pace_changed_ = false;
+  planner::Throughput throughput_;
+  scheduler::ClusterState state_;
+  bool dirty_ = true;
+};
+
+}  // namespace allometry::coordinator

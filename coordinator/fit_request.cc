@@ -1,0 +1,28 @@
+#include "coordinator/fit_request.h"
+
+namespace allometry::coordinator {
+
+absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) {
+  fitting::FitOptions options;
+  if (!request.method().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.method, fitting::ParseMethod(request.method()));
+  }
+  if (!request.law().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.law, fitting::ParseLaw(request.law()));
+  }
+  if (!request.objective().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.objective, fitting::ParseObjective(request.objective()));
+  }
+  if (!request.cluster().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(request.cluster()));
+  }
+  if (request.delta() != 0) options.delta = request.delta();
+  options.resamples = request.resamples();
+  options.seed = request.seed();
+  options.fixed_floor = request.fixed_floor();
+  options.budgets.assign(request.budgets_flops().begin(), request.budgets_flops().end());
+  ALLO_RETURN_IF_ERROR(fitting::Validate(options));
+  return options;
+}
+
+}  // namespace allometry::coordinator

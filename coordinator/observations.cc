@@ -1,0 +1,128 @@
+#include "coordinator/observations.h"
+
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/csv_field.h"
+
+namespace allometry::coordinator {
+namespace {
+
+constexpr models::ParamPolicy kPolicies[] = {
+    models::ParamPolicy::kPaper, models::ParamPolicy::kTotal, models::ParamPolicy::kNonEmbedding,
+    models::ParamPolicy::kActive};
+
+int64_t CountUnder(const v1::ParamCounts& stored, models::ParamPolicy policy) {
+  models::ParamCounts counts;
+  counts.blocks = stored.blocks();
+  counts.token_embedding = stored.token_embedding();
+  counts.position_embedding = stored.position_embedding();
+  counts.head = stored.head();
+  counts.extra = stored.extra();
+  return models::CountN(counts, policy);
+}
+
+// Why a fit does not read the point.
+std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::Sweep& sweep,
+                                    bool allow_repeat) {
+  const std::string run = absl::StrFormat("run %d (%s)", row.run_id, row.size);
+  if (row.failure == v1::DIVERGED) return absl::StrCat(run, " diverged");
+  if (row.state == v1::RUN_CANCELLED) return absl::StrCat(run, " was cancelled");
+  if (!row.loss.has_value()) return absl::StrCat(run, " has a loss that is not finite");
+  if (!allow_repeat && sweep.max_epochs() > 0 && row.epochs > sweep.max_epochs()) {
+    return absl::StrFormat(
+        "%s: its tokens are beyond %g epochs of the dataset (allow_repeat would read them)", run,
+        sweep.max_epochs());
+  }
+  return std::nullopt;
+}
+
+std::string Number(double value) { return absl::StrFormat("%.17g", value); }
+
+}  // namespace
+
+absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& store,
+                                                        absl::string_view sweep,
+                                                        const ObservationChoice& choice) {
+  GatheredObservations gathered;
+  ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store.GetSweep(sweep));
+  gathered.sweep = stored.sweep;
+  ALLO_ASSIGN_OR_RETURN(
+      gathered.params_policy,
+      models::ParseParamPolicy(choice.params_policy.empty() ? stored.sweep.params_policy()
+                                                            : choice.params_policy));
+  const std::string convention =
+      choice.flops_convention.empty() ? stored.sweep.flops_convention() : choice.flops_convention;
+  if (convention != "6nd" && convention != "exact") {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "flops_convention '%s' is not known: 6nd and exact are allowed", convention));
+  }
+  gathered.exact_flops = convention == "exact";
+  const std::string series = choice.series.empty() ? "heldout" : choice.series;
+  if (series != "heldout" && series != "train") {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("series '%s' is no loss: heldout and train are allowed", series));
+  }
+  ALLO_ASSIGN_OR_RETURN(std::vector<store::ObservationRow> rows, store.Observations(sweep, series));
+
+  gathered.points.params_policy = std::string(models::ParamPolicyName(gathered.params_policy));
+  gathered.points.Reserve(rows.size());
+  std::map<std::string, int64_t> excluded;
+  for (store::ObservationRow& row : rows) {
+    if (auto reason = Excluded(row, gathered.sweep, choice.allow_repeat); reason.has_value()) {
+      ++excluded[*std::move(reason)];
+      continue;
+    }
+    fitting::Observation point;
+    point.params = static_cast<double>(CountUnder(row.params, gathered.params_policy));
+    point.tokens = static_cast<double>(row.tokens);
+    point.flops = gathered.exact_flops ? row.flops_per_token_exact * point.tokens
+                                       : 6 * point.params * point.tokens;
+    point.loss = *row.loss;
+    point.epochs = row.epochs;
+    point.ends_cell = row.ends_cell;
+    point.line = static_cast<int64_t>(gathered.rows.size()) + 2;  // after the header, from 1
+    if (!gathered.points.Add(point, absl::StrCat(row.run_id), row.size)) continue;
+    gathered.rows.push_back(std::move(row));
+  }
+  for (const auto& [reason, points] : excluded) gathered.points.Exclude(0, reason, points);
+  for (const models::ParamPolicy policy : kPolicies) {
+    if (policy == gathered.params_policy || gathered.rows.empty()) continue;
+    std::vector<double> counts;
+    counts.reserve(gathered.rows.size());
+    for (const store::ObservationRow& row : gathered.rows) {
+      counts.push_back(static_cast<double>(CountUnder(row.params, policy)));
+    }
+    gathered.points.AddAlternative(std::string(models::ParamPolicyName(policy)), std::move(counts));
+  }
+  return gathered;
+}
+
+std::string ObservationsCsvHeader(const GatheredObservations& gathered) {
+  std::string header =
+      "sweep,size,run_id,params,tokens,flops,loss,epochs,step,ends_cell,seed,"
+      "learning_rate,attempt,run_key";
+  for (const fitting::Alternative& other : gathered.points.alternatives()) {
+    absl::StrAppend(&header, ",params_",
+                    other.params_policy == "non-embedding" ? "non_embedding" : other.params_policy);
+  }
+  return header + "\n";
+}
+
+std::string ObservationsCsvRow(const GatheredObservations& gathered, size_t i) {
+  const store::ObservationRow& row = gathered.rows[i];
+  const fitting::Observation& point = gathered.points.points()[i];
+  std::string line = absl::StrCat(CsvField(gathered.sweep.name()), ",", CsvField(row.size), ",",
+                                  row.run_id, ",", Number(point.params), ",", Number(point.tokens),
+                                  ",", Number(point.flops), ",", Number(point.loss), ",");
+  absl::StrAppend(&line, Number(point.epochs), ",", row.step, ",", row.ends_cell ? 1 : 0, ",",
+                  row.seed, ",", Number(row.learning_rate), ",", row.attempt, ",", row.run_key);
+  for (const fitting::Alternative& other : gathered.points.alternatives()) {
+    absl::StrAppend(&line, ",", Number(other.params[i]));
+  }
+  return line + "\n";
+}
+
+}  // namespace allometry::coordinator

@@ -1,0 +1,17 @@
+// From a sweep file to rows: parse, expand, compare with what is stored, add what is new.
+#pragma once
+
+#include "base/status.h"
+#include "coordinator/store/store.h"
+#include "proto/client.pb.h"
+
+namespace allometry::coordinator {
+
+// CreateSweep. The same text twice changes nothing. Runs and cells of the reply are those of the
+// sweep afterwards; of a dry run those that it would have, new ones with id 0.
+// InvalidArgument has one line for each mistake; FailedPrecondition one for each contradiction with
+// the stored sweep.
+absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
+                                                    const v1::CreateSweepRequest& request);
+
+}  // namespace allometry::coordinator

@@ -1,0 +1,108 @@
+#include "coordinator/watch.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "coordinator/grpc_status.h"
+#include "coordinator/planner/throughput.h"
+
+namespace allometry::coordinator {
+namespace {
+
+constexpr std::chrono::milliseconds kBetweenMessages(250);
+constexpr std::chrono::milliseconds kBetweenLooks(500);
+constexpr int kEventsAPage = 100;
+
+// One watcher's place in the sweep's history.
+class Watch {
+ public:
+  Watch(const store::Store& store, const Dispatch& dispatch, const std::string& name)
+      : store_(store), dispatch_(dispatch), name_(name) {}
+
+  // From the newest event on.
+  absl::Status Begin() {
+    ALLO_ASSIGN_OR_RETURN(last_event_, store_.NewestEvent());
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<v1::WatchSweepResponse> Snapshot() {
+    ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store_.GetSweep(name_));
+    const std::string& convention = stored.sweep.flops_convention();
+    v1::WatchSweepResponse response;
+    *response.mutable_sweep() = stored.sweep;
+    response.mutable_runs()->Add(stored.runs.begin(), stored.runs.end());
+    dispatch_.AddReasons(*response.mutable_runs());
+    double left = 0;
+    for (const v1::Run& run : stored.runs) {
+      const double of_a_step = static_cast<double>(run.spec().identity().batch_tokens()) *
+                               planner::FlopsPerToken(run, convention);
+      response.set_flops_total(response.flops_total() +
+                               static_cast<double>(run.spec().steps()) * of_a_step);
+      left += planner::RemainingFlops(run, convention);
+    }
+    response.set_flops_done(response.flops_total() - left);
+    ALLO_RETURN_IF_ERROR(AddNotices(stored.sweep.sweep_id(), response));
+    return response;
+  }
+
+ private:
+  absl::Status AddNotices(int64_t sweep_id, v1::WatchSweepResponse& response) {
+    for (;;) {
+      ALLO_ASSIGN_OR_RETURN(const std::vector<store::Event> events,
+                            store_.EventsAfter(sweep_id, last_event_, kEventsAPage));
+      for (const store::Event& event : events) {
+        response.add_notices(event.text);
+        last_event_ = event.event_id;
+      }
+      if (events.size() < kEventsAPage) return absl::OkStatus();
+    }
+  }
+
+  const store::Store& store_;
+  const Dispatch& dispatch_;
+  const std::string name_;
+  int64_t last_event_ = 0;
+};
+
+bool HasEnded(const v1::WatchSweepResponse& snapshot) {
+  return std::none_of(snapshot.runs().begin(), snapshot.runs().end(), [](const v1::Run& run) {
+    return run.state() == v1::PENDING || run.state() == v1::LEASED;
+  });
+}
+
+}  // namespace
+
+grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const ChangeFeed& feed,
+                        const std::string& name, const grpc::ServerContext& context,
+                        grpc::ServerWriter<v1::WatchSweepResponse>& writer) {
+  Watch watch(store, dispatch, name);
+  if (const absl::Status begun = watch.Begin(); !begun.ok()) return ToGrpc(begun);
+  std::string sent;
+  for (;;) {
+    const uint64_t version = feed.version();
+    absl::StatusOr<v1::WatchSweepResponse> snapshot = watch.Snapshot();
+    if (!snapshot.ok()) return ToGrpc(snapshot.status());
+    // Another sweep's change gives the same snapshot, and there is nothing to say.
+    if (std::string bytes = snapshot->SerializeAsString(); bytes != sent) {
+      sent = std::move(bytes);
+      snapshot->set_eta_s(
+          dispatch.EtaSeconds(snapshot->runs(), snapshot->sweep().flops_convention()));
+      if (!writer.Write(*snapshot)) return grpc::Status::OK;
+    }
+    if (HasEnded(*snapshot)) return grpc::Status::OK;
+
+    feed.WaitUntilClosed(kBetweenMessages);
+    uint64_t seen = version;
+    while (seen == version && !feed.closed() && !context.IsCancelled()) {
+      seen = feed.WaitBeyond(version, kBetweenLooks);
+    }
+    if (context.IsCancelled()) return grpc::Status::OK;
+    if (feed.closed()) {
+      return {grpc::StatusCode::UNAVAILABLE, "the coordinator is stopping; watch again later"};
+    }
+  }
+}
+
+}  // namespace allometry::coordinator

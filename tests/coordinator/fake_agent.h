@@ -1,0 +1,69 @@
+// An agent whose every word a test decides: no trainer, no spool, no clock.
+//
+//   FakeAgent agent(coordinator->worker(), "host-a", {"cpu:0", "cpu:1"}, {dataset});
+//   ASSERT_OK(agent.Register());
+//   const v1::Hold hold = agent.Obtain();           // heartbeats until there is something to start
+//   agent.Send(hold.lease(), {PointAt(1, 10, "train", 4.5)});
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "proto/worker.grpc.pb.h"
+
+namespace allometry::testing {
+
+class FakeAgent {
+ public:
+  // The agent's id is its host's name. Slots are devices of that host.
+  FakeAgent(std::unique_ptr<v1::WorkerService::Stub> stub, std::string host,
+            std::vector<std::string> devices, std::vector<v1::Dataset> datasets);
+
+  absl::Status Register(const std::vector<v1::GivenBack>& given_back = {});
+  // One heartbeat with what is held and free; does not take up anything.
+  absl::StatusOr<v1::HeartbeatResponse> Heartbeat();
+
+  // A heartbeat, after which the agent holds what the reply says and nothing else.
+  absl::StatusOr<v1::HeartbeatResponse> Reconcile();
+  // Reconciles until there is an attempt that it did not return before, at most `tries` times; a
+  // Hold without a lease when none came.
+  v1::Hold Obtain(int tries = 20);
+
+  // A stream of its own for one batch: writes it, waits for its ack.
+  absl::StatusOr<v1::RecordAck> Send(const v1::Lease& lease,
+                                     const std::vector<v1::Record>& records);
+
+  // Marks the attempt as ended, or forgets it.
+  void MarkEnded(const v1::Lease& lease, uint64_t last_sequence);
+  void Forget(const v1::Lease& lease);
+  const std::vector<v1::Hold>& held() const { return held_; }
+
+  std::string agent_id() const { return "agent-of-" + host_; }
+  v1::WorkerService::Stub& stub() { return *stub_; }
+  v1::HeartbeatRequest HeartbeatMessage() const;
+
+ private:
+  const std::unique_ptr<v1::WorkerService::Stub> stub_;
+  const std::string host_;
+  const std::vector<std::string> devices_;
+  const std::vector<v1::Dataset> datasets_;
+  std::vector<v1::Hold> held_;
+  std::vector<v1::HeldAttempt> ended_;
+  std::set<std::string> obtained_;  // tokens that Obtain returned
+};
+
+// Of every run that these records belong to.
+inline constexpr int64_t kBatchTokens = 512;
+
+v1::Record PointAt(uint64_t sequence, int64_t step, const std::string& series, double value);
+v1::Record CheckpointAt(uint64_t sequence, int attempt, int64_t step, const std::string& root_id);
+v1::Record ExitWith(uint64_t sequence, v1::ExitReason reason, int64_t step,
+                    const std::string& message = "");
+// Every evaluation and `train` points of a run that goes well, then its exit: the loss follows
+// 1.8 + 400 / N^0.35 + 400 / D^0.35, so that fits have something to find.
+std::vector<v1::Record> WholeRun(const v1::RunSpec& spec, double params);
+
+}  // namespace allometry::testing
