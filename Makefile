@@ -1,7 +1,7 @@
 # The words of this project; `make` alone lists them. Only git, make and g++ are needed before.
 SHELL := /bin/bash
 .DEFAULT_GOAL := words
-.PHONY: words setup build test check clean
+.PHONY: words setup build programs demo demo-clean test bench check clean
 
 # LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
 export LIBTORCH
@@ -22,8 +22,23 @@ build: setup ## setup, then everything in build/: programs in build/bin
 	@if [ -t 1 ]; then cmake --build build; else cmake --build build -- --quiet; fi
 	@echo "build: done; the programs are in build/bin"
 
+# What the demo needs: no tests, no benchmarks.
+programs: setup
+	@echo "build: configuring and compiling the programs in build/bin"
+	@$(CONFIGURE) cpu >/dev/null
+	@if [ -t 1 ]; then cmake --build build --target programs; else cmake --build build --target programs -- --quiet; fi
+
+demo: programs ## train sweeps/quickstart.yaml on two slots of this machine and fit it
+	@deploy/demo.sh
+
+demo-clean: ## stop the demo and remove its database and runs, build/demo
+	@deploy/demo.sh clean
+
 test: build ## build, then every test
 	ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
+
+bench: build ## speeds: training, fitting, the store, ingest over gRPC
+	@bench/run.sh
 
 check: setup ## format, layering, lint, clang's thread analysis, tests under sanitizers
 	@cmake/check.sh
