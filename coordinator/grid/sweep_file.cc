@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kMostBytes = 1 << 20;
 constexpr size_t kMostItems = 500;  // sizes, seeds, budgets
+constexpr size_t kMostRuns = 10'000;
 constexpr size_t kMostCells = 100'000;
 constexpr double kMostInteger = 9e15;  // doubles count whole numbers up to 2^53
 constexpr double kMostParams = 1e13;
@@ -86,19 +87,23 @@ class Reader {
     if (const auto evaluation = top.Find("evaluation")) {
       const Fields fields(*evaluation, "evaluation", kSections, mistakes_);
       fields.Integer("windows", {1, 1e9}, &file_.evaluation_windows);
-      fields.Integer("per_decade", {1, 200}, &file_.evaluations_per_decade);
+      fields.Integer("per_decade", {1, 100}, &file_.evaluations_per_decade);
     }
     if (const auto devices = top.Find("devices")) ReadDevices(*devices);
-    const size_t cells = file_.sizes.size() * file_.seeds.size() * file_.budgets.size();
-    if (cells > kMostCells) {
-      mistakes_.Add(1, absl::StrFormat("%d sizes x %d seeds x %d budgets are %d cells: allowed are "
-                                       "at most %d",
-                                       file_.sizes.size(), file_.seeds.size(), file_.budgets.size(),
-                                       cells, kMostCells));
-    }
+    CheckCounts();
   }
 
  private:
+  void CheckCounts() {
+    const size_t runs = file_.sizes.size() * file_.seeds.size();
+    const size_t cells = runs * file_.budgets.size();
+    if (runs <= kMostRuns && cells <= kMostCells) return;
+    mistakes_.Add(1, absl::StrFormat("%d sizes x %d seeds x %d budgets are %d runs and %d cells: "
+                                     "allowed are at most %d runs and %d cells",
+                                     file_.sizes.size(), file_.seeds.size(), file_.budgets.size(),
+                                     runs, cells, kMostRuns, kMostCells));
+  }
+
   // Names become folders, rows and arguments: letters, digits, and . _ - inside.
   void ReadName(const Fields& fields, absl::string_view key, absl::string_view meaning,
                 std::string* name, int* line) {
@@ -166,13 +171,15 @@ class Reader {
       if (!item.node.IsMap()) continue;
       SizeChoice size;
       size.line = item.line;
-      const auto number = [&](absl::string_view key, absl::string_view meaning, int* value) {
+      const auto number = [&](absl::string_view key, absl::string_view meaning, double most,
+                              int* value) {
         if (!fields.Require(key, meaning)) return;
-        fields.Integer(key, {1, 1e6}, value);
+        fields.Integer(key, {1, most}, value);
       };
-      number("layers", "the number of blocks", &size.layers);
-      number("heads", "attention heads, a divisor of width", &size.heads);
-      number("width", "d_model, a multiple of heads", &size.width);
+      // N of the largest is 1.2e17, which an int64 counts.
+      number("layers", "the number of blocks", 1e4, &size.layers);
+      number("heads", "attention heads, a divisor of width", 1e6, &size.heads);
+      number("width", "d_model, a multiple of heads", 1e6, &size.width);
       if (size.layers == 0 || size.heads == 0 || size.width == 0) continue;
       if (size.width % size.heads != 0) {
         mistakes_.Add(item.line, absl::StrFormat("width %d is not a multiple of heads %d",

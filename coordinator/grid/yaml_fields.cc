@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/grid/number.h"
@@ -95,6 +96,11 @@ std::string HintFor(absl::string_view key, const Section& here,
   for (const Section& section : sections) {
     if (std::find(section.keys.begin(), section.keys.end(), key) != section.keys.end()) {
       return absl::StrFormat("it belongs %s", PlaceOf(section.path));
+    }
+  }
+  for (const absl::string_view known : here.keys) {
+    if (key.size() >= 4 && absl::StrContains(known, key)) {
+      return absl::StrFormat("did you mean %s?", known);
     }
   }
   return absl::StrFormat("allowed are %s", absl::StrJoin(here.keys, ", "));

@@ -135,9 +135,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "devices, a multiple of context\n"
                 "a.yaml:8: unknown key batch_token: did you mean batch_tokens?"},
         Mistake{"max_epochs: 100", "epochs: 100",
-                "a.yaml:14: unknown key epochs: allowed are name, dataset, model, training, "
-                "budgets, conventions, max_epochs, devices, device, evaluation, log_every, "
-                "checkpoint_every, allow_repeat, priority, deterministic"},
+                "a.yaml:14: unknown key epochs: did you mean max_epochs?"},
+        Mistake{"max_epochs: 100", "evaluation: {batch: 3}",
+                "a.yaml:14: unknown key batch: allowed are windows, per_decade"},
         Mistake{"max_epochs: 100", "seeds: [1]",
                 "a.yaml:14: unknown key seeds: it belongs under training"},
         Mistake{"  context: 32", "  context: 32\n  priority: 3",
@@ -327,13 +327,21 @@ TEST(SweepFileTest, ShapesAreNotInterpolated) {
               ElementsAre(HasSubstr("learning_rate has no value for 4x64")));
 }
 
-TEST(SweepFileTest, TooManyCellsAreRefused) {
-  std::string list;
-  for (int i = 1; i <= 400; ++i) absl::StrAppend(&list, i > 1 ? ", " : "", i);
-  std::string yaml = SweepWith("seeds: [1]", "seeds: [" + list + "]");
-  yaml = SweepWith("flops: [1e10, 1e11, 1e12]", "flops: [" + list + "]", yaml);
-  EXPECT_THAT(MistakesOf(yaml), ElementsAre("a.yaml:1: 3 sizes x 400 seeds x 400 budgets are "
-                                            "480000 cells: allowed are at most 100000"));
+TEST(SweepFileTest, TooManyRunsOrCellsAreRefused) {
+  const auto list = [](int count) {
+    std::string text = "[";
+    for (int i = 1; i <= count; ++i) absl::StrAppend(&text, i > 1 ? ", " : "", i);
+    return text + "]";
+  };
+  const std::string seeds = SweepWith("seeds: [1]", "seeds: " + list(400));
+  EXPECT_OK(ParseSweepFile(seeds, "a.yaml"));
+  EXPECT_THAT(
+      MistakesOf(SweepWith("flops: [1e10, 1e11, 1e12]", "flops: " + list(400), seeds)),
+      ElementsAre("a.yaml:1: 3 sizes x 400 seeds x 400 budgets are 1200 runs and 480000 cells: "
+                  "allowed are at most 10000 runs and 100000 cells"));
+  EXPECT_THAT(MistakesOf(SweepWith("sizes: [5k, 20k, 80k]", "sizes: " + list(26), seeds)),
+              ElementsAre("a.yaml:1: 26 sizes x 400 seeds x 3 budgets are 10400 runs and 31200 "
+                          "cells: allowed are at most 10000 runs and 100000 cells"));
 }
 
 }  // namespace

@@ -28,6 +28,18 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
   EXPECT_GE(files, 1);
 }
 
+TEST(SweepsTest, TheExampleOfTheDocumentationIsASweep) {
+  ASSERT_OK_AND_ASSIGN(const std::string page,
+                       ReadFile(std::string(ALLO_SOURCE_DIR) + "/docs/sweep-file.md"));
+  const size_t begin = page.find("```yaml\n");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string yaml = page.substr(begin + 8, page.find("```", begin + 8) - begin - 8);
+  ASSERT_OK_AND_ASSIGN(const SweepFile file, ParseSweepFile(yaml, "docs/sweep-file.md"));
+  data::Manifest manifest = Words();
+  manifest.name = file.dataset;
+  EXPECT_OK(Expand(file, manifest));
+}
+
 // The demo: seven runs, an isoFLOP grid of five budgets, the largest size on two slots.
 TEST(SweepsTest, QuickstartIsSevenRunsOverFiveBudgets) {
   ASSERT_OK_AND_ASSIGN(const std::string yaml,
