@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/strings/str_format.h"
 #include "coordinator/planner/eta.h"
 #include "coordinator/planner/memory.h"
 
@@ -65,6 +66,10 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
     plan.flops += run.flops;
     plan.flops_saved += std::max(0.0, run.flops_unshared - run.flops);
     device_seconds += run.seconds.value_or(0) * run.ranks;
+    if (options.slots > 0 && run.ranks > options.slots) {
+      plan.impossible.push_back(absl::StrFormat("%s seed %d needs %d devices at once, there are %d",
+                                                run.size, run.seed, run.ranks, options.slots));
+    }
     open.push_back({static_cast<double>(run.params), run.flops, run.ranks});
   }
   if (options.throughput.known()) {

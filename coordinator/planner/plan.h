@@ -44,13 +44,14 @@ struct SweepPlan {
   double flops = 0;
   double flops_saved = 0;  // by cells that share a run
   std::vector<std::string> left_out;
-  std::optional<double> device_seconds;    // sum of seconds x ranks
+  std::vector<std::string> impossible;   // runs that need more devices at once than there are slots
+  std::optional<double> device_seconds;  // sum of seconds x ranks
   std::optional<double> makespan_seconds;  // on `slots`, longest first; needs slots and throughput
 };
 
 struct PlanOptions {
   Throughput throughput;  // empty: no times
-  int slots = 0;          // 0: no makespan
+  int slots = 0;          // 0: not known; no makespan, and nothing is impossible
 };
 
 SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,

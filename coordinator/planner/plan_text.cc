@@ -146,6 +146,10 @@ std::string PlanText(const SweepPlan& plan) {
     absl::StrAppend(&text, "\nleft out:\n");
     for (const std::string& sentence : plan.left_out) absl::StrAppend(&text, Wrapped(sentence));
   }
+  if (!plan.impossible.empty()) {
+    absl::StrAppend(&text, "\ncan never start:\n");
+    for (const std::string& sentence : plan.impossible) absl::StrAppend(&text, Wrapped(sentence));
+  }
   if (plan.device_seconds) {
     absl::StrAppend(&text, "\n", DurationText(*plan.device_seconds), " of one device");
     if (plan.makespan_seconds) {

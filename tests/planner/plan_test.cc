@@ -12,7 +12,9 @@
 namespace allometry::planner {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 v1::Run MakeRun(int64_t id, const std::string& size, int64_t params, int64_t steps, int ranks = 1) {
@@ -94,8 +96,18 @@ TEST(PlanTest, TimesFollowTheThroughputAndTheSlots) {
   EXPECT_DOUBLE_EQ(*plan.runs[1].seconds, 1.5);  // 6e9 FLOPs on 2 x 2e9
   EXPECT_DOUBLE_EQ(*plan.device_seconds, 6.0);
   EXPECT_DOUBLE_EQ(*plan.makespan_seconds, 4.5);  // the second needs both slots
+}
+
+TEST(PlanTest, ARunThatNeedsMoreDevicesThanThereAreCanNeverStart) {
+  const std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100), MakeRun(2, "20k", 20000, 50, 2)};
+  PlanOptions options;
+  options.throughput = Throughput({{5000, 1e9}});
+  EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible, IsEmpty());
   options.slots = 1;
-  EXPECT_FALSE(Plan(MakeSweep(), runs, {}, options).makespan_seconds.has_value());
+  const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
+  EXPECT_FALSE(plan.makespan_seconds.has_value());
+  EXPECT_THAT(plan.impossible, ElementsAre("20k seed 1 needs 2 devices at once, there are 1"));
+  EXPECT_THAT(PlanText(plan), HasSubstr("can never start:\n  20k seed 1 needs 2 devices"));
 }
 
 TEST(PlanTest, MemoryGrowsWithTheMicroBatchAndShrinksWithRanks) {
