@@ -72,11 +72,14 @@ std::vector<Agreement> MakeAgreement(const std::vector<DataView>& views,
     Agreement agreement = Compare(quantity, flops, k, views, models, estimators, logarithmic);
     if (agreement.estimates.size() > 1) result.push_back(std::move(agreement));
   };
+  const bool any_own_flops =
+      std::any_of(views.begin(), views.end(), [](const DataView& v) { return !v.cost.six_n_d(); });
   add("a", std::nullopt, Layout::kA, false);
   add("E", std::nullopt, Layout::kFloor, false);
   for (size_t k = 0; k < layout.budgets.size(); ++k) {
     add("params", layout.budgets[k], layout.LogParams(k), true);
-    add("tokens", layout.budgets[k], layout.LogTokens(k), true);
+    // Under C = 6 N D the tokens say nothing that the parameters did not.
+    if (any_own_flops) add("tokens", layout.budgets[k], layout.LogTokens(k), true);
     add("loss", layout.budgets[k], layout.Loss(k), false);
   }
   return result;

@@ -1,6 +1,7 @@
 #include "fitting/curve_fit.h"
 
 #include <cmath>
+#include <functional>
 #include <memory>
 
 #include "absl/strings/str_format.h"
@@ -120,51 +121,60 @@ CurveFit FitIsoflop(const DataView& view, size_t view_index, const Clusters& cur
 
 CurveFit FitLossOverCompute(const DataView& view, size_t view_index, const Clusters& curves,
                             Minimum minimum, const Layout& layout) {
-  const auto plan = std::make_shared<const FrontierPlan>(view, curves, minimum);
+  // The frontier's minima, or where the data has budgets but no curves those of the parabolas.
+  std::function<FrontierResult(const std::vector<double>&)> trace;
+  const auto frontier = std::make_shared<const FrontierPlan>(view, curves, minimum);
+  trace = [frontier](const std::vector<double>& log_loss) { return frontier->Evaluate(log_loss); };
   CurveFit fit;
-  fit.frontier = plan->Evaluate(view.sample.log_loss);
+  fit.frontier = trace(view.sample.log_loss);
   MethodFit& report = fit.report;
   report.method = Method::kLossCompute;
   report.law = "loss-compute";
   report.params_policy = view.params_policy;
   report.flops_convention = view.flops_convention;
   report.objective.name = "lsq";
-  report.objective.observations = static_cast<int64_t>(fit.frontier.points.size());
   if (!fit.frontier.laws) {
-    report.refused = "no frontier: " + fit.frontier.refused;
-    return fit;
+    const std::string refused = fit.frontier.refused;
+    const auto isoflop = std::make_shared<const IsoflopPlan>(view, curves);
+    trace = [isoflop](const std::vector<double>& log_loss) { return isoflop->Evaluate(log_loss); };
+    fit.frontier = trace(view.sample.log_loss);
+    if (!fit.frontier.laws) {
+      report.refused = "no frontier: " + refused;
+      return fit;
+    }
+    report.notes.push_back("through the minima of the isoFLOP parabolas: there is no frontier");
   }
+  report.objective.observations = static_cast<int64_t>(fit.frontier.points.size());
   fit.loss_compute = FitLossCompute(fit.frontier.points);
   const LossCompute& law = fit.loss_compute;
   report.refused = law.refused;
-  if (law.excess > 0 || law.floor > 0) {
-    report.objective.value = law.value;
-    report.certificate.gradient_norm = law.gradient_norm;
-    report.certificate.starts = 1;
-    report.certificate.starts_at_optimum = 1;
-    report.certificate.active_bounds = law.active_bounds;
-    report.certificate.condition_number = law.condition_number;
-    const double decades =
-        (fit.frontier.points.back().log_flops - fit.frontier.points.front().log_flops) /
-        std::log(10.0);
-    report.notes.push_back(absl::StrFormat("L = E + excess (C / %.6e)^-c over %.1f decades of C",
-                                           std::exp(law.log_reference), decades));
-    if (decades < kFewDecades) {
-      report.notes.push_back(absl::StrFormat(
-          "E and c are not told apart over %.1f decades of C: read them together, or not at all",
-          decades));
-    }
+  if (!law.solved) return fit;
+  report.objective.value = law.value;
+  report.certificate.gradient_norm = law.gradient_norm;
+  report.certificate.starts = law.starts;
+  report.certificate.starts_at_optimum = law.starts_at_optimum;
+  report.certificate.active_bounds = law.active_bounds;
+  report.certificate.condition_number = law.condition_number;
+  const double decades =
+      (fit.frontier.points.back().log_flops - fit.frontier.points.front().log_flops) /
+      std::log(10.0);
+  report.notes.push_back(absl::StrFormat("L = E + excess (C / %.6e)^-c over %.1f decades of C",
+                                         std::exp(law.log_reference), decades));
+  if (decades < kFewDecades) {
+    report.notes.push_back(absl::StrFormat(
+        "E and c are not told apart over %.1f decades of C: read them together, or not at all",
+        decades));
   }
   Estimator estimator;
   estimator.method = Name(Method::kLossCompute);
   estimator.view = view_index;
   estimator.estimate = ReadLossCompute(law, layout);
   const double reference = law.log_reference;
-  estimator.evaluate = [plan, layout, reference](const std::vector<double>& log_loss) {
-    const FrontierResult frontier = plan->Evaluate(log_loss);
-    if (!frontier.laws) return layout.Empty();
-    const LossCompute refit = FitLossCompute(frontier.points, reference);
-    return refit.excess > 0 ? ReadLossCompute(refit, layout) : layout.Empty();
+  estimator.evaluate = [trace, layout, reference](const std::vector<double>& log_loss) {
+    const FrontierResult points = trace(log_loss);
+    if (!points.laws) return layout.Empty();
+    const LossCompute refit = FitLossCompute(points.points, reference);
+    return refit.solved ? ReadLossCompute(refit, layout) : layout.Empty();
   };
   fit.estimator = std::move(estimator);
   return fit;

@@ -201,8 +201,8 @@ FrontierResult FrontierPlan::Trace(const std::vector<std::vector<double>>& smoot
   }
   if (centers.size() < 2) {
     result.refused = absl::StrFormat(
-        "minima bracketed by %d size%s on each side were found for %d of the sizes: the frontier "
-        "needs at least 2 (curves that do not cross, or too few sizes or points, show none)",
+        "a minimum with %d size%s on each side was found at %d of the sizes, and at least 2 are "
+        "needed: the curves do not cross where larger and smaller models were seen",
         side, side == 1 ? "" : "s", centers.size());
     return result;
   }
@@ -261,6 +261,13 @@ FrontierResult FrontierPlan::Evaluate(const std::vector<double>& log_loss) const
     FrontierResult result;
     result.refused =
         absl::StrFormat("%d model sizes: a bracketed minimum needs at least 3", sizes());
+    return result;
+  }
+  if (std::all_of(sights_.begin(), sights_.end(), [](const auto& s) { return s.size() < 3; })) {
+    FrontierResult result;
+    result.refused =
+        "at no C do three curves have points within a factor of two of it on both sides: there is "
+        "nothing to interpolate (isoFLOP and parametric fits need no curves)";
     return result;
   }
   const std::vector<std::vector<double>> smooth = Smooth(log_loss);

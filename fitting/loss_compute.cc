@@ -4,6 +4,7 @@
 
 #include <Eigen/Dense>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -70,6 +71,30 @@ std::array<double, 3> AtExponent(const Curve& curve, double c) {
   return {squares, floor, excess};
 }
 
+// Minimises from `parameters` (E, e, c), which it replaces; the sum of squares, or NaN.
+double Solve(const Curve& curve, std::array<double, 3>& parameters) {
+  Residuals residuals(curve);
+  ceres::Problem::Options borrowed;
+  borrowed.cost_function_ownership = ceres::DO_NOT_TAKE_OWNERSHIP;
+  ceres::Problem problem(borrowed);
+  problem.AddResidualBlock(&residuals, nullptr, parameters.data());
+  problem.SetParameterLowerBound(parameters.data(), 0, kLowestFloor);
+  problem.SetParameterLowerBound(parameters.data(), 1, 0);
+  problem.SetParameterLowerBound(parameters.data(), 2, -kSteepest);
+  problem.SetParameterUpperBound(parameters.data(), 2, kSteepest);
+  ceres::Solver::Options options;
+  options.linear_solver_type = ceres::DENSE_QR;
+  options.logging_type = ceres::SILENT;
+  options.max_num_iterations = 200;
+  options.function_tolerance = 1e-16;
+  options.gradient_tolerance = 1e-14;
+  options.parameter_tolerance = 1e-14;
+  ceres::Solver::Summary summary;
+  ceres::Solve(options, &problem, &summary);
+  if (!summary.IsSolutionUsable()) return std::numeric_limits<double>::quiet_NaN();
+  return 2 * summary.final_cost;
+}
+
 }  // namespace
 
 double LossCompute::Loss(double flops) const {
@@ -91,37 +116,34 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
     curve.u.push_back(point.log_flops - fit.log_reference);
     curve.loss.push_back(std::exp(point.log_loss));
   }
-  std::array<double, 3> best = {std::numeric_limits<double>::infinity(), 0, 0};
-  double parameters[3] = {0, 0, 0};
-  for (int k = -50; k <= 50; ++k) {
-    if (k == 0) continue;  // c = 0 cannot tell E from e
-    const std::array<double, 3> candidate = AtExponent(curve, k / 50.0);
-    if (candidate[0] >= best[0]) continue;
-    best = candidate;
-    parameters[0] = candidate[1], parameters[1] = candidate[2], parameters[2] = k / 50.0;
+  constexpr int kGrid = 50;  // to each side of c = 0, where E and e cannot be told apart
+  std::vector<std::array<double, 3>> grid;
+  std::vector<double> exponents;
+  for (int k = -kGrid; k <= kGrid; ++k) {
+    if (k == 0) continue;
+    exponents.push_back(kSteepest * k / kGrid);
+    grid.push_back(AtExponent(curve, exponents.back()));
   }
-  Residuals residuals(curve);
-  ceres::Problem::Options borrowed;
-  borrowed.cost_function_ownership = ceres::DO_NOT_TAKE_OWNERSHIP;
-  ceres::Problem bounded(borrowed);
-  bounded.AddResidualBlock(&residuals, nullptr, parameters);
-  bounded.SetParameterLowerBound(parameters, 0, kLowestFloor);
-  bounded.SetParameterLowerBound(parameters, 1, 0);
-  bounded.SetParameterLowerBound(parameters, 2, -kSteepest);
-  bounded.SetParameterUpperBound(parameters, 2, kSteepest);
-  ceres::Solver::Options options;
-  options.linear_solver_type = ceres::DENSE_QR;
-  options.logging_type = ceres::SILENT;
-  options.max_num_iterations = 200;
-  options.function_tolerance = 1e-16;
-  options.gradient_tolerance = 1e-14;
-  options.parameter_tolerance = 1e-14;
-  ceres::Solver::Summary summary;
-  ceres::Solve(options, &bounded, &summary);
-  fit.floor = parameters[0];
-  fit.excess = parameters[1];
-  fit.exponent = parameters[2];
-  fit.value = 2 * summary.final_cost;
+  std::vector<double> values;
+  fit.value = std::numeric_limits<double>::infinity();
+  for (size_t k = 0; k < grid.size(); ++k) {
+    if (k > 0 && grid[k - 1][0] < grid[k][0]) continue;
+    if (k + 1 < grid.size() && grid[k + 1][0] < grid[k][0]) continue;
+    std::array<double, 3> parameters = {grid[k][1], grid[k][2], exponents[k]};
+    const double value = Solve(curve, parameters);
+    if (!std::isfinite(value)) continue;
+    values.push_back(value);
+    if (value >= fit.value) continue;
+    fit.value = value;
+    fit.floor = parameters[0], fit.excess = parameters[1], fit.exponent = parameters[2];
+  }
+  fit.starts = static_cast<int>(values.size());
+  for (double value : values) fit.starts_at_optimum += value <= fit.value * (1 + 1e-8) + 1e-28;
+  fit.solved = fit.starts > 0;
+  if (!fit.solved) {
+    fit.refused = "the solver failed from every start";
+    return fit;
+  }
   if (fit.floor <= kLowestFloor * (1 + 1e-12)) fit.active_bounds.push_back("E >= 0.1");
   if (fit.excess <= 0) fit.active_bounds.push_back("c0 >= 0");
   if (std::abs(fit.exponent) >= kSteepest * (1 - 1e-12)) {
@@ -147,8 +169,6 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
                                   absl::StrJoin(fit.active_bounds, ", "));
   } else if (!(eigen.eigenvalues()[0] > 1e-13 * eigen.eigenvalues()[2])) {
     fit.refused = "rank-deficient: E, c and the excess cannot be told apart";
-  } else if (summary.termination_type == ceres::FAILURE) {
-    fit.refused = "the solver failed: " + summary.message;
   }
   return fit;
 }

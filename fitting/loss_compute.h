@@ -9,8 +9,8 @@
 // below three the interval is all there is. And E >= 0.1 binds for targets of low entropy (two
 // classes have at most ln 2 = .69 nats); an active bound is named and the fit refused.
 //
-// Solved by Ceres with bounds, started from the best of a grid over c, at which E and e follow
-// linearly.
+// Solved by Ceres with bounds, from every local minimum of a grid over c, at which E and e follow
+// linearly; the least sum of squares wins.
 #pragma once
 
 #include <optional>
@@ -26,7 +26,9 @@ struct LossCompute {
   double exponent = 0;       // c
   double excess = 0;         // e, nats at reference_flops
   double log_reference = 0;  // ln C_ref
+  bool solved = false;       // the numbers are an optimum, even where the fit is refused
   double value = 0;          // sum (L - Lhat)^2
+  int starts = 0, starts_at_optimum = 0;
   double gradient_norm = 0;  // of value over (E, ln e, c), 0 for those at a bound
   std::optional<double> condition_number;
   std::vector<std::string> active_bounds;
@@ -35,7 +37,7 @@ struct LossCompute {
   double Loss(double flops) const;
 };
 
-// `reference_flops` of 0 takes the middle of the points; resamples pass the estimate's own.
+// `log_reference` of 0 takes the middle of the points; resamples pass the estimate's own.
 LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_reference = 0);
 
 }  // namespace allometry::fitting

@@ -109,28 +109,44 @@ void AppendFit(const MethodFit& fit, std::string& out) {
   for (const std::string& note : fit.notes) Wrap("note: " + note, 2, out);
 }
 
+// 9.72e10: no plus sign, no leading zero.
+std::string Short(double value, int digits) {
+  const std::string full = absl::StrFormat("%.*e", digits, value);
+  const size_t e = full.find('e');
+  if (e == std::string::npos) return full;
+  std::string exponent = full.substr(e + 1);
+  const bool negative = exponent[0] == '-';
+  exponent.erase(0, std::min(exponent.find_first_not_of("+-0"), exponent.size() - 1));
+  return absl::StrCat(full.substr(0, e), "e", negative ? "-" : "", exponent);
+}
+
+std::string ShortCell(const Estimate& estimate) {
+  if (!estimate.estimate) return "-";
+  std::string text = Short(*estimate.estimate, 2);
+  if (estimate.lower && estimate.upper) {
+    absl::StrAppend(&text, " ", Short(*estimate.lower, 1), "..", Short(*estimate.upper, 1));
+  }
+  return text;
+}
+
+std::string LossCell(const Estimate& estimate) {
+  if (!estimate.estimate) return "-";
+  std::string text = absl::StrFormat("%.4f", *estimate.estimate);
+  if (estimate.lower && estimate.upper) {
+    absl::StrAppendFormat(&text, " %.3f..%.3f", *estimate.lower, *estimate.upper);
+  }
+  return text;
+}
+
 void AppendPredictions(const FitReport& report, std::string& out) {
   if (report.predictions.empty()) return;
   absl::StrAppend(&out, "\npredictions\n");
-  absl::StrAppendFormat(&out, "  %-9s %-12s %-24s %-24s %-21s %s\n", "C", "method", "N*", "D*",
+  absl::StrAppendFormat(&out, "  %-8s %-12s %-22s %-22s %-21s %s\n", "C", "method", "N*", "D*",
                         "L*", "outside");
-  const auto cell = [](const Estimate& estimate, const char* format, const char* bounds) {
-    if (!estimate.estimate) return std::string("-");
-    std::string text;
-    char buffer[64];
-    std::snprintf(buffer, sizeof buffer, format, *estimate.estimate);
-    text = buffer;
-    if (estimate.lower && estimate.upper) {
-      std::snprintf(buffer, sizeof buffer, bounds, *estimate.lower, *estimate.upper);
-      text += buffer;
-    }
-    return text;
-  };
   for (const Prediction& one : report.predictions) {
-    absl::StrAppendFormat(&out, "  %-9.3g %-12s %-24s %-24s %-21s %.2f\n", one.flops,
-                          Name(one.method), cell(one.params, "%.2e", " %.1e..%.1e"),
-                          cell(one.tokens, "%.2e", " %.1e..%.1e"),
-                          cell(one.loss, "%.4f", " %.3f..%.3f"), one.decades_outside);
+    absl::StrAppendFormat(&out, "  %-8s %-12s %-22s %-22s %-21s %.2f\n", Short(one.flops, 2),
+                          Name(one.method), ShortCell(one.params), ShortCell(one.tokens),
+                          LossCell(one.loss), one.decades_outside);
   }
   absl::StrAppend(&out, "  outside: decades of C beyond the data\n");
 }
