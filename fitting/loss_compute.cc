@@ -1,7 +1,5 @@
 #include "fitting/loss_compute.h"
 
-#include <ceres/ceres.h>
-
 #include <Eigen/Dense>
 #include <algorithm>
 #include <array>
@@ -20,32 +18,6 @@ constexpr size_t kFewestPoints = 5;  // three parameters and two more
 
 struct Curve {
   std::vector<double> u, loss;  // ln(C / C_ref), L
-};
-
-// Residuals L - E - e exp(-c u) with parameters (E, e, c).
-class Residuals : public ceres::CostFunction {
- public:
-  explicit Residuals(const Curve& curve) : curve_(curve) {
-    mutable_parameter_block_sizes()->push_back(3);
-    set_num_residuals(static_cast<int>(curve.u.size()));
-  }
-  bool Evaluate(double const* const* parameters, double* residuals,
-                double** jacobians) const override {
-    const double* p = parameters[0];
-    for (size_t i = 0; i < curve_.u.size(); ++i) {
-      const double power = std::exp(-p[2] * curve_.u[i]);
-      residuals[i] = curve_.loss[i] - p[0] - p[1] * power;
-      if (jacobians == nullptr || jacobians[0] == nullptr) continue;
-      double* row = jacobians[0] + 3 * i;
-      row[0] = -1;
-      row[1] = -power;
-      row[2] = p[1] * curve_.u[i] * power;
-    }
-    return true;
-  }
-
- private:
-  const Curve& curve_;
 };
 
 // The best (E, e) within bounds at a given c, and their sum of squares.
@@ -71,28 +43,73 @@ std::array<double, 3> AtExponent(const Curve& curve, double c) {
   return {squares, floor, excess};
 }
 
-// Minimises from `parameters` (E, e, c), which it replaces; the sum of squares, or NaN.
-double Solve(const Curve& curve, std::array<double, 3>& parameters) {
-  Residuals residuals(curve);
-  ceres::Problem::Options borrowed;
-  borrowed.cost_function_ownership = ceres::DO_NOT_TAKE_OWNERSHIP;
-  ceres::Problem problem(borrowed);
-  problem.AddResidualBlock(&residuals, nullptr, parameters.data());
-  problem.SetParameterLowerBound(parameters.data(), 0, kLowestFloor);
-  problem.SetParameterLowerBound(parameters.data(), 1, 0);
-  problem.SetParameterLowerBound(parameters.data(), 2, -kSteepest);
-  problem.SetParameterUpperBound(parameters.data(), 2, kSteepest);
-  ceres::Solver::Options options;
-  options.linear_solver_type = ceres::DENSE_QR;
-  options.logging_type = ceres::SILENT;
-  options.max_num_iterations = 200;
-  options.function_tolerance = 1e-16;
-  options.gradient_tolerance = 1e-14;
-  options.parameter_tolerance = 1e-14;
-  ceres::Solver::Summary summary;
-  ceres::Solve(options, &problem, &summary);
-  if (!summary.IsSolutionUsable()) return std::numeric_limits<double>::quiet_NaN();
-  return 2 * summary.final_cost;
+// The least of a local minimum of AtExponent's squares within [low, high].
+double GoldenSection(const Curve& curve, double low, double high) {
+  const double golden = 0.5 * (std::sqrt(5.0) - 1);
+  double a = high - golden * (high - low), b = low + golden * (high - low);
+  double at_a = AtExponent(curve, a)[0], at_b = AtExponent(curve, b)[0];
+  while (high - low > 1e-9) {
+    if (at_a < at_b) {
+      high = b, b = a, at_b = at_a;
+      a = high - golden * (high - low);
+      at_a = AtExponent(curve, a)[0];
+    } else {
+      low = a, a = b, at_a = at_b;
+      b = low + golden * (high - low);
+      at_b = AtExponent(curve, b)[0];
+    }
+  }
+  return 0.5 * (low + high);
+}
+
+struct Normal {
+  Eigen::Matrix3d information = Eigen::Matrix3d::Zero();  // over (E, ln e, c)
+  Eigen::Vector3d gradient = Eigen::Vector3d::Zero();     // of the sum of squares
+  double squares = 0;
+};
+
+Normal MakeNormal(const Curve& curve, const std::array<double, 3>& p) {
+  Normal normal;
+  for (size_t i = 0; i < curve.u.size(); ++i) {
+    const double power = p[1] * std::exp(-p[2] * curve.u[i]);
+    const Eigen::Vector3d row(1, power, -power * curve.u[i]);
+    const double r = curve.loss[i] - p[0] - power;
+    normal.information += row * row.transpose();
+    normal.gradient -= 2 * r * row;
+    normal.squares += r * r;
+  }
+  // Parameters at a bound stay there.
+  const bool held[3] = {p[0] <= kLowestFloor, p[1] <= 0, std::abs(p[2]) >= kSteepest};
+  for (int k = 0; k < 3; ++k) {
+    if (held[k]) normal.gradient[k] = 0;
+  }
+  return normal;
+}
+
+// Gauss-Newton steps from where golden section ended: it knows c to 1e-9, these to the last digits.
+Normal Polish(const Curve& curve, std::array<double, 3>& p) {
+  Normal at = MakeNormal(curve, p);
+  for (int step = 0; step < 20; ++step) {
+    Eigen::Matrix3d information = at.information;
+    for (int k = 0; k < 3; ++k) {
+      if (at.gradient[k] != 0) continue;
+      information.row(k).setZero();
+      information.col(k).setZero();
+      information(k, k) = 1;
+    }
+    const Eigen::Vector3d move = -0.5 * information.ldlt().solve(at.gradient);
+    if (!move.allFinite()) break;
+    const std::array<double, 3> next = {p[0] + move[0], p[1] * std::exp(move[1]), p[2] + move[2]};
+    if (next[0] < kLowestFloor || std::abs(next[2]) > kSteepest) break;
+    const Normal there = MakeNormal(curve, next);
+    if (!(there.gradient.cwiseAbs().maxCoeff() < 0.5 * at.gradient.cwiseAbs().maxCoeff()) ||
+        !(there.squares <= at.squares * (1 + 1e-9) + 1e-28)) {
+      break;
+    }
+    p = next;
+    at = there;
+  }
+  return at;
 }
 
 }  // namespace
@@ -116,7 +133,7 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
     curve.u.push_back(point.log_flops - fit.log_reference);
     curve.loss.push_back(std::exp(point.log_loss));
   }
-  constexpr int kGrid = 50;  // to each side of c = 0, where E and e cannot be told apart
+  constexpr int kGrid = 20;  // to each side of c = 0, where E and e cannot be told apart
   std::vector<std::array<double, 3>> grid;
   std::vector<double> exponents;
   for (int k = -kGrid; k <= kGrid; ++k) {
@@ -127,10 +144,15 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
   std::vector<double> values;
   fit.value = std::numeric_limits<double>::infinity();
   for (size_t k = 0; k < grid.size(); ++k) {
-    if (k > 0 && grid[k - 1][0] < grid[k][0]) continue;
+    if (k > 0 && grid[k - 1][0] <= grid[k][0]) continue;
     if (k + 1 < grid.size() && grid[k + 1][0] < grid[k][0]) continue;
-    std::array<double, 3> parameters = {grid[k][1], grid[k][2], exponents[k]};
-    const double value = Solve(curve, parameters);
+    const double low = exponents[k > 0 ? k - 1 : k];
+    const double high = exponents[k + 1 < grid.size() ? k + 1 : k];
+    double c = GoldenSection(curve, low, high);
+    if (grid[k][0] <= AtExponent(curve, c)[0]) c = exponents[k];  // at c = -1 or 1
+    const std::array<double, 3> at = AtExponent(curve, c);
+    std::array<double, 3> parameters = {at[1], at[2], c};
+    const double value = Polish(curve, parameters).squares;
     if (!std::isfinite(value)) continue;
     values.push_back(value);
     if (value >= fit.value) continue;
@@ -144,23 +166,14 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
     fit.refused = "the solver failed from every start";
     return fit;
   }
-  if (fit.floor <= kLowestFloor * (1 + 1e-12)) fit.active_bounds.push_back("E >= 0.1");
+  if (fit.floor <= kLowestFloor) fit.active_bounds.push_back("E >= 0.1");
   if (fit.excess <= 0) fit.active_bounds.push_back("c0 >= 0");
-  if (std::abs(fit.exponent) >= kSteepest * (1 - 1e-12)) {
+  if (std::abs(fit.exponent) >= kSteepest) {
     fit.active_bounds.push_back(fit.exponent > 0 ? "c <= 1" : "c >= -1");
   }
-  Eigen::Matrix3d information = Eigen::Matrix3d::Zero();
-  Eigen::Vector3d gradient = Eigen::Vector3d::Zero();
-  for (size_t i = 0; i < curve.u.size(); ++i) {
-    const double power = fit.excess * std::exp(-fit.exponent * curve.u[i]);
-    const Eigen::Vector3d row(1, power, -power * curve.u[i]);
-    information += row * row.transpose();
-    gradient -= 2 * (curve.loss[i] - fit.floor - power) * row;
-  }
-  if (fit.floor <= kLowestFloor * (1 + 1e-12)) gradient[0] = 0;
-  if (std::abs(fit.exponent) >= kSteepest * (1 - 1e-12)) gradient[2] = 0;
-  fit.gradient_norm = gradient.cwiseAbs().maxCoeff();
-  const Eigen::SelfAdjointEigenSolver<Eigen::Matrix3d> eigen(information);
+  const Normal normal = MakeNormal(curve, {fit.floor, fit.excess, fit.exponent});
+  fit.gradient_norm = normal.gradient.cwiseAbs().maxCoeff();
+  const Eigen::SelfAdjointEigenSolver<Eigen::Matrix3d> eigen(normal.information);
   if (eigen.eigenvalues()[0] > 1e-16 * eigen.eigenvalues()[2]) {
     fit.condition_number = eigen.eigenvalues()[2] / eigen.eigenvalues()[0];
   }

@@ -9,8 +9,9 @@
 // below three the interval is all there is. And E >= 0.1 binds for targets of low entropy (two
 // classes have at most ln 2 = .69 nats); an active bound is named and the fit refused.
 //
-// Solved by Ceres with bounds, from every local minimum of a grid over c, at which E and e follow
-// linearly; the least sum of squares wins.
+// For a given c the best E and e within bounds are linear and exact, so the search is over c alone:
+// a grid, golden section in every one of its local minima, and Gauss-Newton steps to the last digits
+// over the parameters that are not at a bound.
 #pragma once
 
 #include <optional>

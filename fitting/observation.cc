@@ -23,6 +23,7 @@ bool Observations::Add(Observation point, absl::string_view run, absl::string_vi
   if (reason.empty()) reason = WhyInvalid("loss", point.loss);
   if (reason.empty()) reason = WhyInvalid("weight", point.weight);
   if (reason.empty() && point.flops != 0) reason = WhyInvalid("flops", point.flops);
+  if (reason.empty()) reason = WhyInvalid("6 N D", 6 * point.params * point.tokens);
   if (!reason.empty()) {
     Exclude(point.line, std::move(reason));
     return false;

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -63,7 +64,8 @@ class Observations {
   void AddNote(std::string note) { notes_.push_back(std::move(note)); }
   void Reserve(size_t points) { points_.reserve(points); }
 
-  const std::vector<Observation>& points() const { return points_; }
+  const std::vector<Observation>& points() const& { return points_; }
+  std::vector<Observation> points() && { return std::move(points_); }
   const std::vector<Exclusion>& exclusions() const { return exclusions_; }
   const std::vector<std::string>& runs() const { return runs_; }
   const std::vector<std::string>& families() const { return families_; }

@@ -1,0 +1,90 @@
+#include "cli/fit_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "gmock/gmock.h"
+#include "tests/fitting/test_data.h"
+
+namespace allometry::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+Outcome RunCaptured(const FitFileArguments& arguments) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  const int code = RunFitFile(arguments);
+  std::string out = ::testing::internal::GetCapturedStdout();
+  return {code, std::move(out), ::testing::internal::GetCapturedStderr()};
+}
+
+FitFileArguments Chinchilla() {
+  FitFileArguments arguments;
+  arguments.path = fitting::DataPath("chinchilla_svg.csv");
+  arguments.options.method = fitting::Method::kParametric;
+  arguments.options.resamples = 10;
+  return arguments;
+}
+
+TEST(FitFileTest, PrintsATableAndEndsWithZero) {
+  const Outcome outcome = RunCaptured(Chinchilla());
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("used 245 of 245"));
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST(FitFileTest, JsonIsOneObjectOnStandardOutput) {
+  FitFileArguments arguments = Chinchilla();
+  arguments.json = true;
+  const Outcome outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["observations"]["used"], 245);
+}
+
+TEST(FitFileTest, WritesThePictureOrSaysWhyNot) {
+  FitFileArguments arguments = Chinchilla();
+  arguments.svg = ::testing::TempDir() + "/fit.svg";
+  EXPECT_EQ(RunCaptured(arguments).code, 0);
+  EXPECT_TRUE(std::filesystem::exists(arguments.svg));
+  std::filesystem::remove(arguments.svg);
+  arguments.svg = "/nonexistent/fit.svg";
+  const Outcome outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("/nonexistent/fit.svg"));
+}
+
+TEST(FitFileTest, BadInputEndsWithTwoAndOneSentence) {
+  FitFileArguments arguments = Chinchilla();
+  arguments.path = "/nonexistent.csv";
+  Outcome outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("/nonexistent.csv"));
+  EXPECT_EQ(outcome.out, "");
+  arguments = Chinchilla();
+  arguments.options.delta = -1;
+  outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("delta"));
+}
+
+TEST(FitFileTest, ARefusedFitIsAReportNotAFailure) {
+  const std::string path = ::testing::TempDir() + "/three.csv";
+  std::ofstream(path) << "N,D,loss\n1e6,1e8,3\n2e6,1e8,2.9\n4e6,1e8,2.8\n";
+  FitFileArguments arguments = Chinchilla();
+  arguments.path = path;
+  const Outcome outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("REFUSED: 3 points for 5 parameters"));
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace allometry::cli

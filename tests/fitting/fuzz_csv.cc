@@ -1,0 +1,31 @@
+// libFuzzer target of the CSV reader: `cmake --preset clang -DALLOMETRY_FUZZ=ON`, then
+//   build-clang/tests/fitting_fuzz_csv tests/fitting/data/fuzz_corpus
+// What the reader accepts must hold positive finite numbers; small inputs are fitted and rendered.
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/check.h"
+#include "fitting/csv.h"
+#include "fitting/fit.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
+  using namespace allometry::fitting;
+  const auto data = ParseCsv(absl::string_view(reinterpret_cast<const char*>(bytes), size), "fuzz");
+  if (!data.ok()) return 0;
+  for (const Observation& point : data->points()) {
+    ALLO_CHECK(point.params > 0 && std::isfinite(point.params));
+    ALLO_CHECK(point.tokens > 0 && std::isfinite(point.tokens));
+    ALLO_CHECK(point.loss > 0 && std::isfinite(point.loss));
+  }
+  if (data->used() > 64) return 0;
+  FitOptions options;
+  options.resamples = 2;
+  options.budgets = {1e21};
+  const auto report = Fit(*data, options);
+  ALLO_CHECK(report.ok()) << report.status();
+  ALLO_CHECK(!ReportJson(*report).empty());
+  ALLO_CHECK(!ReportText(*report).empty());
+  ALLO_CHECK(!ReportSvg(*report).empty());
+  return 0;
+}
