@@ -70,10 +70,11 @@ void TileTimesPanels(const Head& head, const float* left, long left_stride, long
             .rows = rows,
             .depth = head.head_pad,
             .panels = Panels(first + rows),
+            .half_panel = false,
             .c = out + first * head.attention_stride,
             .c_stride = head.attention_stride,
             .bias = nullptr,
-            .accumulate = false});
+            .into = Into::kSet});
 }
 
 // One tile of query rows of a square (probabilities, score gradients) times the rows of `right`
@@ -89,10 +90,11 @@ void TileTimesRows(const Head& head, const float* square, const float* right, lo
             .rows = rows,
             .depth = first + rows,
             .panels = head.head_pad / kLanes,
+            .half_panel = head.half_panel,
             .c = out + first * out_stride,
             .c_stride = out_stride,
             .bias = nullptr,
-            .accumulate = false});
+            .into = Into::kSet});
 }
 
 // One tile of key rows: the square's columns, over the queries from them on, times `right`.
@@ -107,10 +109,11 @@ void ColumnsTimesRows(const Head& head, const float* square, const float* right,
             .rows = rows,
             .depth = head.context - first,
             .panels = head.head_pad / kLanes,
+            .half_panel = head.half_panel,
             .c = out + first * head.qkv_stride,
             .c_stride = head.qkv_stride,
             .bias = nullptr,
-            .accumulate = false});
+            .into = Into::kSet});
 }
 
 }  // namespace

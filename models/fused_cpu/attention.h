@@ -8,9 +8,10 @@
 namespace allometry::models::fused_cpu::ALLO_ISA {
 
 struct Head {
-  long context;    // of this sequence
-  long head_pad;   // columns of a head, whole vectors
-  const float* q;  // [context][head_pad] at distance qkv_stride; so are k and v
+  long context;     // of this sequence
+  long head_pad;    // columns of a head, whole vectors
+  bool half_panel;  // of the last vector at most 8 columns are in use
+  const float* q;   // [context][head_pad] at distance qkv_stride; so are k and v
   const float* k;
   const float* v;
   long qkv_stride;

@@ -1,9 +1,8 @@
 // Where everything of a fused step lies: packed weights, their gradients, activations. Plain
 // structs of sizes and pointers, shared by all instruction sets.
 //
-// Inside the step every row of a matrix is padded to whole vectors of 16 floats, the padding being
-// zero, and every head starts at a vector; so no loop has a tail. Padded columns of weights are
-// zero, so that padding stays zero through every product.
+// Inside the step every row of a matrix is padded to whole vectors of 16 floats and every head
+// starts at a vector; so no loop has a tail. Padding holds zeros or values that meet only zeros.
 #pragma once
 
 #include <stddef.h>
@@ -31,6 +30,8 @@ struct Axis {
     return position(size - 1) + 1;
   }  // one past the last column in use
   ALLO_PLAN_INLINE long padded() const { return size / group * group_pad; }
+  // Whether the last panel has at most 8 columns in use.
+  ALLO_PLAN_INLINE bool half_panel() const { return (used() - 1) % kVector < kVector / 2; }
   ALLO_PLAN_INLINE long panels() const { return padded() / kVector; }
 };
 ALLO_PLAN_INLINE constexpr Axis PlainAxis(long size) { return {size, size, PadToVector(size)}; }
@@ -48,6 +49,7 @@ struct Linear {
   int64_t norm_bias_offset = -1;
   long scaled_rows = 0;  // the first rows of W and b are multiplied by row_scale: the queries
   float row_scale = 1;
+  bool pads_outputs = false;  // padded outputs are computed too: they get their bias
 
   float* forward = nullptr;          // panels of W^T: out.panels() x [in.used()][16]
   float* backward = nullptr;         // panels of W: in.panels() x [out.used()][16]
@@ -66,7 +68,7 @@ struct BlockActivations {
   float* normed_2 = nullptr;         // [tokens][width]
   float* inverse_std_2 = nullptr;    // [tokens]
   float* hidden = nullptr;           // [tokens][hidden]: after GELU
-  float* gelu_derivative = nullptr;  // [tokens][hidden]
+  float* gelu_derivative = nullptr;  // [tokens][hidden]; then the gradient before GELU
 };
 
 struct Block {
@@ -96,7 +98,6 @@ struct Plan {
   float* logits = nullptr;    // [tokens][logits]: then their gradient
   float* d_x = nullptr;       // [tokens][width]
   float* d_normed = nullptr;  // [tokens][width]
-  float* d_hidden = nullptr;  // [tokens][hidden]
   float* d_mixed = nullptr;   // [tokens][mixed]
   float* d_qkv = nullptr;     // [tokens][qkv]
   float* d_scores = nullptr;  // [context][attention]

@@ -11,10 +11,8 @@ namespace allometry::models::fused_cpu {
 namespace {
 
 constexpr int64_t kMostFloats = int64_t{1} << 29;
-// Tokens that go through the network together: enough to reuse a weight that was fetched, few
-// enough that a small model's activations stay in a level-2 cache.
-constexpr int64_t kChunkFloats = 160 * 1024;
-constexpr int64_t kChunkTokens = 128;
+// Floats of activations that leave room for weights in a level-2 cache of 1 MiB.
+constexpr int64_t kChunkFloats = 64 * 1024;
 
 // Rows of 128 floats and more start at an odd number of cache lines from each other, so that a
 // column does not fall into one cache set.
@@ -69,7 +67,6 @@ void PlaceScratch(Plan& plan, Places& places) {
   }
   places.Give(plan.inverse_std, tokens);
   places.Give(plan.logits, tokens * plan.logits_stride);
-  places.Give(plan.d_hidden, tokens * plan.hidden_stride);
   places.Give(plan.d_mixed, tokens * plan.mixed_stride);
   places.Give(plan.d_qkv, tokens * plan.qkv_stride);
   places.Give(plan.d_scores, plan.context * plan.attention_stride);
@@ -149,17 +146,20 @@ Plan Describe(const Shape& shape, const ParameterLayout& layout, std::vector<Blo
   plan.head.in = width;
   plan.head.out = PlainAxis(plan.vocabulary);
   plan.head.weight_offset = plan.token_table_offset;
+  plan.head.pads_outputs = true;
   plan.head.gain_offset = next();
   plan.head.norm_bias_offset = next();
   ALLO_CHECK(view == layout.views.end());
   return plan;
 }
 
+// Few tokens at a time keep activations in the cache; a wide model, whose weights do not fit, wants
+// more of them for each weight that it fetches.
 long ChunkSequences(const Plan& plan) {
   const int64_t block = 2 * plan.width_stride + plan.qkv_stride + plan.mixed_stride +
                         2 * plan.hidden_stride + plan.heads * plan.attention_stride;
   const int64_t per_token = plan.layers * block + plan.logits_stride;
-  const int64_t tokens = std::min(kChunkTokens, kChunkFloats / per_token);
+  const int64_t tokens = std::max<int64_t>(plan.width / 2, kChunkFloats / per_token);
   return std::max<int64_t>(1, tokens / plan.context);
 }
 

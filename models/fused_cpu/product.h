@@ -1,6 +1,7 @@
 // Matrix products of rows times panels: one register-tiled kernel for every product of the step.
 //
-//   C[i][j] (+)= bias[j] + sum over k of A(i, k) B(k, j)
+//   P[i][j] = bias[j] + sum over k of A(i, k) B(k, j);   C = P,  C + P  or  C * P (element by
+//   element)
 //
 // A(i, k) is a[i * a_stride + k], or a[k * a_stride + i] where `transposed` (gradients of weights:
 // A is then the gradient of the outputs, k the tokens). B(k, j) is
@@ -9,6 +10,8 @@
 #pragma once
 
 namespace allometry::models::fused_cpu::ALLO_ISA {
+
+enum class Into { kSet, kAdd, kMultiply };
 
 struct Product {
   const float* a;
@@ -19,11 +22,12 @@ struct Product {
   long b_panel_stride;
   long rows;
   long depth;
-  long panels;  // of 16 columns
+  long panels;      // of 16 columns
+  bool half_panel;  // of the last one only 8 columns are in use; the others of C stay as they are
   float* c;
   long c_stride;
   const float* bias;  // or nullptr
-  bool accumulate;    // add to C
+  Into into;
 };
 
 void Multiply(const Product& product);

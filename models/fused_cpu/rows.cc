@@ -67,19 +67,6 @@ void Gelu(const Rows& x, float* derivative) {
   }
 }
 
-void GeluBackward(const Rows& d, const float* derivative, float* sums) {
-  for (long i = 0; i < d.columns; i += kLanes) {
-    Vec sum = Load(sums + i);
-    for (long row = 0; row < d.count; ++row) {
-      const long at = row * d.stride + i;
-      const Vec product = Load(d.data + at) * Load(derivative + at);
-      Store(d.data + at, product);
-      sum += product;
-    }
-    Store(sums + i, sum);
-  }
-}
-
 void AddColumnSums(const Rows& rows, float* sums) {
   for (long i = 0; i < rows.columns; i += kLanes) {
     Vec sum = Load(sums + i);

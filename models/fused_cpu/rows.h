@@ -25,9 +25,6 @@ void NormalizeBackward(const Rows& d_normed, long width, const float* mask, cons
 // x = GELU(x) with the exact normal distribution; derivative = GELU'(x).
 void Gelu(const Rows& x, float* derivative);
 
-// d = d * derivative; sums[column] += sum of d over the rows.
-void GeluBackward(const Rows& d, const float* derivative, float* sums);
-
 // sums[column] += sum over the rows.
 void AddColumnSums(const Rows& rows, float* sums);
 

@@ -19,9 +19,9 @@ struct Chunk {
   long tokens() const { return sequences * context; }
 };
 
-// y (+)= x W^T + b.
+// y = x W^T + b, or added to y.
 void Apply(const Linear& linear, const float* x, long x_stride, long tokens, float* y,
-           long y_stride, bool accumulate) {
+           long y_stride, Into into) {
   Multiply({.a = x,
             .a_stride = x_stride,
             .transposed = false,
@@ -31,15 +31,16 @@ void Apply(const Linear& linear, const float* x, long x_stride, long tokens, flo
             .rows = tokens,
             .depth = linear.in.used(),
             .panels = linear.out.panels(),
+            .half_panel = linear.out.half_panel() && !linear.pads_outputs,
             .c = y,
             .c_stride = y_stride,
             .bias = linear.bias,
-            .accumulate = accumulate});
+            .into = into});
 }
 
-// d_x = d_y W.
+// d_x = d_y W, or multiplied into d_x.
 void ApplyBackward(const Linear& linear, const float* d_y, long y_stride, long tokens, float* d_x,
-                   long x_stride) {
+                   long x_stride, Into into) {
   Multiply({.a = d_y,
             .a_stride = y_stride,
             .transposed = false,
@@ -49,10 +50,11 @@ void ApplyBackward(const Linear& linear, const float* d_y, long y_stride, long t
             .rows = tokens,
             .depth = linear.out.used(),
             .panels = linear.in.panels(),
+            .half_panel = linear.in.half_panel(),
             .c = d_x,
             .c_stride = x_stride,
             .bias = nullptr,
-            .accumulate = false});
+            .into = into});
 }
 
 // weight_gradient += d_y^T x.
@@ -67,10 +69,11 @@ void AddWeightGradient(const Linear& linear, const float* d_y, long y_stride, co
             .rows = linear.out.used(),
             .depth = tokens,
             .panels = linear.in.panels(),
+            .half_panel = linear.in.half_panel(),
             .c = linear.weight_gradient,
             .c_stride = linear.in.padded(),
             .bias = nullptr,
-            .accumulate = true});
+            .into = Into::kAdd});
 }
 
 Rows WidthRows(const Plan& plan, float* data, long tokens) {
@@ -82,6 +85,7 @@ Head HeadOf(const Plan& plan, const Block& block, long context, long sequence, l
   const float* q = a.qkv + sequence * context * plan.qkv_stride + head * plan.head_pad;
   return {.context = context,
           .head_pad = plan.head_pad,
+          .half_panel = PlainAxis(plan.head_width).half_panel(),
           .q = q,
           .k = q + plan.heads * plan.head_pad,
           .v = q + 2 * plan.heads * plan.head_pad,
@@ -99,6 +103,8 @@ void Embed(const Plan& plan, const float* parameters, const Chunk& chunk) {
         parameters + plan.position_table_offset + t % chunk.context * plan.width;
     float* x = plan.x + t * plan.width_stride;
     for (long i = 0; i < plan.width; ++i) x[i] = token[i] + position[i];
+    // A run that went to infinity must leave nothing behind in the padding.
+    for (long i = plan.width; i < PadToVector(plan.width); ++i) x[i] = 0;
   }
 }
 
@@ -107,20 +113,20 @@ void BlockForward(const Plan& plan, const Block& block, const Chunk& chunk) {
   const long tokens = chunk.tokens();
   Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_1,
             a.inverse_std_1);
-  Apply(block.qkv, a.normed_1, plan.width_stride, tokens, a.qkv, plan.qkv_stride, false);
+  Apply(block.qkv, a.normed_1, plan.width_stride, tokens, a.qkv, plan.qkv_stride, Into::kSet);
   for (long sequence = 0; sequence < chunk.sequences; ++sequence) {
     for (long head = 0; head < plan.heads; ++head) {
       float* out = a.mixed + sequence * chunk.context * plan.mixed_stride + head * plan.head_pad;
       AttentionForward(HeadOf(plan, block, chunk.context, sequence, head), out, plan.mixed_stride);
     }
   }
-  Apply(block.project, a.mixed, plan.mixed_stride, tokens, plan.x, plan.width_stride, true);
+  Apply(block.project, a.mixed, plan.mixed_stride, tokens, plan.x, plan.width_stride, Into::kAdd);
 
   Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_2,
             a.inverse_std_2);
-  Apply(block.up, a.normed_2, plan.width_stride, tokens, a.hidden, plan.hidden_stride, false);
+  Apply(block.up, a.normed_2, plan.width_stride, tokens, a.hidden, plan.hidden_stride, Into::kSet);
   Gelu({a.hidden, plan.hidden_stride, tokens, block.up.out.padded()}, a.gelu_derivative);
-  Apply(block.down, a.hidden, plan.hidden_stride, tokens, plan.x, plan.width_stride, true);
+  Apply(block.down, a.hidden, plan.hidden_stride, tokens, plan.x, plan.width_stride, Into::kAdd);
 }
 
 // plan.d_x goes from the gradient of the block's output to that of its input.
@@ -132,20 +138,22 @@ void BlockBackward(const Plan& plan, const Block& block, const Chunk& chunk) {
 
   AddColumnSums(d_x, block.down.bias_gradient);
   AddWeightGradient(block.down, plan.d_x, plan.width_stride, a.hidden, plan.hidden_stride, tokens);
-  ApplyBackward(block.down, plan.d_x, plan.width_stride, tokens, plan.d_hidden, plan.hidden_stride);
-  GeluBackward({plan.d_hidden, plan.hidden_stride, tokens, block.up.out.padded()},
-               a.gelu_derivative, block.up.bias_gradient);
-  AddWeightGradient(block.up, plan.d_hidden, plan.hidden_stride, a.normed_2, plan.width_stride,
-                    tokens);
-  ApplyBackward(block.up, plan.d_hidden, plan.hidden_stride, tokens, plan.d_normed,
-                plan.width_stride);
+  // The derivative of GELU becomes the gradient in front of it.
+  float* d_hidden = a.gelu_derivative;
+  ApplyBackward(block.down, plan.d_x, plan.width_stride, tokens, d_hidden, plan.hidden_stride,
+                Into::kMultiply);
+  AddColumnSums({d_hidden, plan.hidden_stride, tokens, block.up.out.padded()},
+                block.up.bias_gradient);
+  AddWeightGradient(block.up, d_hidden, plan.hidden_stride, a.normed_2, plan.width_stride, tokens);
+  ApplyBackward(block.up, d_hidden, plan.hidden_stride, tokens, plan.d_normed, plan.width_stride,
+                Into::kSet);
   NormalizeBackward(d_normed, plan.width, plan.width_mask, a.normed_2, a.inverse_std_2, plan.d_x,
                     false);
 
   AddColumnSums(d_x, block.project.bias_gradient);
   AddWeightGradient(block.project, plan.d_x, plan.width_stride, a.mixed, plan.mixed_stride, tokens);
-  ApplyBackward(block.project, plan.d_x, plan.width_stride, tokens, plan.d_mixed,
-                plan.mixed_stride);
+  ApplyBackward(block.project, plan.d_x, plan.width_stride, tokens, plan.d_mixed, plan.mixed_stride,
+                Into::kSet);
   for (long sequence = 0; sequence < chunk.sequences; ++sequence) {
     for (long head = 0; head < plan.heads; ++head) {
       const long row = sequence * chunk.context;
@@ -162,7 +170,8 @@ void BlockBackward(const Plan& plan, const Block& block, const Chunk& chunk) {
   AddColumnSums({plan.d_qkv, plan.qkv_stride, tokens, block.qkv.out.padded()},
                 block.qkv.bias_gradient);
   AddWeightGradient(block.qkv, plan.d_qkv, plan.qkv_stride, a.normed_1, plan.width_stride, tokens);
-  ApplyBackward(block.qkv, plan.d_qkv, plan.qkv_stride, tokens, plan.d_normed, plan.width_stride);
+  ApplyBackward(block.qkv, plan.d_qkv, plan.qkv_stride, tokens, plan.d_normed, plan.width_stride,
+                Into::kSet);
   NormalizeBackward(d_normed, plan.width, plan.width_mask, a.normed_1, a.inverse_std_1, plan.d_x,
                     false);
 }
@@ -172,7 +181,8 @@ double HeadForward(const Plan& plan, const Chunk& chunk, float weight, bool with
   const long tokens = chunk.tokens();
   Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, plan.normed,
             plan.inverse_std);
-  Apply(plan.head, plan.normed, plan.width_stride, tokens, plan.logits, plan.logits_stride, false);
+  Apply(plan.head, plan.normed, plan.width_stride, tokens, plan.logits, plan.logits_stride,
+        Into::kSet);
   return CrossEntropy({plan.logits, plan.logits_stride, tokens, plan.head.out.padded()},
                       chunk.targets, weight, with_gradient);
 }
@@ -183,7 +193,7 @@ void HeadBackward(const Plan& plan, long tokens) {
   AddWeightGradient(plan.head, plan.logits, plan.logits_stride, plan.normed, plan.width_stride,
                     tokens);
   ApplyBackward(plan.head, plan.logits, plan.logits_stride, tokens, plan.d_normed,
-                plan.width_stride);
+                plan.width_stride, Into::kSet);
   NormalizeBackward(WidthRows(plan, plan.d_normed, tokens), plan.width, plan.width_mask,
                     plan.normed, plan.inverse_std, plan.d_x, true);
 }
