@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -151,25 +152,46 @@ void AppendPredictions(const FitReport& report, std::string& out) {
   absl::StrAppend(&out, "  outside: decades of C beyond the data\n");
 }
 
+// The methods side by side under the report's own conventions; each method under the other ones in
+// a line. --json has every difference.
 void AppendAgreement(const FitReport& report, std::string& out) {
+  const std::string own =
+      absl::StrFormat(" [%s, %s]", report.params_policy, report.flops_convention);
   for (const Agreement& agreement : report.agreement) {
     std::string head = "agreement on " + agreement.quantity;
     if (agreement.flops) absl::StrAppendFormat(&head, " at C = %.3g", *agreement.flops);
     absl::StrAppend(&out, "\n", head, "\n");
+    std::vector<std::pair<std::string, std::string>> elsewhere;  // method -> values
     for (const MethodEstimate& one : agreement.estimates) {
-      Wrap(absl::StrFormat("%-13s N %s, C %s: %s %s", one.method, one.params_policy,
-                           one.flops_convention, Show(one.value.estimate), ShowInterval(one.value)),
-           2, out);
+      if (one.params_policy == report.params_policy &&
+          one.flops_convention == report.flops_convention) {
+        Wrap(absl::StrFormat("%-13s %-12s %s", one.method, Show(one.value.estimate),
+                             ShowInterval(one.value)),
+             2, out);
+        elsewhere.push_back({one.method, ""});
+        continue;
+      }
+      auto found = std::find_if(elsewhere.begin(), elsewhere.end(),
+                                [&](const auto& entry) { return entry.first == one.method; });
+      if (found == elsewhere.end()) found = elsewhere.insert(found, {one.method, ""});
+      absl::StrAppend(&found->second, found->second.empty() ? "" : ", ", one.params_policy, "/",
+                      one.flops_convention, " ", Show(one.value.estimate));
     }
     const bool of_logs = agreement.quantity == "params" || agreement.quantity == "tokens";
     for (const Difference& one : agreement.differences) {
-      std::string text = absl::StrFormat("%s minus %s%s: %+.5f", one.first, one.second,
-                                         of_logs ? " (ln)" : "", one.difference);
+      if (!absl::EndsWith(one.first, own) || !absl::EndsWith(one.second, own)) continue;
+      std::string text =
+          absl::StrFormat("%s - %s%s: %+.5f", one.first.substr(0, one.first.size() - own.size()),
+                          one.second.substr(0, one.second.size() - own.size()),
+                          of_logs ? " (ln)" : "", one.difference);
       if (one.covers_zero) {
         absl::StrAppendFormat(&text, " [%+.5f, %+.5f]%s", *one.lower, *one.upper,
                               *one.covers_zero ? "" : " DISAGREE beyond chance");
       }
       Wrap(text, 4, out);
+    }
+    for (const auto& [method, values] : elsewhere) {
+      if (!values.empty()) Wrap(method + " under " + values, 4, out);
     }
   }
 }

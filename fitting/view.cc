@@ -124,8 +124,16 @@ Views MakeViews(const Observations& observations, const FitOptions& options, boo
   };
   add(observations.params_policy, nullptr);
   if (every) {
-    for (const Alternative& other : observations.alternatives()) {
-      add(other.params_policy, &other.params);
+    const std::vector<Alternative>& alternatives = observations.alternatives();
+    for (size_t k = 0; k < alternatives.size(); ++k) {
+      // "active" is "paper" for tied heads: the same numbers under two names are one view.
+      const Alternative& other = alternatives[k];
+      bool known = true;
+      for (size_t i = 0; i < other.params.size() && known; ++i) {
+        known = other.params[i] == observations.points()[i].params;
+      }
+      for (size_t j = 0; j < k; ++j) known |= other.params == alternatives[j].params;
+      if (!known) add(other.params_policy, &other.params);
     }
   }
   return views;

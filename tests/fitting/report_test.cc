@@ -196,6 +196,14 @@ TEST(AgreementTest, ShowsTheExponentUnderEveryCountAndCostOfTheData) {
   EXPECT_TRUE(differs);
 }
 
+TEST(AgreementTest, TheSameCountUnderTwoNamesIsOneView) {
+  Observations sweep = CurveSweep(5, 9, 40);
+  std::vector<double> same;
+  for (const Observation& point : sweep.points()) same.push_back(point.params);
+  sweep.AddAlternative("active", same);
+  EXPECT_EQ(FitOrDie(sweep, Quick()).agreement.front().estimates.size(), 3u);
+}
+
 TEST(FitTest, EveryRefusalIsAResultInEveryFormat) {
   Observations three;
   for (double params : {1e6, 2e6, 4e6}) {
