@@ -18,9 +18,10 @@ function(allo_executable name)
 endfunction()
 
 # allo_test(fitting_test LABEL unit SOURCES a_test.cc DEPS allo_fitting)
+# SERIAL: no other test runs beside it.
 # Labels: unit (no LibTorch, seconds), torch, mpi, e2e, gpu.
 function(allo_test name)
-  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -32,7 +33,7 @@ function(allo_test name)
     ALLO_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ALLO_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   include(GoogleTest)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
+    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL} ENVIRONMENT "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
 endfunction()
 
 # A Google Benchmark or a plain program in build/bench.

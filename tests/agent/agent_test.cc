@@ -281,7 +281,9 @@ TEST_F(AgentTest, KilledItsNextLifeEndsTheTrainerAndGivesTheAttemptBack) {
   const Lease next = LeaseOf(1, 2, "cccc");
   Assign(next, "succeed", 5);
   EXPECT_EQ(coordinator_.ExitOf(next).reason(), v1::SUCCEEDED);
-  EXPECT_TRUE(coordinator_.Eventually([&](const auto& seen) { return !seen.IsHeld(next); }));
+  EXPECT_TRUE(coordinator_.Eventually([&](const auto&) {
+    return ReadFile(worker_.state_dir + "/held.json").value_or("") == "[]\n";
+  }));
   worker_.Signal(SIGKILL);
   worker_.Wait();
   worker_.Start();

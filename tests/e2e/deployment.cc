@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <functional>
 #include <thread>
 
 #include "absl/strings/ascii.h"
@@ -19,18 +20,16 @@ namespace {
 
 constexpr char kDataset[] = "generated";
 
-template <class Request, class Response>
-Response Call(v1::ClientService::Stub& client,
-              grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                              Response*),
-              const Request& request) {
-  grpc::ClientContext context;
-  context.set_wait_for_ready(true);
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-  Response response;
-  const grpc::Status status = (client.*method)(&context, request, &response);
+// Asks again while the coordinator is away.
+void Ask(const std::function<grpc::Status(grpc::ClientContext*)>& call) {
+  grpc::Status status;
+  for (int i = 0; i < 600; ++i) {
+    grpc::ClientContext context;
+    status = call(&context);
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
   ALLO_CHECK(status.ok()) << status.error_code() << ": " << status.error_message();
-  return response;
 }
 
 }  // namespace
@@ -153,13 +152,19 @@ v1::CreateSweepResponse Deployment::Submit(const std::string& sweep_yaml) const 
   request.set_file_name("test.yaml");
   request.set_sweep_yaml(sweep_yaml);
   request.set_manifest_json(ManifestJson());
-  return Call(*client_, &v1::ClientService::Stub::CreateSweep, request);
+  v1::CreateSweepResponse response;
+  Ask([&](grpc::ClientContext* context) {
+    return client_->CreateSweep(context, request, &response);
+  });
+  return response;
 }
 
 v1::GetSweepResponse Deployment::Get(const std::string& sweep) const {
   v1::GetSweepRequest request;
   request.set_name(sweep);
-  return Call(*client_, &v1::ClientService::Stub::GetSweep, request);
+  v1::GetSweepResponse response;
+  Ask([&](grpc::ClientContext* context) { return client_->GetSweep(context, request, &response); });
+  return response;
 }
 
 std::vector<std::string> Deployment::Export(const std::string& sweep, const std::string& what,
@@ -169,13 +174,13 @@ std::vector<std::string> Deployment::Export(const std::string& sweep, const std:
   request.set_what(what);
   request.set_series(series);
   request.set_allow_repeat(true);
-  grpc::ClientContext context;
-  context.set_wait_for_ready(true);
-  const auto stream = client_->Export(&context, request);
   std::string csv;
-  for (v1::ExportResponse piece; stream->Read(&piece);) csv += piece.csv();
-  const grpc::Status status = stream->Finish();
-  ALLO_CHECK(status.ok()) << status.error_message();
+  Ask([&](grpc::ClientContext* context) {
+    csv.clear();
+    const auto stream = client_->Export(context, request);
+    for (v1::ExportResponse piece; stream->Read(&piece);) csv += piece.csv();
+    return stream->Finish();
+  });
   return absl::StrSplit(csv, '\n', absl::SkipEmpty());
 }
 

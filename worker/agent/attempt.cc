@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/clock.h"
 #include "worker/agent/log.h"
 #include "worker/agent/record_conversion.h"
 #include "worker/agent/run_spec_conversion.h"
@@ -18,6 +19,8 @@ namespace {
 using rundir::ExitReason;
 
 constexpr int kLogLines = 20;
+// How long a trainer may take to end after its exit record: leaving MPI, freeing memory.
+constexpr int64_t kLastStepsNs = 10'000'000'000;
 
 // The reason that fits an attempt that could not be started.
 ExitReason ReasonOfStartFailure(const absl::Status& status) {
@@ -136,8 +139,9 @@ void Attempt::Cancel(int64_t stop_by_ns) {
 }
 
 void Attempt::Drop() {
+  if (dropped_) return;
   dropped_ = true;
-  if (process_ != nullptr) process_->Terminate();
+  terminate_at_ns_ = Clock::Real().BootNanos() + (delivery_.has_exit() ? kLastStepsNs : 0);
 }
 
 void Attempt::Kill() {
@@ -166,6 +170,7 @@ void Attempt::Poll(int64_t now_ns) {
 }
 
 void Attempt::EnforceDeadlines(int64_t now_ns) {
+  if (dropped_ && now_ns >= terminate_at_ns_) process_->Terminate();
   if (dropped_ || ended_by_ != EndedBy::kItself) return;
   if (now_ns >= deadline_ns_) {
     LogLine(absl::StrCat(LeaseName(lease_), ": its lease ran out; ended"));

@@ -53,7 +53,8 @@ class Attempt {
   // Tells the trainer to write a checkpoint and end; at `stop_by_ns` it is killed.
   void Preempt(int64_t stop_by_ns);
   void Cancel(int64_t stop_by_ns);
-  // Ends the trainer; nothing more is delivered.
+  // Ends the trainer; nothing more is delivered. One that has written its exit record is given
+  // time to end by itself.
   void Drop();
   // The same at once, before the agent itself ends.
   void Kill();
@@ -92,8 +93,9 @@ class Attempt {
 
   int64_t asked_ns_ = 0;
   int64_t deadline_ns_ = 0;
-  int64_t stop_by_ns_ = 0;    // 0: not told to stop
-  std::string pending_word_;  // "preempt" or "cancel", until the pipe took it
+  int64_t stop_by_ns_ = 0;       // 0: not told to stop
+  int64_t terminate_at_ns_ = 0;  // of a dropped attempt
+  std::string pending_word_;     // "preempt" or "cancel", until the pipe took it
   bool told_preempt_ = false;
   bool told_cancel_ = false;
   bool lease_line_pending_ = false;

@@ -18,13 +18,15 @@ constexpr int64_t kKillPatienceMs = 30'000;
 
 void LogEnd(const Attempt& attempt) {
   const std::string name = LeaseName(attempt.lease());
-  if (attempt.dropped()) {
-    LogLine(absl::StrCat(name, ": forgotten"));
+  if (!attempt.delivery().has_exit()) {
+    LogLine(absl::StrCat(name, ": ended and forgotten"));
     return;
   }
   const rundir::ExitRecord& exit = attempt.delivery().exit();
+  // What follows the first line is the end of the trainer's own log.
+  const std::string message = exit.message.substr(0, exit.message.find('\n'));
   LogLine(absl::StrCat(name, ": ", rundir::ExitReasonName(exit.reason), " at step ", exit.step,
-                       exit.message.empty() ? "" : ": ", exit.message));
+                       message.empty() ? "" : ": ", message));
 }
 
 }  // namespace
@@ -78,8 +80,12 @@ void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, b
   const Actions actions = Reconcile(held, reply);
   const int64_t stop_by_ns = Clock::Real().BootNanos() + settings_.stop_within_ms * 1'000'000;
   for (const Lease& lease : actions.drop) {
-    LogLine(absl::StrCat(LeaseName(lease), ": the coordinator holds it no longer"));
-    attempts_.at(lease)->Drop();
+    Attempt& attempt = *attempts_.at(lease);
+    // One that has ended is dropped because the coordinator has its exit record.
+    if (!attempt.delivery().has_exit()) {
+      LogLine(absl::StrCat(LeaseName(lease), ": the coordinator holds it no longer"));
+    }
+    attempt.Drop();
   }
   for (const Renewal& renewal : actions.renew) {
     attempts_.at(renewal.lease)->Renew(asked_ns, asked_ns + renewal.lease_ms * 1'000'000);
