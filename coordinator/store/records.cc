@@ -276,11 +276,11 @@ void Store::Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::
         return Appending(transaction, parts_->options.exit_rule, pending->batch, pending->ack)
             .Run();
       },
-      [pending, done = std::move(done)](const absl::Status& status) {
+      [pending, done = std::move(done)](absl::Status status) {
         if (status.ok()) {
           done(std::move(pending->ack));
         } else {
-          done(status);
+          done(std::move(status));
         }
       });
 }

@@ -38,7 +38,7 @@ struct Transaction {
 class Writer {
  public:
   using Operation = std::function<absl::Status(Transaction&)>;
-  using Done = std::function<void(const absl::Status&)>;
+  using Done = std::function<void(absl::Status)>;
 
   // `committed` may be null; see Options in store.h.
   Writer(std::unique_ptr<Connection> db, std::function<void(absl::Span<const RunRow>)> committed,
