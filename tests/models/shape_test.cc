@@ -41,6 +41,37 @@ TEST(ShapeTest, TheWorkedExampleOf27MIsExactInEveryCount) {
   EXPECT_EQ(CountN(counts, ParamPolicy::kActive), 27'352'064);
 }
 
+// BC-CNN: blocks, a CNN of 0.6M, its 1024-wide projection and 68 action logits; no tokens.
+TEST(ShapeTest, EncoderCountsGiveTable6) {
+  const struct {
+    double millions;
+    int layers, heads, width;
+  } rows[] = {{1.97, 3, 3, 180},
+              {3.64, 4, 4, 240},
+              {10.4, 6, 6, 360},
+              {26.4, 8, 8, 512},
+              {50.5, 10, 10, 640}};
+  for (const auto& row : rows) {
+    ParamCounts counts = CountParams({"gpt", row.layers, row.heads, row.width, 10, 1});
+    counts.token_embedding = 0;
+    counts.extra = 600'000 + (1'024 + 68) * row.width;
+    EXPECT_NEAR(CountN(counts, ParamPolicy::kPaper) / 1e6 / row.millions, 1.0, 0.006);
+  }
+}
+
+// The small BC models follow another rule than the rest: blocks and the position table.
+TEST(ShapeTest, Table8IsBlocksAndPositionsAndNotThePaperCount) {
+  const struct {
+    double millions;
+    int layers, heads, width;
+  } rows[] = {{.147, 1, 1, 25}, {.310, 2, 2, 46}, {.647, 2, 2, 86}, {1.0, 2, 2, 120}};
+  for (const auto& row : rows) {
+    const ParamCounts counts = CountParams({"gpt", row.layers, row.heads, row.width, 5'560, 4'164});
+    EXPECT_NEAR((counts.blocks + counts.position_embedding) / 1e6 / row.millions, 1.0, 0.025);
+    EXPECT_LT(CountN(counts, ParamPolicy::kPaper) / 1e6 / row.millions, 0.86);
+  }
+}
+
 // 6ND understates the cost of long contexts: attention adds 2.0 to 3.0 times 6N at the 2M model.
 TEST(ShapeTest, ExactFlopsAddsCausalAttentionToTheMatmuls) {
   const Shape shape = Gpt(3, 3, 180, 5560, 4164);

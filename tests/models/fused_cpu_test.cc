@@ -1,0 +1,180 @@
+// The hand-written step on every instruction set that this CPU has, against a double oracle.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <xmmintrin.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "models/fused_cpu/plan_storage.h"
+#include "models/fused_cpu/step.h"
+#include "models/fused_cpu_step.h"
+#include "tests/models/double_gpt.h"
+
+namespace allometry::models {
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  fused_cpu::StepFunction step;
+  bool here;
+};
+std::vector<InstructionSet> InstructionSets() {
+  return {{"baseline", &fused_cpu::baseline::Step, true},
+          {"avx2", &fused_cpu::avx2::Step,
+           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+          {"avx512", &fused_cpu::avx512::Step,
+           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")}};
+}
+
+// Tails of every kind: half panels, single columns, heads narrower and wider than a vector, a last
+// tile of each height, several chunks.
+const Shape kShapes[] = {{"gpt", 1, 1, 24, 17, 99}, {"gpt", 2, 3, 9, 5, 3},
+                         {"gpt", 1, 2, 40, 32, 16}, {"gpt", 2, 1, 56, 9, 41},
+                         {"gpt", 1, 4, 72, 7, 8},   {"gpt", 1, 1, 1, 1, 2}};
+
+struct Problem {
+  explicit Problem(const Shape& wanted) : shape(wanted), layout(*LayoutOf(wanted)) {
+    parameters.resize(layout.size);
+    Initialize(shape, layout, 7, parameters);
+    std::mt19937 random(3);
+    std::normal_distribution<float> noise(0, 0.08f);
+    for (float& value : parameters) value += noise(random);
+    std::uniform_int_distribution<int32_t> token(0, shape.vocabulary - 1);
+    for (int i = 0; i < kSequences * shape.context; ++i) {
+      inputs.push_back(token(random));
+      targets.push_back(token(random));
+    }
+    batch = {kSequences, shape.context, inputs, targets};
+  }
+
+  static constexpr int kSequences = 3;
+  Shape shape;
+  ParameterLayout layout;
+  std::vector<float> parameters;
+  std::vector<int32_t> inputs, targets;
+  Batch batch;
+};
+
+double Norm(std::span<const float> values) {
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum);
+}
+
+// Tensor by tensor, along a random direction within it.
+void ExpectSlopes(const Problem& problem, std::span<const float> gradient) {
+  const double norm = Norm(gradient);
+  std::mt19937 random(5);
+  std::normal_distribution<double> normal;
+  for (const ParameterView& view : problem.layout.views) {
+    std::vector<double> direction(view.size);
+    double length = 0;
+    for (double& value : direction) {
+      value = normal(random);
+      length += value * value;
+    }
+    std::vector<double> up(problem.parameters.begin(), problem.parameters.end()), down = up;
+    double expected = 0;
+    constexpr double kStep = 1e-4;
+    for (int64_t i = 0; i < view.size; ++i) {
+      const double unit = direction[i] / std::sqrt(length);
+      up[view.offset + i] += kStep * unit;
+      down[view.offset + i] -= kStep * unit;
+      expected += unit * gradient[view.offset + i];
+    }
+    const double slope = (DoubleLoss(problem.shape, problem.layout, up, problem.batch) -
+                          DoubleLoss(problem.shape, problem.layout, down, problem.batch)) /
+                         (2 * kStep);
+    EXPECT_NEAR(slope, expected, 1e-5 * norm + 1e-8) << view.name;
+  }
+}
+
+TEST(FusedCpuTest, EveryInstructionSetAgreesWithTheDoubleOracle) {
+  for (const Shape& shape : kShapes) {
+    const Problem problem(shape);
+    const std::vector<double> parameters(problem.parameters.begin(), problem.parameters.end());
+    const double expected = DoubleLoss(shape, problem.layout, parameters, problem.batch);
+    const auto tokens = static_cast<float>(problem.inputs.size());
+    for (const InstructionSet& set : InstructionSets()) {
+      if (!set.here) continue;
+      SCOPED_TRACE(testing::Message() << set.name << " width " << shape.width);
+      const auto storage = *fused_cpu::PlanStorage::Make(shape, problem.layout);
+      std::vector<float> gradient(problem.layout.size);
+      const double loss = set.step(storage->plan(), {.parameters = problem.parameters.data(),
+                                                     .gradient = gradient.data(),
+                                                     .inputs = problem.inputs.data(),
+                                                     .targets = problem.targets.data(),
+                                                     .sequences = Problem::kSequences,
+                                                     .context = shape.context,
+                                                     .weight = 1 / tokens}) /
+                          tokens;
+      EXPECT_NEAR(loss, expected, 1e-6 * expected);
+      ExpectSlopes(problem, gradient);
+    }
+  }
+}
+
+class FusedCpuStepTest : public testing::Test {
+ protected:
+  FusedCpuStepTest()
+      : problem_(kShapes[0]), step_(*CreateFusedCpuStep(problem_.shape, problem_.layout, {})) {}
+
+  std::vector<float> Gradient(std::span<const float> parameters) {
+    std::vector<float> gradient(problem_.layout.size);
+    double loss = 0;
+    EXPECT_TRUE(step_->LossAndGradient(parameters, problem_.batch, 1, gradient, &loss).ok());
+    return gradient;
+  }
+
+  const Problem problem_;
+  const std::unique_ptr<TrainStep> step_;
+};
+
+TEST_F(FusedCpuStepTest, BitsDoNotDependOnWhereTheBuffersLie) {
+  const std::vector<float> expected = Gradient(problem_.parameters);
+  std::vector<float> moved(problem_.layout.size + 3), gradient(problem_.layout.size + 3);
+  std::copy(problem_.parameters.begin(), problem_.parameters.end(), moved.begin() + 3);
+  const std::span<float> shifted = std::span(gradient).subspan(1, problem_.layout.size);
+  double loss = 0;
+  ASSERT_TRUE(
+      step_->LossAndGradient(std::span(moved).subspan(3), problem_.batch, 1, shifted, &loss).ok());
+  EXPECT_TRUE(std::equal(shifted.begin(), shifted.end(), expected.begin()));
+}
+
+TEST_F(FusedCpuStepTest, ARunThatWentToInfinityLeavesNothingBehind) {
+  const std::vector<float> expected = Gradient(problem_.parameters);
+  const std::vector<float> broken(problem_.layout.size, std::numeric_limits<float>::quiet_NaN());
+  EXPECT_TRUE(std::isnan(Gradient(broken)[0]));
+  EXPECT_EQ(Gradient(problem_.parameters), expected);
+}
+
+TEST_F(FusedCpuStepTest, DenormalsAreBackAfterTheStep) {
+  const unsigned before = _mm_getcsr() & ~0x3fu;  // without the sticky exception flags
+  Gradient(problem_.parameters);
+  EXPECT_EQ(_mm_getcsr() & ~0x3fu, before);
+}
+
+TEST_F(FusedCpuStepTest, ATokenOutsideTheVocabularyIsNamed) {
+  std::vector<int32_t> inputs = problem_.inputs;
+  inputs[5] = problem_.shape.vocabulary;
+  const auto loss = step_->SumLoss(
+      problem_.parameters, {Problem::kSequences, problem_.shape.context, inputs, problem_.targets});
+  EXPECT_EQ(loss.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(loss.status().message()), testing::HasSubstr("99: allowed is 0..98"));
+}
+
+TEST(FusedCpuRefusalTest, CudaAndVeryLongContextsAreUnimplementedWithTheReason) {
+  const Shape small = kShapes[0];
+  EXPECT_TRUE(absl::IsUnimplemented(
+      CreateFusedCpuStep(small, *LayoutOf(small), {.cuda = true, .index = 0}).status()));
+  const Shape endless = {"gpt", 8, 8, 64, 20'000, 64};
+  const auto step = CreateFusedCpuStep(endless, *LayoutOf(endless), {});
+  EXPECT_TRUE(absl::IsUnimplemented(step.status()));
+  EXPECT_THAT(std::string(step.status().message()), testing::HasSubstr("context 20000"));
+}
+
+}  // namespace
+}  // namespace allometry::models
