@@ -212,6 +212,7 @@ void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse&
   if (!status.ok()) {
     if (IsFinal(status) && !ever_registered_) {
       fatal_ = Annotate(status, absl::StrCat("coordinator ", options_.link.coordinator));
+      return;
     }
     OnFailure(status);
     return;
