@@ -7,46 +7,18 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/planner/eta.h"
+#include "coordinator/registration.h"
 #include "coordinator/scheduler/decide.h"
 
 namespace allometry::coordinator {
 namespace {
 
 constexpr int64_t kMs = 1'000'000;  // nanoseconds
-constexpr int kMaxSlots = 4096;
 constexpr int kMaxHeld = 65536;
-constexpr size_t kMaxName = 256;
 // How often an agent is told what it may delete, in heartbeats, and how often the same file before
 // it counts as gone. A reply may be lost; five in a row from an agent that is heard are not.
 constexpr int kHeartbeatsBetweenNaming = 10;
 constexpr int kNamings = 5;
-
-absl::Status CheckRegistration(const v1::RegisterRequest& request) {
-  for (const auto& [what, value] :
-       {std::pair("agent_id", &request.agent_id()), std::pair("host", &request.host()),
-        std::pair("run_root_id", &request.run_root_id())}) {
-    if (value->empty() || value->size() > kMaxName) {
-      return absl::InvalidArgumentError(absl::StrFormat("%s has %d characters; 1 to %d are allowed",
-                                                        what, value->size(), kMaxName));
-    }
-  }
-  if (request.slots().empty() || request.slots_size() > kMaxSlots) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "an agent has 1 to %d slots, and this one has %d", kMaxSlots, request.slots_size()));
-  }
-  std::set<std::pair<std::string, std::string>> seen;
-  for (const v1::Slot& slot : request.slots()) {
-    if (slot.host().empty() || slot.device().empty() || slot.host().size() > kMaxName ||
-        slot.device().size() > kMaxName) {
-      return absl::InvalidArgumentError("a slot needs a host and a device such as cpu:0");
-    }
-    if (!seen.emplace(slot.host(), slot.device()).second) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("slot %s on %s is listed twice", slot.device(), slot.host()));
-    }
-  }
-  return absl::OkStatus();
-}
 
 // What a batch says about its run: the newest step and the newest pace. Batches are in order, so
 // the last records know; those of one moment stand together.
@@ -67,8 +39,6 @@ Said NewestIn(const v1::RecordBatch& batch) {
   }
   return said;
 }
-
-void Log(absl::string_view line) { std::cerr << "allo-coordinator: " << line << std::endl; }
 
 }  // namespace
 
@@ -169,9 +139,11 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
     other_datasets = view_.Heard(request, now_ns);
   }
   if (other_datasets) {
-    ALLO_RETURN_IF_ERROR(store_->UpdateAgentDatasets(
+    const absl::Status updated = store_->UpdateAgentDatasets(
         request.agent_id(),
-        std::vector<v1::Dataset>(request.datasets().begin(), request.datasets().end())));
+        std::vector<v1::Dataset>(request.datasets().begin(), request.datasets().end()));
+    // The view has them; the rows are for people.
+    if (!updated.ok()) LogOnce(absl::StrCat("datasets were not stored: ", updated.message()));
   }
   for (const v1::Lease& lease : RenewHeld(request, now_ns)) {
     const absl::Status returned = store_->ReturnLease(lease);
@@ -179,7 +151,9 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
   }
   Decide();
   v1::HeartbeatResponse response = WhatToHold(request, now_ns);
-  ALLO_RETURN_IF_ERROR(NameDeletable(request.agent_id(), now_ns, response));
+  const absl::Status named = NameDeletable(request.agent_id(), now_ns, response);
+  // What holds leases must not wait for what frees disks.
+  if (!named.ok()) LogOnce(absl::StrCat("old checkpoints stay for now: ", named.message()));
   return response;
 }
 
@@ -309,7 +283,7 @@ bool Dispatch::StartAttempts(const std::vector<scheduler::Assignment>& assignmen
     const absl::Status& status = started.status();
     // The rows are ahead of the view that was decided on; what changed them has made it dirty.
     if (absl::IsFailedPrecondition(status) || absl::IsNotFound(status)) continue;
-    Log(absl::StrFormat("run %d cannot start: %s", assignment.run_id, status.message()));
+    LogOnce(absl::StrFormat("run %d cannot start: %s", assignment.run_id, status.message()));
     return false;
   }
   return true;
@@ -353,8 +327,8 @@ void Dispatch::ExpireLeases(int64_t now_ns) {
   for (const v1::Lease& lease : expired) {
     const absl::Status status = store_->ExpireLease(lease);
     if (!status.ok() && !absl::IsFailedPrecondition(status)) {
-      Log(absl::StrFormat("the lease of run %d attempt %d ran out and cannot be ended now: %s",
-                          lease.run_id(), lease.attempt(), status.message()));
+      LogOnce(absl::StrFormat("the lease of run %d attempt %d ran out and cannot be ended now: %s",
+                              lease.run_id(), lease.attempt(), status.message()));
     }
   }
   MutexLock lock(mutex_);
@@ -374,10 +348,17 @@ void Dispatch::ForgetSilentAgents(int64_t now_ns) {
     }
   }
   for (const std::string& notice : notices) {
-    Log(notice);
+    LogOnce(notice);
     const absl::Status added = store_->AddEvent(0, 0, notice);
-    if (!added.ok()) Log(added.message());
+    if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
   }
+}
+
+void Dispatch::LogOnce(const std::string& line) {
+  MutexLock lock(mutex_);
+  if (line == last_line_) return;
+  last_line_ = line;
+  std::cerr << "allo-coordinator: " << line << std::endl;
 }
 
 // --- What was learnt

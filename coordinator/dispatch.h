@@ -83,6 +83,8 @@ class Dispatch {
   // Renews what is held; returns what came back from beyond its deadline.
   std::vector<v1::Lease> RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns);
   v1::HeartbeatResponse WhatToHold(const v1::HeartbeatRequest& request, int64_t now_ns) const;
+  // On standard error, unless it is what was said last: a full disk is one line, not one a tick.
+  void LogOnce(const std::string& line);
   absl::Status NameDeletable(const std::string& agent_id, int64_t now_ns,
                              v1::HeartbeatResponse& response);
 
@@ -104,6 +106,7 @@ class Dispatch {
   // Agents that had LEASED runs when this life began, and until when their devices are theirs.
   std::set<std::string> grace_agents_ ALLO_GUARDED_BY(mutex_);
   int64_t grace_until_ns_ ALLO_GUARDED_BY(mutex_) = 0;
+  std::string last_line_ ALLO_GUARDED_BY(mutex_);
 
   std::thread ticker_;
 };
