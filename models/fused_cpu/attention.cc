@@ -9,15 +9,40 @@ namespace {
 long Smaller(long a, long b) { return a < b ? a : b; }
 long Panels(long columns) { return (columns + kLanes - 1) / kLanes; }
 
+// One round of a transpose by halves: exchanges the lanes of each row whose index has bit
+// `kDistance` with those of the row `kDistance` further on that have not.
+template <int kDistance>
+ALLO_INLINE void Exchange(Vec* rows) {
+  constexpr auto kLow = [](int lane) { return lane & kDistance ? lane - kDistance + 16 : lane; };
+  constexpr auto kHigh = [](int lane) { return lane & kDistance ? lane + 16 : lane + kDistance; };
+#define ALLO_SIXTEEN(f)                                                                          \
+  f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14), \
+      f(15)
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & kDistance) continue;
+    const Vec a = rows[i], b = rows[i + kDistance];
+    rows[i] = __builtin_shufflevector(a, b, ALLO_SIXTEEN(kLow));
+    rows[i + kDistance] = __builtin_shufflevector(a, b, ALLO_SIXTEEN(kHigh));
+  }
+#undef ALLO_SIXTEEN
+}
+
 // panels[p][j][lane] = rows[16 p + lane][j], 0 past the last row.
 void TransposeToPanels(const float* rows, long stride, long count, long columns, float* panels) {
-  for (long panel = 0; panel < Panels(count); ++panel) {
-    float* out = panels + panel * columns * kLanes;
-    for (long lane = 0; lane < kLanes; ++lane) {
-      const long row = panel * kLanes + lane;
-      for (long j = 0; j < columns; ++j) {
-        out[j * kLanes + lane] = row < count ? rows[row * stride + j] : 0.0f;
+  for (long first = 0; first < count; first += kLanes) {
+    for (long j = 0; j < columns; j += kLanes, panels += kLanes * kLanes) {
+      Vec block[kLanes];
+#pragma GCC unroll 16
+      for (int lane = 0; lane < kLanes; ++lane) {
+        block[lane] = first + lane < count ? Load(rows + (first + lane) * stride + j) : Vec{};
       }
+      Exchange<8>(block);
+      Exchange<4>(block);
+      Exchange<2>(block);
+      Exchange<1>(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) Store(panels + i * kLanes, block[i]);
     }
   }
 }
