@@ -31,9 +31,14 @@ function(allo_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main allo_flags)
   target_compile_definitions(${name} PRIVATE
     ALLO_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ALLO_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  set(places 1)
+  if(ARG_LABEL STREQUAL "mpi")
+    set(places 2)  # of ctest -j: two ranks
+  endif()
   include(GoogleTest)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL} ENVIRONMENT "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
+    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL} PROCESSORS ${places}
+               ENVIRONMENT "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
 endfunction()
 
 # A Google Benchmark or a plain program in build/bench.
