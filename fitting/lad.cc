@@ -14,12 +14,15 @@ using SmallVector = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, kMaxParameters, 
 using SmallMatrix =
     Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, kMaxParameters, kMaxParameters>;
 
+constexpr double kPromise = 1e-6;  // relative fall of the objective not worth a refusal
+
 // The problem min_d sum w |r - J d| and the vertex it is at.
 struct Linear {
   Rows jacobian;
   std::vector<double> residual, weight;
   std::vector<int> basis;
   SmallVector step;
+  double value = 0;  // sum w |r - J step|
   double largest_multiplier = 0;
 };
 
@@ -71,9 +74,11 @@ bool Solve(Linear& problem) {
     problem.step = lu.solve(right);
     if (!problem.step.allFinite()) return false;
     Row pull = Row::Zero(p);
+    problem.value = 0;
     for (int i = 0; i < n; ++i) {
       rest[i] = basic[i] ? 0 : problem.residual[i] - problem.jacobian.row(i).dot(problem.step);
       if (std::abs(rest[i]) <= 1e-15 * (scale + 1)) rest[i] = 0;
+      problem.value += problem.weight[i] * std::abs(rest[i]);
       if (rest[i] != 0) {
         pull += std::copysign(problem.weight[i], rest[i]) * problem.jacobian.row(i);
       }
@@ -167,10 +172,11 @@ LadResult MinimiseLad(const Law& law, const Sample& sample, const Theta& start, 
       result.converged = result.largest_multiplier <= 1 + 1e-8;
       return result;
     }
-    if (!moved) {
-      result.converged = solved && longest < 1e-9 && result.largest_multiplier <= 1 + 1e-8;
-      return result;
-    }
+    // Rarely curvature holds the optimum off a vertex: the linear problem still sees a step, which
+    // does not help. What it promises at most bounds how far the objective is from its optimum.
+    result.converged = solved && result.largest_multiplier <= 1 + 1e-8 &&
+                       (longest < 1e-9 || result.value - problem.value <= kPromise * result.value);
+    if (!moved) return result;
   }
   return result;
 }
