@@ -34,7 +34,14 @@ double MedianResidual(const Problem& problem, const Sample& sample, const Theta&
 
 Descent FinishLad(const Problem& problem, const Sample& sample, const NewtonResult& near,
                   const Box& box) {
-  const LadResult lad = MinimiseLad(*problem.law, sample, near.theta, box, near.active);
+  LadResult lad = MinimiseLad(*problem.law, sample, near.theta, box, near.active);
+  // Off a vertex curvature decides, and a nearly unsmoothed Huber loss still has it.
+  for (double delta = 1e-5; !lad.converged && delta > 1e-9; delta /= 10) {
+    const NewtonResult smooth =
+        Minimise(*problem.law, {ObjectiveKind::kHuber, delta}, sample, lad.theta, box);
+    const LadResult again = MinimiseLad(*problem.law, sample, smooth.theta, box, smooth.active);
+    if (again.value < lad.value) lad = again;
+  }
   return {lad.theta, lad.value, lad.largest_multiplier, lad.converged, near.active};
 }
 
