@@ -30,6 +30,6 @@ class CheckFailure {
 
 }  // namespace allometry::internal
 
-#define ALLO_CHECK(condition)                                                           \
-  while (!(condition)) [[unlikely]]                                                     \
+#define ALLO_CHECK(condition)                   \
+  while (__builtin_expect(!(condition), false)) \
   ::allometry::internal::CheckFailure(__FILE__, __LINE__, #condition).stream()

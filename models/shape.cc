@@ -12,9 +12,14 @@ namespace allometry::models {
 namespace {
 
 constexpr int kMaxLayers = 48;
-// Finer below 64, where one step of 8 changes N by a third.
-int WidthStep(int width) { return width < 64 ? 4 : 8; }
 constexpr int kLeastWidth = 8;
+
+// 8, 12, ..., 64, 72, 80, ...: finer below 64, where one step of 8 changes N by a third.
+int WidthAt(int64_t index) {
+  const int64_t width = index <= 14 ? kLeastWidth + 4 * index : 64 + 8 * (index - 14);
+  return static_cast<int>(width);
+}
+
 // A distance of 5 % from the wanted N weighs as much as a width/layers ratio that is e times off.
 constexpr double kDistanceScale = 0.05;
 constexpr int kHeadWidth = 32;
@@ -47,21 +52,25 @@ struct Candidate {
 
 // The widths below and above `params` at each depth: nothing nearer exists at that depth.
 std::vector<Candidate> Neighbours(int64_t params, ParamPolicy policy, Shape shape) {
+  const auto at = [&](int64_t index) {
+    shape.width = WidthAt(index);
+    shape.heads = HeadsFor(shape.width);
+    const int64_t n = CountN(CountParams(shape), policy);
+    return Candidate{shape, n,
+                     std::abs(static_cast<double>(n - params)) / static_cast<double>(params)};
+  };
   std::vector<Candidate> found;
   for (shape.layers = 1; shape.layers <= kMaxLayers; ++shape.layers) {
-    std::optional<Candidate> below;
-    for (shape.width = kLeastWidth;; shape.width += WidthStep(shape.width)) {
-      shape.heads = HeadsFor(shape.width);
-      const int64_t n = CountN(CountParams(shape), policy);
-      const Candidate here = {
-          shape, n, std::abs(static_cast<double>(n - params)) / static_cast<double>(params)};
-      if (n >= params) {
-        if (below.has_value()) found.push_back(*below);
-        found.push_back(here);
-        break;
-      }
-      below = here;
+    // The first width with N >= params: N grows with the width, so double, then halve.
+    int64_t high = 1;
+    while (at(high).params < params) high *= 2;
+    int64_t low = -1;
+    while (high - low > 1) {
+      const int64_t middle = low + (high - low) / 2;
+      (at(middle).params < params ? low : high) = middle;
     }
+    if (low >= 0) found.push_back(at(low));
+    found.push_back(at(high));
   }
   return found;
 }
