@@ -11,7 +11,7 @@ packages=(
   libyaml-cpp-dev libsqlite3-dev libcli11-dev libgrpc++-dev protobuf-compiler
   protobuf-compiler-grpc libopenmpi-dev openmpi-bin
   # tests and benchmarks
-  libgtest-dev libgmock-dev libbenchmark-dev sqlite3 python3
+  libgtest-dev libgmock-dev libbenchmark-dev sqlite3 python3 openssl
   # to unpack LibTorch
   unzip
   # the demo's text: GCIDE, a dictionary
