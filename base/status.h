@@ -25,18 +25,19 @@ inline absl::Status Annotate(const absl::Status& status, absl::string_view conte
 
 }  // namespace allometry
 
-#define ALLO_RETURN_IF_ERROR(expression)                             \
-  do {                                                               \
+#define ALLO_RETURN_IF_ERROR(expression)                              \
+  do {                                                                \
     if (absl::Status allo_status = (expression); !allo_status.ok()) { \
-      return allo_status;                                            \
-    }                                                                \
+      return allo_status;                                             \
+    }                                                                 \
   } while (false)
 
 #define ALLO_STATUS_CONCAT_INNER(a, b) a##b
 #define ALLO_STATUS_CONCAT(a, b) ALLO_STATUS_CONCAT_INNER(a, b)
 
-#define ALLO_ASSIGN_OR_RETURN(declaration, expression) \
-  ALLO_ASSIGN_OR_RETURN_INNER(ALLO_STATUS_CONCAT(allo_status_or_, __LINE__), declaration, expression)
+#define ALLO_ASSIGN_OR_RETURN(declaration, expression)                                    \
+  ALLO_ASSIGN_OR_RETURN_INNER(ALLO_STATUS_CONCAT(allo_status_or_, __LINE__), declaration, \
+                              expression)
 
 #define ALLO_ASSIGN_OR_RETURN_INNER(temporary, declaration, expression) \
   auto temporary = (expression);                                        \

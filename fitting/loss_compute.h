@@ -10,8 +10,8 @@
 // classes have at most ln 2 = .69 nats); an active bound is named and the fit refused.
 //
 // For a given c the best E and e within bounds are linear and exact, so the search is over c alone:
-// a grid, golden section in every one of its local minima, and Gauss-Newton steps to the last digits
-// over the parameters that are not at a bound.
+// a grid, golden section in every one of its local minima, and Gauss-Newton steps to the last
+// digits over the parameters that are not at a bound.
 #pragma once
 
 #include <optional>
