@@ -1,5 +1,5 @@
 // libFuzzer target of the CSV reader: `cmake --preset clang -DALLOMETRY_FUZZ=ON`, then
-//   build-clang/tests/fitting_fuzz_csv tests/fitting/data/fuzz_corpus
+//   build-clang/bench/fitting_fuzz_csv tests/fitting/data/fuzz_corpus
 // What the reader accepts must hold positive finite numbers; small inputs are fitted and rendered.
 #include <cmath>
 #include <cstddef>
