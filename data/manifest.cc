@@ -340,9 +340,12 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::st
   ALLO_RETURN_IF_ERROR(CheckDatasetName(name));
   absl::StatusOr<Manifest> manifest = ReadNamed(data_dir, name);
   if (!absl::IsNotFound(manifest.status())) return manifest;
-  ALLO_ASSIGN_OR_RETURN(const std::vector<Manifest> others, ListDatasets(data_dir));
+  // A data directory that is not there yet holds no dataset.
+  absl::StatusOr<std::vector<Manifest>> others = ListDatasets(data_dir);
+  if (absl::IsNotFound(others.status())) others.emplace();
+  if (!others.ok()) return others.status();
   std::vector<std::string> names;
-  for (const Manifest& other : others) names.push_back(other.name);
+  for (const Manifest& other : *others) names.push_back(other.name);
   return absl::NotFoundError(
       absl::StrFormat("dataset '%s' is not in %s (there: %s): make it with 'allo data text', see "
                       "'allo data --help'",

@@ -94,10 +94,13 @@ TEST_F(AlloTest, AnUnknownDatasetListsThoseThereAndSaysHowToMakeOne) {
             "name: s\ndataset: nowhere\nmodel: {context: 16, sizes: [5k]}\n"
             "training: {batch_tokens: 256, learning_rate: 1e-3, warmup_steps: 1}\n"
             "budgets: {tokens: [10k]}\n");
-  const Outcome outcome = Allo(kNobody + std::string("submit ") + file + " --data-dir " + folder_);
-  EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
-  EXPECT_THAT(outcome.output, HasSubstr("nowhere"));
-  EXPECT_THAT(outcome.output, HasSubstr("allo data text"));
+  for (const std::string& data_dir : {folder_, folder_ + "/not-made-yet"}) {
+    const Outcome outcome =
+        Allo(kNobody + std::string("submit ") + file + " --data-dir " + data_dir);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("nowhere"));
+    EXPECT_THAT(outcome.output, HasSubstr("allo data text"));
+  }
 }
 
 TEST_F(AlloTest, FitOfAFileNeedsNoCoordinatorAndPrintsOneJsonObject) {
