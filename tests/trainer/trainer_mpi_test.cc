@@ -98,7 +98,7 @@ TEST_F(TrainerTest, FailureOfAnotherRankIsInRankZerosExitRecord) {
   EXPECT_EQ(process.Wait(), rundir::ProcessExitCode(ExitReason::kData)) << process.Log();
   const auto exits = ReadSpool(1).All<rundir::ExitRecord>();
   ASSERT_EQ(exits.size(), 1u);
-  EXPECT_THAT(exits[0].message, HasSubstr("rank 1: /nowhere"));
+  EXPECT_THAT(exits[0].message, HasSubstr("rank 1: dataset 'pattern' is not in /nowhere"));
 }
 
 TEST_F(TrainerTest, FailureOfRankZeroAloneGivesMpirunItsExitCode) {
