@@ -20,20 +20,6 @@ using ::testing::UnorderedElementsAre;
 
 constexpr auto kConflict = absl::StatusCode::kFailedPrecondition;
 
-// One shape, warm-up 10: 100k tokens are step 24, 1M are step 244.
-constexpr absl::string_view kOneShape = R"(name: demo
-dataset: words
-model:
-  context: 32
-  shapes: [{layers: 2, heads: 1, width: 32}]
-training:
-  batch_tokens: 4096
-  warmup_steps: 10
-  learning_rate: 3e-3
-budgets:
-  tokens: [100_000, 1M]
-)";
-
 // What a store does with changes, in memory.
 void Apply(const Changes& changes, StoredSweep& stored) {
   stored.sweep = changes.sweep;

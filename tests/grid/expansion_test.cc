@@ -24,20 +24,7 @@ using ::testing::StartsWith;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
-// One explicit shape of known arithmetic: V = 99, d = 32, L = 2, T = 32.
-//   blocks 2 (12 32^2 + 13 32) + 64 = 25472, token table 3168, position table 1024
-constexpr absl::string_view kOneShape = R"(name: demo
-dataset: words
-model:
-  context: 32
-  shapes: [{layers: 2, heads: 1, width: 32}]
-training:
-  batch_tokens: 4096
-  warmup_steps: 10
-  learning_rate: 3e-3
-budgets:
-  tokens: [100_000, 1M]
-)";
+// Of kOneShape: blocks 2 (12 32^2 + 13 32) + 64 = 25472, token table 3168, position table 1024
 constexpr int64_t kBlocks = 25472;
 constexpr int64_t kPaper = 28640;
 

@@ -31,6 +31,21 @@ max_epochs: 100
 devices: 1
 )";
 
+// One explicit shape of known arithmetic: V = 99, d = 32, L = 2, T = 32, warm-up 10; 100k tokens
+// are step 24, 1M are step 244.
+inline constexpr absl::string_view kOneShape = R"(name: demo
+dataset: words
+model:
+  context: 32
+  shapes: [{layers: 2, heads: 1, width: 32}]
+training:
+  batch_tokens: 4096
+  warmup_steps: 10
+  learning_rate: 3e-3
+budgets:
+  tokens: [100_000, 1M]
+)";
+
 // kSweep with `from` replaced; `from` must be in it.
 inline std::string SweepWith(absl::string_view from, absl::string_view to,
                              absl::string_view sweep = kSweep) {
