@@ -73,10 +73,12 @@ absl::Status PutAgent(Transaction& transaction, const v1::RegisterRequest& reque
   ALLO_RETURN_IF_ERROR(
       db.Prepare("DELETE FROM agent_slots WHERE agent_id = ?1").With(request.agent_id()).Run());
   for (int place = 0; place < request.slots_size(); ++place) {
-    ALLO_RETURN_IF_ERROR(db.Prepare("INSERT INTO agent_slots (agent_id, place, host, device) "
-                                    "VALUES (?1, ?2, ?3, ?4)")
+    ALLO_RETURN_IF_ERROR(db.Prepare("INSERT INTO agent_slots (agent_id, place, host, device, "
+                                    "memory_bytes, runs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
                              .With(request.agent_id(), place, request.slots(place).host(),
-                                   request.slots(place).device())
+                                   request.slots(place).device(),
+                                   request.slots(place).memory_bytes(),
+                                   std::max(1, request.slots(place).runs()))
                              .Run());
   }
   return PutDatasets(
@@ -107,13 +109,16 @@ absl::StatusOr<std::vector<v1::Dataset>> LoadDatasets(Connection& db, absl::stri
 
 absl::StatusOr<std::vector<v1::Slot>> LoadSlots(Connection& db, absl::string_view agent_id) {
   std::vector<v1::Slot> slots;
-  Statement list =
-      db.Prepare("SELECT host, device FROM agent_slots WHERE agent_id = ?1 ORDER BY place");
+  Statement list = db.Prepare(
+      "SELECT host, device, memory_bytes, runs FROM agent_slots WHERE agent_id = ?1 ORDER BY "
+      "place");
   list.With(agent_id);
   while (list.Step()) {
     v1::Slot slot;
     slot.set_host(list.Text(0));
     slot.set_device(list.Text(1));
+    slot.set_memory_bytes(list.Int(2));
+    slot.set_runs(static_cast<int32_t>(list.Int(3)));
     slots.push_back(std::move(slot));
   }
   ALLO_RETURN_IF_ERROR(list.status());

@@ -243,7 +243,25 @@ CREATE VIEW cell_results AS
                   AND points.step = cells.step;
 )sql";
 
-constexpr const char* kMigrations[] = {kVersion1};
+// Stages, limits, drained hosts, and what a rank was seen to need.
+constexpr char kVersion2[] = R"sql(
+ALTER TABLE sweeps ADD COLUMN max_device_hours REAL NOT NULL DEFAULT 0;  -- 0: no limit
+ALTER TABLE sweeps ADD COLUMN max_run_hours REAL NOT NULL DEFAULT 0;     -- of one run; 0: no limit
+ALTER TABLE expansions ADD COLUMN kind TEXT NOT NULL DEFAULT 'file'      -- text: the sweep file, or
+  CHECK (kind IN ('file', 'stage', 'proposal'));                         -- JSON of what was decided
+ALTER TABLE runs ADD COLUMN stage TEXT NOT NULL DEFAULT '';              -- '': the grid
+ALTER TABLE runs ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;     -- measured peak of a rank
+ALTER TABLE cells ADD COLUMN stage TEXT NOT NULL DEFAULT '';
+ALTER TABLE agent_slots ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE agent_slots ADD COLUMN runs INTEGER NOT NULL DEFAULT 1;      -- at once
+CREATE TABLE drained_hosts (                                             -- they get no runs
+  host    TEXT PRIMARY KEY,
+  reason  TEXT NOT NULL,
+  unix_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql";
+
+constexpr const char* kMigrations[] = {kVersion1, kVersion2};
 
 }  // namespace
 

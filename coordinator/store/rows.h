@@ -36,7 +36,8 @@ struct Submission {
   // StoredSweep::newest_expansion of the rows that the difference was taken against.
   int64_t based_on = 0;
   std::string file_name;
-  std::string text;  // the sweep file, kept as the expansion
+  std::string text;           // the sweep file, kept as the expansion
+  std::string kind = "file";  // or "stage", "proposal": then `text` is JSON of what was decided
   Dataset dataset;
   std::vector<v1::Run> new_runs;  // run_id is given by the store
   std::vector<NewCell> new_cells;
@@ -48,7 +49,7 @@ struct StoredSweep {
   std::vector<v1::Run> runs;    // by run_id
   std::vector<v1::Cell> cells;  // by run, then step
   int64_t newest_expansion = 0;
-  std::string newest_text;  // of the newest submission
+  std::string newest_text;  // of the newest sweep file submitted
   int64_t train_tokens = 0;
 };
 

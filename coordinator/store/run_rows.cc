@@ -20,6 +20,7 @@ namespace {
   "runs.state, runs.failure, runs.reason, runs.attempt, runs.failures, runs.lost_leases, "  \
   "runs.step, runs.tokens_per_second, runs.last_train_loss, runs.last_heldout_loss, "       \
   "holder.host, c.attempt, c.step, c.file, c.hash, c.bytes, c.root_id, "                    \
+  "runs.stage, runs.memory_bytes, "                                                         \
   "runs.sweep_id "
 #define ALLO_RUN_JOINS                                                                    \
   "LEFT JOIN attempts AS holder ON holder.run_id = runs.run_id "                          \
@@ -27,7 +28,7 @@ namespace {
   "LEFT JOIN checkpoints AS c ON c.run_id = runs.run_id AND (c.attempt, c.step) = "       \
   "(SELECT attempt, step FROM checkpoints WHERE run_id = runs.run_id AND state = 'GOOD' " \
   "ORDER BY step DESC, attempt DESC LIMIT 1) "
-constexpr int kRunColumns = 30;
+constexpr int kRunColumns = 32;
 
 absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   v1::Run run;
@@ -66,6 +67,8 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
     checkpoint.set_bytes(row.Int(27));
     checkpoint.set_root_id(row.Text(28));
   }
+  run.set_stage(row.Text(29));
+  run.set_memory_bytes(row.Int(30));
   return run;
 }
 

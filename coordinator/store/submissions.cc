@@ -52,21 +52,22 @@ absl::StatusOr<int64_t> PutSweep(Transaction& transaction, const Submission& sub
     ALLO_RETURN_IF_ERROR(
         transaction.db
             .Prepare("INSERT INTO sweeps (name, dataset_hash, params_policy, flops_convention, "
-                     "max_epochs, priority, left_out, created_unix_us) "
-                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+                     "max_epochs, priority, left_out, created_unix_us, max_device_hours, "
+                     "max_run_hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
             .With(sweep.name(), submission.dataset.hash, sweep.params_policy(),
                   sweep.flops_convention(), sweep.max_epochs(), sweep.priority(), left_out,
-                  transaction.now_unix_us)
+                  transaction.now_unix_us, sweep.max_device_hours(), sweep.max_run_hours())
             .Run());
     return transaction.db.last_insert_rowid();
   }
   ALLO_RETURN_IF_ERROR(transaction.db
                            .Prepare("UPDATE sweeps SET dataset_hash = ?2, params_policy = ?3, "
                                     "flops_convention = ?4, max_epochs = ?5, priority = ?6, "
-                                    "left_out = ?7 WHERE sweep_id = ?1")
+                                    "left_out = ?7, max_device_hours = ?8, max_run_hours = ?9 "
+                                    "WHERE sweep_id = ?1")
                            .With(sweep.sweep_id(), submission.dataset.hash, sweep.params_policy(),
                                  sweep.flops_convention(), sweep.max_epochs(), sweep.priority(),
-                                 left_out)
+                                 left_out, sweep.max_device_hours(), sweep.max_run_hours())
                            .Run());
   // A priority is part of what a scheduler knows of every open run.
   Statement open = transaction.db.Prepare(
@@ -88,15 +89,16 @@ absl::StatusOr<int64_t> PutRun(Transaction& transaction, int64_t sweep_id, const
                    "context, vocabulary, batch_tokens, learning_rate, warmup_steps, seed, ranks, "
                    "steps, params_blocks, params_token_embedding, params_position_embedding, "
                    "params_head, params_extra, flops_per_token_6n, flops_per_token_exact, spec, "
-                   "state, failure, reason, attempt, failures, lost_leases, step) VALUES "
+                   "state, failure, reason, attempt, failures, lost_leases, step, stage) VALUES "
                    "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
-                   "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0)")
+                   "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0, ?24)")
           .With(sweep_id, run.key(), run.size(), run.n_params(), shape.layers(), shape.heads(),
                 shape.width(), shape.context(), shape.vocabulary(), identity.batch_tokens(),
                 identity.learning_rate(), identity.warmup_steps(), identity.seed(), spec.ranks(),
                 spec.steps(), run.params().blocks(), run.params().token_embedding(),
                 run.params().position_embedding(), run.params().head(), run.params().extra(),
-                run.flops_per_token_6n(), run.flops_per_token_exact(), Blob{spec_bytes})
+                run.flops_per_token_6n(), run.flops_per_token_exact(), Blob{spec_bytes},
+                run.stage())
           .Run());
   const int64_t run_id = transaction.db.last_insert_rowid();
   transaction.changed_runs.insert(run_id);
@@ -107,9 +109,9 @@ absl::Status PutCell(Connection& db, int64_t run_id, const v1::Cell& cell) {
   return db
       .Prepare(
           "INSERT INTO cells (run_id, size, params, asked_tokens, asked_flops, tokens, step, "
-          "flops, epochs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+          "flops, epochs, stage) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
       .With(run_id, cell.size(), cell.params(), cell.asked_tokens(), cell.asked_flops(),
-            cell.tokens(), cell.step(), cell.flops(), cell.epochs())
+            cell.tokens(), cell.step(), cell.flops(), cell.epochs(), cell.stage())
       .Run();
 }
 
@@ -198,9 +200,10 @@ absl::Status PutExpansion(Transaction& transaction, int64_t sweep_id,
                           const Submission& submission) {
   ALLO_RETURN_IF_ERROR(
       transaction.db
-          .Prepare("INSERT INTO expansions (sweep_id, file_name, text, submitted_unix_us) "
-                   "VALUES (?1, ?2, ?3, ?4)")
-          .With(sweep_id, submission.file_name, submission.text, transaction.now_unix_us)
+          .Prepare("INSERT INTO expansions (sweep_id, file_name, text, submitted_unix_us, kind) "
+                   "VALUES (?1, ?2, ?3, ?4, ?5)")
+          .With(sweep_id, submission.file_name, submission.text, transaction.now_unix_us,
+                submission.kind)
           .Run());
   return InsertEvent(transaction, sweep_id, 0,
                      absl::StrFormat("submitted: %d new runs, %d new cells, %d runs changed",

@@ -29,6 +29,7 @@ v1::Cell ReadCell(const Statement& row) {
   cell.set_epochs(row.Real(9));
   cell.set_done(row.Int(10) != 0);
   cell.set_loss(row.Real(11));
+  cell.set_stage(row.Text(12));
   return cell;
 }
 
@@ -36,7 +37,8 @@ absl::StatusOr<std::vector<v1::Cell>> LoadCells(Connection& db, int64_t sweep_id
   std::vector<v1::Cell> cells;
   Statement list = db.Prepare(
       "SELECT cell_id, run_id, size, params, asked_tokens, asked_flops, tokens, step, flops, "
-      "epochs, done, loss FROM cell_results WHERE sweep_id = ?1 ORDER BY run_id, step, cell_id");
+      "epochs, done, loss, stage FROM cell_results WHERE sweep_id = ?1 ORDER BY run_id, step, "
+      "cell_id");
   list.With(sweep_id);
   while (list.Step()) cells.push_back(ReadCell(list));
   ALLO_RETURN_IF_ERROR(list.status());
@@ -51,9 +53,10 @@ absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name) {
   ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id));
   ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id));
   Statement newest = db.Prepare(
-      "SELECT expansion_id, text, train_tokens FROM expansions JOIN sweeps USING (sweep_id) "
-      "JOIN datasets ON hash = dataset_hash "
-      "WHERE sweep_id = ?1 ORDER BY expansion_id DESC LIMIT 1");
+      "SELECT max(expansion_id), (SELECT text FROM expansions WHERE sweep_id = ?1 "
+      "AND kind = 'file' ORDER BY expansion_id DESC LIMIT 1), train_tokens "
+      "FROM expansions JOIN sweeps USING (sweep_id) JOIN datasets ON hash = dataset_hash "
+      "WHERE sweep_id = ?1 GROUP BY sweep_id");
   newest.With(sweep_id);
   if (newest.Step()) {
     loaded.newest_expansion = newest.Int(0);
@@ -168,7 +171,8 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
       "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'CANCELLED'), "
       "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'LEASED'), "
       "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id), "
-      "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id AND done) "
+      "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id AND done), "
+      "max_device_hours, max_run_hours "
       "FROM sweeps JOIN datasets ON hash = dataset_hash "
       "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
   list.With(sweep_id);
@@ -192,6 +196,8 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
     sweep.set_runs_leased(static_cast<int32_t>(list.Int(13)));
     sweep.set_cells(static_cast<int32_t>(list.Int(14)));
     sweep.set_cells_done(static_cast<int32_t>(list.Int(15)));
+    sweep.set_max_device_hours(list.Real(16));
+    sweep.set_max_run_hours(list.Real(17));
     sweeps.push_back(std::move(sweep));
   }
   ALLO_RETURN_IF_ERROR(list.status());

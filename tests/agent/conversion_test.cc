@@ -51,6 +51,25 @@ v1::RunSpec DistinctSpec() {
   spec.mutable_start()->set_file("attempt-30/checkpoint-000000000031.safetensors");
   spec.mutable_start()->set_hash("hash-32");
   spec.mutable_start()->set_root_id("root-33");
+  spec.mutable_start()->set_run_id(35);
+  identity.mutable_shape()->set_image_height(36);
+  identity.mutable_shape()->set_image_width(37);
+  identity.mutable_shape()->set_image_channels(38);
+  identity.set_objective("objective-39");
+  identity.set_objective_seed(40);
+  identity.set_decay_begin(41);
+  identity.set_decay_end(42);
+  identity.set_final_rate_fraction(0.43);
+  identity.set_tokenizer_key("key-44");
+  spec.add_checkpoint_steps(45);
+  spec.set_kind("kind-46");
+  spec.add_inputs()->set_kind("trunk");
+  v1::RunInput& input = *spec.add_inputs();
+  input.set_kind("tokenizer");
+  input.set_run_key("key-47");
+  input.set_run_id(48);
+  input.set_file("file-49");
+  input.set_hash("hash-50");
   return spec;
 }
 
@@ -91,15 +110,34 @@ TEST(RunSpecConversionTest, EveryFieldArrives) {
   EXPECT_EQ(to.start->step, 31);
   EXPECT_EQ(to.start->file, "attempt-30/checkpoint-000000000031.safetensors");
   EXPECT_EQ(to.start->hash, "hash-32");
+  EXPECT_EQ(to.start->run_id, 35);
+  EXPECT_EQ(to.identity.shape.image_height, 36);
+  EXPECT_EQ(to.identity.shape.image_width, 37);
+  EXPECT_EQ(to.identity.shape.image_channels, 38);
+  EXPECT_EQ(to.identity.objective, "objective-39");
+  EXPECT_EQ(to.identity.objective_seed, 40);
+  EXPECT_EQ(to.identity.decay_begin, 41);
+  EXPECT_EQ(to.identity.decay_end, 42);
+  EXPECT_EQ(to.identity.final_rate_fraction, 0.43);
+  EXPECT_EQ(to.identity.tokenizer_key, "key-44");
+  EXPECT_THAT(to.checkpoint_steps, ElementsAre(45));
+  EXPECT_EQ(to.kind, "kind-46");
+  ASSERT_EQ(to.inputs.size(), 1u);  // the trunk is the start
+  EXPECT_EQ(to.inputs[0].kind, "tokenizer");
+  EXPECT_EQ(to.inputs[0].run_key, "key-47");
+  EXPECT_EQ(to.inputs[0].run_id, 48);
+  EXPECT_EQ(to.inputs[0].file, "file-49");
+  EXPECT_EQ(to.inputs[0].hash, "hash-50");
 }
 
 // A field added to a message and not to the conversion must fail here.
 TEST(RunSpecConversionTest, NoFieldWasAddedWithoutItsConversion) {
-  EXPECT_EQ(v1::RunSpec::descriptor()->field_count(), 12);
-  EXPECT_EQ(v1::RunIdentity::descriptor()->field_count(), 10);
-  EXPECT_EQ(v1::ModelShape::descriptor()->field_count(), 6);
+  EXPECT_EQ(v1::RunSpec::descriptor()->field_count(), 15);
+  EXPECT_EQ(v1::RunIdentity::descriptor()->field_count(), 16);
+  EXPECT_EQ(v1::ModelShape::descriptor()->field_count(), 9);
   EXPECT_EQ(v1::Optimizer::descriptor()->field_count(), 5);
-  EXPECT_EQ(v1::Checkpoint::descriptor()->field_count(), 6);
+  EXPECT_EQ(v1::Checkpoint::descriptor()->field_count(), 7);
+  EXPECT_EQ(v1::RunInput::descriptor()->field_count(), 6);
 }
 
 TEST(RunSpecConversionTest, WithoutAStartTheRunBeginsAtStepZero) {

@@ -59,6 +59,15 @@ TEST(RunKeyTest, EveryFieldOfTheIdentityButTheNameOfTheDatasetIsInIt) {
       [](auto& id) { id.mutable_optimizer()->set_weight_decay(0); },
       [](auto& id) { id.mutable_optimizer()->set_epsilon(1e-9); },
       [](auto& id) { id.mutable_optimizer()->set_clip_norm(2); },
+      [](auto& id) { id.mutable_shape()->set_image_height(64); },
+      [](auto& id) { id.mutable_shape()->set_image_width(64); },
+      [](auto& id) { id.mutable_shape()->set_image_channels(3); },
+      [](auto& id) { id.set_objective("sparse"); },
+      [](auto& id) { id.set_objective_seed(7); },
+      [](auto& id) { id.set_decay_begin(7); },
+      [](auto& id) { id.set_decay_end(7); },
+      [](auto& id) { id.set_final_rate_fraction(0.1); },
+      [](auto& id) { id.set_tokenizer_key("x"); },
   };
   std::set<std::string> keys = {RunKey(Identity())};
   for (const auto& change : changes) {
@@ -73,8 +82,8 @@ TEST(RunKeyTest, EveryFieldOfTheIdentityButTheNameOfTheDatasetIsInIt) {
 
 // A field added to RunIdentity must be put into the key, or into neither on purpose.
 TEST(RunKeyTest, KnowsEveryFieldOfTheIdentity) {
-  EXPECT_EQ(v1::RunIdentity::descriptor()->field_count(), 10);
-  EXPECT_EQ(v1::ModelShape::descriptor()->field_count(), 6);
+  EXPECT_EQ(v1::RunIdentity::descriptor()->field_count(), 16);
+  EXPECT_EQ(v1::ModelShape::descriptor()->field_count(), 9);
   EXPECT_EQ(v1::Optimizer::descriptor()->field_count(), 5);
 }
 

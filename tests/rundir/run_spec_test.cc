@@ -17,7 +17,7 @@ using testing::HasSubstr;
 RunSpec FullSpec() {
   RunSpec spec;
   spec.attempt = 3;
-  spec.identity.shape = {"gpt", 2, 4, 64, 32, 99};
+  spec.identity.shape = {"gpt", 2, 4, 64, 32, 99, 48, 64, 3};
   spec.identity.dataset = "gcide-char";
   spec.identity.dataset_hash = "0123456789abcdef";
   spec.identity.tokenizer_hash = "fedcba9876543210";
@@ -26,6 +26,13 @@ RunSpec FullSpec() {
   spec.identity.learning_rate = 0.1 + 0.2;  // not a short decimal
   spec.identity.seed = -5;
   spec.identity.optimizer = {0.8, 0.99, 0.05, 1e-10, 0.7};
+  spec.identity.objective = "sparse";
+  spec.identity.objective_seed = 11;
+  spec.identity.schedule = "wsd";
+  spec.identity.decay_begin = 900;
+  spec.identity.decay_end = 1000;
+  spec.identity.final_rate_fraction = 0.25;
+  spec.identity.tokenizer_key = "00000000000000ee";
   spec.steps = 1000;
   spec.evaluation_steps = {1, 10, 1000};
   spec.log_every = 7;
@@ -36,7 +43,10 @@ RunSpec FullSpec() {
   spec.device = "cuda";
   spec.deterministic = true;
   spec.step_backend = "autograd";
-  spec.start = StartCheckpoint{2, 500, CheckpointFile(2, 500), "00000000000000ff"};
+  spec.start = StartCheckpoint{2, 500, CheckpointFile(2, 500), "00000000000000ff", 6};
+  spec.checkpoint_steps = {400, 800};
+  spec.kind = "tokenizer";
+  spec.inputs = {{"tokenizer", "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
   return spec;
 }
 
@@ -67,7 +77,7 @@ TEST(RunSpecTest, DocumentHoldsEveryFieldOfTheStruct) {
   const json document = json::parse(RunSpecJson(FullSpec())).flatten();
   const json defaults = json::parse(RunSpecJson(RunSpec{})).flatten();
   for (const auto& [path, value] : document.items()) {
-    if (path == "/identity/shape/family" || path == "/identity/schedule") continue;  // one value
+    if (path == "/identity/shape/family") continue;  // one value
     EXPECT_TRUE(!defaults.contains(path) || defaults[path] != value) << path;
   }
 }
@@ -117,7 +127,17 @@ TEST(RunSpecTest, EveryInvalidFieldIsNamedWithItsValueAndWhatIsAllowed) {
       {"/identity/tokenizer_hash", "1", "identity.tokenizer_hash is 1; allowed: a string"},
       {"/identity/batch_tokens", "2049", "identity.batch_tokens is 2049; allowed: a positive mult"},
       {"/identity/batch_tokens", "0", "identity.batch_tokens is 0"},
-      {"/identity/schedule", "\"cosine\"", "identity.schedule is 'cosine'; allowed: constant"},
+      {"/identity/schedule", "\"linear\"", "identity.schedule is 'linear'; allowed: constant"},
+      {"/identity/schedule", "\"constant\"", "identity.decay_begin is 900; allowed: 0 under"},
+      {"/identity/decay_begin", "99", "identity.decay_begin is 99; allowed: at least warmup_steps"},
+      {"/identity/decay_end", "900", "identity.decay_end is 900; allowed: more than decay_begin"},
+      {"/identity/final_rate_fraction", "1.5", "identity.final_rate_fraction is 1.5"},
+      {"/checkpoint_steps", "[1001]", "checkpoint_steps is 1001"},
+      {"/kind", "\"test\"", "kind is 'test'; allowed: train, tokenizer, evaluate"},
+      {"/inputs", "3", "inputs is 3; allowed: an array of objects"},
+      {"/inputs/0/file", "\"../x\"", "inputs.file is '../x'"},
+      {"/inputs/0/run_id", "0", "inputs.run_id is 0"},
+      {"/start/run_id", "-1", "start.run_id is -1"},
       {"/identity/warmup_steps", "-1", "identity.warmup_steps is -1; allowed: 0 or more"},
       {"/identity/learning_rate", "0", "identity.learning_rate is 0; allowed: more than 0"},
       {"/identity/learning_rate", "null", "identity.learning_rate is null; allowed: a number"},

@@ -23,6 +23,9 @@ rundir::Identity ToRunDirIdentity(const v1::RunIdentity& from) {
   to.shape.width = from.shape().width();
   to.shape.context = from.shape().context();
   to.shape.vocabulary = from.shape().vocabulary();
+  to.shape.image_height = from.shape().image_height();
+  to.shape.image_width = from.shape().image_width();
+  to.shape.image_channels = from.shape().image_channels();
   to.dataset = from.dataset();
   to.dataset_hash = from.dataset_hash();
   to.tokenizer_hash = from.tokenizer_hash();
@@ -36,6 +39,12 @@ rundir::Identity ToRunDirIdentity(const v1::RunIdentity& from) {
   to.optimizer.weight_decay = from.optimizer().weight_decay();
   to.optimizer.epsilon = from.optimizer().epsilon();
   to.optimizer.clip_norm = from.optimizer().clip_norm();
+  to.objective = from.objective();
+  to.objective_seed = from.objective_seed();
+  to.decay_begin = from.decay_begin();
+  to.decay_end = from.decay_end();
+  to.final_rate_fraction = from.final_rate_fraction();
+  to.tokenizer_key = from.tokenizer_key();
   return to;
 }
 
@@ -51,7 +60,8 @@ absl::StatusOr<rundir::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& 
                                                       " is under run root ", from.root_id(),
                                                       ", and this agent's run root is ", root_id));
   }
-  return rundir::StartCheckpoint{from.attempt(), from.step(), from.file(), from.hash()};
+  return rundir::StartCheckpoint{from.attempt(), from.step(), from.file(), from.hash(),
+                                 from.run_id()};
 }
 
 }  // namespace
@@ -78,6 +88,13 @@ absl::StatusOr<rundir::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attemp
   to.step_backend = spec.step_backend();
   if (spec.has_start()) {
     ALLO_ASSIGN_OR_RETURN(to.start, ToStartCheckpoint(spec.start(), root_id));
+  }
+  to.checkpoint_steps.assign(spec.checkpoint_steps().begin(), spec.checkpoint_steps().end());
+  if (!spec.kind().empty()) to.kind = spec.kind();
+  for (const v1::RunInput& input : spec.inputs()) {
+    if (input.kind() == "trunk") continue;  // that is the start
+    to.inputs.push_back(
+        {input.kind(), input.run_key(), input.run_id(), input.file(), input.hash()});
   }
   return to;
 }

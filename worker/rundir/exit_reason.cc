@@ -30,6 +30,9 @@ constexpr Row kReasons[] = {
     {ExitReason::kDiskFull, "DISK_FULL"},
     {ExitReason::kDevice, "DEVICE"},
     {ExitReason::kCancelledByUser, "CANCELLED_BY_USER"},
+    {ExitReason::kStalled, "STALLED"},
+    {ExitReason::kLimit, "LIMIT"},
+    {ExitReason::kStoppedEarly, "STOPPED_EARLY"},
 };
 
 constexpr int kFirstExitCode = 64;

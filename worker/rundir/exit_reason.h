@@ -22,6 +22,9 @@ enum class ExitReason {
   kDiskFull = 12,
   kDevice = 13,
   kCancelledByUser = 14,
+  kStalled = 15,
+  kLimit = 16,
+  kStoppedEarly = 17,
 };
 
 // "SUCCEEDED", "OOM", ...

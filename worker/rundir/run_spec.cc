@@ -83,6 +83,28 @@ void CheckOptimizer(const Optimizer& optimizer, Checks& checks) {
                optimizer.clip_norm, "0 (no clipping) or more");
 }
 
+void CheckSchedule(const Identity& identity, Checks& checks) {
+  checks.Field(identity.schedule == "constant" || identity.schedule == "wsd" ||
+                   identity.schedule == "cosine",
+               "identity.schedule", absl::StrCat("'", identity.schedule, "'"),
+               "constant, wsd, cosine");
+  if (identity.schedule == "constant") {
+    constexpr absl::string_view kNone = "0 under a constant schedule";
+    checks.Field(identity.decay_begin == 0, "identity.decay_begin", identity.decay_begin, kNone);
+    checks.Field(identity.decay_end == 0, "identity.decay_end", identity.decay_end, kNone);
+    checks.Field(identity.final_rate_fraction == 0, "identity.final_rate_fraction",
+                 identity.final_rate_fraction, kNone);
+    return;
+  }
+  checks.Field(identity.decay_begin >= identity.warmup_steps, "identity.decay_begin",
+               identity.decay_begin,
+               absl::StrCat("at least warmup_steps, ", identity.warmup_steps));
+  checks.Field(identity.decay_end > identity.decay_begin, "identity.decay_end", identity.decay_end,
+               absl::StrCat("more than decay_begin, ", identity.decay_begin));
+  checks.Field(identity.final_rate_fraction >= 0 && identity.final_rate_fraction <= 1,
+               "identity.final_rate_fraction", identity.final_rate_fraction, "0 to 1");
+}
+
 void CheckIdentity(const Identity& identity, Checks& checks) {
   CheckShape(identity.shape, checks);
   if (!checks.status().ok()) return;
@@ -95,10 +117,9 @@ void CheckIdentity(const Identity& identity, Checks& checks) {
       identity.batch_tokens >= 1 && identity.batch_tokens % identity.shape.context == 0,
       "identity.batch_tokens", identity.batch_tokens,
       absl::StrCat("a positive multiple of identity.shape.context, ", identity.shape.context));
-  checks.Field(identity.schedule == "constant", "identity.schedule",
-               absl::StrCat("'", identity.schedule, "'"), "constant");
   checks.Field(identity.warmup_steps >= 0, "identity.warmup_steps", identity.warmup_steps,
                "0 or more");
+  CheckSchedule(identity, checks);
   checks.Field(identity.learning_rate > 0 && std::isfinite(identity.learning_rate),
                "identity.learning_rate", identity.learning_rate, "more than 0");
   CheckOptimizer(identity.optimizer, checks);
@@ -114,6 +135,27 @@ void CheckStart(const RunSpec& spec, Checks& checks) {
                "a path below the run directory, without '..'");
   checks.Field(IsHash(start.hash), "start.hash", absl::StrCat("'", start.hash, "'"),
                "16 lower-case hexadecimal digits");
+  checks.Field(start.run_id >= 0, "start.run_id", start.run_id, "0 (this run) or more");
+}
+
+void CheckInputs(const RunSpec& spec, Checks& checks) {
+  for (const RunInput& input : spec.inputs) {
+    checks.Field(!input.kind.empty(), "inputs.kind", "empty", "tokenizer");
+    checks.Positive("inputs.run_id", input.run_id);
+    checks.Field(IsPathBelow(input.file), "inputs.file", absl::StrCat("'", input.file, "'"),
+                 "a path below the run directory, without '..'");
+    checks.Field(IsHash(input.hash), "inputs.hash", absl::StrCat("'", input.hash, "'"),
+                 "16 lower-case hexadecimal digits");
+  }
+}
+
+void CheckSteps(const char* path, const std::vector<int64_t>& steps, int64_t last, Checks& checks) {
+  int64_t previous = 0;
+  for (int64_t step : steps) {
+    checks.Field(step > previous && step <= last, path, step,
+                 absl::StrCat("ascending steps from 1 to ", last));
+    previous = step;
+  }
 }
 
 absl::Status Validate(const RunSpec& spec) {
@@ -121,12 +163,8 @@ absl::Status Validate(const RunSpec& spec) {
   checks.Positive("attempt", spec.attempt);
   CheckIdentity(spec.identity, checks);
   checks.Positive("steps", spec.steps);
-  int64_t previous = 0;
-  for (int64_t step : spec.evaluation_steps) {
-    checks.Field(step > previous && step <= spec.steps, "evaluation_steps", step,
-                 absl::StrCat("ascending steps from 1 to ", spec.steps));
-    previous = step;
-  }
+  CheckSteps("evaluation_steps", spec.evaluation_steps, spec.steps, checks);
+  CheckSteps("checkpoint_steps", spec.checkpoint_steps, spec.steps, checks);
   checks.Positive("log_every", spec.log_every);
   checks.Field(spec.checkpoint_every_s > 0 && std::isfinite(spec.checkpoint_every_s),
                "checkpoint_every_s", spec.checkpoint_every_s, "more than 0");
@@ -139,7 +177,10 @@ absl::Status Validate(const RunSpec& spec) {
   checks.Field(spec.device == "cpu" || spec.device == "cuda", "device",
                absl::StrCat("'", spec.device, "'"), "cpu, cuda");
   checks.Field(!spec.step_backend.empty(), "step_backend", "empty", "auto or a backend's name");
+  checks.Field(spec.kind == "train" || spec.kind == "tokenizer" || spec.kind == "evaluate", "kind",
+               absl::StrCat("'", spec.kind, "'"), "train, tokenizer, evaluate");
   CheckStart(spec, checks);
+  CheckInputs(spec, checks);
   return checks.status();
 }
 
@@ -151,6 +192,9 @@ absl::Status ParseShape(const Json& json, Shape* shape) {
   ALLO_RETURN_IF_ERROR(fields.Require("width", &shape->width));
   ALLO_RETURN_IF_ERROR(fields.Require("context", &shape->context));
   ALLO_RETURN_IF_ERROR(fields.Require("vocabulary", &shape->vocabulary));
+  ALLO_RETURN_IF_ERROR(fields.Allow("image_height", &shape->image_height));
+  ALLO_RETURN_IF_ERROR(fields.Allow("image_width", &shape->image_width));
+  ALLO_RETURN_IF_ERROR(fields.Allow("image_channels", &shape->image_channels));
   return fields.RefuseOthers();
 }
 
@@ -179,6 +223,12 @@ absl::Status ParseIdentity(const Json& json, Identity* identity) {
   ALLO_RETURN_IF_ERROR(fields.Allow("seed", &identity->seed));
   ALLO_RETURN_IF_ERROR(fields.Allow("optimizer", &optimizer));
   ALLO_RETURN_IF_ERROR(ParseOptimizer(optimizer, &identity->optimizer));
+  ALLO_RETURN_IF_ERROR(fields.Allow("objective", &identity->objective));
+  ALLO_RETURN_IF_ERROR(fields.Allow("objective_seed", &identity->objective_seed));
+  ALLO_RETURN_IF_ERROR(fields.Allow("decay_begin", &identity->decay_begin));
+  ALLO_RETURN_IF_ERROR(fields.Allow("decay_end", &identity->decay_end));
+  ALLO_RETURN_IF_ERROR(fields.Allow("final_rate_fraction", &identity->final_rate_fraction));
+  ALLO_RETURN_IF_ERROR(fields.Allow("tokenizer_key", &identity->tokenizer_key));
   return fields.RefuseOthers();
 }
 
@@ -188,33 +238,69 @@ absl::Status ParseStart(const Json& json, StartCheckpoint* start) {
   ALLO_RETURN_IF_ERROR(fields.Require("step", &start->step));
   ALLO_RETURN_IF_ERROR(fields.Require("file", &start->file));
   ALLO_RETURN_IF_ERROR(fields.Require("hash", &start->hash));
+  ALLO_RETURN_IF_ERROR(fields.Allow("run_id", &start->run_id));
   return fields.RefuseOthers();
+}
+
+absl::Status ParseInputs(const Json& json, std::vector<RunInput>* inputs) {
+  if (!json.is_array()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("inputs is ", DumpJson(json), "; allowed: an array of objects"));
+  }
+  for (const Json& element : json) {
+    JsonFields fields(element, "inputs");
+    RunInput& input = inputs->emplace_back();
+    ALLO_RETURN_IF_ERROR(fields.Require("kind", &input.kind));
+    ALLO_RETURN_IF_ERROR(fields.Allow("run_key", &input.run_key));
+    ALLO_RETURN_IF_ERROR(fields.Require("run_id", &input.run_id));
+    ALLO_RETURN_IF_ERROR(fields.Require("file", &input.file));
+    ALLO_RETURN_IF_ERROR(fields.Require("hash", &input.hash));
+    ALLO_RETURN_IF_ERROR(fields.RefuseOthers());
+  }
+  return absl::OkStatus();
+}
+
+// Younger fields of an identity are written only where they are set, so that what an older trainer
+// wrote into its checkpoints compares equal.
+template <class T>
+void AddIfSet(const char* name, const T& value, Json* json) {
+  if (value != T()) (*json)[name] = value;
 }
 
 Json IdentityToJson(const Identity& identity) {
   const Shape& shape = identity.shape;
   const Optimizer& optimizer = identity.optimizer;
-  return Json{{"shape",
-               {{"family", shape.family},
-                {"layers", shape.layers},
-                {"heads", shape.heads},
-                {"width", shape.width},
-                {"context", shape.context},
-                {"vocabulary", shape.vocabulary}}},
-              {"dataset", identity.dataset},
-              {"dataset_hash", identity.dataset_hash},
-              {"tokenizer_hash", identity.tokenizer_hash},
-              {"batch_tokens", identity.batch_tokens},
-              {"schedule", identity.schedule},
-              {"warmup_steps", identity.warmup_steps},
-              {"learning_rate", identity.learning_rate},
-              {"seed", identity.seed},
-              {"optimizer",
-               {{"beta1", optimizer.beta1},
-                {"beta2", optimizer.beta2},
-                {"weight_decay", optimizer.weight_decay},
-                {"epsilon", optimizer.epsilon},
-                {"clip_norm", optimizer.clip_norm}}}};
+  Json json{{"shape",
+             {{"family", shape.family},
+              {"layers", shape.layers},
+              {"heads", shape.heads},
+              {"width", shape.width},
+              {"context", shape.context},
+              {"vocabulary", shape.vocabulary}}},
+            {"dataset", identity.dataset},
+            {"dataset_hash", identity.dataset_hash},
+            {"tokenizer_hash", identity.tokenizer_hash},
+            {"batch_tokens", identity.batch_tokens},
+            {"schedule", identity.schedule},
+            {"warmup_steps", identity.warmup_steps},
+            {"learning_rate", identity.learning_rate},
+            {"seed", identity.seed},
+            {"optimizer",
+             {{"beta1", optimizer.beta1},
+              {"beta2", optimizer.beta2},
+              {"weight_decay", optimizer.weight_decay},
+              {"epsilon", optimizer.epsilon},
+              {"clip_norm", optimizer.clip_norm}}}};
+  AddIfSet("image_height", shape.image_height, &json["shape"]);
+  AddIfSet("image_width", shape.image_width, &json["shape"]);
+  AddIfSet("image_channels", shape.image_channels, &json["shape"]);
+  AddIfSet("objective", identity.objective, &json);
+  AddIfSet("objective_seed", identity.objective_seed, &json);
+  AddIfSet("decay_begin", identity.decay_begin, &json);
+  AddIfSet("decay_end", identity.decay_end, &json);
+  AddIfSet("final_rate_fraction", identity.final_rate_fraction, &json);
+  AddIfSet("tokenizer_key", identity.tokenizer_key, &json);
+  return json;
 }
 
 }  // namespace
@@ -227,7 +313,7 @@ absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
   }
   RunSpec spec;
   JsonFields fields(json, "");
-  Json identity, start;
+  Json identity, start, inputs = Json::array();
   ALLO_RETURN_IF_ERROR(fields.Allow("attempt", &spec.attempt));
   ALLO_RETURN_IF_ERROR(fields.Require("identity", &identity));
   ALLO_RETURN_IF_ERROR(ParseIdentity(identity, &spec.identity));
@@ -242,7 +328,11 @@ absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
   ALLO_RETURN_IF_ERROR(fields.Allow("deterministic", &spec.deterministic));
   ALLO_RETURN_IF_ERROR(fields.Allow("step_backend", &spec.step_backend));
   ALLO_RETURN_IF_ERROR(fields.Allow("start", &start));
+  ALLO_RETURN_IF_ERROR(fields.Allow("checkpoint_steps", &spec.checkpoint_steps));
+  ALLO_RETURN_IF_ERROR(fields.Allow("kind", &spec.kind));
+  ALLO_RETURN_IF_ERROR(fields.Allow("inputs", &inputs));
   ALLO_RETURN_IF_ERROR(fields.RefuseOthers());
+  ALLO_RETURN_IF_ERROR(ParseInputs(inputs, &spec.inputs));
   if (!start.is_null()) ALLO_RETURN_IF_ERROR(ParseStart(start, &spec.start.emplace()));
   ALLO_RETURN_IF_ERROR(Validate(spec));
   return spec;
@@ -262,12 +352,22 @@ std::string RunSpecJson(const RunSpec& spec) {
             {"micro_batch", spec.micro_batch},
             {"device", spec.device},
             {"deterministic", spec.deterministic},
-            {"step_backend", spec.step_backend}};
+            {"step_backend", spec.step_backend},
+            {"checkpoint_steps", spec.checkpoint_steps},
+            {"kind", spec.kind}};
   if (spec.start.has_value()) {
     json["start"] = {{"attempt", spec.start->attempt},
                      {"step", spec.start->step},
                      {"file", spec.start->file},
                      {"hash", spec.start->hash}};
+    AddIfSet("run_id", spec.start->run_id, &json["start"]);
+  }
+  for (const RunInput& input : spec.inputs) {
+    json["inputs"].push_back({{"kind", input.kind},
+                              {"run_key", input.run_key},
+                              {"run_id", input.run_id},
+                              {"file", input.file},
+                              {"hash", input.hash}});
   }
   return DumpJson(json, 2) + "\n";
 }

@@ -29,6 +29,9 @@ struct Shape {
   int width = 0;    // d_model
   int context = 0;  // tokens a sequence
   int vocabulary = 0;
+  int image_height = 0;  // of families that see pixels; otherwise 0
+  int image_width = 0;
+  int image_channels = 0;
 };
 
 struct Optimizer {
@@ -44,20 +47,36 @@ struct Identity {
   std::string dataset;       // the folder DATA_DIR/<dataset>
   std::string dataset_hash;  // HashHex of its dataset.json; empty by hand: not checked
   std::string tokenizer_hash;
-  int64_t batch_tokens = 0;  // tokens an update over all ranks; a multiple of context
-  std::string schedule = "constant";
+  int64_t batch_tokens = 0;           // tokens an update over all ranks; a multiple of context
+  std::string schedule = "constant";  // "constant", "wsd", "cosine"; see LearningRateAt
   int64_t warmup_steps = 0;  // learning rate at update s (from 1): peak * min(1, s / warmup_steps)
   double learning_rate = 0;
   int64_t seed = 0;
   Optimizer optimizer;
+  std::string objective;       // what counts as loss; empty: every next token
+  int64_t objective_seed = 0;  // of a random map that the objective needs; otherwise 0
+  int64_t decay_begin = 0;     // a schedule that ends is constant up to this update
+  int64_t decay_end = 0;       // and at final_rate_fraction * peak at this one, its last
+  double final_rate_fraction = 0;
+  std::string tokenizer_key;  // of the tokenizer run whose tokens are trained on; empty: none
 };
 
-// A checkpoint of this run, to start from.
+// A checkpoint to start from: of this run, or of the trunk that this run branches off.
 struct StartCheckpoint {
   int attempt = 0;
   int64_t step = 0;
-  std::string file;  // relative to the run directory
-  std::string hash;  // HashFileHex; a mismatch ends the attempt as CHECKPOINT
+  std::string file;    // relative to the run directory (of run_id)
+  std::string hash;    // HashFileHex; a mismatch ends the attempt as CHECKPOINT
+  int64_t run_id = 0;  // 0: this run; otherwise the directory is RUN_DIR/../run-<run_id>
+};
+
+// Something that another run made.
+struct RunInput {
+  std::string kind;     // "tokenizer"
+  std::string run_key;  // of the run that made it
+  int64_t run_id = 0;   // its directory is RUN_DIR/../run-<run_id>
+  std::string file;     // relative to that directory
+  std::string hash;     // HashFileHex
 };
 
 struct RunSpec {
@@ -74,6 +93,10 @@ struct RunSpec {
   bool deterministic = false;
   std::string step_backend = "auto";
   std::optional<StartCheckpoint> start;
+  // Ascending, each in 1..steps: a checkpoint is written after these updates, whatever the time.
+  std::vector<int64_t> checkpoint_steps;
+  std::string kind = "train";  // "train", "tokenizer", "evaluate"
+  std::vector<RunInput> inputs;
 };
 
 // InvalidArgument names the field, its value and what was allowed.
