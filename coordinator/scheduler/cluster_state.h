@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -24,6 +25,7 @@ struct AgentState {
   std::vector<v1::Slot> slots;
   std::set<std::string> dataset_hashes;
   bool live = false;
+  std::string drained;  // why it gets no new runs ("killed 3 runs in a row"); empty: it does
 };
 
 // Where a LEASED run runs.
@@ -46,7 +48,16 @@ struct RunState {
   // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:
   // seconds, or, while no throughput is known, FLOPs for each rank. Decisions only compare them.
   double duration = 0;
+  // Not empty: it cannot start yet, and this says why in a sentence that goes on after "waiting: "
+  // ("needs the checkpoint of run 7 at step 500"). Nothing is started, held or stopped for it.
+  std::string blocked;
+  // Peak of one rank, measured or else estimated; 0: not known, counted as nothing.
+  int64_t memory_bytes = 0;
+  // At most this many runs on its device together make more tokens a second than fewer would.
+  int32_t max_sharers = std::numeric_limits<int32_t>::max();
   int64_t waiting_since_ns = 0;        // boot clock; of a run that waits
+  int64_t started_ns = 0;              // boot clock; when its attempt started, of a LEASED run
+  bool stopping = false;               // LEASED, and asked to stop: preempted or cancelled
   std::optional<Placement> placement;  // set: LEASED
 };
 

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "coordinator/scheduler/reasons.h"
 #include "coordinator/scheduler/slots.h"
@@ -34,7 +35,8 @@ std::map<int32_t, std::map<int64_t, Queue>, std::greater<>> Queues(const Cluster
   std::map<int32_t, std::map<int64_t, Queue>, std::greater<>> queues;
   for (const auto& [run_id, run] : state.runs) {
     ALLO_CHECK(run.ranks >= 1) << "run " << run_id << " needs " << run.ranks << " slots";
-    if (!run.placement.has_value()) queues[run.priority][run.sweep_id].push_back(&run);
+    if (run.placement.has_value() || !run.blocked.empty()) continue;
+    queues[run.priority][run.sweep_id].push_back(&run);
   }
   for (auto& [priority, sweeps] : queues) {
     for (auto& [sweep_id, queue] : sweeps) std::sort(queue.begin(), queue.end(), GoesFirst);
@@ -123,10 +125,17 @@ class Deciding {
   }
 
   void Explain() {
+    for (const auto& [run_id, run] : state_.runs) {
+      if (!run.placement.has_value() && !run.blocked.empty()) waiting_.push_back(&run);
+    }
     std::sort(waiting_.begin(), waiting_.end(),
               [](const RunState* a, const RunState* b) { return a->run_id < b->run_id; });
     std::map<Need, std::string> reasons;
     for (const RunState* run : waiting_) {
+      if (!run->blocked.empty()) {
+        decision_.waiting.push_back({run->run_id, absl::StrCat("waiting: ", run->blocked)});
+        continue;
+      }
       const auto [reason, is_new] = reasons.try_emplace(NeedOf(*run));
       if (is_new) reason->second = WhyItWaits(*run, slots_);
       decision_.waiting.push_back({run->run_id, reason->second});

@@ -17,6 +17,14 @@
 //
 // Where. Of the workers that can start a run now: one that holds its newest checkpoint, then the
 // one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
+//
+// Drained workers keep what they run and get nothing new. A blocked run (RunState::blocked) is
+// skipped as if it were not there, and its reason is the one given.
+//
+// Preemption. Decision::preemptions names LEASED runs that should end so that a run of a higher
+// priority can start: ask each to stop (a checkpoint, then PREEMPTED), with a deadline, and set
+// RunState::stopping from that moment until its attempt has ended. While any run is stopping no
+// other is asked, and none that started less than `min_run_ns` ago, so that nothing thrashes.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +37,7 @@ namespace allometry::scheduler {
 
 struct Options {
   int64_t gang_patience_ns = 600'000'000'000;
+  int64_t min_run_ns = 60'000'000'000;  // younger attempts are not preempted
 };
 
 struct Assignment {
@@ -43,9 +52,16 @@ struct Waiting {
       reason;  // "waiting: needs 2 slots on one worker; host-a has 1 free until run 17 ends"
 };
 
+// A LEASED run to be stopped, so that another can start.
+struct Preemption {
+  int64_t run_id = 0;
+  std::string reason;  // "makes room for run 12, priority 5 over 0"
+};
+
 struct Decision {
   std::vector<Assignment> assignments;  // in the order to be made
-  std::vector<Waiting> waiting;         // every PENDING run not assigned, by run_id
+  std::vector<Preemption> preemptions;
+  std::vector<Waiting> waiting;  // every PENDING run not assigned, by run_id
 };
 
 // `now_ns` on the boot clock.

@@ -66,6 +66,10 @@ std::string WaitsForOneSlot(const RunState& run, const Slots& slots) {
 
 std::string WhyItWaits(const RunState& run, const Slots& slots) {
   if (slots.workers().empty()) {
+    if (slots.drained() != nullptr) {
+      return absl::StrFormat("waiting: %s gets no runs: %s", slots.drained()->host,
+                             slots.drained()->drained);
+    }
     return "waiting: no worker is connected; start one with 'allo worker'";
   }
   bool data = false, could_run = false;

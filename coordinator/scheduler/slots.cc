@@ -12,6 +12,10 @@ Slots::Slots(const ClusterState& state) : state_(state) {
   std::map<std::string, size_t> places;
   for (const auto& [agent_id, agent] : state.agents) {
     if (!agent.live) continue;
+    if (!agent.drained.empty()) {
+      drained_ = &agent;
+      continue;
+    }
     places[agent_id] = workers_.size();
     Worker worker;
     worker.agent = &agent;

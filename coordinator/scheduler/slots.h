@@ -58,6 +58,8 @@ class Slots {
 
   const std::vector<Worker>& workers() const { return workers_; }
   const std::optional<Reservation>& reservation() const { return reservation_; }
+  // A live worker that gets no runs; nullptr: none.
+  const AgentState* drained() const { return drained_; }
   int free() const { return free_; }
 
  private:
@@ -69,6 +71,7 @@ class Slots {
   const ClusterState& state_;
   std::vector<Worker> workers_;  // by agent_id
   std::optional<Reservation> reservation_;
+  const AgentState* drained_ = nullptr;
   int free_ = 0;
 };
 

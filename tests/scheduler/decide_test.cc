@@ -149,6 +149,29 @@ TEST(DecideTest, ADeadWorkerGetsNothing) {
   EXPECT_EQ(ReasonOf(decision, 1), "waiting: no worker is connected; start one with 'allo worker'");
 }
 
+TEST(DecideTest, ABlockedRunNeverStartsAndSaysWhy) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Run(1, 10).blocked = "needs the checkpoint of run 7 at step 500";
+  cluster.Run(2, 100, 4).blocked = "its sweep used up its device hours";
+  cluster.Run(3, 5);
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(Starts(decision), ElementsAre("3@a:0"));
+  EXPECT_EQ(ReasonOf(decision, 1), "waiting: needs the checkpoint of run 7 at step 500");
+  EXPECT_EQ(ReasonOf(decision, 2), "waiting: its sweep used up its device hours");
+}
+
+TEST(DecideTest, ADrainedWorkerGetsNothingNew) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Running(1, 50, "a", {0});
+  cluster.Run(2, 10);
+  cluster.state().agents.at("a").drained = "it killed 3 runs in a row";
+  const Decision decision = Decide(cluster.state(), 0);
+  EXPECT_THAT(decision.assignments, IsEmpty());
+  EXPECT_EQ(ReasonOf(decision, 2), "waiting: host-a gets no runs: it killed 3 runs in a row");
+  cluster.Worker("b", 1);
+  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("2@b:0"));
+}
+
 TEST(DecideTest, ARunWaitsForItsDataset) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1);
