@@ -126,6 +126,31 @@ int List(const Arguments& arguments) {
   return 0;
 }
 
+void PrintFrames(const Manifest& manifest) {
+  const Frames& frames = *manifest.frames;
+  std::cout << absl::StreamFormat(
+      "  frame      %d observation tokens and %d action tokens; %d frames an episode",
+      frames.tokens_per_observation, frames.tokens_per_action, frames.frames_per_episode);
+  if (frames.frames_left_out > 0) {
+    std::cout << ", " << Grouped(frames.frames_left_out) << " frames left out to cut them so";
+  }
+  std::cout << "\n";
+  if (frames.image_height > 0) {
+    std::cout << absl::StreamFormat("  image      %d x %d pixels, %d channels\n",
+                                    frames.image_height, frames.image_width, frames.image_channels);
+  }
+  if (!manifest.policy.empty()) std::cout << "  policy     " << manifest.policy << "\n";
+  if (manifest.returns.has_value()) {
+    std::cout << absl::StreamFormat("  returns    expert %.4g, random %.4g an episode\n",
+                                    manifest.returns->expert, manifest.returns->random);
+  }
+  for (const Entropy& entropy : manifest.entropies) {
+    std::cout << absl::StreamFormat(
+        "  entropy    %.5f +- %.5f nats an observation token, in windows of %d frames\n",
+        entropy.nats_per_token, entropy.standard_error, entropy.frames);
+  }
+}
+
 void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
   std::cout << manifest.name << " (" << manifest.kind << "), licence " << manifest.licence << "\n"
             << "  folder     " << data_dir << "/" << manifest.name << "\n"
@@ -140,9 +165,11 @@ void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
     std::cout << "  segment    " << segment.name << ": ids " << segment.begin << " to "
               << segment.end - 1 << "\n";
   }
+  if (manifest.frames.has_value()) PrintFrames(manifest);
   for (const Shard& shard : manifest.shards) {
-    std::cout << "  shard      " << shard.file << ": " << Grouped(shard.tokens) << " of "
-              << shard.dtype << ", hash " << shard.hash << "\n";
+    std::cout << "  shard      " << shard.file << ": " << Grouped(shard.tokens) << " "
+              << (shard.role == "tokens" ? "" : shard.role + " ") << "of " << shard.dtype
+              << ", hash " << shard.hash << "\n";
   }
   std::string bytes;
   for (const std::string& token : manifest.token_bytes) bytes += token;

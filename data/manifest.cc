@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -13,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
-#include "data/npy.h"
+#include "data/manifest_check.h"
 
 namespace allometry::data {
 namespace {
@@ -45,6 +43,21 @@ class FieldReader {
       to.push_back(element);
     }
   }
+  void Read(const char* name, double& to) {
+    if (const Json* value = Find(name, "a number", &Json::is_number)) to = *value;
+  }
+  template <class ReadObject>
+  void ReadObjectField(const char* name, ReadObject read) {
+    const Json* value = Find(name, "an object", &Json::is_object);
+    if (value == nullptr) return;
+    const absl::Status status = read(*value);
+    if (status_.ok()) status_ = status;
+  }
+  // Whether an optional field is there; it is a known one either way.
+  bool Has(const char* name) {
+    known_.emplace_back(name);
+    return status_.ok() && object_.contains(name);
+  }
   // Calls read(element, "name[i]") for each object of a list.
   template <class ReadElement>
   void ReadList(const char* name, ReadElement read) {
@@ -74,7 +87,7 @@ class FieldReader {
     if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(what, " ", why));
   }
   const Json* Find(const char* name, const char* wanted, bool (Json::*is_wanted)() const noexcept) {
-    known_.emplace_back(name);
+    if (std::find(known_.begin(), known_.end(), name) == known_.end()) known_.emplace_back(name);
     if (!status_.ok()) return nullptr;
     const auto found = object_.find(name);
     if (found == object_.end()) {
@@ -132,6 +145,7 @@ absl::Status ReadShard(const Json& json, const std::string& where, Shard& shard)
   fields.Read("tokens", shard.tokens, 0);
   fields.Read("bytes", shard.bytes, 1);
   fields.Read("hash", shard.hash);
+  if (fields.Has("role")) fields.Read("role", shard.role);
   return fields.Finish();
 }
 
@@ -143,90 +157,31 @@ absl::Status ReadSegment(const Json& json, const std::string& where, VocabularyS
   return fields.Finish();
 }
 
-absl::Status CheckSegments(const Manifest& manifest) {
-  for (const VocabularySegment& a : manifest.segments) {
-    if (a.begin >= a.end || a.end > manifest.vocabulary) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "segments: '%s' has ids %d to %d: allowed is begin < end <= vocabulary %d", a.name,
-          a.begin, a.end, manifest.vocabulary));
-    }
-    for (const VocabularySegment& b : manifest.segments) {
-      if (&a != &b && a.begin < b.end && b.begin < a.end) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("segments: '%s' (%d to %d) and '%s' (%d to %d) share ids", a.name,
-                            a.begin, a.end, b.name, b.begin, b.end));
-      }
-    }
-  }
-  return absl::OkStatus();
+absl::Status ReadFrames(const Json& json, Frames& frames) {
+  FieldReader fields(json, "frames");
+  fields.Read("tokens_per_observation", frames.tokens_per_observation, 1);
+  fields.Read("tokens_per_action", frames.tokens_per_action, 0);
+  fields.Read("frames_per_episode", frames.frames_per_episode, 1);
+  fields.Read("frames_left_out", frames.frames_left_out, 0);
+  fields.Read("image_height", frames.image_height, 0);
+  fields.Read("image_width", frames.image_width, 0);
+  fields.Read("image_channels", frames.image_channels, 0);
+  return fields.Finish();
 }
 
-absl::Status CheckShard(const Shard& shard, int64_t vocabulary) {
-  const auto fail = [&](absl::string_view why) {
-    return absl::InvalidArgumentError(absl::StrFormat("shards: '%s' %s", shard.file, why));
-  };
-  if (!CheckDatasetName(shard.file).ok()) return fail("is not a plain file name");
-  if (shard.split != "train" && shard.split != "heldout") {
-    return fail(absl::StrFormat("has split '%s': allowed are train and heldout", shard.split));
-  }
-  const absl::StatusOr<TokenType> type = ParseTokenType(shard.dtype);
-  if (!type.ok()) return fail(absl::StrCat("has ", type.status().message()));
-  if (BytesOf(*type) < BytesOf(NarrowestType(vocabulary))) {
-    return fail(absl::StrFormat("has dtype %s, too narrow for a vocabulary of %d", shard.dtype,
-                                vocabulary));
-  }
-  if (shard.bytes / BytesOf(*type) < shard.tokens) {
-    return fail(absl::StrFormat("has %d bytes, too few for %d tokens of %s", shard.bytes,
-                                shard.tokens, shard.dtype));
-  }
-  const auto is_hex = [](char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); };
-  if (shard.hash.size() != 16 || !std::all_of(shard.hash.begin(), shard.hash.end(), is_hex)) {
-    return fail(absl::StrFormat("has hash '%s': allowed are 16 hexadecimal digits", shard.hash));
-  }
-  return absl::OkStatus();
+absl::Status ReadReturns(const Json& json, Returns& returns) {
+  FieldReader fields(json, "returns");
+  fields.Read("expert", returns.expert);
+  fields.Read("random", returns.random);
+  return fields.Finish();
 }
 
-absl::Status CheckTotals(const Manifest& manifest) {
-  int64_t train = 0, heldout = 0;
-  std::set<std::string> files;
-  for (const Shard& shard : manifest.shards) {
-    ALLO_RETURN_IF_ERROR(CheckShard(shard, manifest.vocabulary));
-    if (!files.insert(shard.file).second) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("shards: '%s' is listed twice", shard.file));
-    }
-    (shard.split == "train" ? train : heldout) += shard.tokens;
-  }
-  if (manifest.unique_tokens != train) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "unique_tokens is %d: the train shards have %d", manifest.unique_tokens, train));
-  }
-  if (manifest.heldout_tokens != heldout) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "heldout_tokens is %d: the heldout shards have %d", manifest.heldout_tokens, heldout));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckManifest(const Manifest& manifest) {
-  ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
-  if (manifest.kind != "text") {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("kind is '%s': allowed is text", manifest.kind));
-  }
-  if (manifest.vocabulary > std::numeric_limits<int32_t>::max()) {
-    return absl::InvalidArgumentError(absl::StrFormat("vocabulary is %d: allowed is up to %d",
-                                                      manifest.vocabulary,
-                                                      std::numeric_limits<int32_t>::max()));
-  }
-  if (!manifest.token_bytes.empty() &&
-      static_cast<int64_t>(manifest.token_bytes.size()) != manifest.vocabulary) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("token_bytes has %d entries: the vocabulary has %d",
-                        manifest.token_bytes.size(), manifest.vocabulary));
-  }
-  ALLO_RETURN_IF_ERROR(CheckSegments(manifest));
-  return CheckTotals(manifest);
+absl::Status ReadEntropy(const Json& json, const std::string& where, Entropy& entropy) {
+  FieldReader fields(json, where);
+  fields.Read("frames", entropy.frames, 1);
+  fields.Read("nats_per_token", entropy.nats_per_token);
+  fields.Read("standard_error", entropy.standard_error);
+  return fields.Finish();
 }
 
 absl::StatusOr<Manifest> ManifestOf(const Json& json) {
@@ -252,6 +207,22 @@ absl::StatusOr<Manifest> ManifestOf(const Json& json) {
   fields.Read("documents", manifest.documents, 0);
   fields.Read("unique_tokens", manifest.unique_tokens, 0);
   fields.Read("heldout_tokens", manifest.heldout_tokens, 0);
+  if (fields.Has("frames")) {
+    fields.ReadObjectField("frames", [&](const Json& object) {
+      return ReadFrames(object, manifest.frames.emplace());
+    });
+  }
+  if (fields.Has("policy")) fields.Read("policy", manifest.policy);
+  if (fields.Has("returns")) {
+    fields.ReadObjectField("returns", [&](const Json& object) {
+      return ReadReturns(object, manifest.returns.emplace());
+    });
+  }
+  if (fields.Has("entropies")) {
+    fields.ReadList("entropies", [&](const Json& element, const std::string& where) {
+      return ReadEntropy(element, where, manifest.entropies.emplace_back());
+    });
+  }
   // Before the fields: a newer version may have others.
   if (version > 1) {
     return absl::InvalidArgumentError(
@@ -265,6 +236,30 @@ absl::StatusOr<Manifest> ManifestOf(const Json& json) {
   }
   ALLO_RETURN_IF_ERROR(CheckManifest(manifest));
   return manifest;
+}
+
+// Those that say something: the files of datasets without them stay as they were, byte for byte.
+void AddOptionalFields(const Manifest& manifest, Json& json) {
+  if (manifest.frames.has_value()) {
+    const Frames& frames = *manifest.frames;
+    json["frames"] = Json({{"tokens_per_observation", frames.tokens_per_observation},
+                           {"tokens_per_action", frames.tokens_per_action},
+                           {"frames_per_episode", frames.frames_per_episode},
+                           {"frames_left_out", frames.frames_left_out},
+                           {"image_height", frames.image_height},
+                           {"image_width", frames.image_width},
+                           {"image_channels", frames.image_channels}});
+  }
+  if (!manifest.policy.empty()) json["policy"] = manifest.policy;
+  if (manifest.returns.has_value()) {
+    json["returns"] =
+        Json({{"expert", manifest.returns->expert}, {"random", manifest.returns->random}});
+  }
+  for (const Entropy& entropy : manifest.entropies) {
+    json["entropies"].push_back(Json({{"frames", entropy.frames},
+                                      {"nats_per_token", entropy.nats_per_token},
+                                      {"standard_error", entropy.standard_error}}));
+  }
 }
 
 // The manifest in DATA_DIR/NAME, which must call itself NAME: agents report the one and trainers
@@ -320,10 +315,12 @@ std::string ManifestJson(const Manifest& manifest) {
                                    {"tokens", shard.tokens},
                                    {"bytes", shard.bytes},
                                    {"hash", shard.hash}}));
+    if (shard.role != "tokens") json["shards"].back()["role"] = shard.role;
   }
   json["documents"] = manifest.documents;
   json["unique_tokens"] = manifest.unique_tokens;
   json["heldout_tokens"] = manifest.heldout_tokens;
+  AddOptionalFields(manifest, json);
   // Text that is not UTF-8 (a source's path, say) is written with replacement characters.
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -3,9 +3,19 @@
 //   DATA_DIR/gcide-char/dataset.json
 //   DATA_DIR/gcide-char/train-00000.npy      u8, u16 or u32, C order, one dimension
 //   DATA_DIR/gcide-char/heldout-00000.npy
+//
+// A text dataset is one sequence of tokens a split. A trajectory dataset is episodes of frames, all
+// of the same length; a frame is an observation's tokens and then an action's:
+//
+//   z_1 .. z_{tokens_per_observation}, a_1 .. a_{tokens_per_action}, z_1 ..
+//
+// with ids from the segments "observation" and "action:0", "action:1" ... A generated dataset has
+// no shards: its `generator` is a text that data/generated.h makes any window from, on every
+// machine.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +27,14 @@ struct Shard {
   std::string file;   // relative to the manifest's folder, no '/' in it
   std::string split;  // "train" or "heldout"
   std::string dtype;  // "u8", "u16", "u32"
+  // In a shard of images: frames; of actions: numbers.
   int64_t tokens = 0;
   int64_t bytes = 0;  // of the file
   std::string hash;   // HashFileHex
+  // "tokens"; "images": u8 [frames, height, width, channels], frame by frame as the token shards of
+  // the split; "actions": the actions alone, without the segments' offsets, tokens_per_action a
+  // frame. Not in the file where it is "tokens".
+  std::string role = "tokens";
 };
 
 // A named range of token ids; ranges never overlap.
@@ -29,13 +44,41 @@ struct VocabularySegment {
   int64_t end = 0;  // exclusive
 };
 
+// What trajectories are made of.
+struct Frames {
+  int64_t tokens_per_observation = 0;
+  int64_t tokens_per_action = 0;
+  int64_t frames_per_episode = 0;  // of every episode; longer ones are cut when they are made
+  int64_t frames_left_out = 0;     // by that cutting, over both splits
+  int64_t image_height = 0;        // pixels; all three are 0 where there are no images
+  int64_t image_width = 0;
+  int64_t image_channels = 0;
+
+  int64_t tokens_per_frame() const { return tokens_per_observation + tokens_per_action; }
+  int64_t tokens_per_episode() const { return frames_per_episode * tokens_per_frame(); }
+};
+
+// Mean return of an episode, measured.
+struct Returns {
+  double expert = 0;
+  double random = 0;
+};
+
+// The least loss that a world model with a context of `frames` frames can have: the mean entropy of
+// an observation token given what comes before it in its window.
+struct Entropy {
+  int64_t frames = 0;
+  double nats_per_token = 0;
+  double standard_error = 0;
+};
+
 struct Manifest {
   int version = 1;
   std::string name;
-  std::string kind;  // "text"
+  std::string kind;  // "text", "trajectories", "generated"
   std::string licence;
   std::string source;     // what it was made from, with the source's hash
-  std::string generator;  // command with its options, and version, that made it
+  std::string generator;  // command with its options, and version, that made it; see above
   int64_t vocabulary = 0;
   std::vector<VocabularySegment> segments;
   std::string tokenizer;  // "chars"
@@ -47,6 +90,11 @@ struct Manifest {
   int64_t documents = 0;
   int64_t unique_tokens = 0;  // tokens in the train split
   int64_t heldout_tokens = 0;
+  // Fields below are in the file only where they say something. Episodes are `documents`.
+  std::optional<Frames> frames;  // trajectories and generated datasets have them
+  std::string policy;            // who acted: "mix3"
+  std::optional<Returns> returns;
+  std::vector<Entropy> entropies;
 
   std::string hash;  // HashHex of the file's bytes; not a field of the file
 };
@@ -54,7 +102,7 @@ struct Manifest {
 inline constexpr char kManifestFile[] = "dataset.json";
 
 // InvalidArgument names the field, its value and what was allowed: unknown and missing fields,
-// overlapping segments, totals that are not the sums of the shards. Sets `hash`.
+// overlapping segments, totals that are not the sums of the shards (manifest_check.h). Sets `hash`.
 absl::StatusOr<Manifest> ParseManifest(absl::string_view json);
 // The file's bytes: fields in the order above, indented. ParseManifest reads them back.
 std::string ManifestJson(const Manifest& manifest);

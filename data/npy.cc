@@ -7,6 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/check.h"
 
@@ -79,6 +81,13 @@ TokenType NarrowestType(int64_t vocabulary) {
 }
 
 absl::StatusOr<NpyHeader> ParseNpyHeader(absl::string_view bytes) {
+  ALLO_ASSIGN_OR_RETURN(NpyHeader header, ParseNpyArrayHeader(bytes));
+  if (header.shape.size() == 1) return header;
+  return absl::InvalidArgumentError(absl::StrFormat(".npy shape (%s): allowed is one dimension",
+                                                    absl::StrJoin(header.shape, ", ")));
+}
+
+absl::StatusOr<NpyHeader> ParseNpyArrayHeader(absl::string_view bytes) {
   if (!absl::StartsWith(bytes, kMagic) || bytes.size() < kPrologue) {
     return absl::InvalidArgumentError("not a .npy file (it does not start with \\x93NUMPY)");
   }
@@ -111,23 +120,34 @@ absl::StatusOr<NpyHeader> ParseNpyHeader(absl::string_view bytes) {
   if (!absl::ConsumePrefix(&shape, "(") || close == absl::string_view::npos) {
     return absl::InvalidArgumentError("the .npy header has no shape");
   }
-  absl::string_view count = shape.substr(0, close - 1);
-  if (!absl::ConsumeSuffix(&count, ",") || !absl::SimpleAtoi(count, &header.count) ||
-      header.count < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat(".npy shape (%s): allowed is one dimension", shape.substr(0, close - 1)));
+  const absl::string_view inside = shape.substr(0, close - 1);
+  header.count = 1;
+  for (absl::string_view text : absl::StrSplit(inside, ',', absl::SkipWhitespace())) {
+    int64_t size = 0;
+    if (!absl::SimpleAtoi(text, &size) || size < 0 ||
+        __builtin_mul_overflow(header.count, size, &header.count)) {
+      return absl::InvalidArgumentError(absl::StrFormat(".npy shape (%s): not sizes", inside));
+    }
+    header.shape.push_back(size);
   }
   return header;
 }
 
-std::string EncodeNpy(TokenType type, std::span<const uint32_t> tokens) {
-  std::string dict = absl::StrFormat("{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }",
-                                     RowOf(type).descr, tokens.size());
+std::string EncodeNpyHeader(TokenType type, std::span<const int64_t> shape) {
+  std::string dict =
+      absl::StrFormat("{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }",
+                      RowOf(type).descr, absl::StrJoin(shape, ", "), shape.size() == 1 ? "," : "");
   while ((kPrologue + dict.size() + 1) % 64 != 0) dict += ' ';
   dict += '\n';
   std::string out(kMagic);
   out += {1, 0, static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
   out += dict;
+  return out;
+}
+
+std::string EncodeNpy(TokenType type, std::span<const uint32_t> tokens) {
+  const int64_t shape[] = {static_cast<int64_t>(tokens.size())};
+  std::string out = EncodeNpyHeader(type, shape);
   switch (type) {
     case TokenType::kU8:
       Append<uint8_t>(tokens, out);

@@ -1,4 +1,4 @@
-// NumPy's .npy format, version 1.0, for one-dimensional little-endian token arrays.
+// NumPy's .npy format, version 1.0, for little-endian arrays of unsigned integers.
 //
 //   "\x93NUMPY" 1 0, u16 header length, a Python dict padded with spaces to a multiple of 64 bytes:
 //   {'descr': '|u1', 'fortran_order': False, 'shape': (39952321,), }
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 
@@ -26,14 +27,19 @@ TokenType NarrowestType(int64_t vocabulary);
 
 struct NpyHeader {
   TokenType type = TokenType::kU8;
-  int64_t count = 0;   // elements
+  int64_t count = 0;   // elements: the product of `shape`
   int64_t offset = 0;  // of the first element, in bytes; a multiple of 16
+  std::vector<int64_t> shape;
 };
 
 // Reads the header at the front of a file; `bytes` may be longer. InvalidArgument says what the
 // file is instead (not .npy, another type, two dimensions).
 absl::StatusOr<NpyHeader> ParseNpyHeader(absl::string_view bytes);
+// The same, of any number of dimensions.
+absl::StatusOr<NpyHeader> ParseNpyArrayHeader(absl::string_view bytes);
 
+// What stands before the elements of an array in C order.
+std::string EncodeNpyHeader(TokenType type, std::span<const int64_t> shape);
 // A whole file. Every token must fit in `type` (checked).
 std::string EncodeNpy(TokenType type, std::span<const uint32_t> tokens);
 

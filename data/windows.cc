@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/files.h"
 
@@ -60,18 +61,23 @@ class MappedFile {
 namespace {
 
 // A shard's file against its manifest entry; the header where they agree.
-absl::StatusOr<NpyHeader> CheckShard(const Shard& shard, absl::string_view bytes,
-                                     TokenDataset::Check check) {
+absl::StatusOr<NpyHeader> CheckShard(const Manifest& manifest, const Shard& shard,
+                                     absl::string_view bytes, TokenDataset::Check check) {
   if (static_cast<int64_t>(bytes.size()) != shard.bytes) {
     return absl::DataLossError(
         absl::StrFormat("%d bytes, the manifest says %d", bytes.size(), shard.bytes));
   }
-  absl::StatusOr<NpyHeader> header = ParseNpyHeader(bytes);
+  absl::StatusOr<NpyHeader> header = ParseNpyArrayHeader(bytes);
   if (!header.ok()) return absl::DataLossError(header.status().message());
-  if (NameOf(header->type) != shard.dtype || header->count != shard.tokens) {
-    return absl::DataLossError(absl::StrFormat("%d tokens of %s, the manifest says %d of %s",
-                                               header->count, NameOf(header->type), shard.tokens,
-                                               shard.dtype));
+  std::vector<int64_t> shape = {shard.tokens};
+  if (shard.role == "images") {
+    shape.insert(shape.end(), {manifest.frames->image_height, manifest.frames->image_width,
+                               manifest.frames->image_channels});
+  }
+  if (NameOf(header->type) != shard.dtype || header->shape != shape) {
+    return absl::DataLossError(absl::StrFormat(
+        "%s %s of %s, the manifest says %s of %s", absl::StrJoin(header->shape, " x "), shard.role,
+        NameOf(header->type), absl::StrJoin(shape, " x "), shard.dtype));
   }
   const int64_t size = header->offset + header->count * BytesOf(header->type);
   if (size != shard.bytes) {
@@ -173,6 +179,24 @@ absl::Status TokenStream::Read(int64_t first, std::span<int32_t> out) const {
   return absl::OkStatus();
 }
 
+void ImageStream::Read(int64_t first, int64_t count, std::span<uint8_t> out) const {
+  ALLO_CHECK(first >= 0 && count >= 0 && first + count <= frames_ &&
+             static_cast<int64_t>(out.size()) == count * bytes_per_frame_)
+      << "images " << first << " to " << first + count << " of " << frames_ << " into "
+      << out.size() << " bytes";
+  auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), first,
+                                [](int64_t at, const Piece& p) { return at < p.end; });
+  while (count > 0) {
+    const int64_t taken = std::min(count, piece->end - first);
+    const auto bytes = static_cast<size_t>(taken * bytes_per_frame_);
+    std::memcpy(out.data(), piece->data + (first - piece->begin) * bytes_per_frame_, bytes);
+    out = out.subspan(bytes);
+    first += taken;
+    count -= taken;
+    ++piece;
+  }
+}
+
 TokenDataset::TokenDataset() = default;
 TokenDataset::TokenDataset(TokenDataset&&) noexcept = default;
 TokenDataset& TokenDataset::operator=(TokenDataset&&) noexcept = default;
@@ -181,24 +205,44 @@ TokenDataset::~TokenDataset() = default;
 absl::StatusOr<TokenDataset> TokenDataset::Open(const std::string& dataset_dir, Check check) {
   TokenDataset dataset;
   ALLO_ASSIGN_OR_RETURN(dataset.manifest_, ReadManifestFile(dataset_dir));
+  if (dataset.manifest_.kind == "generated") {
+    return absl::FailedPreconditionError(
+        absl::StrCat(dataset_dir, ": a generated dataset has no shards to open"));
+  }
   dataset.train_.vocabulary_ = dataset.manifest_.vocabulary;
   dataset.heldout_.vocabulary_ = dataset.manifest_.vocabulary;
   for (const Shard& shard : dataset.manifest_.shards) {
     const std::string path = absl::StrCat(dataset_dir, "/", shard.file);
     ALLO_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
-    const absl::StatusOr<NpyHeader> header = CheckShard(shard, file.bytes(), check);
+    const absl::StatusOr<NpyHeader> header =
+        CheckShard(dataset.manifest_, shard, file.bytes(), check);
     if (!header.ok()) return Annotate(header.status(), path);
-    TokenStream& stream = shard.split == "train" ? dataset.train_ : dataset.heldout_;
-    stream.pieces_.push_back(
-        {.data = reinterpret_cast<const std::byte*>(file.bytes().data()) + header->offset,
-         .type = header->type,
-         .begin = stream.size_,
-         .end = stream.size_ + header->count,
-         .path = path});
-    stream.size_ += header->count;
+    dataset.Add(shard, *header,
+                reinterpret_cast<const std::byte*>(file.bytes().data()) + header->offset, path);
     dataset.files_.push_back(std::move(file));
   }
   return dataset;
+}
+
+void TokenDataset::Add(const Shard& shard, const NpyHeader& header, const std::byte* data,
+                       std::string path) {
+  const bool train = shard.split == "train";
+  if (shard.role == "tokens") {
+    TokenStream& stream = train ? train_ : heldout_;
+    stream.pieces_.push_back({.data = data,
+                              .type = header.type,
+                              .begin = stream.size_,
+                              .end = stream.size_ + header.count,
+                              .path = std::move(path)});
+    stream.size_ += header.count;
+  } else if (shard.role == "images") {
+    ImageStream& stream = train ? train_images_ : heldout_images_;
+    stream.pieces_.push_back(
+        {.data = data, .begin = stream.frames_, .end = stream.frames_ + shard.tokens});
+    stream.frames_ += shard.tokens;
+    stream.bytes_per_frame_ = manifest_.frames->image_height * manifest_.frames->image_width *
+                              manifest_.frames->image_channels;
+  }
 }
 
 absl::StatusOr<TrainWindows> TrainWindows::Create(const TokenDataset& dataset, int64_t context,

@@ -49,6 +49,28 @@ class TokenStream {
   int64_t vocabulary_ = 0;
 };
 
+// The images of one split, frame by frame as its tokens; empty where the dataset has none.
+class ImageStream {
+ public:
+  int64_t frames() const { return frames_; }
+  int64_t bytes_per_frame() const { return bytes_per_frame_; }
+
+  // Copies frames first .. first + count - 1 (which must exist, checked): u8 of
+  // [count, height, width, channels].
+  void Read(int64_t first, int64_t count, std::span<uint8_t> out) const;
+
+ private:
+  friend class TokenDataset;
+  struct Piece {
+    const std::byte* data;
+    int64_t begin;  // frames
+    int64_t end;
+  };
+  std::vector<Piece> pieces_;
+  int64_t frames_ = 0;
+  int64_t bytes_per_frame_ = 0;
+};
+
 class TokenDataset {
  public:
   enum class Check {
@@ -56,7 +78,8 @@ class TokenDataset {
     kHashes,  // and the hash of every shard: reads everything
   };
 
-  // NotFound without a dataset.json; DataLoss names the shard that does not fit its entry.
+  // NotFound without a dataset.json; FailedPrecondition for a generated dataset, which has no
+  // shards; DataLoss names the shard that does not fit its entry.
   static absl::StatusOr<TokenDataset> Open(const std::string& dataset_dir,
                                            Check check = Check::kSizes);
   TokenDataset(TokenDataset&&) noexcept;
@@ -66,14 +89,20 @@ class TokenDataset {
   const Manifest& manifest() const { return manifest_; }
   const TokenStream& train() const { return train_; }
   const TokenStream& heldout() const { return heldout_; }
+  const ImageStream& train_images() const { return train_images_; }
+  const ImageStream& heldout_images() const { return heldout_images_; }
 
  private:
   TokenDataset();
+  // A shard after those before it, into the stream of its split and role.
+  void Add(const Shard& shard, const NpyHeader& header, const std::byte* data, std::string path);
 
   Manifest manifest_;
   std::vector<MappedFile> files_;
   TokenStream train_;
   TokenStream heldout_;
+  ImageStream train_images_;
+  ImageStream heldout_images_;
 };
 
 // Training windows, numbered by a global counter from 0. With W windows an epoch, window g is the

@@ -166,6 +166,102 @@ TEST(ManifestTest, ListNamesAMissingFolderAndABrokenManifest) {
   EXPECT_THAT(ListDatasets(folder.path()), Refused({"broken/dataset.json", "version is missing"}));
 }
 
+// Two episodes of three frames to train on and one held out; a frame is 2 + 1 tokens.
+Manifest Trajectories() {
+  Manifest manifest = Example();
+  manifest.kind = "trajectories";
+  manifest.vocabulary = 7;
+  manifest.segments = {{.name = "observation", .begin = 0, .end = 4},
+                       {.name = "action:0", .begin = 4, .end = 7}};
+  manifest.tokenizer = "cells";
+  manifest.token_bytes = {};
+  manifest.frames = Frames{.tokens_per_observation = 2,
+                           .tokens_per_action = 1,
+                           .frames_per_episode = 3,
+                           .frames_left_out = 5,
+                           .image_height = 4,
+                           .image_width = 2,
+                           .image_channels = 3};
+  const std::string hash = "0123456789abcdef";
+  manifest.shards = {{"train-00000.npy", "train", "u8", 18, 146, hash},
+                     {"train-images-00000.npy", "train", "u8", 6, 272, hash, "images"},
+                     {"train-actions-00000.npy", "train", "u8", 6, 134, hash, "actions"},
+                     {"heldout-00000.npy", "heldout", "u8", 9, 137, hash}};
+  manifest.documents = 3;
+  manifest.unique_tokens = 18;
+  manifest.heldout_tokens = 9;
+  manifest.policy = "mix3";
+  manifest.returns = Returns{.expert = 12.25, .random = -0.5};
+  manifest.entropies = {{.frames = 3, .nats_per_token = 0.25, .standard_error = 0.001}};
+  return manifest;
+}
+
+absl::StatusOr<Manifest> ParseTrajectories(const std::function<void(Json&)>& edit) {
+  Json json = Json::parse(ManifestJson(Trajectories()));
+  edit(json);
+  return ParseManifest(json.dump());
+}
+
+TEST(ManifestTest, FilesOfDatasetsWithoutFramesStayAsTheyWere) {
+  // Of version 0.1.0: runs are pinned to it.
+  EXPECT_EQ(HashHex(ManifestJson(Example())), "ad2869897cdb13fc");
+}
+
+TEST(ManifestTest, TrajectoriesReadBackWithEveryField) {
+  const std::string json = ManifestJson(Trajectories());
+  ASSERT_OK_AND_ASSIGN(const Manifest read, ParseManifest(json));
+  EXPECT_EQ(ManifestJson(read), json);
+  EXPECT_EQ(read.frames->tokens_per_episode(), 9);
+  EXPECT_EQ(read.frames->frames_left_out, 5);
+  EXPECT_EQ(read.shards[0].role, "tokens");
+  EXPECT_EQ(read.shards[1].role, "images");
+  EXPECT_EQ(read.policy, "mix3");
+  EXPECT_EQ(read.returns->random, -0.5);
+  EXPECT_EQ(read.entropies[0].nats_per_token, 0.25);
+}
+
+TEST(ManifestTest, TrajectoriesAreWholeEpisodesWithTheirSegments) {
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["frames"]["frames_per_episode"] = 4; }),
+              Refused({"train split has 18 tokens", "episodes of 12"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["segments"][1]["name"] = "action"; }),
+              Refused({"'action:0' is missing"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j.erase("frames"); }),
+              Refused({"kind is 'trajectories'", "'frames' is missing"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["frames"]["image_width"] = 0; }),
+              Refused({"4 x 0 x 3", "all 0"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["frames"]["frames_per_episode"] = 1 << 21; }),
+              Refused({"frames.frames_per_episode is 2097152", "1048576"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["frames"].erase("tokens_per_action"); }),
+              Refused({"frames.tokens_per_action is missing"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["kind"] = "sound"; })),
+              Refused({"'sound'", "text, trajectories and generated"}));
+}
+
+TEST(ManifestTest, ImagesAndActionsAreThoseOfTheFrames) {
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["shards"][1]["tokens"] = 5; }),
+              Refused({"6 frames, 5 images and 6 actions"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["shards"][2]["tokens"] = 3; }),
+              Refused({"6 frames, 6 images and 3 actions"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["shards"][1]["bytes"] = 100; }),
+              Refused({"100 bytes", "6 images"}));
+  EXPECT_THAT(ParseTrajectories([](Json& j) { j["shards"][1]["role"] = "sounds"; }),
+              Refused({"'sounds'", "tokens, images and actions"}));
+  EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["shards"][1]["role"] = "images"; })),
+              Refused({"has images", "size"}));
+}
+
+TEST(ManifestTest, GeneratedDatasetHasASpecAndNoShards) {
+  Manifest manifest = Trajectories();
+  manifest.kind = "generated";
+  manifest.generator = "strata:universe=7";
+  manifest.unique_tokens = 9 * (int64_t{1} << 40);
+  manifest.heldout_tokens = 9 * 1024;
+  EXPECT_THAT(ParseManifest(ManifestJson(manifest)), Refused({"shards has 4 entries", "none"}));
+  manifest.shards.clear();
+  ASSERT_OK_AND_ASSIGN(const Manifest read, ParseManifest(ManifestJson(manifest)));
+  EXPECT_EQ(read.unique_tokens, 9 * (int64_t{1} << 40));
+}
+
 TEST(ManifestTest, WindowsPerEpochLeavesRoomForTheLastTarget) {
   EXPECT_EQ(WindowsPerEpoch(0, 16), 0);
   EXPECT_EQ(WindowsPerEpoch(16, 16), 0);

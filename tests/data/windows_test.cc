@@ -213,6 +213,60 @@ TEST_F(WindowsTest, ShardThatDoesNotFitItsEntryIsNamed) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr(shard)));
 }
 
+TEST_F(WindowsTest, ImagesOfAFrameAreFoundAcrossShards) {
+  // Three one-frame episodes of one token and one action; image i is six bytes of 10 i + 0..5.
+  Dataset(0, 0, 4);
+  DatasetWriter writer(Folder(), TokenType::kU8);
+  ASSERT_OK(writer.Open());
+  ASSERT_OK(writer.Append("train", std::vector<uint32_t>{0, 3, 1, 3, 2, 3}));
+  ASSERT_OK(writer.Append("heldout", std::vector<uint32_t>{0, 3}));
+  Manifest manifest;
+  manifest.name = "counting";
+  manifest.kind = "trajectories";
+  manifest.vocabulary = 4;
+  manifest.segments = {{.name = "observation", .begin = 0, .end = 3},
+                       {.name = "action:0", .begin = 3, .end = 4}};
+  manifest.frames = Frames{.tokens_per_observation = 1,
+                           .tokens_per_action = 1,
+                           .frames_per_episode = 1,
+                           .image_height = 1,
+                           .image_width = 2,
+                           .image_channels = 3};
+  ASSERT_OK_AND_ASSIGN(manifest, writer.Finish(manifest));
+  int64_t first = 0;
+  for (const int64_t frames : {2, 1}) {
+    std::string file = EncodeNpyHeader(TokenType::kU8, std::vector<int64_t>{frames, 1, 2, 3});
+    for (int64_t i = 0; i < 6 * frames; ++i)
+      file += static_cast<char>(10 * (first + i / 6) + i % 6);
+    const std::string name = absl::StrCat("train-images-", first, ".npy");
+    ASSERT_OK(WriteFileAtomically(Folder() + "/" + name, file));
+    manifest.shards.push_back({.file = name,
+                               .split = "train",
+                               .dtype = "u8",
+                               .tokens = frames,
+                               .bytes = static_cast<int64_t>(file.size()),
+                               .hash = HashHex(file),
+                               .role = "images"});
+    first += frames;
+  }
+  ASSERT_OK(WriteFileAtomically(Folder() + "/dataset.json", ManifestJson(manifest)));
+  ASSERT_OK_AND_ASSIGN(const TokenDataset dataset,
+                       TokenDataset::Open(Folder(), TokenDataset::Check::kHashes));
+  EXPECT_EQ(dataset.train().size(), 6);
+  EXPECT_EQ(dataset.train_images().frames(), 3);
+  EXPECT_EQ(dataset.heldout_images().frames(), 0);
+  std::vector<uint8_t> images(12);
+  dataset.train_images().Read(1, 2, images);
+  EXPECT_THAT(images, ElementsAre(10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25));
+
+  manifest.frames->image_width = 1;
+  manifest.frames->image_height = 2;
+  ASSERT_OK(WriteFileAtomically(Folder() + "/dataset.json", ManifestJson(manifest)));
+  EXPECT_THAT(TokenDataset::Open(Folder()),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("2 x 1 x 2 x 3 images"), HasSubstr("2 x 2 x 1 x 3"))));
+}
+
 TEST_F(WindowsTest, WindowsSurviveMovingTheDataset) {
   TokenDataset first = Dataset(100, 20);
   ASSERT_OK_AND_ASSIGN(const TrainWindows windows, TrainWindows::Create(first, 9, 1));
