@@ -118,4 +118,11 @@ grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::Expor
   }));
 }
 
+grpc::Status ClientService::ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest*,
+                                        v1::ListWorkersResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  *response = dispatch_.ListWorkers();
+  return grpc::Status::OK;
+}
+
 }  // namespace allometry::coordinator

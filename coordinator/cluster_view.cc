@@ -190,6 +190,8 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   agent.host = request.host();
   agent.run_root_id = request.run_root_id();
   agent.slots.assign(request.slots().begin(), request.slots().end());
+  agent.datasets.assign(request.datasets().begin(), request.datasets().end());
+  agent.version = request.version();
   agent.heard_ns = now_ns;
   scheduler::AgentState& state = state_.agents[request.agent_id()];
   state = scheduler::AgentState();
@@ -228,6 +230,7 @@ bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
   for (const v1::Dataset& dataset : request.datasets()) hashes.insert(dataset.hash());
   if (hashes == state.dataset_hashes) return false;
   state.dataset_hashes = std::move(hashes);
+  agent.datasets.assign(request.datasets().begin(), request.datasets().end());
   dirty_ = true;
   return true;
 }
@@ -235,15 +238,20 @@ bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
 void ClusterView::RefreshSlots(const std::string& agent_id) {
   const auto found = agents_.find(agent_id);
   if (found == agents_.end()) return;
-  const std::set<int64_t>& held = HeldBy(agent_id);
   std::vector<v1::Slot> usable;
   for (const v1::Slot& slot : found->second.slots) {
-    const bool placed = std::any_of(held.begin(), held.end(), [&](int64_t run_id) {
-      return Contains(state_.runs.at(run_id).placement->slots, slot);
-    });
-    if (placed || Contains(found->second.free_slots, slot)) usable.push_back(slot);
+    if (IsHeld(agent_id, slot) || Contains(found->second.free_slots, slot)) {
+      usable.push_back(slot);
+    }
   }
   state_.agents.at(agent_id).slots = std::move(usable);
+}
+
+bool ClusterView::IsHeld(const std::string& agent_id, const v1::Slot& slot) const {
+  const std::set<int64_t>& held = HeldBy(agent_id);
+  return std::any_of(held.begin(), held.end(), [&](int64_t run_id) {
+    return Contains(state_.runs.at(run_id).placement->slots, slot);
+  });
 }
 
 std::vector<std::string> ClusterView::SilentSince(int64_t heard_before_ns) const {

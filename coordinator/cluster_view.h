@@ -29,7 +29,9 @@ struct KnownAgent {
   std::string run_root_id;
   std::vector<v1::Slot> slots;       // all of them
   std::vector<v1::Slot> free_slots;  // of the last heartbeat
-  bool reported = false;             // a heartbeat came since it registered
+  std::vector<v1::Dataset> datasets;
+  std::string version;
+  bool reported = false;  // a heartbeat came since it registered
   int64_t heard_ns = 0;
   int64_t named_checkpoints_ns = 0;         // when it was last told what may be deleted
   std::map<std::string, int> named_so_far;  // path -> in how many replies
@@ -78,6 +80,8 @@ class ClusterView {
   // A heartbeat came. Returns whether its datasets are others than before.
   bool Heard(const v1::HeartbeatRequest& request, int64_t now_ns);
   std::vector<std::string> SilentSince(int64_t heard_before_ns) const;
+  // Whether a LEASED run of the agent has this slot.
+  bool IsHeld(const std::string& agent_id, const v1::Slot& slot) const;
   // Slots of all agents that report.
   int LiveSlots() const;
 

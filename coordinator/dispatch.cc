@@ -387,6 +387,31 @@ void Dispatch::AddReasons(google::protobuf::RepeatedPtrField<v1::Run>& runs) con
   }
 }
 
+v1::ListWorkersResponse Dispatch::ListWorkers() const {
+  v1::ListWorkersResponse response;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [agent_id, agent] : view_.agents()) {
+      v1::Worker* worker = response.add_workers();
+      worker->set_host(agent.host);
+      worker->mutable_slots()->Add(agent.slots.begin(), agent.slots.end());
+      for (const v1::Slot& slot : agent.free_slots) {
+        if (!view_.IsHeld(agent_id, slot)) *worker->add_free_slots() = slot;
+      }
+      worker->mutable_datasets()->Add(agent.datasets.begin(), agent.datasets.end());
+      worker->set_version(agent.version);
+    }
+    for (const planner::ThroughputSample& sample : view_.throughput().samples()) {
+      v1::MeasuredPace* pace = response.add_pace();
+      pace->set_params(sample.params);
+      pace->set_flops_per_s(sample.flops_per_s);
+    }
+  }
+  std::sort(response.mutable_workers()->begin(), response.mutable_workers()->end(),
+            [](const v1::Worker& a, const v1::Worker& b) { return a.host() < b.host(); });
+  return response;
+}
+
 double Dispatch::EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
                             const std::string& flops_convention) const {
   std::vector<planner::OpenRun> open;

@@ -71,6 +71,9 @@ class Dispatch {
   // Seconds until the last of these runs ends at the pace measured so far; negative: not known.
   double EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
                     const std::string& flops_convention) const;
+  // The workers that are heard, by host, and the paces measured in this life of the coordinator. A
+  // slot is free when its agent's last heartbeat said so and no run was given it since.
+  v1::ListWorkersResponse ListWorkers() const;
 
  private:
   void TickUntilStopped();
