@@ -7,7 +7,6 @@
 #include "base/files.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
-#include "worker/trainer/learner.h"
 #include "worker/trainer/safetensors.h"
 
 namespace allometry::trainer {
@@ -85,18 +84,6 @@ TEST_F(CheckpointTest, AnotherShapesCheckpointIsRefused) {
   EXPECT_THAT(ReadCheckpoint(folder_.path(), {3, 1200, record.file, record.hash}, identity_, layout,
                              {buffer, buffer, buffer}),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("tensors, not")));
-}
-
-TEST(LearningRateTest, WarmsUpLinearlyFromTheFirstUpdateAndStays) {
-  rundir::Identity identity;
-  identity.learning_rate = 0.5;
-  identity.warmup_steps = 4;
-  EXPECT_EQ(LearningRateAt(identity, 1), 0.125);
-  EXPECT_EQ(LearningRateAt(identity, 3), 0.375);
-  EXPECT_EQ(LearningRateAt(identity, 4), 0.5);
-  EXPECT_EQ(LearningRateAt(identity, 1'000'000'000'000), 0.5);
-  identity.warmup_steps = 0;
-  EXPECT_EQ(LearningRateAt(identity, 1), 0.5);
 }
 
 }  // namespace

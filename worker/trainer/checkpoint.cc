@@ -61,16 +61,31 @@ absl::StatusOr<Progress> ReadProgress(const SafetensorsFile& file) {
   return progress;
 }
 
-absl::Status CheckBelongs(const SafetensorsFile& file, const rundir::Identity& identity) {
+rundir::Identity TrunkOf(rundir::Identity identity) {
+  identity.schedule = "constant";
+  identity.decay_begin = 0;
+  identity.decay_end = 0;
+  identity.final_rate_fraction = 0;
+  return identity;
+}
+
+absl::Status CheckBelongs(const SafetensorsFile& file, int64_t step,
+                          const rundir::Identity& identity) {
   ALLO_ASSIGN_OR_RETURN(const std::string format, file.MetadataValue("format"));
   if (format != kFormat) {
     return absl::FailedPreconditionError(
         absl::StrCat("its format is '", format, "'; this trainer reads ", kFormat));
   }
   ALLO_ASSIGN_OR_RETURN(const std::string owner, file.MetadataValue("identity"));
-  if (owner != rundir::IdentityJson(identity)) {
+  if (owner == rundir::IdentityJson(identity)) return absl::OkStatus();
+  if (owner != rundir::IdentityJson(TrunkOf(identity))) {
     return absl::FailedPreconditionError(absl::StrCat(
         "it is of another run: ", owner, "; this run is ", rundir::IdentityJson(identity)));
+  }
+  if (step > identity.decay_begin) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("it is of step ", step, " of the trunk; this run's rate falls from step ",
+                     identity.decay_begin, " on, so it branches off there or before"));
   }
   return absl::OkStatus();
 }
@@ -84,7 +99,7 @@ absl::StatusOr<Progress> ReadVerified(const std::string& path, const rundir::Sta
     return absl::DataLossError(absl::StrCat("its hash is ", hash, ", it should be ", start.hash));
   }
   ALLO_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
-  ALLO_RETURN_IF_ERROR(CheckBelongs(file, identity));
+  ALLO_RETURN_IF_ERROR(CheckBelongs(file, start.step, identity));
   ALLO_ASSIGN_OR_RETURN(const Progress progress, ReadProgress(file));
   if (progress.step != start.step) {
     return absl::FailedPreconditionError(
@@ -141,11 +156,11 @@ absl::StatusOr<Progress> ReadCheckpoint(const std::string& run_dir,
                                         const rundir::Identity& identity,
                                         const models::ParameterLayout& layout,
                                         const Buffers<float>& buffers) {
+  const std::string name =
+      start.run_id == 0 ? start.file : absl::StrCat("../run-", start.run_id, "/", start.file);
   absl::StatusOr<Progress> progress =
-      ReadVerified(absl::StrCat(run_dir, "/", start.file), start, identity, layout, buffers);
-  if (!progress.ok()) {
-    return Annotate(progress.status(), absl::StrCat("checkpoint ", start.file));
-  }
+      ReadVerified(absl::StrCat(run_dir, "/", name), start, identity, layout, buffers);
+  if (!progress.ok()) return Annotate(progress.status(), absl::StrCat("checkpoint ", name));
   return progress;
 }
 

@@ -42,8 +42,13 @@ absl::StatusOr<rundir::CheckpointRecord> WriteCheckpoint(const std::string& run_
                                                          const models::ParameterLayout& layout,
                                                          const Buffers<const float>& buffers);
 
-// Verifies the file's hash, format, step and identity against what the run says, then fills
-// `buffers`. Any difference is an error with a sentence; nothing else is tried.
+// Reads start.file of RUN_DIR, or of RUN_DIR/../run-<start.run_id> where that is set. Verifies the
+// file's hash, format, step and identity against what the run says, then fills `buffers`. Any
+// difference is an error with a sentence; nothing else is tried.
+//
+// A checkpoint belongs to a run of the same identity. A run whose rate falls may also start from
+// one of its trunk, the run that differs from it in nothing but a rate that stays constant, of an
+// update no later than decay_begin: up to there the two are the same run.
 absl::StatusOr<Progress> ReadCheckpoint(const std::string& run_dir,
                                         const rundir::StartCheckpoint& start,
                                         const rundir::Identity& identity,

@@ -7,6 +7,7 @@
 
 #include "models/adamw.h"
 #include "models/shape.h"
+#include "worker/trainer/learning_rate.h"
 
 namespace allometry::trainer {
 namespace {
@@ -45,12 +46,6 @@ models::AdamWOptions ToAdamWOptions(const rundir::Optimizer& optimizer) {
 }
 
 }  // namespace
-
-double LearningRateAt(const rundir::Identity& identity, int64_t step) {
-  if (step >= identity.warmup_steps) return identity.learning_rate;
-  return identity.learning_rate * static_cast<double>(step) /
-         static_cast<double>(identity.warmup_steps);
-}
 
 struct Learner::State {
   rundir::Identity identity;

@@ -18,9 +18,6 @@
 
 namespace allometry::trainer {
 
-// The learning rate of update `step`, counted from 1: linear warm-up, then constant.
-double LearningRateAt(const rundir::Identity& identity, int64_t step);
-
 class Learner {
  public:
   // Allocates everything; the parameters are those of the seed, the moments zero. `step_backend`

@@ -16,6 +16,7 @@
 #include "data/windows.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/learner.h"
+#include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
 
 namespace allometry::trainer {
@@ -287,7 +288,9 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
       }
     }
     const bool done = step == spec_.steps;
-    ALLO_RETURN_IF_ERROR(CheckpointIfDue(done || command != LeaseCommand::kNone));
+    const bool asked =
+        std::binary_search(spec_.checkpoint_steps.begin(), spec_.checkpoint_steps.end(), step);
+    ALLO_RETURN_IF_ERROR(CheckpointIfDue(done || asked || command != LeaseCommand::kNone));
     ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(step));
     if (done) break;
     if (command == LeaseCommand::kPreempt) {
