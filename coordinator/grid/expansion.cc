@@ -98,6 +98,15 @@ std::string ReasonToLeaveOut(const SweepFile& file, const v1::Cell& cell, int64_
     return absl::StrFormat("%d steps, within the warm-up of %d steps", cell.step(),
                            file.warmup_steps);
   }
+  if (file.schedule.name == "wsd") {
+    const int64_t decay_begin = *DecayBegin(file.schedule, file.warmup_steps, cell.step());
+    if (decay_begin < std::max<int64_t>(1, file.warmup_steps)) {
+      return absl::StrFormat(
+          "%d steps, and its decay would begin at step %d, within the warm-up "
+          "of %d steps",
+          cell.step(), decay_begin, file.warmup_steps);
+    }
+  }
   if (!file.allow_repeat && cell.epochs() > file.max_epochs) {
     return absl::StrFormat("%s epochs of %s, more than max_epochs %s", FormatNumber(cell.epochs()),
                            file.dataset, FormatNumber(file.max_epochs));
@@ -146,15 +155,15 @@ std::vector<v1::Cell> CellsOf(const SweepFile& file, const BuiltSize& size, int6
   return cells;
 }
 
-// The log-spaced steps after the warm-up and up to the last cell, and the cells' own.
-std::vector<int64_t> EvaluationSteps(const SweepFile& file, absl::Span<const v1::Cell> cells) {
+// The log-spaced steps after `first` and up to `last`, and the cells' own.
+std::vector<int64_t> EvaluationSteps(const SweepFile& file, int64_t first, int64_t last,
+                                     absl::Span<const v1::Cell> cells) {
   std::vector<int64_t> steps;
-  const int64_t last = cells.back().step();
   for (int k = 0;; ++k) {
     const int64_t step =
         std::llround(std::pow(10.0, static_cast<double>(k) / file.evaluations_per_decade));
     if (step > last) break;
-    if (step > file.warmup_steps) steps.push_back(step);
+    if (step > first) steps.push_back(step);
   }
   for (const v1::Cell& cell : cells) steps.push_back(cell.step());
   std::sort(steps.begin(), steps.end());
@@ -176,7 +185,7 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   identity.set_dataset_hash(manifest.hash);
   identity.set_tokenizer_hash(manifest.tokenizer_hash);
   identity.set_batch_tokens(file.batch_tokens);
-  identity.set_schedule(file.schedule);
+  identity.set_schedule("constant");
   identity.set_warmup_steps(file.warmup_steps);
   identity.set_learning_rate(size.choice->learning_rate);
   identity.set_seed(seed);
@@ -189,13 +198,16 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   return identity;
 }
 
-v1::Run RunOf(const SweepFile& file, const data::Manifest& manifest, const BuiltSize& size,
-              int64_t seed, absl::Span<const v1::Cell> cells) {
+// A run of `identity` to `last`, evaluated after `first`.
+v1::Run RunOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentity& identity,
+              int64_t first, int64_t last, absl::Span<const v1::Cell> cells) {
   v1::Run run;
   v1::RunSpec& spec = *run.mutable_spec();
-  *spec.mutable_identity() = IdentityOf(file, manifest, size, seed);
-  spec.set_steps(cells.back().step());
-  for (const int64_t step : EvaluationSteps(file, cells)) spec.add_evaluation_steps(step);
+  *spec.mutable_identity() = identity;
+  spec.set_steps(last);
+  for (const int64_t step : EvaluationSteps(file, first, last, cells)) {
+    spec.add_evaluation_steps(step);
+  }
   spec.set_log_every(file.log_every);
   spec.set_checkpoint_every_s(file.checkpoint_every_s);
   spec.set_evaluation_windows(file.evaluation_windows);
@@ -216,6 +228,55 @@ v1::Run RunOf(const SweepFile& file, const data::Manifest& manifest, const Built
   run.set_flops_per_token_exact(size.flops_per_token_exact);
   run.set_state(v1::PENDING);
   return run;
+}
+
+// A run with those of its cells.
+struct RunCells {
+  v1::Run run;
+  absl::Span<const v1::Cell> cells;
+};
+
+// The constant run that the branches of `cells` leave, at one checkpoint each.
+v1::Run TrunkOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentity& constant,
+                absl::Span<const v1::Cell> cells) {
+  std::vector<int64_t> leaves;
+  for (const v1::Cell& cell : cells) {
+    const int64_t step = *DecayBegin(file.schedule, file.warmup_steps, cell.step());
+    if (leaves.empty() || leaves.back() < step) leaves.push_back(step);
+  }
+  v1::Run trunk = RunOf(file, size, constant, file.warmup_steps, leaves.back(), {});
+  trunk.mutable_spec()->mutable_checkpoint_steps()->Add(leaves.begin(), leaves.end());
+  return trunk;
+}
+
+// The runs of one size and seed.
+std::vector<RunCells> RunsOf(const SweepFile& file, const BuiltSize& size,
+                             const v1::RunIdentity& constant, absl::Span<const v1::Cell> cells) {
+  std::vector<RunCells> runs;
+  const int64_t warmup = file.warmup_steps;
+  if (file.schedule.name == "constant") {
+    runs.push_back({RunOf(file, size, constant, warmup, cells.back().step(), cells), cells});
+    return runs;
+  }
+  const bool has_trunk = file.schedule.name == "wsd";
+  if (has_trunk) runs.push_back({TrunkOf(file, size, constant, cells), {}});
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const absl::Span<const v1::Cell> cell = cells.subspan(i, 1);
+    v1::RunIdentity identity = constant;
+    identity.set_schedule(file.schedule.name);
+    identity.set_decay_begin(*DecayBegin(file.schedule, warmup, cell[0].step()));
+    identity.set_decay_end(cell[0].step());
+    identity.set_final_rate_fraction(file.schedule.final_rate_fraction);
+    v1::Run run = RunOf(file, size, identity, identity.decay_begin(), identity.decay_end(), cell);
+    if (has_trunk) {
+      v1::RunInput& input = *run.mutable_spec()->add_inputs();
+      input.set_kind("trunk");
+      input.set_run_key(runs.front().run.key());
+      input.set_step(identity.decay_begin());
+    }
+    runs.push_back({std::move(run), cell});
+  }
+  return runs;
 }
 
 // What the manifest must be for the arithmetic to hold.
@@ -246,6 +307,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& ma
 
   Expansion expansion;
   v1::Sweep& sweep = expansion.sweep;
+  expansion.schedule = file.schedule;
   sweep.set_name(file.name);
   sweep.set_dataset(file.dataset);
   sweep.set_params_policy(std::string(models::ParamPolicyName(file.params_policy)));
@@ -259,12 +321,15 @@ absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& ma
     const auto cells = CellsOf(file, size, manifest.unique_tokens, sweep, mistakes);
     if (cells.empty()) continue;
     for (const int64_t seed : file.seeds) {
-      expansion.runs.push_back(RunOf(file, manifest, size, seed, cells));
-      expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));
-      for (v1::Cell cell : cells) {
-        cell.set_run_id(expansion.runs.back().run_id());
-        cell.set_cell_id(static_cast<int64_t>(expansion.cells.size()) + 1);
-        expansion.cells.push_back(std::move(cell));
+      const v1::RunIdentity constant = IdentityOf(file, manifest, size, seed);
+      for (RunCells& made : RunsOf(file, size, constant, cells)) {
+        expansion.runs.push_back(std::move(made.run));
+        expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));
+        for (v1::Cell cell : made.cells) {
+          cell.set_run_id(expansion.runs.back().run_id());
+          cell.set_cell_id(static_cast<int64_t>(expansion.cells.size()) + 1);
+          expansion.cells.push_back(std::move(cell));
+        }
       }
     }
   }

@@ -9,10 +9,16 @@
 //   C          D * (FLOPs per token under the convention)
 //   epochs     D / unique tokens of the dataset
 //
-// One run for each (size, seed): under a constant learning rate its cells are points of one curve.
+// Under a constant learning rate one run for each (size, seed): its cells are points of one curve.
 // It trains to its last cell and is evaluated at its cells' steps and at round(10^(k/per_decade)),
 // k = 0, 1, ..., of those after the warm-up: a grid that does not depend on the budget, so that a
 // larger one only adds steps.
+//
+// Under wsd one trunk for each (size, seed): the constant run (and key) up to the last branching
+// point, without a cell, with a checkpoint at every branching point; and a branch for each cell,
+// whose identity is its whole recipe and whose input is the trunk's checkpoint at decay_begin.
+// Under cosine one run for each cell. Both are evaluated at their last step and at those of the
+// grid while the rate falls.
 #pragma once
 
 #include <string>
@@ -30,8 +36,10 @@ struct Expansion {
   // a sentence in left_out for each cell, and for each run without a cell, that is not made:
   //   "320k at 3e10 FLOPs: 4 steps, within the warm-up of 100 steps"
   v1::Sweep sweep;
-  // In the order of the file's sizes, then seeds. key, size, spec (start unset), params, n_params
-  // and the FLOPs per token are set; run_id is the place here, from 1.
+  ScheduleChoice schedule;
+  // In the order of the file's sizes, then seeds, a trunk before its branches. key, size, spec
+  // (start unset), params, n_params and the FLOPs per token are set; run_id is the place here,
+  // from 1.
   std::vector<v1::Run> runs;
   // By run, then ascending in tokens. run_id is that of `runs`; cell_id is the place here, from 1.
   std::vector<v1::Cell> cells;
@@ -39,8 +47,8 @@ struct Expansion {
 
 // InvalidArgument has one line for each mistake, as ParseSweepFile: a manifest of another dataset,
 // a size that cannot be built, two sizes of the same shape, a sweep without a cell. A cell is left
-// out, with its reason, when it needs more than max_epochs (unless allow_repeat), ends within the
-// warm-up, or falls on the same step of its run as a smaller budget.
+// out, with its reason, when it needs more than max_epochs (unless allow_repeat), ends (wsd: begins
+// to decay) within the warm-up, or falls on the same step as a smaller budget.
 absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& manifest);
 
 }  // namespace allometry::grid

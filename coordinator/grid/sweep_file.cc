@@ -31,8 +31,9 @@ constexpr absl::string_view kTopKeys[] = {
     "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic"};
 constexpr absl::string_view kModelKeys[] = {"family", "context", "sizes", "shapes"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
-constexpr absl::string_view kTrainingKeys[] = {"batch_tokens",  "schedule", "warmup_steps",
-                                               "learning_rate", "seeds",    "optimizer"};
+constexpr absl::string_view kTrainingKeys[] = {
+    "batch_tokens", "schedule",  "warmup_steps",   "learning_rate",
+    "seeds",        "optimizer", "decay_fraction", "final_rate_fraction"};
 constexpr absl::string_view kOptimizerKeys[] = {"beta1", "beta2", "weight_decay", "epsilon",
                                                 "clip_norm"};
 constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
@@ -48,7 +49,6 @@ constexpr Section kSections[] = {
     {"conventions", kConventionKeys},
     {"evaluation", kEvaluationKeys},
 };
-constexpr absl::string_view kSchedules[] = {"constant"};
 constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
 constexpr absl::string_view kFlopsConventions[] = {"6nd", "exact"};
@@ -95,8 +95,11 @@ class Reader {
 
  private:
   void CheckCounts() {
-    const size_t runs = file_.sizes.size() * file_.seeds.size();
-    const size_t cells = runs * file_.budgets.size();
+    const size_t curves = file_.sizes.size() * file_.seeds.size();
+    const size_t cells = curves * file_.budgets.size();
+    const size_t runs = file_.schedule.name == "constant" ? curves
+                        : file_.schedule.name == "wsd"    ? curves + cells
+                                                          : cells;
     if (runs <= kMostRuns && cells <= kMostCells) return;
     mistakes_.Add(1, absl::StrFormat("%d sizes x %d seeds x %d budgets are %d runs and %d cells: "
                                      "allowed are at most %d runs and %d cells",
@@ -218,7 +221,7 @@ class Reader {
         file_.batch_tokens = 0;
       }
     }
-    fields.Choice("schedule", kSchedules, &file_.schedule);
+    file_.schedule = ReadSchedule(fields, mistakes_);
     fields.Integer("warmup_steps", {0, 1e9}, &file_.warmup_steps);
     if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds);
     if (const auto optimizer = fields.Find("optimizer")) ReadOptimizer(*optimizer);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "coordinator/grid/schedule.h"
 #include "models/shape.h"
 
 namespace allometry::grid {
@@ -60,7 +61,7 @@ struct SweepFile {
   std::vector<SizeChoice> sizes;
 
   int64_t batch_tokens = 0;  // a multiple of context
-  std::string schedule = "constant";
+  ScheduleChoice schedule;
   int64_t warmup_steps = 100;
   std::vector<int64_t> seeds = {1};
   OptimizerChoice optimizer;

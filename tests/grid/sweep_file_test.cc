@@ -149,7 +149,8 @@ INSTANTIATE_TEST_SUITE_P(
         // Sections.
         Mistake{"training:\n", "training: 5\nbudgets_:\n",
                 "a.yaml:7: training is a single value: a map is expected, with batch_tokens, "
-                "schedule, warmup_steps, learning_rate, seeds, optimizer\n"
+                "schedule, warmup_steps, learning_rate, seeds, optimizer, decay_fraction, "
+                "final_rate_fraction\n"
                 "a.yaml:8: unknown key budgets_: did you mean budgets?"},
         Mistake{"max_epochs: 100", "evaluation: [1]",
                 "a.yaml:14: evaluation is a list: a map is expected, with windows, per_decade"},
@@ -197,8 +198,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "non-embedding, active"},
         Mistake{"max_epochs: 100", "conventions: {flops: 2nd}",
                 "a.yaml:14: flops 2nd is not known: allowed are 6nd, exact"},
-        Mistake{"seeds: [1]", "schedule: cosine",
-                "a.yaml:11: schedule cosine is not known: allowed are constant"},
+        Mistake{"seeds: [1]", "schedule: linear",
+                "a.yaml:11: schedule linear is not known: allowed are constant, wsd, cosine"},
         // Sizes and shapes.
         Mistake{"sizes: [5k, 20k, 80k]", "sizes: 5k",
                 "a.yaml:6: sizes is a single value: a list such as [5k, 20k, 80k] is expected"},
