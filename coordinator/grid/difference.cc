@@ -1,116 +1,20 @@
 #include "coordinator/grid/difference.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/grid/conflicts.h"
 #include "coordinator/grid/number.h"
+#include "coordinator/grid/run_names.h"
+#include "coordinator/grid/schedule.h"
+#include "coordinator/grid/trunk_growth.h"
 
 namespace allometry::grid {
 namespace {
-
-// ---- what may not change -------------------------------------------------------------------
-
-// The shortest text that gives the same double back.
-std::string Exact(double value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
-  return std::string(text, end);
-}
-
-using Facts = std::vector<std::pair<std::string, std::string>>;
-
-// What every run of a sweep shares, as (word of the sweep file, value).
-Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> runs) {
-  Facts facts = {{"dataset", sweep.dataset()},
-                 {"conventions params", sweep.params_policy()},
-                 {"conventions flops", sweep.flops_convention()}};
-  if (runs.empty()) return facts;
-  const v1::RunSpec& spec = runs[0].spec();
-  const v1::RunIdentity& identity = spec.identity();
-  const v1::Optimizer& optimizer = identity.optimizer();
-  facts.insert(facts.end(), {{"dataset hash", identity.dataset_hash()},
-                             {"tokenizer hash", identity.tokenizer_hash()},
-                             {"family", identity.shape().family()},
-                             {"context", absl::StrCat(identity.shape().context())},
-                             {"batch_tokens", absl::StrCat(identity.batch_tokens())},
-                             {"schedule", identity.schedule()},
-                             {"warmup_steps", absl::StrCat(identity.warmup_steps())},
-                             {"beta1", Exact(optimizer.beta1())},
-                             {"beta2", Exact(optimizer.beta2())},
-                             {"weight_decay", Exact(optimizer.weight_decay())},
-                             {"epsilon", Exact(optimizer.epsilon())},
-                             {"clip_norm", Exact(optimizer.clip_norm())},
-                             {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
-  return facts;
-}
-
-bool SameShape(const v1::ModelShape& a, const v1::ModelShape& b) {
-  return a.layers() == b.layers() && a.heads() == b.heads() && a.width() == b.width();
-}
-
-std::string ShapeText(const v1::ModelShape& shape) {
-  return absl::StrFormat("%d layers, %d heads, width %d", shape.layers(), shape.heads(),
-                         shape.width());
-}
-
-std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& expansion) {
-  std::vector<std::string> conflicts;
-  const std::string otherwise = "choose another name for the changed sweep, or change it back";
-  const Facts has = SharedFacts(stored.sweep, stored.runs);
-  const Facts wants = SharedFacts(expansion.sweep, expansion.runs);
-  for (size_t i = 0; i < std::min(has.size(), wants.size()); ++i) {
-    if (has[i].second == wants[i].second) continue;
-    conflicts.push_back(absl::StrFormat("sweep %s has %s %s, the file %s: %s", stored.sweep.name(),
-                                        has[i].first, has[i].second, wants[i].second, otherwise));
-  }
-  std::set<std::string> told;
-  for (const v1::Run& run : expansion.runs) {
-    for (const v1::Run& old : stored.runs) {
-      const v1::ModelShape& before = old.spec().identity().shape();
-      const v1::ModelShape& after = run.spec().identity().shape();
-      if (old.size() != run.size() || SameShape(before, after)) continue;
-      if (!told.insert(run.size()).second) continue;
-      conflicts.push_back(absl::StrFormat("size %s of sweep %s has %s, the file gives it %s: %s",
-                                          run.size(), stored.sweep.name(), ShapeText(before),
-                                          ShapeText(after), otherwise));
-    }
-  }
-  return conflicts;
-}
-
-// ---- names for people ----------------------------------------------------------------------
-
-std::string Plural(size_t count, absl::string_view word) {
-  return absl::StrCat(count, " ", word, count == 1 ? "" : "s");
-}
-
-// "40k", and what tells it from the other runs of its size.
-std::string RunName(const v1::Run& run, absl::Span<const v1::Run> all) {
-  const v1::RunIdentity& identity = run.spec().identity();
-  bool other_seed = false;
-  bool other_rate = false;
-  for (const v1::Run& other : all) {
-    if (other.size() != run.size()) continue;
-    other_seed |= other.spec().identity().seed() != identity.seed();
-    other_rate |= other.spec().identity().learning_rate() != identity.learning_rate();
-  }
-  std::string name = run.size();
-  if (other_rate) {
-    absl::StrAppend(&name, " learning rate ", Exact(identity.learning_rate()));
-  }
-  if (other_seed) absl::StrAppend(&name, " seed ", identity.seed());
-  return name;
-}
-
-std::string BudgetText(const v1::Cell& cell) {
-  return cell.asked_flops() > 0 ? absl::StrCat(FormatNumber(cell.asked_flops()), " FLOPs")
-                                : absl::StrCat(FormatNumber(cell.asked_tokens()), " tokens");
-}
 
 // ---- the parts of a difference -------------------------------------------------------------
 
@@ -143,7 +47,8 @@ int64_t NearestEvaluation(const v1::RunSpec& spec, int64_t step) {
 }
 
 // The stored spec with what the file says of execution, trained to the larger of both last steps.
-v1::RunSpec MergedSpec(const v1::RunSpec& stored, const v1::RunSpec& wanted) {
+v1::RunSpec MergedSpec(const v1::Run& run, const v1::RunSpec& wanted) {
+  const v1::RunSpec& stored = run.spec();
   v1::RunSpec spec = wanted;
   *spec.mutable_identity() = stored.identity();
   spec.clear_evaluation_steps();
@@ -151,6 +56,9 @@ v1::RunSpec MergedSpec(const v1::RunSpec& stored, const v1::RunSpec& wanted) {
   for (const int64_t step : wanted.evaluation_steps()) {
     if (step > stored.steps()) spec.add_evaluation_steps(step);
   }
+  const std::vector<int64_t> checkpoints = GrownCheckpointSteps(run, wanted);
+  *spec.mutable_checkpoint_steps() = {checkpoints.begin(), checkpoints.end()};
+  *spec.mutable_inputs() = stored.inputs();
   spec.set_steps(std::max(stored.steps(), wanted.steps()));
   spec.clear_start();
   return spec;
@@ -203,35 +111,73 @@ class Comparison {
   }
 
  private:
+  struct Added {
+    size_t runs = 0, trunks = 0, branches = 0, cells = 0;
+
+    std::string Text() const {
+      std::string text = Plural(runs, "run");
+      if (trunks > 0) {
+        absl::StrAppendFormat(&text, " (%s, %s)", Plural(trunks, "trunk"),
+                              branches == 1 ? "1 branch" : absl::StrCat(branches, " branches"));
+      }
+      return absl::StrCat(text, ", ", Plural(cells, "cell"));
+    }
+  };
+
   void AddNewRuns() {
-    std::map<std::string, std::pair<size_t, size_t>> added;  // runs, cells by label
+    std::map<std::string, Added> added;  // by what is added, in words
     std::vector<std::string> order;
     for (const v1::Run& wanted : expansion_.runs) {
       if (run_by_key_.contains(wanted.key())) continue;
       const std::vector<v1::Cell>& cells = wanted_cells_[wanted.run_id()];
       v1::Run run = wanted;
       run.clear_run_id();
-      changes_.new_runs.push_back(std::move(run));
+      const bool leaves_stored = LeaveStoredTrunk(run);
+      changes_.new_runs.push_back(run);
       for (const v1::Cell& cell : cells) AddCell(wanted.key(), 0, cell);
-      const bool known_size =
-          std::any_of(stored_.runs.begin(), stored_.runs.end(),
-                      [&](const v1::Run& run) { return run.size() == wanted.size(); });
-      if (known_size) {
-        changes_.lines.push_back(absl::StrFormat("adds run %s beside the others of its size: %s",
-                                                 RunName(wanted, names_),
-                                                 Plural(cells.size(), "cell")));
+      if (leaves_stored) {
+        changes_.lines.push_back(
+            absl::StrFormat("adds a branch to %s: %s, %s", CurveName(wanted, names_),
+                            BudgetText(cells.front()), BranchText(run.spec())));
         continue;
       }
-      auto& [runs, cell_count] = added[wanted.size()];
-      if (runs == 0) order.push_back(wanted.size());
-      ++runs;
-      cell_count += cells.size();
+      const std::string what = WhatIsNew(wanted);
+      Added& counts = added[what];
+      if (counts.runs++ == 0) order.push_back(what);
+      counts.trunks += IsTrunk(wanted.spec());
+      counts.branches += TrunkInput(wanted.spec()) != nullptr;
+      counts.cells += cells.size();
     }
-    for (const std::string& label : order) {
-      changes_.lines.push_back(absl::StrFormat("adds size %s: %s, %s", label,
-                                               Plural(added[label].first, "run"),
-                                               Plural(added[label].second, "cell")));
+    for (const std::string& what : order) {
+      changes_.lines.push_back(absl::StrFormat("adds %s: %s", what, added[what].Text()));
     }
+  }
+
+  std::string WhatIsNew(const v1::Run& wanted) const {
+    const bool known_size =
+        std::any_of(stored_.runs.begin(), stored_.runs.end(),
+                    [&](const v1::Run& run) { return run.size() == wanted.size(); });
+    return known_size ? absl::StrCat(CurveName(wanted, names_), " beside the others of its size")
+                      : absl::StrCat("size ", wanted.size());
+  }
+
+  // Where the new run is a branch of a stored trunk: it starts from a checkpoint that there is or
+  // will be.
+  bool LeaveStoredTrunk(v1::Run& run) {
+    if (TrunkInput(run.spec()) == nullptr) return false;
+    v1::RunInput& input = *run.mutable_spec()->mutable_inputs(0);
+    const auto stored = run_by_key_.find(input.run_key());
+    if (stored == run_by_key_.end()) return false;
+    const v1::Run& trunk = *stored->second;
+    const auto wanted = std::find_if(expansion_.runs.begin(), expansion_.runs.end(),
+                                     [&](const v1::Run& r) { return r.key() == trunk.key(); });
+    const auto there = stored_.checkpoints.find(trunk.run_id());
+    input.set_step(BranchStart(trunk, GrownCheckpointSteps(trunk, wanted->spec()),
+                               there == stored_.checkpoints.end()
+                                   ? absl::Span<const int64_t>()
+                                   : absl::MakeConstSpan(there->second),
+                               input.step()));
+    return true;
   }
 
   void AddCell(const std::string& key, int64_t run_id, v1::Cell cell) {
@@ -256,12 +202,17 @@ class Comparison {
         AddCellBetween(stored, name, cell, cells);
       }
     }
-    const v1::RunSpec spec = MergedSpec(stored.spec(), wanted.spec());
+    const v1::RunSpec spec = MergedSpec(stored, wanted.spec());
+    const int checkpoints = spec.checkpoint_steps_size() - stored.spec().checkpoint_steps_size();
     const std::string settings = SettingsText(stored.spec(), spec);
     if (largest != nullptr) {
       changes_.lines.push_back(absl::StrFormat(
           "raises run %s to %s: from step %d to step %d, %s more", name, BudgetText(*largest),
           stored.spec().steps(), spec.steps(), Plural(beyond, "cell")));
+    } else if (checkpoints > 0) {
+      changes_.lines.push_back(absl::StrFormat(
+          "raises %s: from step %d to step %d, %s to branch from", RunName(wanted, names_),
+          stored.spec().steps(), spec.steps(), Plural(checkpoints, "more checkpoint")));
     } else if (settings.empty() || stored.state() == v1::RUN_SUCCEEDED) {
       return;  // nothing is left to do differently
     }
@@ -269,7 +220,8 @@ class Comparison {
       changes_.lines.push_back(
           absl::StrFormat("changes run %s from its next attempt on: %s", name, settings));
     }
-    changes_.changed_runs.push_back({stored.run_id(), stored.key(), spec, largest != nullptr});
+    changes_.changed_runs.push_back(
+        {stored.run_id(), stored.key(), spec, spec.steps() > stored.spec().steps()});
   }
 
   // `cells` are those of the run so far; the new one joins them.
@@ -306,18 +258,24 @@ class Comparison {
 
   void SayWhatStays() {
     std::map<std::string, const v1::Run*> wanted_by_key;
-    std::set<std::string> wanted_sizes;
+    std::set<std::string> wanted_sizes, wanted_curves;
     for (const v1::Run& run : expansion_.runs) {
       wanted_by_key[run.key()] = &run;
       wanted_sizes.insert(run.size());
+      wanted_curves.insert(CurveName(run, names_));
     }
     std::set<std::string> told;
     size_t cells = 0;
     for (const v1::Run& run : stored_.runs) {
       const auto wanted = wanted_by_key.find(run.key());
       if (wanted == wanted_by_key.end()) {
+        const std::string curve = CurveName(run, names_);
+        if (run.spec().identity().schedule() != "constant" && wanted_curves.contains(curve)) {
+          cells += stored_cells_[run.run_id()].size();
+          continue;
+        }
         const std::string what = wanted_sizes.contains(run.size())
-                                     ? absl::StrCat("run ", RunName(run, names_))
+                                     ? absl::StrCat("run ", curve)
                                      : absl::StrCat("size ", run.size());
         if (told.insert(what).second) {
           changes_.lines.push_back(

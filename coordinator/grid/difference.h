@@ -5,9 +5,12 @@
 // A budget within what a run already has to train takes the nearest step at which that run is
 // evaluated (the evaluation grid is 20 a decade, so within 6 % of what was asked): no run goes
 // back, and the result does not depend on how far it happens to be. A budget beyond it is exact.
+// Under a schedule that ends every budget is exact, being a run or branch of its own; what its
+// trunk does about it is in trunk_growth.h.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +25,7 @@ struct StoredSweep {
   v1::Sweep sweep;  // sweep_id 0: there is none of this name
   std::vector<v1::Run> runs;
   std::vector<v1::Cell> cells;
+  std::map<int64_t, std::vector<int64_t>> checkpoints;  // run_id -> steps of those that exist
 };
 
 struct NewCell {
@@ -53,9 +57,9 @@ struct Changes {
 };
 
 // FailedPrecondition, one line for each conflict, when the file contradicts what the sweep is:
-// other data under the same name, another context, batch, schedule, warm-up or optimizer, another
-// parameter policy or FLOP convention, other held-out windows, a size label of another shape.
-// Each says what the sweep has, what the file has, and to choose another name.
+// other data under the same name, another context, batch, schedule, decay, warm-up or optimizer,
+// another parameter policy or FLOP convention, other held-out windows, a size label of another
+// shape. Each says what the sweep has, what the file has, and to choose another name.
 absl::StatusOr<Changes> Difference(const StoredSweep& stored, const Expansion& expansion);
 
 }  // namespace allometry::grid

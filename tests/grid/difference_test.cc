@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/grid/sweeps.h"
+#include "tests/grid/stored_sweep.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::grid {
@@ -19,52 +19,6 @@ using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
 
 constexpr auto kConflict = absl::StatusCode::kFailedPrecondition;
-
-// What a store does with changes, in memory.
-void Apply(const Changes& changes, StoredSweep& stored) {
-  stored.sweep = changes.sweep;
-  stored.sweep.set_sweep_id(7);
-  for (v1::Run run : changes.new_runs) {
-    EXPECT_EQ(run.run_id(), 0);
-    run.set_run_id(100 + static_cast<int64_t>(stored.runs.size()));
-    stored.runs.push_back(std::move(run));
-  }
-  for (const ChangedRun& change : changes.changed_runs) {
-    for (v1::Run& run : stored.runs) {
-      if (run.run_id() != change.run_id) continue;
-      EXPECT_EQ(run.key(), change.key);
-      *run.mutable_spec() = change.spec;
-      if (change.raised) run.set_state(v1::PENDING);
-    }
-  }
-  for (const NewCell& added : changes.new_cells) {
-    v1::Cell cell = added.cell;
-    const auto run = std::find_if(stored.runs.begin(), stored.runs.end(),
-                                  [&](const v1::Run& r) { return r.key() == added.run_key; });
-    ASSERT_NE(run, stored.runs.end());
-    EXPECT_TRUE(cell.run_id() == 0 || cell.run_id() == run->run_id());
-    EXPECT_EQ(cell.cell_id(), 0);
-    cell.set_run_id(run->run_id());
-    cell.set_cell_id(1000 + static_cast<int64_t>(stored.cells.size()));
-    stored.cells.push_back(std::move(cell));
-  }
-}
-
-StoredSweep Stored(absl::string_view yaml) {
-  StoredSweep stored;
-  const auto expansion = ExpandText(yaml);
-  EXPECT_OK(expansion);
-  const auto changes = Difference(stored, *expansion);
-  EXPECT_OK(changes);
-  Apply(*changes, stored);
-  return stored;
-}
-
-absl::StatusOr<Changes> Submit(const StoredSweep& stored, absl::string_view yaml,
-                               const data::Manifest& manifest = Words()) {
-  ALLO_ASSIGN_OR_RETURN(const Expansion expansion, ExpandText(yaml, manifest));
-  return Difference(stored, expansion);
-}
 
 std::vector<int64_t> Evaluations(const v1::RunSpec& spec) {
   return {spec.evaluation_steps().begin(), spec.evaluation_steps().end()};
@@ -240,12 +194,12 @@ TEST(DifferenceTest, AnotherSeedOrRateIsARunBesideTheOthers) {
                        Submit(stored, SweepWith("3e-3", "3e-3\n  seeds: [1, 2]", kOneShape)));
   ASSERT_EQ(seed.new_runs.size(), 1u);
   EXPECT_THAT(seed.lines,
-              ElementsAre("adds run 2x32 seed 2 beside the others of its size: 2 cells"));
+              ElementsAre("adds 2x32 seed 2 beside the others of its size: 1 run, 2 cells"));
   ASSERT_OK_AND_ASSIGN(const Changes rate, Submit(stored, SweepWith("3e-3", "2e-3", kOneShape)));
   ASSERT_EQ(rate.new_runs.size(), 1u);
   EXPECT_THAT(
       rate.lines,
-      ElementsAre("adds run 2x32 learning rate 0.002 beside the others of its size: 2 cells",
+      ElementsAre("adds 2x32 learning rate 0.002 beside the others of its size: 1 run, 2 cells",
                   "removes nothing: run 2x32 learning rate 0.003 is no longer in the file and "
                   "stays"));
 }
