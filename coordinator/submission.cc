@@ -91,7 +91,7 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
     }
     ALLO_ASSIGN_OR_RETURN(
         grid::Changes changes,
-        grid::Difference({stored.sweep, stored.runs, stored.cells}, asked.expansion));
+        grid::Difference({stored.sweep, stored.runs, stored.cells, {}}, asked.expansion));
 
     v1::CreateSweepResponse response;
     response.set_existed(stored.sweep.sweep_id() != 0);
