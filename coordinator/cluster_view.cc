@@ -1,7 +1,10 @@
 #include "coordinator/cluster_view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
+
+#include "coordinator/planner/memory.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -17,8 +20,13 @@ bool Contains(const std::vector<v1::Slot>& slots, const v1::Slot& slot) {
                      [&](const v1::Slot& other) { return SameSlot(other, slot); });
 }
 
+// As they are offered: with their memory and the runs that they take.
 bool SameSlots(const std::vector<v1::Slot>& a, const std::vector<v1::Slot>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), SameSlot);
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const v1::Slot& one, const v1::Slot& other) {
+                      return SameSlot(one, other) && one.runs() == other.runs() &&
+                             one.memory_bytes() == other.memory_bytes();
+                    });
 }
 
 }  // namespace
@@ -33,7 +41,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   if (const auto before = runs_.find(run_id); before != runs_.end()) {
     const OpenRun& old = before->second;
     const bool was_leased = old.row.run.state() == v1::LEASED;
-    if (!was_leased) waiting_since_ns = state_.runs.at(run_id).waiting_since_ns;
+    if (!was_leased) waiting_since_ns = state().runs.at(run_id).waiting_since_ns;
     if (old.row.attempt.has_value() && row.attempt.has_value() &&
         old.row.attempt->lease.token() == row.attempt->lease.token()) {
       next.streamed = next.streamed || old.streamed;
@@ -43,7 +51,6 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     Remove(run_id);
   }
   dirty_ = true;
-  if (row.run.state() != v1::PENDING) reasons_.erase(run_id);
   if (!IsOpen(row.run)) return;
 
   const v1::RunSpec& spec = row.run.spec();
@@ -59,19 +66,24 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.waiting_since_ns = waiting_since_ns;
   state.flops_remaining = planner::RemainingFlops(next.row.run, row.flops_convention);
   state.duration = DurationOf(next, state.flops_remaining);
+  state.memory_bytes = row.run.memory_bytes();
+  if (state.memory_bytes == 0) {
+    state.memory_bytes = static_cast<int64_t>(planner::RankMemoryBytes(row.run));
+  }
+  state.max_sharers = sharing_.MostThatPay(spec.device(), static_cast<double>(row.run.n_params()));
   if (leased) {
     const store::Attempt& attempt = *row.attempt;
     state.placement = {attempt.lease.attempt(), attempt.agent_id, attempt.slots};
     held_by_[attempt.agent_id].insert(run_id);
   }
-  state_.runs[run_id] = std::move(state);
+  scheduler_.PutRun(std::move(state));
   runs_.insert_or_assign(run_id, std::move(next));
   if (leased) RefreshSlots(row.attempt->agent_id);
 }
 
 void ClusterView::Remove(int64_t run_id) {
   const auto node = runs_.extract(run_id);
-  state_.runs.erase(run_id);
+  scheduler_.RemoveRun(run_id);
   const store::RunRow& row = node.mapped().row;
   if (row.run.state() != v1::LEASED) return;
   const std::string& agent_id = row.attempt->agent_id;
@@ -101,14 +113,34 @@ void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_p
   OpenRun& run = found->second;
   run.streamed = true;
   run.row.run.set_step(std::max(run.row.run.step(), step));
-  scheduler::RunState& state = state_.runs.at(lease.run_id());
-  state.flops_remaining = planner::RemainingFlops(run.row.run, run.row.flops_convention);
-  state.duration = DurationOf(run, state.flops_remaining);
-  if (tokens_per_second <= 0) return;
-  const double rate = tokens_per_second *
-                      planner::FlopsPerToken(run.row.run, run.row.flops_convention) /
-                      std::max(1, run.row.run.spec().ranks());
-  pace_[static_cast<double>(run.row.run.n_params())] = rate;
+  const double flops_remaining = planner::RemainingFlops(run.row.run, run.row.flops_convention);
+  scheduler_.SetRemaining(lease.run_id(), flops_remaining, DurationOf(run, flops_remaining));
+  if (tokens_per_second > 0) Measured(run, tokens_per_second);
+}
+
+int32_t ClusterView::SharersOf(const scheduler::RunState& run) const {
+  if (!run.placement.has_value() || run.placement->slots.size() != 1) return 0;
+  int32_t sharers = 0;
+  for (const int64_t other : HeldBy(run.placement->agent_id)) {
+    const scheduler::RunState& state = scheduler_.state().runs.at(other);
+    sharers += Contains(state.placement->slots, run.placement->slots.front());
+  }
+  return sharers;
+}
+
+void ClusterView::Measured(OpenRun& run, double tokens_per_second) {
+  const auto params = static_cast<double>(run.row.run.n_params());
+  const scheduler::RunState& state = scheduler_.state().runs.at(run.row.run.run_id());
+  const int32_t sharers = SharersOf(state);
+  const bool settled = std::exchange(run.sharers, sharers) == sharers;
+  if (settled && sharers >= 1) {
+    pace_changed_ |= sharing_.Measured(state.device, params, sharers, tokens_per_second);
+  }
+  // What a run makes on a device for itself is the pace of its size.
+  if (sharers > 1 && pace_.count(params) > 0) return;
+  pace_[params] = tokens_per_second *
+                  planner::FlopsPerToken(run.row.run, run.row.flops_convention) /
+                  std::max(1, run.row.run.spec().ranks());
   pace_changed_ = true;
 }
 
@@ -128,9 +160,19 @@ void ClusterView::RefreshDurations() {
   std::vector<planner::ThroughputSample> samples;
   for (const auto& [params, rate] : pace_) samples.push_back({params, rate});
   throughput_ = planner::Throughput(std::move(samples));
+  constexpr double kKeepsItsPlace = 0.05;
   for (const auto& [run_id, run] : runs_) {
-    scheduler::RunState& state = state_.runs.at(run_id);
-    state.duration = DurationOf(run, state.flops_remaining);
+    const scheduler::RunState& state = scheduler_.state().runs.at(run_id);
+    const double duration = DurationOf(run, state.flops_remaining);
+    const bool is_near = std::abs(duration - state.duration) < kKeepsItsPlace * state.duration;
+    if (state.placement.has_value() || !is_near) {
+      scheduler_.SetRemaining(run_id, state.flops_remaining, duration);
+    }
+    const int32_t most =
+        sharing_.MostThatPay(state.device, static_cast<double>(run.row.run.n_params()));
+    if (most == state.max_sharers) continue;
+    scheduler_.ChangeRun(run_id, [most](scheduler::RunState& own) { own.max_sharers = most; });
+    dirty_ = true;
   }
 }
 
@@ -193,19 +235,19 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   agent.datasets.assign(request.datasets().begin(), request.datasets().end());
   agent.version = request.version();
   agent.heard_ns = now_ns;
-  scheduler::AgentState& state = state_.agents[request.agent_id()];
-  state = scheduler::AgentState();
+  scheduler::AgentState state;
   state.agent_id = request.agent_id();
   state.host = request.host();
   state.run_root_id = request.run_root_id();
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
+  scheduler_.PutAgent(std::move(state));
   RefreshSlots(request.agent_id());
   dirty_ = true;
 }
 
 void ClusterView::RemoveAgent(const std::string& agent_id) {
   agents_.erase(agent_id);
-  state_.agents.erase(agent_id);
+  scheduler_.RemoveAgent(agent_id);
   dirty_ = true;
 }
 
@@ -216,23 +258,43 @@ KnownAgent* ClusterView::FindAgent(const std::string& agent_id) {
 
 bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
   KnownAgent& agent = agents_.at(request.agent_id());
-  scheduler::AgentState& state = state_.agents.at(request.agent_id());
   agent.heard_ns = std::max(agent.heard_ns, now_ns);
+  std::set<std::string> held;
+  for (const v1::HeldAttempt& attempt : request.held()) held.insert(attempt.lease().token());
   const std::vector<v1::Slot> free_slots(request.free_slots().begin(), request.free_slots().end());
-  if (!agent.reported || !SameSlots(agent.free_slots, free_slots)) {
+  if (!agent.reported || !SameSlots(agent.free_slots, free_slots) || agent.held != held) {
     agent.reported = true;
     agent.free_slots = free_slots;
-    state.live = true;
-    dirty_ = true;
+    agent.held = std::move(held);
     RefreshSlots(request.agent_id());
   }
   std::set<std::string> hashes;
   for (const v1::Dataset& dataset : request.datasets()) hashes.insert(dataset.hash());
-  if (hashes == state.dataset_hashes) return false;
-  state.dataset_hashes = std::move(hashes);
+  if (hashes == state().agents.at(request.agent_id()).dataset_hashes) return false;
   agent.datasets.assign(request.datasets().begin(), request.datasets().end());
+  scheduler_.ChangeAgent(request.agent_id(), [&](scheduler::AgentState& own) {
+    own.dataset_hashes = std::move(hashes);
+  });
   dirty_ = true;
   return true;
+}
+
+int32_t ClusterView::RoomOn(const KnownAgent& agent, const std::string& agent_id,
+                            const v1::Slot& slot) const {
+  const int32_t most = std::max(1, slot.runs());
+  int32_t placed = 0, known = 0;
+  for (const int64_t run_id : HeldBy(agent_id)) {
+    const OpenRun& run = runs_.at(run_id);
+    if (!Contains(run.row.attempt->slots, slot)) continue;
+    ++placed;
+    known += agent.held.count(run.row.attempt->lease.token()) > 0;
+  }
+  const auto free = std::find_if(agent.free_slots.begin(), agent.free_slots.end(),
+                                 [&](const v1::Slot& other) { return SameSlot(other, slot); });
+  if (most == 1) return placed > 0 || free != agent.free_slots.end() ? 1 : 0;
+  const int32_t reported_free = free == agent.free_slots.end() ? 0 : std::max(1, free->runs());
+  // More are on it than rows know of: they end now, and leave nobody new beside them.
+  return most - reported_free > known ? placed : most;
 }
 
 void ClusterView::RefreshSlots(const std::string& agent_id) {
@@ -240,17 +302,25 @@ void ClusterView::RefreshSlots(const std::string& agent_id) {
   if (found == agents_.end()) return;
   std::vector<v1::Slot> usable;
   for (const v1::Slot& slot : found->second.slots) {
-    if (IsHeld(agent_id, slot) || Contains(found->second.free_slots, slot)) {
-      usable.push_back(slot);
-    }
+    const int32_t room = RoomOn(found->second, agent_id, slot);
+    if (room == 0) continue;
+    usable.push_back(slot);
+    usable.back().set_runs(room);
   }
-  state_.agents.at(agent_id).slots = std::move(usable);
+  const scheduler::AgentState& state = scheduler_.state().agents.at(agent_id);
+  const bool same = state.live == found->second.reported && SameSlots(state.slots, usable);
+  if (same) return;
+  scheduler_.ChangeAgent(agent_id, [&](scheduler::AgentState& own) {
+    own.slots = std::move(usable);
+    own.live = found->second.reported;
+  });
+  dirty_ = true;
 }
 
 bool ClusterView::IsHeld(const std::string& agent_id, const v1::Slot& slot) const {
   const std::set<int64_t>& held = HeldBy(agent_id);
   return std::any_of(held.begin(), held.end(), [&](int64_t run_id) {
-    return Contains(state_.runs.at(run_id).placement->slots, slot);
+    return Contains(state().runs.at(run_id).placement->slots, slot);
   });
 }
 
@@ -272,17 +342,10 @@ int ClusterView::LiveSlots() const {
 
 bool ClusterView::TakeDirty() { return std::exchange(dirty_, false); }
 
-bool ClusterView::SetReasons(const std::vector<scheduler::Waiting>& waiting) {
-  std::map<int64_t, std::string> reasons;
-  for (const scheduler::Waiting& run : waiting) reasons[run.run_id] = run.reason;
-  if (reasons == reasons_) return false;
-  reasons_ = std::move(reasons);
-  return true;
-}
-
 std::string ClusterView::WaitingReason(int64_t run_id) const {
-  const auto found = reasons_.find(run_id);
-  return found == reasons_.end() ? "" : found->second;
+  const auto run = state().runs.find(run_id);
+  if (run == state().runs.end() || run->second.placement.has_value()) return "";
+  return scheduler_.WhyItWaits(run_id);
 }
 
 }  // namespace allometry::coordinator

@@ -7,7 +7,9 @@
 // Leases. A LEASED row without a deadline gets one a full lease away when it is put: an attempt
 // just started, one that returned, and after a restart every one of them (the grace window).
 // Slots. What an agent may be given is what its last heartbeat called free, and what its LEASED
-// runs hold: a trainer that is still ending occupies a slot that no row knows of.
+// runs hold: a trainer that is still ending occupies a slot that no row knows of. A slot that takes
+// several runs is free when it has room for one more and says in `runs` for how many; where more
+// are on it than rows know of, nobody new comes until the agent says that they have ended.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,8 @@
 #include "coordinator/planner/throughput.h"
 #include "coordinator/scheduler/cluster_state.h"
 #include "coordinator/scheduler/decide.h"
+#include "coordinator/scheduler/scheduler.h"
+#include "coordinator/scheduler/sharing_paces.h"
 #include "coordinator/store/rows.h"
 
 namespace allometry::coordinator {
@@ -28,7 +32,8 @@ struct KnownAgent {
   std::string host;
   std::string run_root_id;
   std::vector<v1::Slot> slots;       // all of them
-  std::vector<v1::Slot> free_slots;  // of the last heartbeat
+  std::vector<v1::Slot> free_slots;  // of the last heartbeat, each with the runs it has room for
+  std::set<std::string> held;        // tokens of the attempts that it listed
   std::vector<v1::Dataset> datasets;
   std::string version;
   bool reported = false;  // a heartbeat came since it registered
@@ -60,7 +65,8 @@ class ClusterView {
   void Progress(const v1::Lease& lease, int64_t step, double tokens_per_second);
   // Whether records of this attempt came, in this life or before: its trainer has started.
   bool HasStreamed(int64_t run_id) const;
-  // Expected durations anew, from the paces measured so far.
+  // Expected durations anew, from the paces measured so far. A run that waits keeps its place for a
+  // difference below a twentieth.
   void RefreshDurations();
   const planner::Throughput& throughput() const { return throughput_; }
 
@@ -86,12 +92,13 @@ class ClusterView {
   int LiveSlots() const;
 
   // --- Decisions ---
-  const scheduler::ClusterState& state() const { return state_; }
+  const scheduler::ClusterState& state() const { return scheduler_.state(); }
+  scheduler::Decision Decide(int64_t now_ns, const scheduler::Options& options = {}) {
+    return scheduler_.Decide(now_ns, options);
+  }
   // Whether anything that a decision reads changed since the last call.
   bool TakeDirty();
   void MarkDirty() { dirty_ = true; }
-  // Returns whether any reason is another than before.
-  bool SetReasons(const std::vector<scheduler::Waiting>& waiting);
   // Why the run waits; empty when it does not.
   std::string WaitingReason(int64_t run_id) const;
 
@@ -100,23 +107,31 @@ class ClusterView {
     store::RunRow row;
     bool streamed = false;
     int64_t deadline_ns = 0;  // of its lease, while LEASED
+    int32_t sharers = 0;      // on its slot when its pace was last measured, itself included
   };
 
   void Remove(int64_t run_id);
   // The LEASED run that this lease is of; nullptr where there is none.
   const OpenRun* Leased(const v1::Lease& lease) const;
+  // How many runs may be on the slot: 0 when it cannot be used now, and no more than are there when
+  // what else is there is not known.
+  int32_t RoomOn(const KnownAgent& agent, const std::string& agent_id, const v1::Slot& slot) const;
   void RefreshSlots(const std::string& agent_id);
   double DurationOf(const OpenRun& run, double flops_remaining) const;
+  // LEASED runs on the slot of a one-rank run; 0: it has none, or several.
+  int32_t SharersOf(const scheduler::RunState& run) const;
+  // Learns from a pace; one taken while others came or went says nothing about sharing.
+  void Measured(OpenRun& run, double tokens_per_second);
 
   const int64_t lease_ns_;
   std::map<int64_t, OpenRun> runs_;
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<std::string, KnownAgent> agents_;
-  std::map<int64_t, std::string> reasons_;
   std::map<double, double> pace_;  // params -> FLOPs/s of one device, newest
   bool pace_changed_ = false;
   planner::Throughput throughput_;
-  scheduler::ClusterState state_;
+  scheduler::SharingPaces sharing_;
+  scheduler::Scheduler scheduler_;
   bool dirty_ = true;
 };
 

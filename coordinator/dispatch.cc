@@ -255,17 +255,15 @@ void Dispatch::Decide() {
   }
   for (;;) {
     scheduler::Decision decision;
-    bool other_reasons = false;
     {
       MutexLock lock(mutex_);
       if (!view_.TakeDirty()) {
         deciding_ = false;
         return;
       }
-      decision = scheduler::Decide(view_.state(), options_.clock->BootNanos());
-      other_reasons = view_.SetReasons(decision.waiting);
+      decision = view_.Decide(options_.clock->BootNanos());
     }
-    if (other_reasons) feed_.Announce();
+    feed_.Announce();  // waiting runs may have other reasons now
     if (!StartAttempts(decision.assignments)) {
       MutexLock lock(mutex_);
       view_.MarkDirty();  // the next tick tries again

@@ -1,13 +1,19 @@
-// Why a run waits, in a sentence for the person who looks at `allo runs`.
+// What is decided, in sentences for the person who looks at `allo runs`.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
-#include "coordinator/scheduler/slots.h"
+#include "coordinator/scheduler/fleet.h"
 
 namespace allometry::scheduler {
 
-// After every assignment of a decision was taken from `slots`.
-std::string WhyItWaits(const RunState& run, const Slots& slots);
+// Why a run that is not blocked waits, after what was decided is on its slots. `held_for`: the gang
+// that slots are held for; 0: none.
+std::string WhyItWaits(const RunState& run, const ClusterState& state, const Fleet& fleet,
+                       int64_t held_for);
+
+// Why a run comes to a slot that has users.
+std::string WhyItShares(const AgentState& agent, const Place& place, const Need& need);
 
 }  // namespace allometry::scheduler

@@ -69,4 +69,15 @@ class ClusterBuilder {
   ClusterState state_;
 };
 
+// Worker "a" with slots that take so many runs and have so much memory.
+inline ClusterBuilder SharedWorker(int slots, int32_t runs, int64_t memory_bytes = 0) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", slots);
+  for (v1::Slot& slot : cluster.state().agents.at("a").slots) {
+    slot.set_runs(runs);
+    slot.set_memory_bytes(memory_bytes);
+  }
+  return cluster;
+}
+
 }  // namespace allometry::scheduler

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/scheduler/cluster_builder.h"
+#include "tests/scheduler/decided.h"
 
 namespace allometry::scheduler {
 namespace {
@@ -14,31 +15,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// "1@a:0,1": run 1 starts on slots 0 and 1 of worker a.
-std::vector<std::string> Starts(const Decision& decision) {
-  std::vector<std::string> starts;
-  for (const Assignment& assignment : decision.assignments) {
-    std::string text = absl::StrCat(assignment.run_id, "@", assignment.agent_id);
-    char separator = ':';
-    for (const v1::Slot& slot : assignment.slots) {
-      text += separator + slot.device().substr(slot.device().find(':') + 1);
-      separator = ',';
-    }
-    starts.push_back(text);
-  }
-  return starts;
-}
-
-std::string ReasonOf(const Decision& decision, int64_t run_id) {
-  for (const Waiting& waiting : decision.waiting) {
-    if (waiting.run_id == run_id) return waiting.reason;
-  }
-  return "does not wait";
-}
-
 TEST(DecideTest, NothingIsDecidedAboutNothing) {
-  EXPECT_THAT(Decide({}, 0).assignments, IsEmpty());
-  EXPECT_THAT(Decide({}, 0).waiting, IsEmpty());
+  EXPECT_THAT(Decided({}, 0).Starts(), IsEmpty());
+  EXPECT_THAT(Decided({}, 0).reasons(), IsEmpty());
 }
 
 TEST(DecideTest, TheLongestRunStartsFirst) {
@@ -46,16 +25,16 @@ TEST(DecideTest, TheLongestRunStartsFirst) {
   cluster.Worker("a", 2).Run(1, 10);
   cluster.Run(2, 30);
   cluster.Run(3, 20);
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(Starts(decision), ElementsAre("2@a:0", "3@a:1"));
-  EXPECT_EQ(ReasonOf(decision, 1), "waiting: no slot is free, 2 are busy");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("2@a:0", "3@a:1"));
+  EXPECT_EQ(decision.ReasonOf(1), "waiting: no slot is free, 2 are busy");
 }
 
 TEST(DecideTest, PriorityGoesBeforeLength) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1).Run(1, 100);
   cluster.Run(2, 1).priority = 5;
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("2@a:0"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("2@a:0"));
 }
 
 TEST(DecideTest, TheSweepThatHoldsLessGoesFirst) {
@@ -64,13 +43,13 @@ TEST(DecideTest, TheSweepThatHoldsLessGoesFirst) {
   cluster.Run(2, 100, 1, /*sweep_id=*/1);
   cluster.Run(3, 1, 1, /*sweep_id=*/2);
   cluster.Run(4, 1, 1, /*sweep_id=*/2);
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("3@a:1", "2@a:2"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:1", "2@a:2"));
 }
 
 TEST(DecideTest, AGangStartsOnSlotsOfOneWorkerAtOnce) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1).Worker("b", 1).Worker("c", 2).Run(1, 10, 2);
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("1@c:0,1"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@c:0,1"));
 }
 
 TEST(DecideTest, AGangThatCanStartNowGoesBeforeNarrowRuns) {
@@ -78,7 +57,7 @@ TEST(DecideTest, AGangThatCanStartNowGoesBeforeNarrowRuns) {
   cluster.Worker("a", 2);
   for (int64_t id = 1; id <= 6; ++id) cluster.Run(id, 100);
   cluster.Run(7, 100, 2);
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("7@a:0,1"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("7@a:0,1"));
 }
 
 TEST(DecideTest, TheSlotsThatAGangWaitsForAreHeld) {
@@ -86,11 +65,11 @@ TEST(DecideTest, TheSlotsThatAGangWaitsForAreHeld) {
   cluster.Worker("a", 2).Running(17, 50, "a", {0});
   cluster.Run(1, 100, 2);
   cluster.Run(2, 80);
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(decision.assignments, IsEmpty());
-  EXPECT_EQ(ReasonOf(decision, 1),
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), IsEmpty());
+  EXPECT_EQ(decision.ReasonOf(1),
             "waiting: needs 2 slots on one worker; host-a has 1 free until run 17 ends");
-  EXPECT_EQ(ReasonOf(decision, 2),
+  EXPECT_EQ(decision.ReasonOf(2),
             "waiting: the free slot of host-a is held for run 1, which needs several");
 }
 
@@ -100,7 +79,7 @@ TEST(DecideTest, ARunThatEndsBeforeTheGangCouldStartFillsAHeldSlot) {
   cluster.Run(1, 100, 2);
   cluster.Run(2, 80);
   cluster.Run(3, 40);
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("3@a:1"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:1"));
 }
 
 TEST(DecideTest, AGangThatWaitedLongIsNotDelayedByBackfill) {
@@ -110,8 +89,8 @@ TEST(DecideTest, AGangThatWaitedLongIsNotDelayedByBackfill) {
   cluster.Run(3, 40);
   Options options;
   options.gang_patience_ns = 500;
-  EXPECT_THAT(Starts(Decide(cluster.state(), 1499, options)), ElementsAre("3@a:1"));
-  EXPECT_THAT(Starts(Decide(cluster.state(), 1500, options)), IsEmpty());
+  EXPECT_THAT(Decided(cluster.state(), 1499, options).Starts(), ElementsAre("3@a:1"));
+  EXPECT_THAT(Decided(cluster.state(), 1500, options).Starts(), IsEmpty());
 }
 
 TEST(DecideTest, SlotsThatNoGangWaitsForAreFreeToAll) {
@@ -122,31 +101,31 @@ TEST(DecideTest, SlotsThatNoGangWaitsForAreFreeToAll) {
   cluster.Worker("b", 1);
   cluster.Run(1, 100, 2);
   cluster.Run(2, 1000);
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(Starts(decision), ElementsAre("2@b:0"));
-  EXPECT_EQ(ReasonOf(decision, 1),
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("2@b:0"));
+  EXPECT_EQ(decision.ReasonOf(1),
             "waiting: needs 2 slots on one worker; host-a has 1 free until run 19 ends");
 }
 
 TEST(DecideTest, AResumedRunGoesWhereItsCheckpointIs) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1).Worker("b", 2).Run(1, 10).checkpoint_root_id = "root-b";
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("1@b:0"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0"));
 }
 
 TEST(DecideTest, ANarrowRunLeavesTheWholeWorkerToOthers) {
   ClusterBuilder cluster;
   cluster.Worker("a", 2).Worker("b", 1).Run(1, 10);
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("1@b:0"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0"));
 }
 
 TEST(DecideTest, ADeadWorkerGetsNothing) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1).Run(1, 10);
   cluster.state().agents.at("a").live = false;
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(decision.assignments, IsEmpty());
-  EXPECT_EQ(ReasonOf(decision, 1), "waiting: no worker is connected; start one with 'allo worker'");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), IsEmpty());
+  EXPECT_EQ(decision.ReasonOf(1), "waiting: no worker is connected; start one with 'allo worker'");
 }
 
 TEST(DecideTest, ABlockedRunNeverStartsAndSaysWhy) {
@@ -154,10 +133,10 @@ TEST(DecideTest, ABlockedRunNeverStartsAndSaysWhy) {
   cluster.Worker("a", 2).Run(1, 10).blocked = "needs the checkpoint of run 7 at step 500";
   cluster.Run(2, 100, 4).blocked = "its sweep used up its device hours";
   cluster.Run(3, 5);
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(Starts(decision), ElementsAre("3@a:0"));
-  EXPECT_EQ(ReasonOf(decision, 1), "waiting: needs the checkpoint of run 7 at step 500");
-  EXPECT_EQ(ReasonOf(decision, 2), "waiting: its sweep used up its device hours");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("3@a:0"));
+  EXPECT_EQ(decision.ReasonOf(1), "waiting: needs the checkpoint of run 7 at step 500");
+  EXPECT_EQ(decision.ReasonOf(2), "waiting: its sweep used up its device hours");
 }
 
 TEST(DecideTest, ADrainedWorkerGetsNothingNew) {
@@ -165,11 +144,11 @@ TEST(DecideTest, ADrainedWorkerGetsNothingNew) {
   cluster.Worker("a", 2).Running(1, 50, "a", {0});
   cluster.Run(2, 10);
   cluster.state().agents.at("a").drained = "it killed 3 runs in a row";
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(decision.assignments, IsEmpty());
-  EXPECT_EQ(ReasonOf(decision, 2), "waiting: host-a gets no runs: it killed 3 runs in a row");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), IsEmpty());
+  EXPECT_EQ(decision.ReasonOf(2), "waiting: host-a gets no runs: it killed 3 runs in a row");
   cluster.Worker("b", 1);
-  EXPECT_THAT(Starts(Decide(cluster.state(), 0)), ElementsAre("2@b:0"));
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("2@b:0"));
 }
 
 TEST(DecideTest, ARunWaitsForItsDataset) {
@@ -179,9 +158,9 @@ TEST(DecideTest, ARunWaitsForItsDataset) {
   run.dataset = "gcide-chars";
   run.dataset_hash = "1a2b3c4d5e6f7081";
   cluster.Run(2, 5).dataset_hash = "";
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(Starts(decision), ElementsAre("2@a:0")) << "a generated dataset is everywhere";
-  EXPECT_EQ(ReasonOf(decision, 1),
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("2@a:0")) << "a generated dataset is everywhere";
+  EXPECT_EQ(decision.ReasonOf(1),
             "waiting: no worker has dataset gcide-chars (1a2b3c4d); put it into a worker's data "
             "directory");
 }
@@ -190,9 +169,9 @@ TEST(DecideTest, ARunTooWideForEveryWorkerSaysSoAndHoldsNothing) {
   ClusterBuilder cluster;
   cluster.Worker("a", 2).Run(1, 10, 4);
   cluster.Run(2, 10);
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(Starts(decision), ElementsAre("2@a:0"));
-  EXPECT_EQ(ReasonOf(decision, 1), "can never start: needs 4 slots, the largest worker has 2");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("2@a:0"));
+  EXPECT_EQ(decision.ReasonOf(1), "can never start: needs 4 slots, the largest worker has 2");
 }
 
 TEST(DecideTest, ARunTakesOnlySlotsOfItsDevice) {
@@ -200,10 +179,10 @@ TEST(DecideTest, ARunTakesOnlySlotsOfItsDevice) {
   cluster.Worker("a", 2).Worker("g", 1, "cuda").Run(1, 10).device = "cuda";
   cluster.Run(2, 20).device = "cuda";
   cluster.Run(3, 5, 2).device = "tpu";
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_THAT(Starts(decision), ElementsAre("2@g:0"));
-  EXPECT_EQ(ReasonOf(decision, 1), "waiting: no slot is free, 1 is busy");
-  EXPECT_EQ(ReasonOf(decision, 3), "waiting: no worker with its dataset has a tpu slot");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("2@g:0"));
+  EXPECT_EQ(decision.ReasonOf(1), "waiting: no slot is free, 1 is busy");
+  EXPECT_EQ(decision.ReasonOf(3), "waiting: no worker with its dataset has a tpu slot");
 }
 
 TEST(DecideTest, EveryWaitingRunHasAReason) {
@@ -212,9 +191,9 @@ TEST(DecideTest, EveryWaitingRunHasAReason) {
   for (int64_t id = 2; id < 30; ++id) {
     cluster.Run(id, static_cast<double>(id), static_cast<int>(id % 4) + 1);
   }
-  const Decision decision = Decide(cluster.state(), 0);
-  EXPECT_EQ(decision.assignments.size() + decision.waiting.size(), 28u);
-  for (const Waiting& waiting : decision.waiting) EXPECT_FALSE(waiting.reason.empty());
+  const Decided decision(cluster.state(), 0);
+  EXPECT_EQ(decision.Starts().size() + decision.reasons().size(), 28u);
+  for (const auto& [run_id, reason] : decision.reasons()) EXPECT_FALSE(reason.empty());
 }
 
 // The demo: six narrow runs and a gang of similar work on two slots, started together.

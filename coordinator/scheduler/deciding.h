@@ -1,0 +1,69 @@
+// One decision over the indices, in the order that decide.h says. Leaves them as they were.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "coordinator/scheduler/decide.h"
+#include "coordinator/scheduler/fleet.h"
+#include "coordinator/scheduler/queues.h"
+
+namespace allometry::scheduler {
+
+class Deciding {
+ public:
+  // Borrows all. `may_preempt_from`: the lowest priority of LEASED runs; unset: none may be asked.
+  Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
+           std::optional<int32_t> may_preempt_from, int64_t now_ns, const Options& options);
+  // Undoes what the decision took.
+  ~Deciding();
+  Deciding(const Deciding&) = delete;
+  Deciding& operator=(const Deciding&) = delete;
+
+  // Once.
+  Decision Run();
+
+ private:
+  // The next run to try of a line.
+  struct Cursor {
+    const Need* need;
+    const Line* line;
+    Line::const_iterator next;
+  };
+
+  void TryImpatientGangs(const Queues::Level& level);
+  void TryInOrder(const Queues::Level& level);
+  bool IsImpatient(const RunState& run) const;
+  bool IsDone(const Need* need) const { return refused_.count(need) > 0; }
+  // Past what was started, or is known to be refused.
+  void SkipKnown(Cursor& cursor) const;
+  // The one to try first; nullptr when all are at their end. Drops those at their end.
+  Cursor* First(std::vector<Cursor>& cursors) const;
+  bool TryToStart(const RunState& run, const Need* need);
+  // `line` and `place`: the run and those after it; nullptr: the run alone.
+  void Refuse(const RunState& run, const Need* need, const Line* line, Line::const_iterator place);
+  bool AskForRoom(const RunState& run, const Need& need);
+
+  Fleet& fleet_;
+  const Queues& queues_;
+  std::map<int64_t, int64_t>& shares_;
+  const std::optional<int32_t> may_preempt_from_;
+  const int64_t now_ns_;
+  const Options& options_;
+  int rooms_asked_ = 0;
+  // Needs that found no room. Slots only get fewer during a decision, so that what was refused is
+  // refused again, unless it ends by the time given: those may use held slots.
+  std::unordered_map<const Need*, double> refused_;
+  std::unordered_set<int64_t> started_;
+  std::vector<std::pair<const RunState*, Spot>> taken_;
+  std::vector<const RunState*> asked_;
+  Decision decision_;
+};
+
+}  // namespace allometry::scheduler

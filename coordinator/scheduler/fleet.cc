@@ -1,0 +1,344 @@
+#include "coordinator/scheduler/fleet.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/check.h"
+
+namespace allometry::scheduler {
+
+bool Fleet::ByFree::operator<(const ByFree& other) const {
+  if (free != other.free) return free < other.free;
+  if (pool == nullptr || other.pool == nullptr) return pool == nullptr && other.pool != nullptr;
+  return pool->agent().agent_id < other.pool->agent().agent_id;
+}
+
+bool Fleet::ByMemory::operator<(const ByMemory& other) const {
+  if (memory_left != other.memory_left) return memory_left > other.memory_left;
+  return pool->agent().agent_id < other.pool->agent().agent_id;
+}
+
+// --- Pools and shelves ---
+
+void Fleet::PutAgent(const AgentState& agent) {
+  RemoveAgent(agent.agent_id);
+  if (!agent.live || !agent.drained.empty()) return;
+  std::set<std::string> kinds;
+  for (const v1::Slot& slot : agent.slots) kinds.insert(DeviceKind(slot));
+  for (const std::string& kind : kinds) {
+    Entry& entry = pools_[{agent.agent_id, kind}];
+    entry.pool = std::make_unique<Pool>(agent, kind);
+    std::set<std::string> hashes = agent.dataset_hashes;
+    hashes.insert("");
+    for (const std::string& hash : hashes) {
+      Group& group = groups_[{kind, hash}];
+      group.pools[agent.agent_id] = entry.pool.get();
+      group.memories.insert(entry.pool->memory_bytes());
+      entry.groups.push_back(&group);
+      entry.shelves.push_back(&group.shelves[""]);
+      if (!agent.run_root_id.empty()) entry.shelves.push_back(&group.shelves[agent.run_root_id]);
+    }
+    Shelve(entry);
+  }
+}
+
+void Fleet::RemoveAgent(const std::string& agent_id) {
+  auto it = pools_.lower_bound({agent_id, ""});
+  while (it != pools_.end() && it->first.first == agent_id) {
+    Entry& entry = it->second;
+    Unshelve(entry);
+    for (Group* group : entry.groups) {
+      group->pools.erase(agent_id);
+      group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
+    }
+    if (reservation_.has_value() && reservation_->pool == entry.pool.get()) reservation_.reset();
+    it = pools_.erase(it);
+  }
+}
+
+void Fleet::Shelve(Entry& entry) {
+  ALLO_CHECK(!entry.shelved) << entry.pool->agent().agent_id;
+  Pool* pool = entry.pool.get();
+  entry.shelved = true;
+  entry.free = pool->free();
+  entry.sharing.clear();
+  int32_t most = 1;
+  for (const Place& place : pool->places()) most = std::max(most, place.slot.runs());
+  for (size_t users = 1; users < static_cast<size_t>(most); ++users) {
+    const std::optional<size_t> place = pool->RoomiestWith(users, {});
+    if (place.has_value()) entry.sharing.emplace_back(users, pool->places()[*place].memory_left);
+  }
+  for (Shelf* shelf : entry.shelves) {
+    if (entry.free > 0) shelf->free.insert({entry.free, pool});
+    for (const auto& [users, memory_left] : entry.sharing) {
+      if (shelf->sharing.size() <= users) shelf->sharing.resize(users + 1);
+      shelf->sharing[users].insert({memory_left, pool});
+    }
+  }
+}
+
+void Fleet::Unshelve(Entry& entry) {
+  if (!entry.shelved) return;
+  entry.shelved = false;
+  for (Shelf* shelf : entry.shelves) {
+    if (entry.free > 0) shelf->free.erase({entry.free, entry.pool.get()});
+    for (const auto& [users, memory_left] : entry.sharing) {
+      shelf->sharing[users].erase({memory_left, entry.pool.get()});
+    }
+  }
+}
+
+Fleet::Entry* Fleet::FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots) {
+  if (slots.empty()) return nullptr;
+  const auto found = pools_.find({agent_id, DeviceKind(slots.front())});
+  return found == pools_.end() ? nullptr : &found->second;
+}
+
+Fleet::Entry& Fleet::EntryOf(const Pool& pool) {
+  return pools_.at({pool.agent().agent_id, DeviceKind(pool.places().front().slot)});
+}
+
+// --- Users ---
+
+void Fleet::Add(const RunState& run, const std::string& agent_id,
+                absl::Span<const v1::Slot> slots) {
+  Entry* entry = FindEntry(agent_id, slots);
+  if (entry == nullptr) return;
+  Unshelve(*entry);
+  for (const v1::Slot& slot : slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->Add(*place, run);
+  }
+  Shelve(*entry);
+}
+
+void Fleet::Remove(const RunState& run, const std::string& agent_id,
+                   absl::Span<const v1::Slot> slots) {
+  Entry* entry = FindEntry(agent_id, slots);
+  if (entry == nullptr) return;
+  Unshelve(*entry);
+  for (const v1::Slot& slot : slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->Remove(*place, run);
+  }
+  Shelve(*entry);
+}
+
+void Fleet::Refresh(const RunState& run) {
+  Entry* entry = FindEntry(run.placement->agent_id, run.placement->slots);
+  if (entry == nullptr) return;
+  // What depends on a run's expected time is on no shelf.
+  for (const v1::Slot& slot : run.placement->slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->Refresh(*place);
+  }
+}
+
+void Fleet::Take(const RunState& run, const Spot& spot) {
+  Entry& entry = EntryOf(*spot.pool);
+  const bool shelved = entry.shelved;
+  Unshelve(entry);
+  for (const size_t place : spot.places) spot.pool->Add(place, run);
+  if (shelved) Shelve(entry);
+}
+
+void Fleet::GiveBack(const RunState& run, const Spot& spot) {
+  Entry& entry = EntryOf(*spot.pool);
+  const bool shelved = entry.shelved;
+  Unshelve(entry);
+  for (const size_t place : spot.places) spot.pool->Remove(place, run);
+  if (shelved) Shelve(entry);
+}
+
+void Fleet::SetAsked(const RunState& victim, bool asked) {
+  Entry* entry = FindEntry(victim.placement->agent_id, victim.placement->slots);
+  if (entry == nullptr) return;
+  const bool shelved = entry->shelved;
+  Unshelve(*entry);
+  for (const v1::Slot& slot : victim.placement->slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->SetAsked(*place, asked);
+  }
+  if (shelved) Shelve(*entry);
+}
+
+// --- Room ---
+
+const Fleet::Group* Fleet::GroupFor(const Need& need) const {
+  const auto found = groups_.find({need.device, need.dataset_hash});
+  return found == groups_.end() || found->second.pools.empty() ? nullptr : &found->second;
+}
+
+int64_t Fleet::MemoryAsked(const Group& group, const Need& need) {
+  return *group.memories.rbegin() >= need.memory_bytes ? need.memory_bytes : 0;
+}
+
+int64_t Fleet::MemoryAsked(const Need& need) const {
+  const Group* group = GroupFor(need);
+  return group == nullptr ? need.memory_bytes : MemoryAsked(*group, need);
+}
+
+Pool* Fleet::Reserved(const Group& group, const std::string& root) const {
+  if (!reservation_.has_value()) return nullptr;
+  const AgentState& agent = reservation_->pool->agent();
+  if (!root.empty() && agent.run_root_id != root) return nullptr;
+  const auto found = group.pools.find(agent.agent_id);
+  return found != group.pools.end() && found->second == reservation_->pool ? found->second
+                                                                           : nullptr;
+}
+
+std::vector<bool> Fleet::KeptFrom(const RunState& run) const {
+  const bool lent = reservation_->backfill && run.duration <= reservation_->ready;
+  return lent ? std::vector<bool>(reservation_->held.size(), false) : reservation_->held;
+}
+
+std::optional<Spot> Fleet::Find(const RunState& run, const Need& need) const {
+  const Group* group = GroupFor(need);
+  if (group == nullptr) return std::nullopt;
+  const int64_t memory = MemoryAsked(*group, need);
+  std::optional<Spot> spot;
+  if (!run.checkpoint_root_id.empty()) {
+    spot = FindWhole(*group, run.checkpoint_root_id, run, need, memory);
+  }
+  if (!spot.has_value()) spot = FindWhole(*group, "", run, need, memory);
+  if (spot.has_value() || need.ranks > 1 || need.max_sharers <= 1) return spot;
+  if (!run.checkpoint_root_id.empty()) {
+    spot = FindShared(*group, run.checkpoint_root_id, run, need);
+  }
+  return spot.has_value() ? spot : FindShared(*group, "", run, need);
+}
+
+std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root,
+                                     const RunState& run, const Need& need, int64_t memory) const {
+  const auto shelf = group.shelves.find(root);
+  if (shelf == group.shelves.end()) return std::nullopt;
+  Pool* best = nullptr;
+  std::vector<size_t> places;
+  const std::set<ByFree>& by_free = shelf->second.free;
+  for (auto it = by_free.lower_bound({need.ranks, nullptr}); it != by_free.end(); ++it) {
+    if (it->pool->memory_bytes() < memory) continue;
+    best = it->pool;
+    places = best->FreePlaces({});
+    break;
+  }
+  if (Pool* reserved = Reserved(group, root); reserved != nullptr) {
+    std::vector<size_t> usable = reserved->FreePlaces(KeptFrom(run));
+    const bool fits =
+        usable.size() >= static_cast<size_t>(need.ranks) && reserved->memory_bytes() >= memory;
+    const size_t usable_count = usable.size(), best_count = places.size();
+    if (fits && (best == nullptr || std::tie(usable_count, reserved->agent().agent_id) <
+                                        std::tie(best_count, best->agent().agent_id))) {
+      best = reserved;
+      places = std::move(usable);
+      // Those that nobody waits for go first.
+      std::stable_partition(places.begin(), places.end(),
+                            [&](size_t place) { return !reservation_->held[place]; });
+    }
+  }
+  if (best == nullptr) return std::nullopt;
+  places.resize(static_cast<size_t>(need.ranks));
+  std::sort(places.begin(), places.end());
+  return Spot{best, std::move(places)};
+}
+
+std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& root,
+                                      const RunState& run, const Need& need) const {
+  const auto shelf = group.shelves.find(root);
+  if (shelf == group.shelves.end()) return std::nullopt;
+  Pool* reserved = Reserved(group, root);
+  const std::vector<bool> kept = reserved == nullptr ? std::vector<bool>() : KeptFrom(run);
+  size_t most = shelf->second.sharing.size();
+  if (reserved != nullptr) {
+    for (const Place& place : reserved->places()) {
+      most = std::max(most, static_cast<size_t>(std::max(0, place.slot.runs())));
+    }
+  }
+  most = std::min(most, static_cast<size_t>(need.max_sharers));
+  for (size_t users = 1; users < most; ++users) {
+    Pool* best = nullptr;
+    std::optional<size_t> place;
+    if (users < shelf->second.sharing.size() && !shelf->second.sharing[users].empty()) {
+      best = shelf->second.sharing[users].begin()->pool;
+      place = best->RoomiestWith(users, {});
+    }
+    if (reserved != nullptr) {
+      const std::optional<size_t> own = reserved->RoomiestWith(users, kept);
+      if (own.has_value() &&
+          (best == nullptr || ByMemory{reserved->places()[*own].memory_left, reserved} <
+                                  ByMemory{best->places()[*place].memory_left, best})) {
+        best = reserved;
+        place = own;
+      }
+    }
+    if (best == nullptr || MayJoin(best->places()[*place], need) != Refusal::kNone) continue;
+    return Spot{best, {*place}};
+  }
+  return std::nullopt;
+}
+
+std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& need,
+                                            int64_t started_by_ns) const {
+  const Group* group = GroupFor(need);
+  if (group == nullptr) return {};
+  const int64_t memory = MemoryAsked(*group, need);
+  const auto cost = [](const std::vector<const RunState*>& victims) {
+    int32_t highest = std::numeric_limits<int32_t>::min();
+    for (const RunState* victim : victims) highest = std::max(highest, victim->priority);
+    return std::make_pair(victims.size(), highest);
+  };
+  std::vector<const RunState*> best;
+  for (const auto& [agent_id, pool] : group->pools) {
+    if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
+    const bool is_reserved = reservation_.has_value() && reservation_->pool == pool;
+    std::vector<const RunState*> victims =
+        pool->Victims(need.ranks, run.priority, started_by_ns,
+                      is_reserved ? reservation_->held : std::vector<bool>());
+    if (victims.empty()) continue;
+    if (best.empty() || cost(victims) < cost(best)) best = std::move(victims);
+  }
+  return best;
+}
+
+bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
+  ALLO_CHECK(!reservation_.has_value()) << "for run " << reservation_->run_id;
+  const Group* group = GroupFor(need);
+  if (group == nullptr) return false;
+  const int64_t memory = MemoryAsked(*group, need);
+  const Pool* best = nullptr;
+  double ready = 0;
+  for (const auto& [agent_id, pool] : group->pools) {
+    if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
+    const double soonest = pool->SoonestFree(need.ranks);
+    if (best != nullptr && soonest >= ready) continue;
+    best = pool;
+    ready = soonest;
+  }
+  if (best == nullptr) return false;
+  Unshelve(EntryOf(*best));
+  Reservation reservation;
+  reservation.run_id = run.run_id;
+  reservation.pool = best;
+  reservation.held.assign(best->places().size(), false);
+  for (const size_t place : best->SoonestPlaces(need.ranks)) reservation.held[place] = true;
+  reservation.ready = ready;
+  reservation.backfill = backfill;
+  reservation_ = std::move(reservation);
+  return true;
+}
+
+void Fleet::Unreserve() {
+  if (!reservation_.has_value()) return;
+  Entry& entry = EntryOf(*reservation_->pool);
+  reservation_.reset();
+  Shelve(entry);
+}
+
+std::vector<const Pool*> Fleet::PoolsFor(const Need& need) const {
+  const Group* group = GroupFor(need);
+  std::vector<const Pool*> pools;
+  if (group == nullptr) return pools;
+  for (const auto& [agent_id, pool] : group->pools) pools.push_back(pool);
+  return pools;
+}
+
+}  // namespace allometry::scheduler
