@@ -1,5 +1,6 @@
 #include "coordinator/store/attempt_end.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "coordinator/store/events.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/run_rows.h"
+#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {
@@ -46,11 +48,8 @@ absl::Status PutEnd(Transaction& transaction, const v1::Lease& lease, const Atte
       .Run();
 }
 
-bool Contains(const v1::RunSpec& spec, int64_t evaluation_step) {
-  for (const int64_t step : spec.evaluation_steps()) {
-    if (step == evaluation_step) return true;
-  }
-  return false;
+bool Contains(const google::protobuf::RepeatedField<int64_t>& steps, int64_t asked) {
+  return std::find(steps.begin(), steps.end(), asked) != steps.end();
 }
 
 NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
@@ -69,17 +68,22 @@ absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule&
   ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(transaction.db, lease.run_id()));
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(transaction.db, lease.run_id(), row.run.spec()));
+  ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
+                        FirstMissingCheckpoint(transaction.db, lease.run_id(), row.run.spec()));
   const v1::RunSpec& given = row.attempt->spec;
-  if (end.step < given.steps() || (missing.has_value() && Contains(given, *missing))) {
+  std::string lacks;
+  if (missing.has_value() && Contains(given.evaluation_steps(), *missing)) {
+    lacks = absl::StrFormat(", but the evaluation at step %d is not stored", *missing);
+  } else if (unwritten.has_value() && Contains(given.checkpoint_steps(), *unwritten)) {
+    lacks = absl::StrFormat(", but the checkpoint at step %d is not stored", *unwritten);
+  }
+  if (end.step < given.steps() || !lacks.empty()) {
     ended.reason = v1::BUG;
-    ended.message = absl::StrFormat(
-        "the trainer said SUCCEEDED at step %d of %d%s", end.step, given.steps(),
-        missing.has_value()
-            ? absl::StrFormat(", but the evaluation at step %d is not stored", *missing)
-            : "");
+    ended.message = absl::StrFormat("the trainer said SUCCEEDED at step %d of %d%s", end.step,
+                                    given.steps(), lacks);
     return rule(ended);
   }
-  if (missing.has_value() || row.run.spec().steps() > given.steps()) {
+  if (missing.has_value() || unwritten.has_value() || row.run.spec().steps() > given.steps()) {
     return GrownMeanwhile(ended, row);
   }
   return rule(ended);
@@ -97,11 +101,13 @@ absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, cons
 
 absl::Status MarkStartBad(Transaction& transaction, const v1::Lease& lease,
                           const FencedAttempt& attempt) {
+  const int64_t run_id = attempt.start_run_id != 0 ? attempt.start_run_id : lease.run_id();
+  transaction.changed_runs.insert(run_id);  // and with it who else waits for that checkpoint
   return transaction.db
       .Prepare(
           "UPDATE checkpoints SET state = 'BAD' "
           "WHERE run_id = ?1 AND attempt = ?2 AND step = ?3 AND state = 'GOOD'")
-      .With(lease.run_id(), attempt.start_attempt, attempt.start_step)
+      .With(run_id, attempt.start_attempt, attempt.start_step)
       .Run();
 }
 

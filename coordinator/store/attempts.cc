@@ -1,4 +1,5 @@
 // Leases: given, run out, returned, given back.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -47,14 +48,30 @@ absl::Status CloseOlderAttempt(Transaction& transaction, const v1::Run& run) {
       .Run();
 }
 
-std::string StartNote(const std::optional<v1::Checkpoint>& start,
+std::string StartNote(const RunRow& row, const std::optional<v1::Checkpoint>& start,
                       const std::optional<v1::Checkpoint>& anywhere, absl::string_view host) {
   const int64_t step = start.has_value() ? start->step() : 0;
-  if (!anywhere.has_value() || anywhere->step() <= step) return {};
-  return absl::StrFormat(
-      "starts from step %d: its checkpoint at step %d is under run root %s, which is not that of "
-      "%s",
-      step, anywhere->step(), anywhere->root_id(), host);
+  if (anywhere.has_value() && anywhere->step() > step) {
+    return absl::StrFormat(
+        "starts from step %d: %s checkpoint at step %d is under run root %s, which is not that of "
+        "%s",
+        step, anywhere->run_id() != 0 ? absl::StrCat("run ", anywhere->run_id(), "'s") : "its",
+        anywhere->step(), anywhere->root_id(), host);
+  }
+  if (row.trunk.has_value() && step < row.trunk->wanted_step) {
+    return absl::StrFormat(
+        "starts from step %d: its trunk, run %d, is %s and has no good checkpoint at step %d", step,
+        row.trunk->run_id, RunStateName(row.trunk->state), row.trunk->wanted_step);
+  }
+  return {};
+}
+
+// A trunk as an input is the start checkpoint; a trainer needs to know no more of it.
+void RemoveTrunk(v1::RunSpec& spec) {
+  auto& inputs = *spec.mutable_inputs();
+  inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
+                              [](const v1::RunInput& input) { return input.kind() == "trunk"; }),
+               inputs.end());
 }
 
 absl::Status FindAgent(Connection& db, absl::string_view agent_id, Attempt& attempt) {
@@ -83,8 +100,12 @@ absl::Status PutAttempt(Connection& db, const Attempt& attempt) {
                 attempt.started_unix_us)
           .Run());
   if (!attempt.spec.has_start()) return absl::OkStatus();
-  return db.Prepare("UPDATE attempts SET start_attempt = ?3 WHERE run_id = ?1 AND attempt = ?2")
-      .With(attempt.lease.run_id(), attempt.lease.attempt(), attempt.spec.start().attempt())
+  return db
+      .Prepare(
+          "UPDATE attempts SET start_attempt = ?3, start_run_id = ?4 "
+          "WHERE run_id = ?1 AND attempt = ?2")
+      .With(attempt.lease.run_id(), attempt.lease.attempt(), attempt.spec.start().attempt(),
+            attempt.spec.start().run_id())
       .Run();
 }
 
@@ -109,15 +130,15 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
   }
   ALLO_RETURN_IF_ERROR(CloseOlderAttempt(transaction, row.run));
   ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> start,
-                        StartCheckpoint(db, row.run, attempt.root_id));
-  ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> anywhere,
-                        StartCheckpoint(db, row.run, ""));
+                        StartCheckpoint(db, row, attempt.root_id));
+  ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> anywhere, StartCheckpoint(db, row, ""));
   attempt.lease.set_run_id(run_id);
   attempt.lease.set_attempt(row.run.attempt() + 1);
   attempt.lease.set_token(RandomHex128());
   attempt.spec = row.run.spec();
+  RemoveTrunk(attempt.spec);
   if (start.has_value()) *attempt.spec.mutable_start() = *start;
-  attempt.start_note = StartNote(start, anywhere, attempt.host);
+  attempt.start_note = StartNote(row, start, anywhere, attempt.host);
   attempt.started_unix_us = transaction.now_unix_us;
   ALLO_RETURN_IF_ERROR(ArchiveBeyond(db, run_id, attempt.spec.start().step()));
   ALLO_RETURN_IF_ERROR(PutAttempt(db, attempt));

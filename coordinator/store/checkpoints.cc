@@ -1,11 +1,14 @@
 // Which checkpoint files may go.
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
+#include "coordinator/store/sweep_rows.h"
+#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {
@@ -30,7 +33,8 @@ absl::StatusOr<std::vector<CheckpointKey>> Candidates(Connection& db, absl::stri
       "WHERE (state = 'BAD' OR place > CASE run_state WHEN 'SUCCEEDED' THEN 1 ELSE 2 END) "
       "AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.run_id = ranked.run_id "
       "  AND a.attempt = newest_attempt AND a.state <> 'ENDED' "
-      "  AND a.start_attempt = ranked.attempt AND a.start_step = ranked.step) "
+      "  AND a.start_run_id = 0 AND a.start_attempt = ranked.attempt "
+      "  AND a.start_step = ranked.step) "
       "ORDER BY run_id, step");
   list.With(root_id);
   while (list.Step()) {
@@ -40,20 +44,24 @@ absl::StatusOr<std::vector<CheckpointKey>> Candidates(Connection& db, absl::stri
   return candidates;
 }
 
-// The candidates without those that an attempt started now would start from.
+// The candidates without those that an attempt of the run or of a branch would start from now.
 absl::StatusOr<std::vector<CheckpointKey>> NotNeeded(Connection& db, absl::string_view root_id) {
   ALLO_ASSIGN_OR_RETURN(const std::vector<CheckpointKey> candidates, Candidates(db, root_id));
   std::map<int64_t, std::optional<v1::Checkpoint>> starts;
+  std::map<int64_t, std::set<std::pair<int32_t, int64_t>>> of_branches;
   std::vector<CheckpointKey> not_needed;
   for (const CheckpointKey& key : candidates) {
     if (starts.count(key.run_id) == 0) {
       ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(db, key.run_id));
-      ALLO_ASSIGN_OR_RETURN(starts[key.run_id], StartCheckpoint(db, row.run, root_id));
+      ALLO_ASSIGN_OR_RETURN(starts[key.run_id], StartCheckpoint(db, row, root_id));
+      ALLO_ASSIGN_OR_RETURN(of_branches[key.run_id], NeededByBranches(db, key.run_id, root_id));
     }
     const std::optional<v1::Checkpoint>& start = starts[key.run_id];
-    const bool needed =
-        start.has_value() && start->attempt() == key.attempt && start->step() == key.step;
-    if (!needed) not_needed.push_back(key);
+    const bool needed = start.has_value() && start->run_id() == 0 &&
+                        start->attempt() == key.attempt && start->step() == key.step;
+    if (!needed && of_branches[key.run_id].count({key.attempt, key.step}) == 0) {
+      not_needed.push_back(key);
+    }
   }
   return not_needed;
 }
@@ -93,6 +101,23 @@ absl::StatusOr<std::vector<std::string>> Store::DeletableCheckpoints(absl::strin
         parts_->writer->Run([&](Transaction& transaction) { return Name(transaction, root_id); }));
   }
   return parts_->readers->Run([&](Connection& db) { return Named(db, root_id); });
+}
+
+absl::StatusOr<std::map<int64_t, std::vector<int64_t>>> Store::CheckpointSteps(
+    absl::string_view sweep) const {
+  using Steps = std::map<int64_t, std::vector<int64_t>>;
+  return parts_->readers->Run([&](Connection& db) -> absl::StatusOr<Steps> {
+    ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
+    Steps steps;
+    Statement list = db.Prepare(
+        "SELECT DISTINCT c.run_id, c.step FROM runs AS r JOIN checkpoints AS c "
+        "ON c.run_id = r.run_id WHERE r.sweep_id = ?1 AND c.state = 'GOOD' "
+        "ORDER BY c.run_id, c.step");
+    list.With(sweep_id);
+    while (list.Step()) steps[list.Int(0)].push_back(list.Int(1));
+    ALLO_RETURN_IF_ERROR(list.status());
+    return steps;
+  });
 }
 
 absl::Status Store::CheckpointsDeleted(absl::string_view root_id,

@@ -52,6 +52,8 @@ ObservationRow ReadObservation(const Statement& row) {
         static_cast<double>(observation.tokens) / static_cast<double>(train_tokens);
   }
   observation.ends_cell = row.Int(20) != 0;
+  observation.schedule = row.Text(21);
+  observation.trunk_run_id = row.Int(22);
   return observation;
 }
 
@@ -66,11 +68,15 @@ absl::StatusOr<std::vector<ObservationRow>> LoadObservations(Connection& db,
       "r.params_token_embedding, r.params_position_embedding, r.params_head, r.params_extra, "
       "r.n_params, r.flops_per_token_6n, r.flops_per_token_exact, r.state, r.failure, "
       "p.step, p.tokens, p.value, p.attempt, d.train_tokens, "
-      "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = r.run_id AND c.step = p.step) "
+      "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = r.run_id AND c.step = p.step), "
+      "r.schedule, (SELECT i.input_run_id FROM run_inputs AS i WHERE i.run_id = r.run_id "
+      "AND i.kind = 'trunk') "
       "FROM sweeps AS s JOIN datasets AS d ON d.hash = s.dataset_hash "
-      "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id CROSS JOIN points AS p "
+      "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id AND NOT EXISTS "
+      "(SELECT 1 FROM run_inputs AS b WHERE b.input_run_id = r.run_id AND b.kind = 'trunk') "
+      "CROSS JOIN points AS p "
       "ON p.run_id = r.run_id AND p.series_id = (SELECT series_id FROM series WHERE name = ?2) "
-      "AND p.step > r.warmup_steps "
+      "AND p.step > r.warmup_steps AND (r.schedule = 'constant' OR p.step = r.steps) "
       "WHERE s.sweep_id = ?1 ORDER BY r.run_id, p.step");
   list.With(sweep_id, series);
   while (list.Step()) observations.push_back(ReadObservation(list));

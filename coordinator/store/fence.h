@@ -13,6 +13,7 @@ struct FencedAttempt {
   StopAsked stop = StopAsked::kNone;
   std::string root_id;
   std::string host;
+  int64_t start_run_id = 0;   // whose checkpoint it started from; 0: its own
   int32_t start_attempt = 0;  // 0: it started from step 0
   int64_t start_step = 0;
   uint64_t durable_sequence = 0;

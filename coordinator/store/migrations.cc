@@ -243,7 +243,7 @@ CREATE VIEW cell_results AS
                   AND points.step = cells.step;
 )sql";
 
-// Stages, limits, drained hosts, and what a rank was seen to need.
+// Stages, limits, drained hosts, what a rank was seen to need, and runs that start from others.
 constexpr char kVersion2[] = R"sql(
 ALTER TABLE sweeps ADD COLUMN max_device_hours REAL NOT NULL DEFAULT 0;  -- 0: no limit
 ALTER TABLE sweeps ADD COLUMN max_run_hours REAL NOT NULL DEFAULT 0;     -- of one run; 0: no limit
@@ -251,6 +251,16 @@ ALTER TABLE expansions ADD COLUMN kind TEXT NOT NULL DEFAULT 'file'      -- text
   CHECK (kind IN ('file', 'stage', 'proposal'));                         -- JSON of what was decided
 ALTER TABLE runs ADD COLUMN stage TEXT NOT NULL DEFAULT '';              -- '': the grid
 ALTER TABLE runs ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;     -- measured peak of a rank
+ALTER TABLE runs ADD COLUMN schedule TEXT NOT NULL DEFAULT 'constant';   -- of its identity
+ALTER TABLE attempts ADD COLUMN start_run_id INTEGER NOT NULL DEFAULT 0; -- whose checkpoint; 0: own
+CREATE TABLE run_inputs (                                                -- repeats spec.inputs
+  run_id       INTEGER NOT NULL REFERENCES runs,
+  kind         TEXT NOT NULL,                                            -- 'trunk', 'tokenizer'
+  input_run_id INTEGER NOT NULL REFERENCES runs,                         -- that makes it
+  step         INTEGER NOT NULL,                                         -- of a trunk's checkpoint
+  PRIMARY KEY (run_id, kind)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_inputs_by_input ON run_inputs (input_run_id);
 ALTER TABLE cells ADD COLUMN stage TEXT NOT NULL DEFAULT '';
 ALTER TABLE agent_slots ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE agent_slots ADD COLUMN runs INTEGER NOT NULL DEFAULT 1;      -- at once

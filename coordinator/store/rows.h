@@ -81,6 +81,16 @@ struct Attempt {
   int64_t ended_unix_us = 0;
 };
 
+// The trunk that a branch starts from, as its rows are.
+struct Trunk {
+  int64_t run_id = 0;
+  int64_t wanted_step = 0;  // of the checkpoint; 0: the branch waits for nothing
+  v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
+  int64_t step = 0;                   // newest durable one of the trunk
+  std::vector<std::string> root_ids;  // where a good checkpoint of wanted_step lies
+  bool is_to_come = false;            // the trunk is open and will still write it
+};
+
 // A run with what a scheduler must know about it: as loaded at start, and after every change.
 struct RunRow {
   int64_t sweep_id = 0;
@@ -89,6 +99,7 @@ struct RunRow {
   std::string flops_convention;
   v1::Run run;
   std::optional<Attempt> attempt;  // the newest
+  std::optional<Trunk> trunk;      // of a branch
 };
 
 struct Agent {
@@ -125,6 +136,8 @@ struct ExportedPoint {
 // what a fit leaves out, with its reason, is for the caller.
 struct ObservationRow {
   int64_t run_id = 0;
+  int64_t trunk_run_id = 0;  // 0: it is no branch
+  std::string schedule;
   std::string size;
   std::string run_key;
   int64_t seed = 0;

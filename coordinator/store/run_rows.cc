@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/schema.h"
+#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {
@@ -121,7 +122,8 @@ absl::StatusOr<RunRow> ReadRunRow(const Statement& row) {
   return loaded;
 }
 
-absl::Status AddAttempt(Connection& db, RunRow& row) {
+absl::Status AddAttemptAndTrunk(Connection& db, RunRow& row) {
+  ALLO_ASSIGN_OR_RETURN(row.trunk, LoadTrunk(db, row.run.run_id()));
   if (row.run.attempt() == 0) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(row.attempt, LoadAttempt(db, row.run.run_id(), row.run.attempt()));
   return absl::OkStatus();
@@ -143,7 +145,7 @@ absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id) {
     }
     ALLO_ASSIGN_OR_RETURN(loaded, ReadRunRow(find));
   }
-  ALLO_RETURN_IF_ERROR(AddAttempt(db, loaded));
+  ALLO_RETURN_IF_ERROR(AddAttemptAndTrunk(db, loaded));
   return loaded;
 }
 
@@ -160,7 +162,7 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db) {
     }
     ALLO_RETURN_IF_ERROR(open.status());
   }
-  for (RunRow& row : loaded) ALLO_RETURN_IF_ERROR(AddAttempt(db, row));
+  for (RunRow& row : loaded) ALLO_RETURN_IF_ERROR(AddAttemptAndTrunk(db, row));
   return loaded;
 }
 
@@ -213,29 +215,26 @@ absl::StatusOr<std::optional<int64_t>> FirstMissingEvaluation(Connection& db, in
   return std::optional<int64_t>();
 }
 
-absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, const v1::Run& run,
+absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, const RunRow& row,
                                                               absl::string_view root_id) {
+  const v1::Run& run = row.run;
+  int64_t latest = run.step();
+  // An evaluation at the checkpoint's own step is taken before the checkpoint, so never again.
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(db, run.run_id(), run.spec()));
-  // An evaluation at the checkpoint's own step is taken before the checkpoint, so never again.
-  const int64_t latest = missing.has_value() ? std::min(run.step(), *missing - 1) : run.step();
-  Statement find = db.Prepare(
-      "SELECT attempt, step, file, hash, bytes, root_id FROM checkpoints "
-      "WHERE run_id = ?1 AND state = 'GOOD' AND step <= ?2 AND (root_id = ?3 OR ?3 = '') "
-      "ORDER BY step DESC, attempt DESC LIMIT 1");
-  find.With(run.run_id(), latest, root_id);
-  if (!find.Step()) {
-    ALLO_RETURN_IF_ERROR(find.status());
-    return std::optional<v1::Checkpoint>();
-  }
-  v1::Checkpoint checkpoint;
-  checkpoint.set_attempt(static_cast<int32_t>(find.Int(0)));
-  checkpoint.set_step(find.Int(1));
-  checkpoint.set_file(find.Text(2));
-  checkpoint.set_hash(find.Text(3));
-  checkpoint.set_bytes(find.Int(4));
-  checkpoint.set_root_id(find.Text(5));
-  return std::optional<v1::Checkpoint>(std::move(checkpoint));
+  if (missing.has_value()) latest = std::min(latest, *missing - 1);
+  ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
+                        FirstMissingCheckpoint(db, run.run_id(), run.spec()));
+  if (unwritten.has_value()) latest = std::min(latest, *unwritten - 1);
+  ALLO_ASSIGN_OR_RETURN(std::optional<v1::Checkpoint> own,
+                        NewestCheckpoint(db, run.run_id(), latest, root_id));
+  if (own.has_value()) own->clear_run_id();
+  if (!row.trunk.has_value()) return own;
+  ALLO_ASSIGN_OR_RETURN(
+      std::optional<v1::Checkpoint> of_trunk,
+      NewestCheckpoint(db, row.trunk->run_id, run.spec().identity().decay_begin(), root_id));
+  const int64_t own_step = own.has_value() ? own->step() : 0;
+  return of_trunk.has_value() && of_trunk->step() > own_step ? of_trunk : own;
 }
 
 }  // namespace allometry::store

@@ -27,9 +27,10 @@ absl::StatusOr<std::optional<int64_t>> FirstMissingEvaluation(Connection& db, in
                                                               const v1::RunSpec& spec);
 
 // The checkpoint that an attempt under `root_id` would start from: the newest GOOD one on the clean
-// curve (not beyond the run's newest durable step) and before the first missing evaluation. Unset:
-// step 0. An empty root_id looks at every root.
-absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, const v1::Run& run,
+// curve (not beyond the run's newest durable step) and before the first missing evaluation and
+// checkpoint; of a branch also its trunk's, up to decay_begin, with run_id set. Unset: step 0. An
+// empty root_id looks at every root.
+absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, const RunRow& row,
                                                               absl::string_view root_id);
 
 }  // namespace allometry::store

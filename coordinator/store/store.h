@@ -31,6 +31,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,9 +49,10 @@ namespace allometry::store {
 struct Options {
   ExitRule exit_rule;  // required
   // After every commit, on the writer's thread, in the order of commits and before any of its
-  // operations returns: the runs whose state, newest attempt, spec or priority changed, as they are
-  // now. Empty when only points or notices came. The view that a scheduler keeps is the fold of
-  // these over OpenRuns() at start. May be null.
+  // operations returns: the runs whose state, newest attempt, spec, priority or checkpoints
+  // changed, and the PENDING ones that have one of them as an input, as they are now. Empty when
+  // only points or notices came. The view that a scheduler keeps is the fold of these over
+  // OpenRuns() at start. May be null.
   std::function<void(absl::Span<const RunRow>)> committed;
   int readers = 4;
   // How long a write waits for another program that holds the file, as a sqlite3 by hand may.
@@ -101,7 +103,8 @@ class Store {
   // Leases a PENDING run to an agent: the next attempt, a fresh token, and the checkpoint to start
   // from: the newest registered one under the agent's run root that is not bad and lies before the
   // run's first evaluation that is not stored; otherwise step 0, and start_note says so where a
-  // newer checkpoint exists elsewhere. Points of older attempts after that step are archived,
+  // newer checkpoint exists elsewhere. A branch may also start from its trunk's, up to its
+  // decay_begin. Points of older attempts after that step are archived,
   // except the evaluations that end cells: those stay on the curve until this attempt's take their
   // place, so a cell that is done stays done. FailedPrecondition: the run is not PENDING (it says
   // what it is). NotFound: no such run or agent. Whether slots are free is the caller's knowledge.
@@ -140,16 +143,20 @@ class Store {
 
   // Paths under the run root ("run-7/attempt-1/checkpoint-...") that nothing needs: all but the
   // newest two of an open run, the last of a finished one, the start of a LEASED attempt, and what
-  // an attempt started now would start from. What was named once is never a start again, and is
-  // named until CheckpointsDeleted says that it is gone.
+  // an attempt of the run, or of a branch that has not SUCCEEDED, would start from now. What was
+  // named once is never a start again, and is named until CheckpointsDeleted says that it is gone.
   absl::StatusOr<std::vector<std::string>> DeletableCheckpoints(absl::string_view root_id);
+  // Of every run of the sweep, ascending: where it has a good checkpoint. NotFound: no such sweep.
+  absl::StatusOr<std::map<int64_t, std::vector<int64_t>>> CheckpointSteps(
+      absl::string_view sweep) const;
   absl::Status CheckpointsDeleted(absl::string_view root_id, absl::Span<const std::string> paths);
 
   // --- What people and fits read --------------------------------------------------------------
 
   // The clean curve, ascending in step. Empty when there is none yet.
   absl::StatusOr<std::vector<CurvePoint>> Curve(int64_t run_id, absl::string_view series) const;
-  // Points of `series` after the warm-up of every run of the sweep, by run and step.
+  // Points of `series` after the warm-up of every run of the sweep, by run and step. Of a run whose
+  // rate falls only its last step counts, of a trunk none does.
   absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,
                                                            absl::string_view series) const;
   // At most `limit` points behind `after`, by (run, series, step); an empty series is every one.

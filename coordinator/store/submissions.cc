@@ -10,6 +10,7 @@
 #include "coordinator/store/events.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
+#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {
@@ -89,20 +90,40 @@ absl::StatusOr<int64_t> PutRun(Transaction& transaction, int64_t sweep_id, const
                    "context, vocabulary, batch_tokens, learning_rate, warmup_steps, seed, ranks, "
                    "steps, params_blocks, params_token_embedding, params_position_embedding, "
                    "params_head, params_extra, flops_per_token_6n, flops_per_token_exact, spec, "
-                   "state, failure, reason, attempt, failures, lost_leases, step, stage) VALUES "
+                   "state, failure, reason, attempt, failures, lost_leases, step, stage, "
+                   "schedule) VALUES "
                    "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
-                   "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0, ?24)")
+                   "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0, ?24, ?25)")
           .With(sweep_id, run.key(), run.size(), run.n_params(), shape.layers(), shape.heads(),
                 shape.width(), shape.context(), shape.vocabulary(), identity.batch_tokens(),
                 identity.learning_rate(), identity.warmup_steps(), identity.seed(), spec.ranks(),
                 spec.steps(), run.params().blocks(), run.params().token_embedding(),
                 run.params().position_embedding(), run.params().head(), run.params().extra(),
                 run.flops_per_token_6n(), run.flops_per_token_exact(), Blob{spec_bytes},
-                run.stage())
+                run.stage(), identity.schedule().empty() ? "constant" : identity.schedule())
           .Run());
   const int64_t run_id = transaction.db.last_insert_rowid();
   transaction.changed_runs.insert(run_id);
   return run_id;
+}
+
+// Inputs of new runs are known once every new run has its id.
+absl::Status PutInputs(Connection& db, const std::map<std::string, int64_t>& run_ids,
+                       const v1::Run& run) {
+  for (const v1::RunInput& input : run.spec().inputs()) {
+    const auto made_by = run_ids.find(input.run_key());
+    if (made_by == run_ids.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("run %s (%s) needs the %s of run %s, which the sweep has not", run.key(),
+                          run.size(), input.kind(), input.run_key()));
+    }
+    ALLO_RETURN_IF_ERROR(
+        db.Prepare(
+              "INSERT INTO run_inputs (run_id, kind, input_run_id, step) VALUES (?1, ?2, ?3, ?4)")
+            .With(run_ids.at(run.key()), input.kind(), made_by->second, input.step())
+            .Run());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status PutCell(Connection& db, int64_t run_id, const v1::Cell& cell) {
@@ -143,7 +164,11 @@ absl::Status ReopenIfMissing(Transaction& transaction, int64_t run_id) {
   if (row.run.state() != v1::RUN_SUCCEEDED) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(transaction.db, run_id, row.run.spec()));
-  if (!missing.has_value() && row.run.spec().steps() <= row.run.step()) return absl::OkStatus();
+  ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
+                        FirstMissingCheckpoint(transaction.db, run_id, row.run.spec()));
+  if (!missing.has_value() && !unwritten.has_value() && row.run.spec().steps() <= row.run.step()) {
+    return absl::OkStatus();
+  }
   const std::string reason =
       absl::StrFormat("more is asked of it: trained to step %d, now to step %d", row.run.step(),
                       row.run.spec().steps());
@@ -174,6 +199,9 @@ absl::Status PutRunsAndCells(Transaction& transaction, int64_t sweep_id,
       return absl::InvalidArgumentError(absl::StrCat("the sweep has run ", run.key(), " already"));
     }
     ALLO_ASSIGN_OR_RETURN(run_ids[run.key()], PutRun(transaction, sweep_id, run));
+  }
+  for (const v1::Run& run : submission.new_runs) {
+    ALLO_RETURN_IF_ERROR(PutInputs(transaction.db, run_ids, run));
   }
   std::set<int64_t> touched;
   for (const ChangedRun& changed : submission.changed_runs) {

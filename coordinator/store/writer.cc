@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "coordinator/store/run_rows.h"
+#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {
@@ -122,8 +123,13 @@ absl::Status Writer::RunOne(Pending& pending, std::set<int64_t>& changed_runs) {
 
 absl::StatusOr<std::vector<RunRow>> Writer::LoadChanged(const std::set<int64_t>& changed_runs) {
   std::vector<RunRow> rows;
-  rows.reserve(changed_runs.size());
+  std::set<int64_t> with_waiting = changed_runs;
   for (const int64_t run_id : changed_runs) {
+    ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> waiting, WaitingFor(*db_, run_id));
+    with_waiting.insert(waiting.begin(), waiting.end());
+  }
+  rows.reserve(with_waiting.size());
+  for (const int64_t run_id : with_waiting) {
     ALLO_ASSIGN_OR_RETURN(RunRow row, LoadRun(*db_, run_id));
     rows.push_back(std::move(row));
   }

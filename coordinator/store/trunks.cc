@@ -1,0 +1,160 @@
+#include "coordinator/store/trunks.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/store/names.h"
+
+namespace allometry::store {
+namespace {
+
+bool Leaves(const v1::RunSpec& spec, int64_t step) {
+  return std::binary_search(spec.checkpoint_steps().begin(), spec.checkpoint_steps().end(), step);
+}
+
+// What the rows say of the trunk beside Trunk.
+struct TrunkRows {
+  v1::RunSpec spec;                    // of the run
+  int32_t attempt = 0;                 // the newest
+  std::optional<v1::RunSpec> given;    // of the attempt under way
+  bool was_written = false;            // a checkpoint at the wanted step, whatever became of it
+  bool was_written_by_newest = false;  // by that attempt
+};
+
+// Whether the trunk, if nothing fails, writes the wanted checkpoint from now on.
+bool IsToCome(const Trunk& trunk, const TrunkRows& rows) {
+  const int64_t step = trunk.wanted_step;
+  if (trunk.state == v1::LEASED && rows.given.has_value()) {
+    return Leaves(*rows.given, step) && rows.given->start().step() < step &&
+           !rows.was_written_by_newest;
+  }
+  return trunk.state == v1::PENDING && Leaves(rows.spec, step) &&
+         (!rows.was_written || trunk.step < step);
+}
+
+absl::Status ReadCheckpoints(Connection& db, Trunk& trunk, TrunkRows& rows) {
+  Statement list =
+      db.Prepare("SELECT attempt, state, root_id FROM checkpoints WHERE run_id = ?1 AND step = ?2");
+  list.With(trunk.run_id, trunk.wanted_step);
+  while (list.Step()) {
+    rows.was_written = true;
+    rows.was_written_by_newest |= list.Int(0) == rows.attempt;
+    if (list.Text(1) == "GOOD") trunk.root_ids.push_back(list.Text(2));
+  }
+  return list.status();
+}
+
+absl::Status ReadGiven(Connection& db, const Trunk& trunk, TrunkRows& rows) {
+  Statement find = db.Prepare("SELECT spec FROM attempts WHERE run_id = ?1 AND attempt = ?2");
+  find.With(trunk.run_id, rows.attempt);
+  if (!find.Step()) return find.status();
+  if (!rows.given.emplace().ParseFromString(find.Text(0))) {
+    return absl::DataLossError(absl::StrCat("the spec of attempt ", rows.attempt, " of run ",
+                                            trunk.run_id, " is damaged"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<Trunk>> LoadTrunk(Connection& db, int64_t run_id) {
+  Trunk trunk;
+  TrunkRows rows;
+  {
+    Statement find = db.Prepare(
+        "SELECT r.run_id, i.step, r.state, r.step, r.attempt, r.spec FROM run_inputs AS i "
+        "JOIN runs AS r ON r.run_id = i.input_run_id WHERE i.run_id = ?1 AND i.kind = 'trunk'");
+    find.With(run_id);
+    if (!find.Step()) {
+      ALLO_RETURN_IF_ERROR(find.status());
+      return std::optional<Trunk>();
+    }
+    trunk.run_id = find.Int(0);
+    trunk.wanted_step = find.Int(1);
+    trunk.state = ParseRunState(find.Text(2));
+    trunk.step = find.Int(3);
+    rows.attempt = static_cast<int32_t>(find.Int(4));
+    if (!rows.spec.ParseFromString(find.Text(5))) {
+      return absl::DataLossError(absl::StrCat("the spec of run ", trunk.run_id, " is damaged"));
+    }
+  }
+  ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, trunk, rows));
+  if (trunk.state == v1::LEASED) ALLO_RETURN_IF_ERROR(ReadGiven(db, trunk, rows));
+  trunk.is_to_come = IsToCome(trunk, rows);
+  return std::optional<Trunk>(std::move(trunk));
+}
+
+absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, int64_t run_id,
+                                                               int64_t last_step,
+                                                               absl::string_view root_id) {
+  Statement find = db.Prepare(
+      "SELECT attempt, step, file, hash, bytes, root_id FROM checkpoints "
+      "WHERE run_id = ?1 AND state = 'GOOD' AND step <= ?2 AND (root_id = ?3 OR ?3 = '') "
+      "ORDER BY step DESC, attempt DESC LIMIT 1");
+  find.With(run_id, last_step, root_id);
+  if (!find.Step()) {
+    ALLO_RETURN_IF_ERROR(find.status());
+    return std::optional<v1::Checkpoint>();
+  }
+  v1::Checkpoint checkpoint;
+  checkpoint.set_attempt(static_cast<int32_t>(find.Int(0)));
+  checkpoint.set_step(find.Int(1));
+  checkpoint.set_file(find.Text(2));
+  checkpoint.set_hash(find.Text(3));
+  checkpoint.set_bytes(find.Int(4));
+  checkpoint.set_root_id(find.Text(5));
+  checkpoint.set_run_id(run_id);
+  return std::optional<v1::Checkpoint>(std::move(checkpoint));
+}
+
+absl::StatusOr<std::optional<int64_t>> FirstMissingCheckpoint(Connection& db, int64_t run_id,
+                                                              const v1::RunSpec& spec) {
+  for (const int64_t step : spec.checkpoint_steps()) {
+    Statement find = db.Prepare("SELECT 1 FROM checkpoints WHERE run_id = ?1 AND step = ?2");
+    find.With(run_id, step);
+    const bool found = find.Step();
+    ALLO_RETURN_IF_ERROR(find.status());
+    if (!found) return std::optional<int64_t>(step);
+  }
+  return std::optional<int64_t>();
+}
+
+absl::StatusOr<std::vector<int64_t>> WaitingFor(Connection& db, int64_t run_id) {
+  std::vector<int64_t> waiting;
+  Statement list = db.Prepare(
+      "SELECT r.run_id FROM run_inputs AS i JOIN runs AS r ON r.run_id = i.run_id "
+      "WHERE i.input_run_id = ?1 AND r.state = 'PENDING' ORDER BY r.run_id");
+  list.With(run_id);
+  while (list.Step()) waiting.push_back(list.Int(0));
+  ALLO_RETURN_IF_ERROR(list.status());
+  return waiting;
+}
+
+absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> NeededByBranches(Connection& db,
+                                                                       int64_t run_id,
+                                                                       absl::string_view root_id) {
+  std::set<std::pair<int32_t, int64_t>> needed;
+  std::set<int64_t> starts;
+  {
+    Statement list = db.Prepare(
+        "SELECT i.step, a.start_attempt, a.start_step, a.state, a.start_run_id "
+        "FROM run_inputs AS i JOIN runs AS r ON r.run_id = i.run_id "
+        "LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempt "
+        "WHERE i.input_run_id = ?1 AND i.kind = 'trunk' AND r.state <> 'SUCCEEDED'");
+    list.With(run_id);
+    while (list.Step()) {
+      starts.insert(list.Int(0));
+      if (list.IsNull(3) || list.Text(3) == "ENDED" || list.Int(4) != run_id) continue;
+      needed.emplace(static_cast<int32_t>(list.Int(1)), list.Int(2));
+    }
+    ALLO_RETURN_IF_ERROR(list.status());
+  }
+  for (const int64_t step : starts) {
+    ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> start,
+                          NewestCheckpoint(db, run_id, step, root_id));
+    if (start.has_value()) needed.emplace(start->attempt(), start->step());
+  }
+  return needed;
+}
+
+}  // namespace allometry::store
