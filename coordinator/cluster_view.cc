@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "coordinator/branch_wait.h"
 #include "coordinator/planner/memory.h"
 
 namespace allometry::coordinator {
@@ -79,12 +80,58 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   scheduler_.PutRun(std::move(state));
   runs_.insert_or_assign(run_id, std::move(next));
   if (leased) RefreshSlots(row.attempt->agent_id);
+  if (!row.trunk.has_value() || leased) return;
+  branches_[row.trunk->run_id].insert(run_id);
+  RefreshBranch(run_id);
+  RefreshDuration(row.trunk->run_id);
+}
+
+void ClusterView::RefreshBranch(int64_t run_id) {
+  const store::RunRow& row = runs_.at(run_id).row;
+  const auto trunk = runs_.find(row.trunk->run_id);
+  const int64_t trunk_step = trunk == runs_.end() ? row.trunk->step : trunk->second.row.run.step();
+  std::set<std::string> live_roots;
+  for (const auto& [agent_id, agent] : state().agents) {
+    if (agent.live) live_roots.insert(agent.run_root_id);
+  }
+  const BranchWait wait = WaitOfBranch(row, trunk_step, live_roots);
+  const scheduler::RunState& before = state().runs.at(run_id);
+  if (before.blocked == wait.blocked && before.checkpoint_root_id == wait.root_id) return;
+  scheduler_.ChangeRun(run_id, [&](scheduler::RunState& run) {
+    run.blocked = wait.blocked;
+    run.checkpoint_root_id = wait.root_id;
+  });
+}
+
+void ClusterView::RefreshBranchesOf(int64_t trunk_id) {
+  const auto branches = branches_.find(trunk_id);
+  if (branches == branches_.end()) return;
+  for (const int64_t run_id : branches->second) RefreshBranch(run_id);
+}
+
+void ClusterView::RefreshBranches() {
+  for (const auto& [trunk_id, branches] : branches_) RefreshBranchesOf(trunk_id);
+}
+
+void ClusterView::RefreshDuration(int64_t run_id) {
+  const auto run = runs_.find(run_id);
+  if (run == runs_.end()) return;
+  const double flops_remaining = state().runs.at(run_id).flops_remaining;
+  scheduler_.SetRemaining(run_id, flops_remaining, DurationOf(run->second, flops_remaining));
 }
 
 void ClusterView::Remove(int64_t run_id) {
   const auto node = runs_.extract(run_id);
   scheduler_.RemoveRun(run_id);
   const store::RunRow& row = node.mapped().row;
+  if (row.trunk.has_value()) {
+    const auto branches = branches_.find(row.trunk->run_id);
+    if (branches != branches_.end() && branches->second.erase(run_id) > 0 &&
+        branches->second.empty()) {
+      branches_.erase(branches);
+    }
+    RefreshDuration(row.trunk->run_id);
+  }
   if (row.run.state() != v1::LEASED) return;
   const std::string& agent_id = row.attempt->agent_id;
   const auto held = held_by_.find(agent_id);
@@ -115,6 +162,7 @@ void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_p
   run.row.run.set_step(std::max(run.row.run.step(), step));
   const double flops_remaining = planner::RemainingFlops(run.row.run, run.row.flops_convention);
   scheduler_.SetRemaining(lease.run_id(), flops_remaining, DurationOf(run, flops_remaining));
+  RefreshBranchesOf(lease.run_id());
   if (tokens_per_second > 0) Measured(run, tokens_per_second);
 }
 
@@ -150,6 +198,15 @@ bool ClusterView::HasStreamed(int64_t run_id) const {
 }
 
 double ClusterView::DurationOf(const OpenRun& run, double flops_remaining) const {
+  // What waits for a trunk that waits itself ends after both: the longest way goes first.
+  const auto branches = branches_.find(run.row.run.run_id());
+  if (branches != branches_.end() && run.row.run.state() == v1::PENDING) {
+    double longest = 0;
+    for (const int64_t branch : branches->second) {
+      longest = std::max(longest, state().runs.at(branch).flops_remaining);
+    }
+    flops_remaining += longest;
+  }
   const double of_a_rank = flops_remaining / std::max(1, run.row.run.spec().ranks());
   const auto rate = throughput_.FlopsPerSecond(static_cast<double>(run.row.run.n_params()));
   return rate.has_value() ? of_a_rank / *rate : of_a_rank;
@@ -242,12 +299,14 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
   scheduler_.PutAgent(std::move(state));
   RefreshSlots(request.agent_id());
+  RefreshBranches();
   dirty_ = true;
 }
 
 void ClusterView::RemoveAgent(const std::string& agent_id) {
   agents_.erase(agent_id);
   scheduler_.RemoveAgent(agent_id);
+  RefreshBranches();
   dirty_ = true;
 }
 
@@ -310,10 +369,12 @@ void ClusterView::RefreshSlots(const std::string& agent_id) {
   const scheduler::AgentState& state = scheduler_.state().agents.at(agent_id);
   const bool same = state.live == found->second.reported && SameSlots(state.slots, usable);
   if (same) return;
+  const bool comes_or_goes = state.live != found->second.reported;
   scheduler_.ChangeAgent(agent_id, [&](scheduler::AgentState& own) {
     own.slots = std::move(usable);
     own.live = found->second.reported;
   });
+  if (comes_or_goes) RefreshBranches();
   dirty_ = true;
 }
 

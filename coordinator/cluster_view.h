@@ -118,6 +118,12 @@ class ClusterView {
   int32_t RoomOn(const KnownAgent& agent, const std::string& agent_id, const v1::Slot& slot) const;
   void RefreshSlots(const std::string& agent_id);
   double DurationOf(const OpenRun& run, double flops_remaining) const;
+  // Of a PENDING branch: what it waits for and where it should go, with what is known of its trunk
+  // and of the agents.
+  void RefreshBranch(int64_t run_id);
+  void RefreshBranchesOf(int64_t trunk_id);
+  void RefreshBranches();
+  void RefreshDuration(int64_t run_id);
   // LEASED runs on the slot of a one-rank run; 0: it has none, or several.
   int32_t SharersOf(const scheduler::RunState& run) const;
   // Learns from a pace; one taken while others came or went says nothing about sharing.
@@ -126,6 +132,7 @@ class ClusterView {
   const int64_t lease_ns_;
   std::map<int64_t, OpenRun> runs_;
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
+  std::map<int64_t, std::set<int64_t>> branches_;     // trunk -> PENDING runs that branch off it
   std::map<std::string, KnownAgent> agents_;
   std::map<double, double> pace_;  // params -> FLOPs/s of one device, newest
   bool pace_changed_ = false;

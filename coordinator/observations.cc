@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -39,6 +40,26 @@ std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::
   return std::nullopt;
 }
 
+// run_id -> the run by whose id its curve goes. A constant run is its own curve. Of falling rates
+// every run gives one point, and the points of one (size, rate, seed) are a curve: they share the
+// trunk that they branch off, or at least seed and initial weights. It goes by the trunk's id,
+// under cosine by the first run's.
+std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>& rows) {
+  std::map<int64_t, int64_t> curves;
+  std::map<std::tuple<std::string, double, int64_t>, int64_t> first;
+  for (const store::ObservationRow& row : rows) {
+    int64_t& curve = curves[row.run_id];
+    if (row.schedule == "constant") {
+      curve = row.run_id;
+    } else if (row.trunk_run_id != 0) {
+      curve = row.trunk_run_id;
+    } else {
+      curve = first.try_emplace({row.size, row.learning_rate, row.seed}, row.run_id).first->second;
+    }
+  }
+  return curves;
+}
+
 std::string Number(double value) { return absl::StrFormat("%.17g", value); }
 
 }  // namespace
@@ -67,6 +88,7 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
   }
   ALLO_ASSIGN_OR_RETURN(std::vector<store::ObservationRow> rows, store.Observations(sweep, series));
 
+  const std::map<int64_t, int64_t> curves = CurveOfRuns(rows);
   gathered.points.params_policy = std::string(models::ParamPolicyName(gathered.params_policy));
   gathered.points.Reserve(rows.size());
   std::map<std::string, int64_t> excluded;
@@ -84,7 +106,8 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
     point.epochs = row.epochs;
     point.ends_cell = row.ends_cell;
     point.line = static_cast<int64_t>(gathered.rows.size()) + 2;  // after the header, from 1
-    if (!gathered.points.Add(point, absl::StrCat(row.run_id), row.size)) continue;
+    if (!gathered.points.Add(point, absl::StrCat(curves.at(row.run_id)), row.size)) continue;
+    gathered.curves.push_back(curves.at(row.run_id));
     gathered.rows.push_back(std::move(row));
   }
   for (const auto& [reason, points] : excluded) gathered.points.Exclude(0, reason, points);
@@ -103,7 +126,7 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
 std::string ObservationsCsvHeader(const GatheredObservations& gathered) {
   std::string header =
       "sweep,size,run_id,params,tokens,flops,loss,epochs,step,ends_cell,seed,"
-      "learning_rate,attempt,run_key";
+      "learning_rate,attempt,run_key,run";
   for (const fitting::Alternative& other : gathered.points.alternatives()) {
     absl::StrAppend(&header, ",params_",
                     other.params_policy == "non-embedding" ? "non_embedding" : other.params_policy);
@@ -118,7 +141,8 @@ std::string ObservationsCsvRow(const GatheredObservations& gathered, size_t i) {
                                   row.run_id, ",", Number(point.params), ",", Number(point.tokens),
                                   ",", Number(point.flops), ",", Number(point.loss), ",");
   absl::StrAppend(&line, Number(point.epochs), ",", row.step, ",", row.ends_cell ? 1 : 0, ",",
-                  row.seed, ",", Number(row.learning_rate), ",", row.attempt, ",", row.run_key);
+                  row.seed, ",", Number(row.learning_rate), ",", row.attempt, ",", row.run_key, ",",
+                  gathered.curves[i]);
   for (const fitting::Alternative& other : gathered.points.alternatives()) {
     absl::StrAppend(&line, ",", Number(other.params[i]));
   }

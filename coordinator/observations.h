@@ -2,7 +2,8 @@
 //
 // Left out, each with its reason: points that are not finite, all of a run that diverged or was
 // cancelled, and points beyond the sweep's max_epochs unless repeats are allowed (a token seen a
-// fifth time is not a fresh one: Muennighoff et al. 2023). Warm-up is left out by the store.
+// fifth time is not a fresh one: Muennighoff et al. 2023). Warm-up is left out by the store, as is
+// all but the end of a run whose rate falls, and all of a trunk.
 #pragma once
 
 #include <string>
@@ -29,6 +30,7 @@ struct GatheredObservations {
   models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
   bool exact_flops = false;
   std::vector<store::ObservationRow> rows;  // those that a fit reads
+  std::vector<int64_t> curves;              // run ids: of which curve each row is a point
   fitting::Observations points;             // with every exclusion
 };
 

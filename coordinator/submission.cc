@@ -84,14 +84,17 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
   const std::string& name = asked.expansion.sweep.name();
   for (int i = 0; i < kTries; ++i) {
     store::StoredSweep stored;
+    std::map<int64_t, std::vector<int64_t>> checkpoints;
     if (absl::StatusOr<store::StoredSweep> found = store.GetSweep(name); found.ok()) {
       stored = *std::move(found);
+      ALLO_ASSIGN_OR_RETURN(checkpoints, store.CheckpointSteps(name));
     } else if (!absl::IsNotFound(found.status())) {
       return found.status();
     }
     ALLO_ASSIGN_OR_RETURN(
         grid::Changes changes,
-        grid::Difference({stored.sweep, stored.runs, stored.cells, {}}, asked.expansion));
+        grid::Difference({stored.sweep, stored.runs, stored.cells, std::move(checkpoints)},
+                         asked.expansion));
 
     v1::CreateSweepResponse response;
     response.set_existed(stored.sweep.sweep_id() != 0);

@@ -38,11 +38,12 @@ class Watch {
     for (const v1::Run& run : stored.runs) {
       const double of_a_step = static_cast<double>(run.spec().identity().batch_tokens()) *
                                planner::FlopsPerToken(run, convention);
-      response.set_flops_total(response.flops_total() +
-                               static_cast<double>(run.spec().steps()) * of_a_step);
+      const int64_t steps = run.spec().steps() - planner::FirstStep(run);
+      response.set_flops_total(response.flops_total() + static_cast<double>(steps) * of_a_step);
       left += planner::RemainingFlops(run, convention);
     }
-    response.set_flops_done(response.flops_total() - left);
+    // A branch that had to begin before its trunk's checkpoint has more left than was planned.
+    response.set_flops_done(std::max(0.0, response.flops_total() - left));
     ALLO_RETURN_IF_ERROR(AddNotices(stored.sweep.sweep_id(), response));
     return response;
   }

@@ -9,9 +9,20 @@ double FlopsPerToken(const v1::Run& run, const std::string& flops_convention) {
   return flops_convention == "exact" ? run.flops_per_token_exact() : run.flops_per_token_6n();
 }
 
+int64_t FirstStep(const v1::Run& run) {
+  for (const v1::RunInput& input : run.spec().inputs()) {
+    if (input.kind() == "trunk") return input.step();
+  }
+  return 0;
+}
+
 double RemainingFlops(const v1::Run& run, const std::string& flops_convention) {
-  const int64_t steps = std::max<int64_t>(0, run.spec().steps() - run.step());
-  return static_cast<double>(steps) * static_cast<double>(run.spec().identity().batch_tokens()) *
+  // An attempt under way has started where it could, which its step says.
+  const int64_t from =
+      run.state() == v1::LEASED ? run.step() : std::max(run.step(), FirstStep(run));
+  const int64_t steps = std::max<int64_t>(0, run.spec().steps() - from);
+  return static_cast<double>(steps) *
+         static_cast<double>(run.spec().identity().batch_tokens()) *
          FlopsPerToken(run, flops_convention);
 }
 

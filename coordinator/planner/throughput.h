@@ -12,7 +12,9 @@ namespace allometry::planner {
 
 // FLOPs a token of the run costs under the convention ("6nd" or "exact").
 double FlopsPerToken(const v1::Run& run, const std::string& flops_convention);
-// FLOPs from the run's newest durable step to its last one.
+// Update from which the run trains itself: of a branch the step of its trunk's checkpoint.
+int64_t FirstStep(const v1::Run& run);
+// FLOPs from the run's newest durable step, or its first one, to its last.
 double RemainingFlops(const v1::Run& run, const std::string& flops_convention);
 
 struct ThroughputSample {
