@@ -139,7 +139,7 @@ TEST_F(BranchesTest, WhereTheTrunkFailedItStartsFromTheNewestCheckpointAndSaysWh
   const Attempt trunk = Start(kTrunk);
   Train(trunk, 60);
   Spool spool(trunk.lease);
-  for (int i = 0; i < 5; ++i) spool.Point(1, "train", 1);  // the numbers of what came before
+  for (int i = 0; i < 4; ++i) spool.Point(1, "train", 1);  // the numbers of what came before
   Append(spool.Batch({spool.Exit(v1::DIVERGED, 70)}));
   ASSERT_EQ(GetRun(kTrunk).state(), v1::RUN_FAILED);
   EXPECT_FALSE(TrunkOf(kLong).is_to_come);

@@ -1,0 +1,168 @@
+// What branches wait for, alone and in the view that decisions read.
+#include "coordinator/branch_wait.h"
+
+#include <string>
+#include <vector>
+
+#include "coordinator/cluster_view.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace allometry::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr int64_t kTrunk = 7, kBranch = 8;
+
+store::RunRow BranchRow() {
+  store::RunRow row;
+  row.sweep_id = 1;
+  row.flops_convention = "6nd";
+  row.run.set_run_id(kBranch);
+  row.run.set_state(v1::PENDING);
+  row.run.set_n_params(1000);
+  row.run.set_flops_per_token_6n(6000);
+  v1::RunSpec& spec = *row.run.mutable_spec();
+  spec.set_steps(500);
+  spec.set_ranks(1);
+  spec.set_device("cpu");
+  spec.mutable_identity()->set_batch_tokens(10);
+  v1::RunInput& input = *spec.add_inputs();
+  input.set_kind("trunk");
+  input.set_step(400);
+  store::Trunk& trunk = row.trunk.emplace();
+  trunk.run_id = kTrunk;
+  trunk.wanted_step = 400;
+  trunk.state = v1::LEASED;
+  trunk.is_to_come = true;
+  return row;
+}
+
+TEST(BranchWaitTest, WaitsForTheCheckpointThatIsToCome) {
+  const BranchWait wait = WaitOfBranch(BranchRow(), 120, {"root-a"});
+  EXPECT_EQ(wait.blocked, "needs run 7's checkpoint at step 400 (now at 120)");
+  EXPECT_EQ(wait.root_id, "");
+}
+
+TEST(BranchWaitTest, GoesWhereTheCheckpointLiesOnceAWorkerIsThere) {
+  store::RunRow branch = BranchRow();
+  branch.trunk->root_ids = {"root-a", "root-b"};
+  BranchWait wait = WaitOfBranch(branch, 400, {"root-b", "root-c"});
+  EXPECT_EQ(wait.blocked, "");
+  EXPECT_EQ(wait.root_id, "root-b");
+  // The trunk trains again elsewhere and will leave another.
+  wait = WaitOfBranch(branch, 30, {"root-c"});
+  EXPECT_EQ(wait.blocked, "needs run 7's checkpoint at step 400 (now at 30)");
+}
+
+TEST(BranchWaitTest, DoesNotWaitForWhatWillNotCome) {
+  store::RunRow branch = BranchRow();
+  branch.trunk->is_to_come = false;
+  branch.trunk->state = v1::RUN_FAILED;
+  EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).blocked, "");
+  branch.trunk->root_ids = {"root-z"};
+  EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).blocked, "");
+  EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).root_id, "root-z");
+}
+
+TEST(BranchWaitTest, DoesNotWaitWithACheckpointOfItsOwnOrWithoutAStart) {
+  store::RunRow branch = BranchRow();
+  branch.run.mutable_checkpoint()->set_step(450);
+  branch.run.mutable_checkpoint()->set_root_id("root-b");
+  EXPECT_EQ(WaitOfBranch(branch, 120, {}).blocked, "");
+  EXPECT_EQ(WaitOfBranch(branch, 120, {}).root_id, "root-b");
+  branch = BranchRow();
+  branch.trunk->wanted_step = 0;
+  EXPECT_EQ(WaitOfBranch(branch, 120, {}).blocked, "");
+}
+
+class BranchViewTest : public ::testing::Test {
+ protected:
+  static store::RunRow TrunkRow(v1::RunState state) {
+    store::RunRow row = BranchRow();
+    row.run.set_run_id(kTrunk);
+    row.run.set_state(state);
+    row.run.mutable_spec()->clear_inputs();
+    row.run.mutable_spec()->set_steps(400);
+    row.trunk.reset();
+    if (state != v1::LEASED) return row;
+    store::Attempt& attempt = row.attempt.emplace();
+    attempt.lease.set_run_id(kTrunk);
+    attempt.lease.set_attempt(1);
+    attempt.lease.set_token("t");
+    attempt.agent_id = "a";
+    return row;
+  }
+  const scheduler::RunState& StateOf(int64_t run_id) { return view_.state().runs.at(run_id); }
+
+  void Connect(const std::string& agent, const std::string& root) {
+    v1::RegisterRequest request;
+    request.set_agent_id(agent);
+    request.set_host("host-" + agent);
+    request.set_run_root_id(root);
+    request.add_slots()->set_device("cpu:0");
+    view_.PutAgent(request, 0);
+    v1::HeartbeatRequest heartbeat;
+    heartbeat.set_agent_id(agent);
+    *heartbeat.add_free_slots() = request.slots(0);
+    view_.Heard(heartbeat, 0);
+  }
+
+  ClusterView view_{1000};
+};
+
+TEST_F(BranchViewTest, SaysHowFarTheTrunkIsAsItGoes) {
+  view_.Put(TrunkRow(v1::LEASED), 0);
+  view_.Put(BranchRow(), 0);
+  EXPECT_EQ(view_.WaitingReason(kBranch),
+            "waiting: needs run 7's checkpoint at step 400 (now at 0)");
+  view_.Progress(TrunkRow(v1::LEASED).attempt->lease, 130, 0);
+  EXPECT_EQ(view_.WaitingReason(kBranch),
+            "waiting: needs run 7's checkpoint at step 400 (now at 130)");
+}
+
+TEST_F(BranchViewTest, IsFreeWhenTheCheckpointIsThereAndPrefersItsRoot) {
+  Connect("a", "root-a");
+  view_.Put(TrunkRow(v1::LEASED), 0);
+  store::RunRow branch = BranchRow();
+  view_.Put(branch, 0);
+  EXPECT_NE(StateOf(kBranch).blocked, "");
+  branch.trunk->root_ids = {"root-a"};
+  branch.trunk->is_to_come = false;
+  view_.Put(branch, 0);
+  EXPECT_EQ(StateOf(kBranch).blocked, "");
+  EXPECT_EQ(StateOf(kBranch).checkpoint_root_id, "root-a");
+}
+
+TEST_F(BranchViewTest, WaitsAgainWhileTheWorkerWithTheCheckpointIsAway) {
+  Connect("a", "root-a");
+  store::RunRow branch = BranchRow();
+  branch.trunk->root_ids = {"root-a"};
+  view_.Put(branch, 0);
+  EXPECT_EQ(StateOf(kBranch).blocked, "");
+  view_.RemoveAgent("a");
+  EXPECT_NE(StateOf(kBranch).blocked, "");
+  Connect("b", "root-b");
+  EXPECT_NE(StateOf(kBranch).blocked, "");
+  Connect("a", "root-a");
+  EXPECT_EQ(StateOf(kBranch).blocked, "");
+}
+
+TEST_F(BranchViewTest, AWaitingTrunkIsAsLongAsTheLongestWayThroughItsBranches) {
+  view_.Put(TrunkRow(v1::PENDING), 0);
+  EXPECT_EQ(StateOf(kTrunk).duration, 400 * 60000.0);
+  view_.Put(BranchRow(), 0);
+  EXPECT_EQ(StateOf(kBranch).duration, 100 * 60000.0);  // from the trunk's checkpoint on
+  EXPECT_EQ(StateOf(kTrunk).duration, 500 * 60000.0);
+  view_.Put(TrunkRow(v1::LEASED), 0);
+  EXPECT_EQ(StateOf(kTrunk).duration, 400 * 60000.0);  // when its slot comes free
+  view_.Put(TrunkRow(v1::PENDING), 0);
+  store::RunRow ended = BranchRow();
+  ended.run.set_state(v1::RUN_SUCCEEDED);
+  view_.Put(ended, 0);
+  EXPECT_EQ(StateOf(kTrunk).duration, 400 * 60000.0);
+}
+
+}  // namespace
+}  // namespace allometry::coordinator
