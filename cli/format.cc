@@ -60,6 +60,15 @@ std::string StateWord(const v1::Run& run) {
   }
 }
 
+std::string SizeWord(const v1::Run& run) {
+  const v1::RunIdentity& identity = run.spec().identity();
+  if (run.spec().checkpoint_steps_size() > 0) return absl::StrCat(run.size(), " trunk");
+  if (identity.schedule() == "wsd") {
+    return absl::StrFormat("%s from %d", run.size(), identity.decay_begin());
+  }
+  return identity.schedule() == "cosine" ? absl::StrCat(run.size(), " cosine") : run.size();
+}
+
 std::string Columns(const std::vector<std::vector<std::string>>& rows,
                     const std::vector<bool>& left, int indent) {
   std::vector<size_t> widths;
@@ -90,7 +99,7 @@ std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons) {
     const bool running = run.state() == v1::LEASED;
     std::vector<std::string> row = {
         absl::StrCat(run.run_id()),
-        run.size(),
+        SizeWord(run),
         Grouped(run.n_params()),
         absl::StrCat(run.spec().ranks()),
         StateWord(run),

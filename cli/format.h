@@ -22,6 +22,9 @@ std::string Loss(double nats);
 
 // "waiting", "running", "done", "failed: DIVERGED", "cancelled".
 std::string StateWord(const v1::Run& run);
+// The size, and under a rate that falls what the run is: "40k trunk", "40k from 400" of a branch
+// that leaves its trunk at step 400, "40k cosine".
+std::string SizeWord(const v1::Run& run);
 
 // Rows as columns two spaces apart; the first row is the heading. Columns named in `left` are left
 // aligned, others right. Every line begins with `indent` spaces; no trailing spaces.

@@ -21,8 +21,7 @@ double RemainingFlops(const v1::Run& run, const std::string& flops_convention) {
   const int64_t from =
       run.state() == v1::LEASED ? run.step() : std::max(run.step(), FirstStep(run));
   const int64_t steps = std::max<int64_t>(0, run.spec().steps() - from);
-  return static_cast<double>(steps) *
-         static_cast<double>(run.spec().identity().batch_tokens()) *
+  return static_cast<double>(steps) * static_cast<double>(run.spec().identity().batch_tokens()) *
          FlopsPerToken(run, flops_convention);
 }
 

@@ -44,5 +44,20 @@ TEST(FormatTest, AFailedRunShowsItsReason) {
   EXPECT_EQ(StateWord(run), "failed: DIVERGED");
 }
 
+TEST(FormatTest, TrunksAndBranchesAreToldApart) {
+  v1::Run run;
+  run.set_size("40k");
+  run.mutable_spec()->mutable_identity()->set_schedule("constant");
+  EXPECT_EQ(SizeWord(run), "40k");
+  v1::Run trunk = run;
+  trunk.mutable_spec()->add_checkpoint_steps(400);
+  EXPECT_EQ(SizeWord(trunk), "40k trunk");
+  run.mutable_spec()->mutable_identity()->set_schedule("wsd");
+  run.mutable_spec()->mutable_identity()->set_decay_begin(400);
+  EXPECT_EQ(SizeWord(run), "40k from 400");
+  run.mutable_spec()->mutable_identity()->set_schedule("cosine");
+  EXPECT_EQ(SizeWord(run), "40k cosine");
+}
+
 }  // namespace
 }  // namespace allometry::cli

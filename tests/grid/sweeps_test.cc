@@ -71,5 +71,29 @@ TEST(SweepsTest, QuickstartIsSevenRunsOverFiveBudgets) {
   EXPECT_THAT(budgets_with_five_sizes, Ge(3));
 }
 
+// Its header says what it costs; the dataset is large enough for every cell.
+TEST(SweepsTest, WsdIsFourTrunksWithFourBranchesEach) {
+  ASSERT_OK_AND_ASSIGN(const std::string yaml,
+                       ReadFile(std::string(ALLO_SOURCE_DIR) + "/sweeps/wsd.yaml"));
+  ASSERT_OK_AND_ASSIGN(const SweepFile file, ParseSweepFile(yaml, "sweeps/wsd.yaml"));
+  data::Manifest manifest = Words();
+  manifest.name = file.dataset;
+  manifest.vocabulary = 96;
+  ASSERT_OK_AND_ASSIGN(const Expansion expansion, Expand(file, manifest));
+  ASSERT_EQ(expansion.runs.size(), 20u);
+  EXPECT_EQ(expansion.cells.size(), 16u);
+  int64_t shared = 0, separate = 0;
+  int trunks = 0;
+  for (const v1::Run& run : expansion.runs) {
+    const v1::RunInput* trunk = TrunkInput(run.spec());
+    shared += run.spec().steps() - (trunk == nullptr ? 0 : trunk->step());
+    trunks += IsTrunk(run.spec());
+  }
+  for (const v1::Cell& cell : expansion.cells) separate += cell.step();
+  EXPECT_EQ(trunks, 4);
+  EXPECT_EQ(shared, 29'284);
+  EXPECT_EQ(separate, 45'874);
+}
+
 }  // namespace
 }  // namespace allometry::grid
