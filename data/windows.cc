@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/files.h"
+#include "base/split_mix.h"
 
 namespace allometry::data {
 
@@ -147,13 +148,6 @@ absl::Status CheckWindows(const Manifest& manifest, absl::string_view split, int
   return absl::InvalidArgumentError(
       absl::StrFormat("dataset %s: the %s split has %d tokens, one window of context %d needs %d",
                       manifest.name, split, tokens, context, context + 1));
-}
-
-uint64_t SplitMix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
 }
 
 }  // namespace

@@ -11,8 +11,11 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "base/check.h"
@@ -43,7 +46,11 @@ class AutogradStep final : public TrainStep {
     ALLO_CHECK(static_cast<int64_t>(gradient.size()) == layout_.size);
     BindParameters(parameters);
     BindGradient(gradient);
-    const at::Tensor mean = Loss(batch, at::Reduction::Mean);
+    const Targets targets = TargetsOf(batch);
+    if (targets.places.empty()) {
+      return absl::InvalidArgumentError("no target of the batch counts");
+    }
+    const at::Tensor mean = TargetLosses(batch, targets).mean();
     (mean * weight).backward();
     if (device_.is_cpu()) {
       *loss += static_cast<double>(weight) * static_cast<double>(mean.item<float>());
@@ -54,13 +61,35 @@ class AutogradStep final : public TrainStep {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) override {
+  absl::Status Losses(std::span<const float> parameters, const Batch& batch,
+                      std::span<double> losses) override {
+    ALLO_CHECK(losses.size() == batch.inputs.size());
     const at::NoGradGuard no_grad;
     BindParameters(parameters);
-    return Loss(batch, at::Reduction::None).sum(at::kDouble).item<double>();
+    std::fill(losses.begin(), losses.end(), 0.0);
+    const Targets targets = TargetsOf(batch);
+    if (targets.places.empty()) return absl::OkStatus();
+    const at::Tensor values = TargetLosses(batch, targets).to(at::kCPU, at::kDouble).contiguous();
+    const double* value = values.const_data_ptr<double>();
+    for (const int64_t place : targets.places) losses[place] = *value++;
+    return absl::OkStatus();
   }
 
  private:
+  // Those that count, and their places in the batch.
+  struct Targets {
+    std::vector<int64_t> ids, places;
+  };
+  static Targets TargetsOf(const Batch& batch) {
+    Targets targets;
+    for (size_t i = 0; i < batch.targets.size(); ++i) {
+      if (batch.targets[i] == kMasked) continue;
+      targets.ids.push_back(batch.targets[i]);
+      targets.places.push_back(static_cast<int64_t>(i));
+    }
+    return targets;
+  }
+
   // Leaves over the caller's buffer; made again only when the buffer moved.
   void BindParameters(std::span<const float> parameters) {
     ALLO_CHECK(static_cast<int64_t>(parameters.size()) == layout_.size);
@@ -125,7 +154,44 @@ class AutogradStep final : public TrainStep {
                       block.attention_out_weight, block.attention_out_bias);
   }
 
-  at::Tensor Loss(const Batch& batch, int64_t reduction) const {
+  at::Tensor OnDevice(const std::vector<int64_t>& values) const {
+    return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
+                         at::TensorOptions().dtype(at::kLong))
+        .to(device_);
+  }
+
+  // The cross-entropy of each target that counts; there are logits only for those.
+  at::Tensor TargetLosses(const Batch& batch, const Targets& targets) const {
+    at::Tensor x = Trunk(batch).view({-1, shape_.width});
+    if (targets.places.size() < batch.targets.size()) {
+      x = x.index_select(0, OnDevice(targets.places));
+    }
+    const at::Tensor logits =
+        at::linear(at::layer_norm(x, {shape_.width}, final_gain_, final_bias_, kLayerNormEpsilon),
+                   token_table_);
+    if (!batch.classes.empty()) return ClassLosses(logits, batch, targets);
+    return at::cross_entropy_loss(logits, OnDevice(targets.ids), {}, at::Reduction::None);
+  }
+
+  // -log of the probability of each target's class.
+  at::Tensor ClassLosses(const at::Tensor& logits, const Batch& batch,
+                         const Targets& targets) const {
+    ALLO_CHECK(static_cast<int>(batch.classes.size()) == shape_.vocabulary);
+    std::vector<int64_t> other(2 * batch.classes.size()),
+        rows;  // 1 where an id is of another class
+    for (size_t id = 0; id < batch.classes.size(); ++id) {
+      other[id] = batch.classes[id] != 0;
+      other[batch.classes.size() + id] = batch.classes[id] != 1;
+    }
+    for (const int64_t id : targets.ids) rows.push_back(batch.classes[id]);
+    const at::Tensor outside = OnDevice(other).view({2, shape_.vocabulary}).to(at::kBool);
+    const at::Tensor within = logits.masked_fill(outside.index_select(0, OnDevice(rows)),
+                                                 -std::numeric_limits<double>::infinity());
+    return at::logsumexp(logits, {1}) - at::logsumexp(within, {1});
+  }
+
+  // The residual stream after the last block.
+  at::Tensor Trunk(const Batch& batch) const {
     ALLO_CHECK(batch.context <= shape_.context) << batch.context;
     const auto norm = [&](const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias) {
       return at::layer_norm(x, {shape_.width}, gain, bias, kLayerNormEpsilon);
@@ -138,9 +204,7 @@ class AutogradStep final : public TrainStep {
           at::linear(norm(x, block.ln_2_gain, block.ln_2_bias), block.up_weight, block.up_bias);
       x = x + at::linear(at::gelu(up), block.down_weight, block.down_bias);
     }
-    const at::Tensor logits = at::linear(norm(x, final_gain_, final_bias_), token_table_);
-    return at::cross_entropy_loss(logits.view({-1, shape_.vocabulary}),
-                                  Tokens(batch.targets, batch).view({-1}), {}, reduction);
+    return x;
   }
 
   const Shape shape_;

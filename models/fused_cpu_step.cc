@@ -2,6 +2,10 @@
 
 #include <xmmintrin.h>
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "models/fused_cpu/plan_storage.h"
@@ -43,35 +47,67 @@ class FusedCpuStep final : public TrainStep {
   absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch, float weight,
                                std::span<float> gradient, double* loss) override {
     ALLO_CHECK(static_cast<int64_t>(gradient.size()) == parameters_);
-    const double tokens = static_cast<double>(batch.sequences * batch.context);
-    const float token_weight = static_cast<float>(weight / tokens);
-    ALLO_ASSIGN_OR_RETURN(const double sum, Run(parameters, batch, token_weight, gradient.data()));
-    *loss += weight * (sum / tokens);
+    ALLO_RETURN_IF_ERROR(Prepare(batch));
+    const double count = static_cast<double>(targets_.size());
+    if (count == 0) return absl::InvalidArgumentError("no target of the batch counts");
+    Run(parameters, batch, static_cast<float>(weight / count), gradient.data());
+    *loss += weight * (std::accumulate(losses_.begin(), losses_.end(), 0.0) / count);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) override {
-    return Run(parameters, batch, 0, nullptr);
+  absl::Status Losses(std::span<const float> parameters, const Batch& batch,
+                      std::span<double> losses) override {
+    ALLO_CHECK(losses.size() == batch.inputs.size());
+    ALLO_RETURN_IF_ERROR(Prepare(batch));
+    Run(parameters, batch, 0, nullptr);
+    std::fill(losses.begin(), losses.end(), 0.0);
+    for (size_t i = 0; i < places_.size(); ++i) losses[places_[i]] = losses_[i];
+    return absl::OkStatus();
   }
 
  private:
-  absl::StatusOr<double> Run(std::span<const float> parameters, const Batch& batch, float weight,
-                             float* gradient) {
+  // Checks the batch and gathers the targets that count.
+  absl::Status Prepare(const Batch& batch) {
     const fused_cpu::Plan& plan = storage_->plan();
-    ALLO_CHECK(static_cast<int64_t>(parameters.size()) == parameters_);
     ALLO_CHECK(batch.context >= 1 && batch.context <= plan.context) << batch.context;
     const size_t tokens = batch.sequences * batch.context;
     ALLO_CHECK(batch.inputs.size() == tokens && batch.targets.size() == tokens);
+    targets_.clear();
+    places_.clear();
+    for (size_t i = 0; i < tokens; ++i) {
+      if (batch.targets[i] == kMasked) continue;
+      targets_.push_back(batch.targets[i]);
+      places_.push_back(static_cast<int32_t>(i));
+    }
+    losses_.resize(targets_.size());
     ALLO_RETURN_IF_ERROR(CheckTokens("input", batch.inputs, plan.vocabulary));
-    ALLO_RETURN_IF_ERROR(CheckTokens("target", batch.targets, plan.vocabulary));
+    ALLO_RETURN_IF_ERROR(CheckTokens("target", targets_, plan.vocabulary));
+    if (batch.classes.empty()) return absl::OkStatus();
+    ALLO_CHECK(static_cast<long>(batch.classes.size()) == plan.vocabulary) << batch.classes.size();
+    const long columns = plan.head.out.padded();
+    for (long id = 0; id < plan.vocabulary; ++id) {
+      class_masks_[id] = batch.classes[id] == 0 ? 1.0f : 0.0f;
+      class_masks_[columns + id] = batch.classes[id] == 0 ? 0.0f : 1.0f;
+    }
+    return absl::OkStatus();
+  }
+
+  void Run(std::span<const float> parameters, const Batch& batch, float weight, float* gradient) {
+    ALLO_CHECK(static_cast<int64_t>(parameters.size()) == parameters_);
     const DenormalsAreZero denormals_are_zero;
-    return step_(plan, {.parameters = parameters.data(),
-                        .gradient = gradient,
-                        .inputs = batch.inputs.data(),
-                        .targets = batch.targets.data(),
-                        .sequences = batch.sequences,
-                        .context = batch.context,
-                        .weight = weight});
+    const bool by_class = !batch.classes.empty();
+    step_(storage_->plan(),
+          {.parameters = parameters.data(),
+           .gradient = gradient,
+           .inputs = batch.inputs.data(),
+           .targets = targets_.data(),
+           .places = places_.data(),
+           .count = static_cast<long>(targets_.size()),
+           .classes = {.of = by_class ? batch.classes.data() : nullptr, .masks = class_masks_},
+           .sequences = batch.sequences,
+           .context = batch.context,
+           .weight = weight,
+           .losses = losses_.data()});
   }
 
   static absl::Status CheckTokens(const char* what, std::span<const int32_t> ids,
@@ -88,6 +124,10 @@ class FusedCpuStep final : public TrainStep {
   const std::unique_ptr<fused_cpu::PlanStorage> storage_;
   const int64_t parameters_;
   const fused_cpu::StepFunction step_;
+  float* const class_masks_ = storage_->plan().class_masks;
+  // Of the batch at hand.
+  std::vector<int32_t> targets_, places_;
+  std::vector<double> losses_;
 };
 
 }  // namespace

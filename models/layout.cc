@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/split_mix.h"
 #include "models/train_step.h"
 
 namespace allometry::models {
@@ -33,19 +34,11 @@ class LayoutBuilder {
   ParameterLayout layout_;
 };
 
-// SplitMix64 (Steele, Lea, Flood 2014) as a counter-based hash.
-uint64_t Mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
 // A standard normal for (seed, counter): Box and Muller (1958) on two hashed uniforms.
 double Normal(uint64_t seed, uint64_t counter) {
-  const uint64_t key = Mix(seed);
-  const double u1 = (static_cast<double>(Mix(key ^ (2 * counter)) >> 11) + 0.5) * 0x1p-53;
-  const double u2 = (static_cast<double>(Mix(key ^ (2 * counter + 1)) >> 11) + 0.5) * 0x1p-53;
+  const uint64_t key = SplitMix(seed);
+  const double u1 = (static_cast<double>(SplitMix(key ^ (2 * counter)) >> 11) + 0.5) * 0x1p-53;
+  const double u2 = (static_cast<double>(SplitMix(key ^ (2 * counter + 1)) >> 11) + 0.5) * 0x1p-53;
   return std::sqrt(-2 * std::log(u1)) * std::cos(2 * M_PI * u2);
 }
 

@@ -7,11 +7,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "models/objective.h"
 #include "models/shape.h"
 
 namespace allometry::models {
@@ -38,12 +40,16 @@ absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape);
 void Initialize(const Shape& shape, const ParameterLayout& layout, int64_t seed,
                 std::span<float> parameters);
 
-// Row-major [sequences, context] token ids and their targets (the next tokens).
+// Row-major [sequences, context] token ids and their targets (the next tokens). A target kMasked
+// (objective.h) does not count.
 struct Batch {
   int64_t sequences = 0;
   int64_t context = 0;
   std::span<const int32_t> inputs;
   std::span<const int32_t> targets;
+  // 0 or 1 for each id: the loss is then that of the target's class, -log of the sum of its ids'
+  // probabilities. Empty: of the target itself.
+  std::span<const uint8_t> classes = {};
 };
 
 // Where the flat buffers lie. Token ids are always in host memory.
@@ -56,16 +62,26 @@ class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // With m the mean cross-entropy of the batch's tokens at `parameters`, in nats:
+  // With m the mean cross-entropy of the batch's targets that count, at `parameters`, in nats:
   //   gradient += weight * dm/d(parameters),   *loss += weight * m.
+  // InvalidArgument where none counts.
   // `parameters`, `gradient` and `loss` lie on the step's device; on CUDA the call only enqueues
   // work. The caller zeroes gradient and loss and chooses the weights, so micro-batches and ranks
   // add up to the mean of the global batch. Deterministic on CPUs: same inputs, same bits.
   virtual absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch,
                                        float weight, std::span<float> gradient, double* loss) = 0;
 
-  // Sum of the tokens' cross-entropies, in nats, without a gradient; a host value.
-  virtual absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) = 0;
+  // The targets' cross-entropies, in nats, without a gradient, to host memory [sequences, context];
+  // 0 where a target does not count.
+  virtual absl::Status Losses(std::span<const float> parameters, const Batch& batch,
+                              std::span<double> losses) = 0;
+
+  // Their sum, in order.
+  absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) {
+    std::vector<double> losses(static_cast<size_t>(batch.sequences * batch.context));
+    ALLO_RETURN_IF_ERROR(Losses(parameters, batch, losses));
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
+  }
 };
 
 struct TrainStepBackend {

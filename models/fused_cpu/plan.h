@@ -95,30 +95,42 @@ struct Plan {
   float* x = nullptr;       // [tokens][width]: the residual stream
   float* normed = nullptr;  // [tokens][width]: after the final norm
   float* inverse_std = nullptr;
-  float* logits = nullptr;    // [tokens][logits]: then their gradient
-  float* d_x = nullptr;       // [tokens][width]
-  float* d_normed = nullptr;  // [tokens][width]
-  float* d_mixed = nullptr;   // [tokens][mixed]
-  float* d_qkv = nullptr;     // [tokens][qkv]
-  float* d_scores = nullptr;  // [context][attention]
-  float* panels = nullptr;    // [context / 16][head][16]: one head's keys or values, transposed
+  float* logits = nullptr;       // [tokens][logits]: then their gradient
+  float* d_x = nullptr;          // [tokens][width]
+  float* d_normed = nullptr;     // [tokens][width]
+  float* d_mixed = nullptr;      // [tokens][mixed]
+  float* d_qkv = nullptr;        // [tokens][qkv]
+  float* d_scores = nullptr;     // [context][attention]
+  float* panels = nullptr;       // [context / 16][head][16]: one head's keys or values, transposed
+  float* class_masks = nullptr;  // [2][padded vocabulary]: filled by the caller (Classes)
 
   // The gradients of all Linears lie side by side.
   float* gradients = nullptr;
   long gradients_size = 0;
 };
 
+// Classes of ids, where the loss is that of the target's class.
+struct Classes {
+  const uint8_t* of = nullptr;   // 0 or 1, of each id; nullptr: the loss is that of the target
+  const float* masks = nullptr;  // [2][padded vocabulary]: 1 for the ids of class 0, of class 1
+};
+
 struct StepArguments {
   const float* parameters = nullptr;
   float* gradient = nullptr;  // nullptr: the loss alone
   const int32_t* inputs = nullptr;
+  // The targets that count, and their places in the batch, ascending.
   const int32_t* targets = nullptr;
+  const int32_t* places = nullptr;
+  long count = 0;
+  Classes classes;
   long sequences = 0;
-  long context = 0;  // at most the plan's
-  float weight = 0;  // of one token's cross-entropy in the gradient
+  long context = 0;          // at most the plan's
+  float weight = 0;          // of one target's cross-entropy in the gradient
+  double* losses = nullptr;  // [count]
 };
 
-// One an instruction set (fused_cpu/step.h). Returns the sum of the tokens' cross-entropies.
-using StepFunction = double (*)(const Plan& plan, const StepArguments& arguments);
+// One an instruction set (fused_cpu/step.h): the targets' cross-entropies, and the gradient.
+using StepFunction = void (*)(const Plan& plan, const StepArguments& arguments);
 
 }  // namespace allometry::models::fused_cpu

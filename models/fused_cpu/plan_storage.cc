@@ -72,6 +72,7 @@ void PlaceScratch(Plan& plan, Places& places) {
   places.Give(plan.d_scores, plan.context * plan.attention_stride);
   places.Give(plan.panels, PadToVector(plan.context) * plan.head_pad);
   places.Give(plan.width_mask, PadToVector(plan.width));
+  places.Give(plan.class_masks, 2 * plan.head.out.padded());
 }
 
 // Everything, gradients side by side. Returns the floats used.

@@ -75,28 +75,57 @@ void AddColumnSums(const Rows& rows, float* sums) {
   }
 }
 
-double CrossEntropy(const Rows& logits, const int32_t* targets, float weight, bool with_gradient) {
-  double total = 0;
+namespace {
+
+// z = exp(z - top), the largest being 1. Returns their sum.
+ALLO_INLINE float Exponentials(float* z, long columns, float* top) {
+  Vec largest = Load(z);
+  for (long i = kLanes; i < columns; i += kLanes) largest = Max(largest, Load(z + i));
+  *top = MaxLane(largest);
+  Vec sum{};
+  for (long i = 0; i < columns; i += kLanes) {
+    const Vec e = ExpOfNegative(Load(z + i) - *top);
+    Store(z + i, e);
+    sum += e;
+  }
+  return Sum(sum);
+}
+
+}  // namespace
+
+void CrossEntropy(const Rows& logits, const Targets& targets, double* losses) {
   for (long row = 0; row < logits.count; ++row) {
     float* z = logits.data + row * logits.stride;
-    Vec largest = Load(z);
-    for (long i = kLanes; i < logits.columns; i += kLanes) largest = Max(largest, Load(z + i));
-    const float top = MaxLane(largest);
-    const float right = z[targets[row]];
-    Vec sum{};
-    for (long i = 0; i < logits.columns; i += kLanes) {
-      const Vec e = ExpOfNegative(Load(z + i) - top);
-      Store(z + i, e);
-      sum += e;
-    }
-    const float partition = Sum(sum);
-    total += __builtin_log(static_cast<double>(partition)) + top - right;
-    if (!with_gradient) continue;
-    const float scale = weight / partition;
+    const float right = z[targets.ids[row]];
+    float top = 0;
+    const float partition = Exponentials(z, logits.columns, &top);
+    losses[row] = __builtin_log(static_cast<double>(partition)) + top - right;
+    if (!targets.with_gradient) continue;
+    const float scale = targets.weight / partition;
     for (long i = 0; i < logits.columns; i += kLanes) Store(z + i, Load(z + i) * scale);
-    z[targets[row]] -= weight;
+    z[targets.ids[row]] -= targets.weight;
   }
-  return total;
+}
+
+void ClassCrossEntropy(const Rows& logits, const Targets& targets, double* losses) {
+  for (long row = 0; row < logits.count; ++row) {
+    float* z = logits.data + row * logits.stride;
+    float top = 0;
+    const float partition = Exponentials(z, logits.columns, &top);
+    const float* mask =
+        targets.classes.masks + targets.classes.of[targets.ids[row]] * logits.columns;
+    Vec within{};
+    for (long i = 0; i < logits.columns; i += kLanes) within += Load(z + i) * Load(mask + i);
+    const float class_partition = Sum(within);
+    losses[row] = __builtin_log(static_cast<double>(partition)) -
+                  __builtin_log(static_cast<double>(class_partition));
+    if (!targets.with_gradient) continue;
+    const float scale = targets.weight / partition;
+    const float class_scale = targets.weight / class_partition;
+    for (long i = 0; i < logits.columns; i += kLanes) {
+      Store(z + i, Load(z + i) * (scale - Load(mask + i) * class_scale));
+    }
+  }
 }
 
 }  // namespace allometry::models::fused_cpu::ALLO_ISA

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "models/fused_cpu/plan.h"
+
 namespace allometry::models::fused_cpu::ALLO_ISA {
 
 // Rows of `columns` floats (whole vectors) at distance `stride`.
@@ -28,8 +30,20 @@ void Gelu(const Rows& x, float* derivative);
 // sums[column] += sum over the rows.
 void AddColumnSums(const Rows& rows, float* sums);
 
-// Sum of the rows' cross-entropies against their targets. Logits become
-// weight * (softmax - one-hot), their gradient, where `with_gradient`; otherwise they are lost.
-double CrossEntropy(const Rows& logits, const int32_t* targets, float weight, bool with_gradient);
+// What a row's logits are held against.
+struct Targets {
+  const int32_t* ids;  // of each row
+  Classes classes;
+  float weight;  // of a row's cross-entropy in the gradient
+  bool with_gradient;
+};
+
+// The rows' cross-entropies against their targets, p = softmax(logits). Logits become
+// weight * (p - one-hot), their gradient, where `with_gradient`; otherwise they are lost.
+void CrossEntropy(const Rows& logits, const Targets& targets, double* losses);
+
+// -log of the probability of the target's class. Logits become weight * (p - q), q the softmax
+// within the class.
+void ClassCrossEntropy(const Rows& logits, const Targets& targets, double* losses);
 
 }  // namespace allometry::models::fused_cpu::ALLO_ISA

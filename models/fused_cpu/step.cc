@@ -12,9 +12,14 @@ namespace {
 // The sequences that go through the network together.
 struct Chunk {
   const int32_t* inputs;
-  const int32_t* targets;
   long sequences;
   long context;
+  // Its targets that count, and their places in the chunk less `first_place`.
+  const int32_t* targets;
+  const int32_t* places;
+  long first_place;
+  long count;
+  double* losses;
 
   long tokens() const { return sequences * context; }
 };
@@ -176,26 +181,59 @@ void BlockBackward(const Plan& plan, const Block& block, const Chunk& chunk) {
                     false);
 }
 
-// Sum of cross-entropies; plan.logits becomes their gradient where one is wanted.
-double HeadForward(const Plan& plan, const Chunk& chunk, float weight, bool with_gradient) {
-  const long tokens = chunk.tokens();
-  Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, plan.normed,
-            plan.inverse_std);
-  Apply(plan.head, plan.normed, plan.width_stride, tokens, plan.logits, plan.logits_stride,
-        Into::kSet);
-  return CrossEntropy({plan.logits, plan.logits_stride, tokens, plan.head.out.padded()},
-                      chunk.targets, weight, with_gradient);
+// The rows of the residual stream whose targets count, one after the other.
+float* CountingRows(const Plan& plan, const Chunk& chunk) {
+  if (chunk.count == chunk.tokens()) return plan.x;
+  for (long i = 0; i < chunk.count; ++i) {
+    const float* from = plan.x + (chunk.places[i] - chunk.first_place) * plan.width_stride;
+    __builtin_memcpy(plan.d_normed + i * plan.width_stride, from,
+                     sizeof(float) * PadToVector(plan.width));
+  }
+  return plan.d_normed;
 }
 
-void HeadBackward(const Plan& plan, long tokens) {
-  AddColumnSums({plan.logits, plan.logits_stride, tokens, plan.head.out.padded()},
+// Cross-entropies; plan.logits becomes their gradient where one is wanted. There are logits only
+// where a target counts.
+void HeadForward(const Plan& plan, const Chunk& chunk, const StepArguments& arguments) {
+  Normalize(WidthRows(plan, CountingRows(plan, chunk), chunk.count), plan.width, plan.width_mask,
+            plan.normed, plan.inverse_std);
+  Apply(plan.head, plan.normed, plan.width_stride, chunk.count, plan.logits, plan.logits_stride,
+        Into::kSet);
+  const Rows logits = {plan.logits, plan.logits_stride, chunk.count, plan.head.out.padded()};
+  const Targets targets = {.ids = chunk.targets,
+                           .classes = arguments.classes,
+                           .weight = arguments.weight,
+                           .with_gradient = arguments.gradient != nullptr};
+  if (arguments.classes.of == nullptr) {
+    CrossEntropy(logits, targets, chunk.losses);
+  } else {
+    ClassCrossEntropy(logits, targets, chunk.losses);
+  }
+}
+
+// plan.d_x gets the gradient of the residual stream: zero where no target counts.
+void HeadBackward(const Plan& plan, const Chunk& chunk) {
+  AddColumnSums({plan.logits, plan.logits_stride, chunk.count, plan.head.out.padded()},
                 plan.head.bias_gradient);
   AddWeightGradient(plan.head, plan.logits, plan.logits_stride, plan.normed, plan.width_stride,
-                    tokens);
-  ApplyBackward(plan.head, plan.logits, plan.logits_stride, tokens, plan.d_normed,
+                    chunk.count);
+  ApplyBackward(plan.head, plan.logits, plan.logits_stride, chunk.count, plan.d_normed,
                 plan.width_stride, Into::kSet);
-  NormalizeBackward(WidthRows(plan, plan.d_normed, tokens), plan.width, plan.width_mask,
+  NormalizeBackward(WidthRows(plan, plan.d_normed, chunk.count), plan.width, plan.width_mask,
                     plan.normed, plan.inverse_std, plan.d_x, true);
+  if (chunk.count == chunk.tokens()) return;
+  // From the back, as no row moves forward.
+  long left = chunk.count;
+  for (long t = chunk.tokens() - 1; t >= 0; --t) {
+    float* to = plan.d_x + t * plan.width_stride;
+    const long bytes = static_cast<long>(sizeof(float)) * PadToVector(plan.width);
+    if (left > 0 && chunk.places[left - 1] - chunk.first_place == t) {
+      --left;
+      if (left != t) __builtin_memcpy(to, plan.d_x + left * plan.width_stride, bytes);
+    } else {
+      __builtin_memset(to, 0, bytes);
+    }
+  }
 }
 
 void EmbedBackward(const Plan& plan, const Chunk& chunk, float* gradient) {
@@ -222,24 +260,34 @@ ALLO_INLINE void ForEachLinear(const Plan& plan, Visit visit) {
 
 }  // namespace
 
-double Step(const Plan& plan, const StepArguments& arguments) {
+void Step(const Plan& plan, const StepArguments& arguments) {
   const bool train = arguments.gradient != nullptr;
   ForEachLinear(plan, [&](const Linear& linear) { PackWeights(linear, arguments.parameters); });
   if (train) __builtin_memset(plan.gradients, 0, sizeof(float) * plan.gradients_size);
-  double loss = 0;
+  long counted = 0;
   for (long first = 0; first < arguments.sequences; first += plan.chunk_sequences) {
     const long left = arguments.sequences - first;
-    const Chunk chunk = {.inputs = arguments.inputs + first * arguments.context,
-                         .targets = arguments.targets + first * arguments.context,
-                         .sequences = left < plan.chunk_sequences ? left : plan.chunk_sequences,
-                         .context = arguments.context};
+    Chunk chunk = {.inputs = arguments.inputs + first * arguments.context,
+                   .sequences = left < plan.chunk_sequences ? left : plan.chunk_sequences,
+                   .context = arguments.context,
+                   .targets = arguments.targets + counted,
+                   .places = arguments.places + counted,
+                   .first_place = first * arguments.context,
+                   .count = 0,
+                   .losses = arguments.losses + counted};
+    while (counted < arguments.count &&
+           arguments.places[counted] < chunk.first_place + chunk.tokens()) {
+      ++counted;
+      ++chunk.count;
+    }
+    if (chunk.count == 0) continue;
     Embed(plan, arguments.parameters, chunk);
     for (long layer = 0; layer < plan.layers; ++layer) {
       BlockForward(plan, plan.blocks[layer], chunk);
     }
-    loss += HeadForward(plan, chunk, arguments.weight, train);
+    HeadForward(plan, chunk, arguments);
     if (!train) continue;
-    HeadBackward(plan, chunk.tokens());
+    HeadBackward(plan, chunk);
     for (long layer = plan.layers - 1; layer >= 0; --layer) {
       BlockBackward(plan, plan.blocks[layer], chunk);
     }
@@ -250,7 +298,6 @@ double Step(const Plan& plan, const StepArguments& arguments) {
       AddGradients(linear, arguments.parameters, arguments.gradient);
     });
   }
-  return loss;
 }
 
 }  // namespace allometry::models::fused_cpu::ALLO_ISA

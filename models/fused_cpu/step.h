@@ -6,13 +6,13 @@
 namespace allometry::models::fused_cpu {
 
 namespace avx512 {
-double Step(const Plan& plan, const StepArguments& arguments);
+void Step(const Plan& plan, const StepArguments& arguments);
 }
 namespace avx2 {
-double Step(const Plan& plan, const StepArguments& arguments);
+void Step(const Plan& plan, const StepArguments& arguments);
 }
 namespace baseline {
-double Step(const Plan& plan, const StepArguments& arguments);
+void Step(const Plan& plan, const StepArguments& arguments);
 }
 
 }  // namespace allometry::models::fused_cpu

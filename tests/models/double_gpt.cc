@@ -73,7 +73,7 @@ Row Attended(const Shape& shape, const std::vector<Row>& qkv) {
 
 double SequenceLoss(const Shape& shape, const ParameterLayout& layout,
                     std::span<const double> parameters, const int32_t* inputs,
-                    const int32_t* targets, int64_t context) {
+                    const int32_t* targets, int64_t context, std::span<const uint8_t> classes) {
   const int d = shape.width;
   Tensors tensors(layout, parameters);
   const double* tokens = tensors.Next();
@@ -98,10 +98,15 @@ double SequenceLoss(const Shape& shape, const ParameterLayout& layout,
   const double* bias = tensors.Next();
   double loss = 0;
   for (int64_t t = 0; t < context; ++t) {
+    if (targets[t] == kMasked) continue;
     const Row logits = Applied(tokens, nullptr, Normalized(x[t], gain, bias), shape.vocabulary);
-    double sum = 0;
-    for (const double z : logits) sum += std::exp(z);
-    loss += std::log(sum) - logits[targets[t]];
+    double sum = 0, right = 0;
+    for (int id = 0; id < shape.vocabulary; ++id) {
+      const bool is_right = classes.empty() ? id == targets[t] : classes[id] == classes[targets[t]];
+      sum += std::exp(logits[id]);
+      if (is_right) right += std::exp(logits[id]);
+    }
+    loss += std::log(sum) - std::log(right);
   }
   return loss;
 }
@@ -113,9 +118,11 @@ double DoubleLoss(const Shape& shape, const ParameterLayout& layout,
   double loss = 0;
   for (int64_t row = 0; row < batch.sequences; ++row) {
     loss += SequenceLoss(shape, layout, parameters, batch.inputs.data() + row * batch.context,
-                         batch.targets.data() + row * batch.context, batch.context);
+                         batch.targets.data() + row * batch.context, batch.context, batch.classes);
   }
-  return loss / static_cast<double>(batch.sequences * batch.context);
+  return loss /
+         static_cast<double>(batch.targets.size() -
+                             std::count(batch.targets.begin(), batch.targets.end(), kMasked));
 }
 
 }  // namespace allometry::models

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "models/fused_cpu/plan_storage.h"
@@ -103,15 +104,22 @@ TEST(FusedCpuTest, EveryInstructionSetAgreesWithTheDoubleOracle) {
       SCOPED_TRACE(testing::Message() << set.name << " width " << shape.width);
       const auto storage = *fused_cpu::PlanStorage::Make(shape, problem.layout);
       std::vector<float> gradient(problem.layout.size);
-      const double loss = set.step(storage->plan(), {.parameters = problem.parameters.data(),
-                                                     .gradient = gradient.data(),
-                                                     .inputs = problem.inputs.data(),
-                                                     .targets = problem.targets.data(),
-                                                     .sequences = Problem::kSequences,
-                                                     .context = shape.context,
-                                                     .weight = 1 / tokens}) /
-                          tokens;
-      EXPECT_NEAR(loss, expected, 1e-6 * expected);
+      std::vector<double> losses(problem.inputs.size());
+      std::vector<int32_t> places(problem.inputs.size());
+      std::iota(places.begin(), places.end(), 0);
+      set.step(storage->plan(), {.parameters = problem.parameters.data(),
+                                 .gradient = gradient.data(),
+                                 .inputs = problem.inputs.data(),
+                                 .targets = problem.targets.data(),
+                                 .places = places.data(),
+                                 .count = static_cast<long>(places.size()),
+                                 .classes = {},
+                                 .sequences = Problem::kSequences,
+                                 .context = shape.context,
+                                 .weight = 1 / tokens,
+                                 .losses = losses.data()});
+      EXPECT_NEAR(std::accumulate(losses.begin(), losses.end(), 0.0) / tokens, expected,
+                  1e-6 * expected);
       ExpectSlopes(problem, gradient);
     }
   }
