@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -394,6 +395,21 @@ std::string TokenizerHash(const std::string& tokenizer,
 
 int64_t WindowsPerEpoch(int64_t train_tokens, int64_t context) {
   return train_tokens < 1 || context < 1 ? 0 : (train_tokens - 1) / context;
+}
+
+int64_t WindowsPerEpoch(const Manifest& manifest, int64_t tokens, int64_t context) {
+  if (!manifest.frames.has_value()) return WindowsPerEpoch(tokens, context);
+  const int64_t frame = manifest.frames->tokens_per_frame();
+  if (context < 1 || frame < 1 || context % frame != 0) return 0;
+  const int64_t episodes = tokens / manifest.frames->tokens_per_episode();
+  return episodes * (manifest.frames->frames_per_episode / (context / frame));
+}
+
+double Epochs(const Manifest& manifest, int64_t windows, int64_t context) {
+  if (manifest.kind == "generated") return 1;
+  const int64_t epoch = WindowsPerEpoch(manifest, manifest.unique_tokens, context);
+  if (epoch < 1) return std::numeric_limits<double>::infinity();
+  return static_cast<double>(windows) / static_cast<double>(epoch);
 }
 
 }  // namespace allometry::data

@@ -129,5 +129,12 @@ std::string TokenizerHash(const std::string& tokenizer,
 //   context).
 // 0 where not one window fits.
 int64_t WindowsPerEpoch(int64_t train_tokens, int64_t context);
+// The same for `tokens` of a dataset of any kind: of frames, the windows of whole frames inside
+// episodes (window_source.h), 0 where `context` is not whole frames. A generated dataset has no
+// end; ask Epochs.
+int64_t WindowsPerEpoch(const Manifest& manifest, int64_t tokens, int64_t context);
+// Passes over the train split after `windows` windows of `context` tokens: of a generated dataset
+// 1, as it never repeats; infinite where the split has not one window.
+double Epochs(const Manifest& manifest, int64_t windows, int64_t context);
 
 }  // namespace allometry::data

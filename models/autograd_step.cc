@@ -16,9 +16,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "models/encode_images.h"
 
 namespace allometry::models {
 namespace {
@@ -44,6 +47,7 @@ class AutogradStep final : public TrainStep {
   absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch, float weight,
                                std::span<float> gradient, double* loss) override {
     ALLO_CHECK(static_cast<int64_t>(gradient.size()) == layout_.size);
+    ALLO_RETURN_IF_ERROR(Check(batch));
     BindParameters(parameters);
     BindGradient(gradient);
     const Targets targets = TargetsOf(batch);
@@ -63,8 +67,9 @@ class AutogradStep final : public TrainStep {
 
   absl::Status Losses(std::span<const float> parameters, const Batch& batch,
                       std::span<double> losses) override {
-    ALLO_CHECK(losses.size() == batch.inputs.size());
+    ALLO_CHECK(static_cast<int64_t>(losses.size()) == batch.sequences * batch.context);
     const at::NoGradGuard no_grad;
+    ALLO_RETURN_IF_ERROR(Check(batch));
     BindParameters(parameters);
     std::fill(losses.begin(), losses.end(), 0.0);
     const Targets targets = TargetsOf(batch);
@@ -76,18 +81,51 @@ class AutogradStep final : public TrainStep {
   }
 
  private:
-  // Those that count, and their places in the batch.
+  // Those that count, and their places in the batch. Every frame counts.
   struct Targets {
     std::vector<int64_t> ids, places;
   };
   static Targets TargetsOf(const Batch& batch) {
     Targets targets;
+    if (!batch.action_ends.empty()) {
+      targets.places.resize(batch.sequences * batch.context);
+      std::iota(targets.places.begin(), targets.places.end(), 0);
+      return targets;
+    }
     for (size_t i = 0; i < batch.targets.size(); ++i) {
       if (batch.targets[i] == kMasked) continue;
       targets.ids.push_back(batch.targets[i]);
       targets.places.push_back(static_cast<int64_t>(i));
     }
     return targets;
+  }
+
+  // What of a batch must be there for the family; ids are checked where they are read.
+  absl::Status Check(const Batch& batch) const {
+    ALLO_CHECK(batch.context >= 1 && batch.context <= shape_.context) << batch.context;
+    const auto positions = static_cast<size_t>(batch.sequences * batch.context);
+    const bool has_encoder = shape_.image_height > 0;
+    ALLO_CHECK(has_encoder == !batch.action_ends.empty());
+    const size_t columns = has_encoder ? batch.action_ends.size() : 1;
+    ALLO_CHECK(batch.inputs.size() == positions * columns &&
+               batch.targets.size() == positions * columns)
+        << batch.inputs.size() << " inputs, " << batch.targets.size() << " targets";
+    ALLO_CHECK(batch.images.size() == (has_encoder ? positions : 0) * shape_.image_height *
+                                          shape_.image_width * shape_.image_channels)
+        << batch.images.size() << " bytes of images";
+    if (!has_encoder) return absl::OkStatus();
+    // An id beyond its dimension would read another one's logits, or what is behind them.
+    for (size_t i = 0; i < batch.targets.size(); ++i) {
+      const size_t dimension = i % columns;
+      const int32_t begin = dimension == 0 ? 0 : batch.action_ends[dimension - 1];
+      const int32_t end = batch.action_ends[dimension];
+      if (batch.targets[i] < begin || batch.targets[i] >= end) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("action %d of dimension %d: allowed is %d..%d", batch.targets[i],
+                            dimension, begin, end - 1));
+      }
+    }
+    return absl::OkStatus();
   }
 
   // Leaves over the caller's buffer; made again only when the buffer moved.
@@ -116,7 +154,7 @@ class AutogradStep final : public TrainStep {
     }
     final_gain_ = *next++;
     final_bias_ = *next++;
-    ALLO_CHECK(next == leaves_.end());
+    encoder_.assign(next, leaves_.end());
   }
 
   // With a gradient already there and grad mode off, backward adds to it in place.
@@ -163,12 +201,13 @@ class AutogradStep final : public TrainStep {
   // The cross-entropy of each target that counts; there are logits only for those.
   at::Tensor TargetLosses(const Batch& batch, const Targets& targets) const {
     at::Tensor x = Trunk(batch).view({-1, shape_.width});
-    if (targets.places.size() < batch.targets.size()) {
+    if (static_cast<int64_t>(targets.places.size()) < x.size(0)) {
       x = x.index_select(0, OnDevice(targets.places));
     }
     const at::Tensor logits =
         at::linear(at::layer_norm(x, {shape_.width}, final_gain_, final_bias_, kLayerNormEpsilon),
                    token_table_);
+    if (!encoder_.empty()) return ActionLosses(logits, batch);
     if (!batch.classes.empty()) return ClassLosses(logits, batch, targets);
     return at::cross_entropy_loss(logits, OnDevice(targets.ids), {}, at::Reduction::None);
   }
@@ -190,13 +229,53 @@ class AutogradStep final : public TrainStep {
     return at::logsumexp(logits, {1}) - at::logsumexp(within, {1});
   }
 
+  // Of each frame its image's encoding and the rows of the previous actions, where there were any.
+  at::Tensor FrameInputs(const Batch& batch) const {
+    const int64_t frames = batch.sequences * batch.context;
+    const at::Tensor images =
+        at::from_blob(const_cast<uint8_t*>(batch.images.data()),
+                      {frames, shape_.image_height, shape_.image_width, shape_.image_channels},
+                      at::TensorOptions().dtype(at::kByte))
+            .to(device_);
+    const at::Tensor before = FrameActions(batch, batch.inputs);
+    const at::Tensor there = (before >= 0).unsqueeze(2).to(at::kFloat);
+    const at::Tensor actions = (at::embedding(token_table_, before.clamp_min(0)) * there).sum(1);
+    return (EncodeImages(shape_, encoder_, images) + actions)
+        .view({batch.sequences, batch.context, shape_.width});
+  }
+
+  // [frames, dimensions].
+  at::Tensor FrameActions(const Batch& batch, std::span<const int32_t> ids) const {
+    return at::from_blob(
+               const_cast<int32_t*>(ids.data()),
+               {batch.sequences * batch.context, static_cast<int64_t>(batch.action_ends.size())},
+               at::TensorOptions().dtype(at::kInt))
+        .to(device_, at::kLong);
+  }
+
+  // Of each frame the mean over the action dimensions.
+  at::Tensor ActionLosses(const at::Tensor& logits, const Batch& batch) const {
+    const at::Tensor targets = FrameActions(batch, batch.targets);
+    at::Tensor sum;
+    int64_t begin = 0;
+    for (size_t i = 0; i < batch.action_ends.size(); ++i) {
+      const int64_t end = batch.action_ends[i];
+      const at::Tensor loss = at::cross_entropy_loss(
+          logits.narrow(1, begin, end - begin), targets.select(1, static_cast<int64_t>(i)) - begin,
+          {}, at::Reduction::None);
+      sum = i == 0 ? loss : sum + loss;
+      begin = end;
+    }
+    return sum / static_cast<double>(batch.action_ends.size());
+  }
+
   // The residual stream after the last block.
   at::Tensor Trunk(const Batch& batch) const {
-    ALLO_CHECK(batch.context <= shape_.context) << batch.context;
     const auto norm = [&](const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias) {
       return at::layer_norm(x, {shape_.width}, gain, bias, kLayerNormEpsilon);
     };
-    at::Tensor x = at::embedding(token_table_, Tokens(batch.inputs, batch)) +
+    at::Tensor x = (encoder_.empty() ? at::embedding(token_table_, Tokens(batch.inputs, batch))
+                                     : FrameInputs(batch)) +
                    at::embedding(position_table_, positions_.narrow(0, 0, batch.context));
     for (const Block& block : blocks_) {
       x = x + Attention(norm(x, block.ln_1_gain, block.ln_1_bias), block);
@@ -216,6 +295,7 @@ class AutogradStep final : public TrainStep {
   std::vector<at::Tensor> leaves_;
   at::Tensor token_table_, position_table_, final_gain_, final_bias_;
   std::vector<Block> blocks_;
+  std::vector<at::Tensor> encoder_;  // empty for families of tokens
 };
 
 }  // namespace

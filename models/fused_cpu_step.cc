@@ -136,6 +136,11 @@ absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape
                                                               const ParameterLayout& layout,
                                                               Device device) {
   if (device.cuda) return absl::UnimplementedError("fused_cpu runs on CPUs only");
+  ALLO_RETURN_IF_ERROR(Validate(shape));
+  if (FindFamily(shape.family)->encoder_channels > 0) {
+    return absl::UnimplementedError(
+        absl::StrCat("fused_cpu has no image encoder, as family ", shape.family, " needs"));
+  }
   ALLO_ASSIGN_OR_RETURN(auto storage, fused_cpu::PlanStorage::Make(shape, layout));
   return std::make_unique<FusedCpuStep>(std::move(storage), layout.size);
 }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/split_mix.h"
+#include "models/image_encoder.h"
 #include "models/train_step.h"
 
 namespace allometry::models {
@@ -60,6 +61,9 @@ absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape) {
     layout.AddLinear(block + ".mlp.c_proj", d, 4 * d);
   }
   layout.AddLayerNorm("transformer.ln_f", d);
+  for (EncoderTensor& tensor : EncoderTensors(shape)) {
+    layout.Add(std::move(tensor.name), std::move(tensor.shape));
+  }
   return layout.Take();
 }
 

@@ -64,7 +64,14 @@ absl::StatusOr<Objective> Objective::Create(absl::string_view name, int64_t seed
                                             int context, const FrameTokens& frame) {
   ALLO_ASSIGN_OR_RETURN(const ObjectiveRow row, FindObjective(name));
   const absl::string_view known = row.name;
+  const bool has_frames = frame.total() > 0;
   if (row.needs_frames) ALLO_RETURN_IF_ERROR(CheckFrames(known, context, frame));
+  if (has_frames && !row.needs_frames && known != "dense") {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "objective %s needs the token after a window, and a window of frames ends with its last "
+        "frame: allowed are dense, observation and action",
+        known));
+  }
   Objective objective;
   objective.context_ = context;
   objective.counts_.resize(context);
@@ -73,9 +80,10 @@ absl::StatusOr<Objective> Objective::Create(absl::string_view name, int64_t seed
     objective.frames_ = context / frame.total();
   }
   for (int i = 0; i < context; ++i) {
+    const bool is_last = i + 1 == context;
     objective.counts_[i] = row.needs_frames   ? Counts(known == "action", i, context, frame)
-                           : known == "dense" ? true
-                                              : i + 1 == context;
+                           : known == "dense" ? !(has_frames && is_last)
+                                              : is_last;
     if (objective.counts_[i]) objective.supervised_.push_back(i);
   }
   if (objective.supervised_.empty()) {
@@ -83,6 +91,18 @@ absl::StatusOr<Objective> Objective::Create(absl::string_view name, int64_t seed
         "objective %s has nothing to predict in windows of %d tokens", known, context));
   }
   if (known == "super") objective.classes_ = BalancedClasses(vocabulary, seed);
+  return objective;
+}
+
+Objective Objective::OfFrames(int context) {
+  Objective objective;
+  objective.context_ = context;
+  objective.frames_ = context;
+  objective.frame_tokens_ = 1;
+  objective.shift_ = 0;
+  objective.counts_.assign(context, true);
+  objective.supervised_.resize(context);
+  std::iota(objective.supervised_.begin(), objective.supervised_.end(), 0);
   return objective;
 }
 

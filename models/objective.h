@@ -14,7 +14,8 @@
 // two are for windows of K whole frames [z^1 .. z^{d_z}, a^1 .. a^{d_a}] that begin on a frame
 // boundary; so the mask is a function of the position alone. The last position's successor belongs
 // to the frame after the window and is masked, and the first token of a window has no predictor:
-// K d_z - 1 positions are supervised for `observation` and K d_a for `action`.
+// K d_z - 1 positions are supervised for `observation` and K d_a for `action`. For the same reason
+// `dense` over frames leaves the last position out, and `sparse` and `super` are not for frames.
 //
 // Chance for `super` is the entropy of the class of a token, not ln 2: a balanced map of ids is not
 // balanced over text (ClassEntropy).
@@ -53,10 +54,13 @@ inline constexpr int32_t kMasked = -1;
 
 class Objective {
  public:
-  // InvalidArgument where the objective needs frames and the window is not whole frames, or no
-  // position would count. `seed` keys the map of `super`; the others ignore it.
+  // InvalidArgument where the objective needs frames and the window is not whole frames, where it
+  // needs the token after a window that ends with its frame, or no position would count. `seed`
+  // keys the map of `super`; the others ignore it.
   static absl::StatusOr<Objective> Create(absl::string_view name, int64_t seed, int vocabulary,
                                           int context, const FrameTokens& frame);
+  // For families that take one input a frame: every one of the `context` frames counts.
+  static Objective OfFrames(int context);
 
   // Of the `context` positions of a window, those that count, ascending.
   std::span<const int> supervised() const { return supervised_; }
@@ -69,13 +73,14 @@ class Objective {
   // Losses are also told by the frame that their target is in, from 0: K frames, or 0 where the
   // objective does not look at frames.
   int frames() const { return frames_; }
-  int FrameOf(int position) const { return (position + 1) / frame_tokens_; }
+  int FrameOf(int position) const { return (position + shift_) / frame_tokens_; }
 
  private:
   Objective() = default;
   int context_ = 0;
   int frames_ = 0;
   int frame_tokens_ = 0;
+  int shift_ = 1;  // from a position to that of its target
   std::vector<int> supervised_;
   std::vector<bool> counts_;  // by position
   std::vector<uint8_t> classes_;

@@ -6,10 +6,18 @@
 #include <optional>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "models/image_encoder.h"
 
 namespace allometry::models {
 namespace {
+
+constexpr Family kFamilies[] = {
+    {"gpt", "a transformer over tokens", 0},
+    {"bc-cnn", "behaviour cloning from images: an encoder of about 0.6M parameters", 32},
+    {"bc-cnn-lite", "the same with a quarter of the encoder's channels", 8},
+};
 
 constexpr int kMaxLayers = 48;
 constexpr int kLeastWidth = 8;
@@ -80,7 +88,37 @@ absl::Status FieldError(const char* field, int value, absl::string_view allowed)
       absl::StrFormat("%s %d is not allowed: %s", field, value, allowed));
 }
 
+absl::Status CheckImage(const Shape& shape, bool sees_images) {
+  const struct {
+    const char* name;
+    int value;
+    int unit;
+  } fields[] = {{"image_height", shape.image_height, kEncoderStride},
+                {"image_width", shape.image_width, kEncoderStride},
+                {"image_channels", shape.image_channels, 1}};
+  for (const auto& field : fields) {
+    if (!sees_images && field.value != 0) {
+      return FieldError(field.name, field.value,
+                        absl::StrCat("family ", shape.family, " sees no images"));
+    }
+    if (sees_images && (field.value < 1 || field.value % field.unit != 0)) {
+      return FieldError(field.name, field.value,
+                        absl::StrCat("it must be a multiple of ", field.unit));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+std::span<const Family> Families() { return kFamilies; }
+
+const Family* FindFamily(absl::string_view name) {
+  for (const Family& row : kFamilies) {
+    if (name == row.name) return &row;
+  }
+  return nullptr;
+}
 
 absl::StatusOr<ParamPolicy> ParseParamPolicy(absl::string_view name) {
   for (const PolicyName& row : kPolicies) {
@@ -100,10 +138,14 @@ absl::string_view ParamPolicyName(ParamPolicy policy) {
 }
 
 absl::Status Validate(const Shape& shape) {
-  if (shape.family != "gpt") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("family '", shape.family, "' is not known: allowed is gpt"));
+  const Family* family = FindFamily(shape.family);
+  if (family == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "family '", shape.family, "' is not known: allowed are ",
+        absl::StrJoin(kFamilies, ", ",
+                      [](std::string* out, const Family& row) { out->append(row.name); })));
   }
+  ALLO_RETURN_IF_ERROR(CheckImage(shape, family->encoder_channels > 0));
   const struct {
     const char* name;
     int value;
@@ -127,6 +169,7 @@ ParamCounts CountParams(const Shape& shape) {
   counts.blocks = shape.layers * (12 * d * d + 13 * d) + 2 * d;
   counts.token_embedding = shape.vocabulary * d;
   counts.position_embedding = shape.context * d;
+  for (const EncoderTensor& tensor : EncoderTensors(shape)) counts.extra += tensor.size();
   return counts;
 }
 
@@ -153,27 +196,26 @@ double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy) {
 
 double FlopsPerTokenExact(const Shape& shape) {
   const double d = shape.width;
-  const double matmul_weights = shape.layers * 12 * d * d + shape.vocabulary * d;
+  double matmul_weights = shape.layers * 12 * d * d + shape.vocabulary * d;
+  for (const EncoderTensor& tensor : EncoderTensors(shape)) {
+    matmul_weights += static_cast<double>(tensor.multiply_adds);
+  }
   const double mean_attended = (shape.context + 1) / 2.0;
   return 6 * matmul_weights + 12 * shape.layers * d * mean_attended;
 }
 
-absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, int context, int vocabulary,
-                                   absl::string_view family) {
-  Shape smallest;
-  smallest.family = std::string(family);
+absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like) {
+  Shape smallest = like;
   smallest.layers = 1;
   smallest.heads = 1;
   smallest.width = kLeastWidth;
-  smallest.context = context;
-  smallest.vocabulary = vocabulary;
   ALLO_RETURN_IF_ERROR(Validate(smallest));
   const int64_t least = CountN(CountParams(smallest), policy);
   if (params < 1 || static_cast<double>(least) > 1.25 * static_cast<double>(params)) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "no %s model has about %d parameters: the smallest (1 layer, width %d, vocabulary %d) has "
         "%d",
-        smallest.family, params, kLeastWidth, vocabulary, least));
+        smallest.family, params, kLeastWidth, smallest.vocabulary, least));
   }
   const double aspect = UsualAspect(static_cast<double>(params));
   std::optional<Candidate> best;

@@ -12,12 +12,27 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 
 namespace allometry::models {
+
+// A row of the model table. All share the transformer; they differ in what a position's input is.
+struct Family {
+  const char* name;
+  const char* what;
+  // 0: a position is a token. Otherwise it is a frame: an image through a convolutional encoder of
+  // so many base channels (image_encoder.h) plus, of each action dimension, the previous action's
+  // row of the token table; the head, tied to that table, predicts each dimension's action
+  // independently. The context counts frames, the vocabulary the actions of all dimensions.
+  int encoder_channels;
+};
+std::span<const Family> Families();
+// nullptr where there is none of the name.
+const Family* FindFamily(absl::string_view name);
 
 struct Shape {
   std::string family = "gpt";
@@ -26,6 +41,9 @@ struct Shape {
   int width = 0;
   int context = 0;
   int vocabulary = 0;
+  int image_height = 0;  // of families that see images; otherwise 0
+  int image_width = 0;
+  int image_channels = 0;
 
   friend bool operator==(const Shape&, const Shape&) = default;
 };
@@ -48,7 +66,8 @@ absl::StatusOr<ParamPolicy> ParseParamPolicy(absl::string_view name);
 absl::string_view ParamPolicyName(ParamPolicy policy);
 
 // InvalidArgument names the field when the shape cannot be built: every field positive, heads
-// divides width, the family known.
+// divides width, the family known; image sides multiples of 16 where the family sees images, and 0
+// where it does not.
 absl::Status Validate(const Shape& shape);
 
 ParamCounts CountParams(const Shape& shape);
@@ -58,6 +77,8 @@ int64_t CountN(const ParamCounts& counts, ParamPolicy policy);
 double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy);
 // Forward and backward of every matmul: 6 (blocks' and head's matmul weights) + 12 L d Tbar, Tbar
 // the mean attended length, (T+1)/2 for causal attention. Look-ups and element-wise work are free.
+// Of an image encoder 6 times the multiply-adds of an image: a convolution's weights count at every
+// place, so this is far above 6 times its parameters.
 double FlopsPerTokenExact(const Shape& shape);
 
 // The buildable shape for a wanted N under `policy`: layers 1..48, widths in steps of 4 below 64
@@ -66,7 +87,9 @@ double FlopsPerTokenExact(const Shape& shape);
 // width / layers against the usual one, 16 for the smallest models growing to GPT-2's 64; squares
 // of both are added and the least sum wins. Deterministic. InvalidArgument when even the smallest
 // shape is more than 25 % above `params`, with that smallest N.
-absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, int context, int vocabulary,
-                                   absl::string_view family);
+//
+// `like` gives the family, context, vocabulary and image size; its layers, heads and width are
+// ignored.
+absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like);
 
 }  // namespace allometry::models

@@ -29,7 +29,7 @@ struct ParameterView {
 };
 
 struct ParameterLayout {
-  std::vector<ParameterView> views;  // wte, wpe, blocks in order, ln_f
+  std::vector<ParameterView> views;  // wte, wpe, blocks in order, ln_f, the encoder's
   int64_t size = 0;  // of the flat buffer, in elements; equals CountParams().total()
 };
 
@@ -50,6 +50,14 @@ struct Batch {
   // 0 or 1 for each id: the loss is then that of the target's class, -log of the sum of its ids'
   // probabilities. Empty: of the target itself.
   std::span<const uint8_t> classes = {};
+
+  // Families of images (shape.h), a position being a frame: the frames' images, u8 [sequences,
+  // context, height, width, channels]; inputs and targets have a column for each action dimension,
+  // [sequences, context, dimensions]: the actions before a frame (-1: none) and those to predict.
+  // The loss of a position is the mean over dimensions of the cross-entropy among the dimension's
+  // ids: those below action_ends[i] and not below action_ends[i - 1].
+  std::span<const uint8_t> images = {};
+  std::span<const int32_t> action_ends = {};
 };
 
 // Where the flat buffers lie. Token ids are always in host memory.

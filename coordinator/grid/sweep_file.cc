@@ -135,9 +135,10 @@ class Reader {
     file_.model_line = model.line;
     if (const auto family = fields.Find("family")) {
       if (const auto name = ReadText(*family, mistakes_)) file_.family = *name;
-      // The smallest shape of the family: only its name can be wrong.
-      const absl::Status known = models::Validate({file_.family, 1, 1, 8, 8, 8});
-      if (!known.ok()) mistakes_.Add(family->line, known.message());
+      if (models::FindFamily(file_.family) == nullptr) {
+        // Of an unknown family nothing else is looked at.
+        mistakes_.Add(family->line, models::Validate({.family = file_.family}).message());
+      }
     }
     if (const auto context = fields.Require("context", "tokens a sequence, such as 32")) {
       file_.context = ReadInteger(*context, {1, 1e6}, mistakes_).value_or(0);

@@ -97,7 +97,7 @@ TEST(ShapeTest, LayoutHasAsManyElementsAsTheArithmeticCounts) {
 TEST(ShapeTest, NearestShapeOfTheQuickstartSizesIsWithinFivePercentAndNeverTwice) {
   int64_t last = 0;
   for (const int64_t wanted : {5'000, 10'000, 20'000, 40'000, 80'000, 160'000, 320'000}) {
-    const absl::StatusOr<Shape> shape = NearestShape(wanted, ParamPolicy::kPaper, 32, 100, "gpt");
+    const absl::StatusOr<Shape> shape = NearestShape(wanted, ParamPolicy::kPaper, Gpt(0, 0, 0, 32, 100));
     ASSERT_TRUE(shape.ok());
     const int64_t n = CountN(CountParams(*shape), ParamPolicy::kPaper);
     EXPECT_NEAR(static_cast<double>(n), static_cast<double>(wanted), 0.05 * wanted);
@@ -109,7 +109,7 @@ TEST(ShapeTest, NearestShapeOfTheQuickstartSizesIsWithinFivePercentAndNeverTwice
 }
 
 TEST(ShapeTest, NearestShapeBelowTheSmallestModelSaysHowSmallItIs) {
-  const absl::StatusOr<Shape> shape = NearestShape(500, ParamPolicy::kPaper, 32, 100, "gpt");
+  const absl::StatusOr<Shape> shape = NearestShape(500, ParamPolicy::kPaper, Gpt(0, 0, 0, 32, 100));
   EXPECT_EQ(shape.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(shape.status().message()), testing::HasSubstr("has 1688"));
 }
