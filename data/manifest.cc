@@ -393,6 +393,23 @@ std::string TokenizerHash(const std::string& tokenizer,
   return HashHex(text);
 }
 
+std::vector<VocabularySegment> ActionSegments(const Manifest& manifest) {
+  std::vector<VocabularySegment> found;
+  for (const VocabularySegment& segment : manifest.segments) {
+    if (absl::StartsWith(segment.name, "action:")) found.push_back(segment);
+  }
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  return found;
+}
+
+int64_t ActionVocabulary(const Manifest& manifest) {
+  int64_t ids = 0;
+  for (const VocabularySegment& segment : ActionSegments(manifest))
+    ids += segment.end - segment.begin;
+  return ids;
+}
+
 int64_t WindowsPerEpoch(int64_t train_tokens, int64_t context) {
   return train_tokens < 1 || context < 1 ? 0 : (train_tokens - 1) / context;
 }

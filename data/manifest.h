@@ -123,6 +123,11 @@ absl::Status CheckDatasetName(absl::string_view name);
 std::string TokenizerHash(const std::string& tokenizer,
                           const std::vector<std::string>& token_bytes);
 
+// The segments "action:0", "action:1", ..., in that order: side by side in the ids.
+std::vector<VocabularySegment> ActionSegments(const Manifest& manifest);
+// The ids of all of them.
+int64_t ActionVocabulary(const Manifest& manifest);
+
 // Epochs are exact arithmetic. A training window is `context` inputs and their targets, shifted by
 // one; windows do not overlap, so an epoch is floor((train_tokens - 1) / context) windows and
 //   unique tokens seen = min(D, WindowsPerEpoch * context),   epochs = D / (WindowsPerEpoch *

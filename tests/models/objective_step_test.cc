@@ -27,7 +27,9 @@ struct Problem {
   Problem(const ShapeAndFrame& given, absl::string_view name)
       : shape(given.shape),
         layout(*LayoutOf(shape)),
-        objective(*Objective::Create(name, 9, shape.vocabulary, shape.context, given.frame)) {
+        objective(
+            *Objective::Create(name, 9, shape.vocabulary, shape.context,
+                               FindObjective(name)->needs_frames ? given.frame : FrameTokens())) {
     parameters.resize(layout.size);
     Initialize(shape, layout, 7, parameters);
     std::mt19937 random(3);

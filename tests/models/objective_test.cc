@@ -92,7 +92,9 @@ TEST(ObjectiveTest, EveryRowIsFoundByItsNameAndAWrongOneListsThem) {
   for (const ObjectiveRow& row : Objectives()) {
     ASSERT_OK_AND_ASSIGN(const ObjectiveRow found, FindObjective(row.name));
     EXPECT_STREQ(found.name, row.name);
-    EXPECT_OK(Objective::Create(row.name, 3, 16, 12, {.observation = 4, .action = 2}).status());
+    const FrameTokens frame =
+        row.needs_frames ? FrameTokens{.observation = 4, .action = 2} : FrameTokens{};
+    EXPECT_OK(Objective::Create(row.name, 3, 16, 12, frame).status());
   }
   EXPECT_THAT(ErrorOf("dance", 4, {}), HasSubstr("allowed are dense, sparse, super, observation"));
 }
@@ -102,6 +104,8 @@ TEST(ObjectiveTest, WhatADatasetCannotGiveIsRefusedInASentence) {
   EXPECT_THAT(ErrorOf("action", 8, {.observation = 4, .action = 0}), HasSubstr("have none"));
   EXPECT_THAT(ErrorOf("observation", 8, {.observation = 4, .action = 1}),
               HasSubstr("context 8 is not a number of whole frames of 5 tokens"));
+  EXPECT_THAT(ErrorOf("sparse", 10, {.observation = 4, .action = 1}),
+              HasSubstr("allowed are dense, observation and action"));
   EXPECT_THAT(ErrorOf("observation", 1, {.observation = 1, .action = 0}),
               HasSubstr("nothing to predict"));
 }

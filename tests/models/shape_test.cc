@@ -41,8 +41,9 @@ TEST(ShapeTest, TheWorkedExampleOf27MIsExactInEveryCount) {
   EXPECT_EQ(CountN(counts, ParamPolicy::kActive), 27'352'064);
 }
 
-// BC-CNN: blocks, a CNN of 0.6M, its 1024-wide projection and 68 action logits; no tokens.
-TEST(ShapeTest, EncoderCountsGiveTable6) {
+// BC-CNN: blocks, a CNN of 0.6M, its 1024-wide projection and 68 action logits; no observation
+// tokens. Table 6 says 2, 3, 10, 26 and 51 M; "3" is 3.7 cut off.
+TEST(ShapeTest, BcCnnCountsGiveTable6) {
   const struct {
     double millions;
     int layers, heads, width;
@@ -52,11 +53,36 @@ TEST(ShapeTest, EncoderCountsGiveTable6) {
               {26.4, 8, 8, 512},
               {50.5, 10, 10, 640}};
   for (const auto& row : rows) {
-    ParamCounts counts = CountParams({"gpt", row.layers, row.heads, row.width, 10, 1});
-    counts.token_embedding = 0;
-    counts.extra = 600'000 + (1'024 + 68) * row.width;
-    EXPECT_NEAR(CountN(counts, ParamPolicy::kPaper) / 1e6 / row.millions, 1.0, 0.006);
+    const Shape shape = {"bc-cnn", row.layers, row.heads, row.width, 10, 68, 128, 128, 3};
+    const ParamCounts counts = CountParams(shape);
+    EXPECT_NEAR(CountN(counts, ParamPolicy::kPaper) / 1e6 / row.millions, 1.0, 0.015);
+    EXPECT_NEAR(counts.extra - 1025 * row.width, 0.6e6, 0.03e6);
   }
+}
+
+// A convolution's weights work at every place, so an image costs far more than 6 x 0.6M.
+TEST(ShapeTest, ConvolutionsCostTheirWeightsAtEveryPlace) {
+  const Shape shape = {"bc-cnn", 3, 3, 180, 10, 68, 128, 128, 3};
+  // Multiply-adds of an image by hand: patches, depthwise, up and down, the last three layers.
+  const double encoder = 1024.0 * 48 * 32 + 1024.0 * (49 * 32 + 8 * 32 * 32) +  //
+                         256.0 * 128 * 64 + 256.0 * (49 * 64 + 8 * 64 * 64) +   //
+                         64.0 * 256 * 128 + 64.0 * (49 * 128 + 8 * 128 * 128) + 64.0 * 6 * 128 +
+                         384.0 * 1024 + 1024.0 * 180;
+  const double trunk = 3 * 12 * 180.0 * 180 + 68 * 180.0;
+  EXPECT_DOUBLE_EQ(FlopsPerTokenExact(shape), 6 * (encoder + trunk) + 12.0 * 3 * 180 * 5.5);
+  EXPECT_GT(6 * encoder, 50 * 6 * 0.6e6);
+}
+
+TEST(ShapeTest, ImagesBelongToFamiliesThatSeeThem) {
+  Shape shape = {"bc-cnn-lite", 1, 1, 16, 4, 9, 32, 32, 3};
+  EXPECT_TRUE(Validate(shape).ok());
+  shape.image_width = 30;
+  EXPECT_THAT(std::string(Validate(shape).message()),
+              testing::HasSubstr("image_width 30 is not allowed: it must be a multiple of 16"));
+  shape.image_width = 0;
+  EXPECT_THAT(std::string(Validate(shape).message()), testing::HasSubstr("image_width 0"));
+  shape.family = "gpt";
+  EXPECT_THAT(std::string(Validate(shape).message()), testing::HasSubstr("sees no images"));
 }
 
 // The small BC models follow another rule than the rest: blocks and the position table.
@@ -80,8 +106,9 @@ TEST(ShapeTest, ExactFlopsAddsCausalAttentionToTheMatmuls) {
 }
 
 TEST(ShapeTest, LayoutHasAsManyElementsAsTheArithmeticCounts) {
-  for (const Shape& shape :
-       {Gpt(1, 1, 16, 32, 99), Gpt(3, 2, 24, 17, 101), Gpt(5, 4, 64, 64, 4164)}) {
+  for (const Shape& shape : {Gpt(1, 1, 16, 32, 99), Gpt(3, 2, 24, 17, 101), Gpt(5, 4, 64, 64, 4164),
+                             Shape{"bc-cnn", 2, 2, 24, 10, 68, 128, 128, 3},
+                             Shape{"bc-cnn-lite", 1, 1, 8, 4, 9, 16, 48, 1}}) {
     const absl::StatusOr<ParameterLayout> layout = LayoutOf(shape);
     ASSERT_TRUE(layout.ok());
     EXPECT_EQ(layout->size, CountParams(shape).total());
@@ -97,7 +124,8 @@ TEST(ShapeTest, LayoutHasAsManyElementsAsTheArithmeticCounts) {
 TEST(ShapeTest, NearestShapeOfTheQuickstartSizesIsWithinFivePercentAndNeverTwice) {
   int64_t last = 0;
   for (const int64_t wanted : {5'000, 10'000, 20'000, 40'000, 80'000, 160'000, 320'000}) {
-    const absl::StatusOr<Shape> shape = NearestShape(wanted, ParamPolicy::kPaper, Gpt(0, 0, 0, 32, 100));
+    const absl::StatusOr<Shape> shape =
+        NearestShape(wanted, ParamPolicy::kPaper, Gpt(0, 0, 0, 32, 100));
     ASSERT_TRUE(shape.ok());
     const int64_t n = CountN(CountParams(*shape), ParamPolicy::kPaper);
     EXPECT_NEAR(static_cast<double>(n), static_cast<double>(wanted), 0.05 * wanted);

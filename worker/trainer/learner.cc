@@ -18,7 +18,10 @@ models::Shape ToModelShape(const rundir::Shape& shape) {
           .heads = shape.heads,
           .width = shape.width,
           .context = shape.context,
-          .vocabulary = shape.vocabulary};
+          .vocabulary = shape.vocabulary,
+          .image_height = shape.image_height,
+          .image_width = shape.image_width,
+          .image_channels = shape.image_channels};
 }
 
 at::Tensor Zeros(int64_t size, at::ScalarType type, models::Device device) {
@@ -138,8 +141,8 @@ void Learner::Update(int64_t step) {
 
 double Learner::GradientNorm() const { return state_->gradient_norm.item<double>(); }
 
-absl::StatusOr<double> Learner::SumLoss(const models::Batch& batch) const {
-  return state_->train_step->SumLoss(ConstSpan(state_->parameters), batch);
+absl::Status Learner::Losses(const models::Batch& batch, std::span<double> losses) const {
+  return state_->train_step->Losses(ConstSpan(state_->parameters), batch, losses);
 }
 
 }  // namespace allometry::trainer

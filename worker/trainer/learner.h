@@ -45,8 +45,8 @@ class Learner {
   void Update(int64_t step);
   double GradientNorm() const;  // before clipping, of the last update; blocks like Loss
 
-  // Sum of the tokens' cross-entropies, nats. Touches neither gradient nor moments.
-  absl::StatusOr<double> SumLoss(const models::Batch& batch) const;
+  // The targets' cross-entropies, nats, by position. Touches neither gradient nor moments.
+  absl::Status Losses(const models::Batch& batch, std::span<double> losses) const;
 
  private:
   struct State;

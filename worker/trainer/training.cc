@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "data/windows.h"
+#include "worker/trainer/batches.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
@@ -25,73 +25,18 @@ namespace {
 using rundir::ExitReason;
 using Clock = std::chrono::steady_clock;
 
-// Tokens of an evaluation group: enough for efficient matrix products, few enough for small memory.
-// The grouping is part of the numerics: do not change.
-constexpr int64_t kEvaluationGroupTokens = 8192;
-
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Consecutive windows and their targets, reused from one fill to the next.
-struct WindowBuffer {
-  std::vector<int32_t> inputs, targets;
-
-  template <class Windows>
-  absl::Status Fill(const Windows& windows, int64_t first, int64_t count) {
-    inputs.resize(static_cast<size_t>(count * windows.context()));
-    targets.resize(inputs.size());
-    return WithReason(ExitReason::kData, windows.Fill(first, count, inputs, targets));
-  }
-
-  // Windows `begin` .. `begin + count - 1` of those filled.
-  models::Batch Slice(int64_t begin, int64_t count, int64_t context) const {
-    const auto offset = static_cast<size_t>(begin * context);
-    const auto size = static_cast<size_t>(count * context);
-    return {.sequences = count,
-            .context = context,
-            .inputs = std::span(inputs).subspan(offset, size),
-            .targets = std::span(targets).subspan(offset, size)};
-  }
-};
-
-struct Data {
-  data::TokenDataset dataset;
-  data::TrainWindows train;
-  data::HeldoutWindows heldout;
-};
-
-absl::StatusOr<Data> OpenData(const std::string& data_dir, const rundir::RunSpec& spec) {
-  const rundir::Identity& identity = spec.identity;
-  ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
-                        data::ReadManifest(data_dir, identity.dataset));
-  if (!identity.dataset_hash.empty() && manifest.hash != identity.dataset_hash) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        data_dir, "/", identity.dataset, "/dataset.json has the hash ", manifest.hash,
-        "; the run was submitted with ", identity.dataset_hash, ": it is another dataset"));
-  }
-  if (manifest.vocabulary > identity.shape.vocabulary) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("dataset ", identity.dataset, " has ", manifest.vocabulary,
-                     " token ids; the model's vocabulary is ", identity.shape.vocabulary));
-  }
-  ALLO_ASSIGN_OR_RETURN(data::TokenDataset dataset,
-                        data::TokenDataset::Open(absl::StrCat(data_dir, "/", identity.dataset)));
-  ALLO_ASSIGN_OR_RETURN(data::TrainWindows train,
-                        data::TrainWindows::Create(dataset, identity.shape.context, identity.seed));
-  ALLO_ASSIGN_OR_RETURN(
-      data::HeldoutWindows heldout,
-      data::HeldoutWindows::Create(dataset, identity.shape.context, spec.evaluation_windows));
-  return Data{std::move(dataset), std::move(train), std::move(heldout)};
-}
-
 class TrainingImpl final : public Training {
  public:
-  TrainingImpl(TrainingParts parts, Data data, std::unique_ptr<Learner> learner, Progress progress)
+  TrainingImpl(TrainingParts parts, std::unique_ptr<Batches> batches,
+               std::unique_ptr<Learner> learner, Progress progress)
       : parts_(std::move(parts)),
         spec_(parts_.spec),
         collective_(*parts_.collective),
-        data_(std::move(data)),
+        batches_(std::move(batches)),
         learner_(std::move(learner)),
         progress_(progress),
         curve_(parts_.spool, spec_.identity.batch_tokens, spec_.steps, parts_.progress),
@@ -118,7 +63,13 @@ class TrainingImpl final : public Training {
   // Adds this rank's share of update `step` to the gradient.
   absl::Status ComputeGradient(int64_t step);
   void LogStep(double loss, double seconds);
-  absl::StatusOr<double> HeldoutLoss();
+  // The held-out loss and, where the objective looks at frames, that of each frame.
+  struct Heldout {
+    double loss = 0;
+    std::vector<std::pair<int, double>> frames;  // from 0; those with a supervised position
+  };
+  absl::StatusOr<Heldout> HeldoutLoss();
+  absl::Status RecordClassEntropy();
   // On rank 0: writes a checkpoint where time, the lease or `now` asks for one.
   absl::Status CheckpointIfDue(bool now);
   absl::Status WriteCheckpoint();
@@ -126,7 +77,7 @@ class TrainingImpl final : public Training {
   const TrainingParts parts_;
   const rundir::RunSpec& spec_;
   comm::Collective& collective_;
-  const Data data_;
+  const std::unique_ptr<Batches> batches_;
   const std::unique_ptr<Learner> learner_;
   Progress progress_;
   CurveLog curve_;
@@ -135,7 +86,6 @@ class TrainingImpl final : public Training {
   const int64_t share_begin_;  // this rank's block of them
   const int64_t share_end_;
   const int64_t micro_batch_;
-  WindowBuffer windows_;
 
   double timed_seconds_ = 0;  // training time of timed_steps_, since the last point
   int64_t timed_steps_ = 0;
@@ -164,14 +114,14 @@ absl::Status TrainingImpl::RecordNumerics() {
 }
 
 absl::Status TrainingImpl::ComputeGradient(int64_t step) {
-  const int64_t context = spec_.identity.shape.context;
   const int64_t share = share_end_ - share_begin_;
-  ALLO_RETURN_IF_ERROR(windows_.Fill(data_.train, (step - 1) * sequences_ + share_begin_, share));
+  ALLO_RETURN_IF_ERROR(WithReason(
+      ExitReason::kData, batches_->ReadTrain((step - 1) * sequences_ + share_begin_, share)));
   learner_->BeginGradient();
   for (int64_t begin = 0; begin < share; begin += micro_batch_) {
     const int64_t count = std::min(micro_batch_, share - begin);
     const float weight = static_cast<float>(static_cast<double>(count) / sequences_);
-    ALLO_RETURN_IF_ERROR(learner_->AddGradient(windows_.Slice(begin, count, context), weight));
+    ALLO_RETURN_IF_ERROR(learner_->AddGradient(batches_->Slice(begin, count), weight));
   }
   return absl::OkStatus();
 }
@@ -217,23 +167,56 @@ void TrainingImpl::LogStep(double loss, double seconds) {
   timed_steps_ = 0;
 }
 
-absl::StatusOr<double> TrainingImpl::HeldoutLoss() {
+absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
+  const models::Objective& objective = batches_->objective();
+  const int64_t windows = batches_->heldout_windows();
   const int64_t context = spec_.identity.shape.context;
-  const int64_t windows = data_.heldout.count();
-  const int64_t group = std::max<int64_t>(1, kEvaluationGroupTokens / context);
-  std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group), 0.0);
-  for (size_t i = 0; i < sums.size(); ++i) {
-    if (static_cast<int>(i % collective_.world_size()) != collective_.rank()) continue;
-    const int64_t first = static_cast<int64_t>(i) * group;
+  const int64_t group = batches_->evaluation_group();
+  const int64_t columns = 1 + objective.frames();  // of a group: its sum, and its frames' sums
+  std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group * columns), 0.0);
+  std::vector<double> losses;
+  for (int64_t i = 0; i * group < windows; ++i) {
+    if (i % collective_.world_size() != collective_.rank()) continue;
+    const int64_t first = i * group;
     const int64_t count = std::min(group, windows - first);
-    ALLO_RETURN_IF_ERROR(windows_.Fill(data_.heldout, first, count));
-    ALLO_ASSIGN_OR_RETURN(sums[i], learner_->SumLoss(windows_.Slice(0, count, context)));
+    ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, batches_->ReadHeldout(first, count)));
+    losses.resize(static_cast<size_t>(count * context));
+    ALLO_RETURN_IF_ERROR(learner_->Losses(batches_->Slice(0, count), losses));
+    for (int64_t window = 0; window < count; ++window) {
+      for (const int position : objective.supervised()) {
+        const double loss = losses[window * context + position];
+        sums[i * columns] += loss;
+        if (columns > 1) sums[i * columns + 1 + objective.FrameOf(position)] += loss;
+      }
+    }
   }
   // Exact: every sum has one rank that is not zero.
   ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(sums)));
-  double total = 0;
-  for (double sum : sums) total += sum;
-  return total / static_cast<double>(windows * context);
+  std::vector<double> totals(columns, 0.0);
+  for (size_t i = 0; i < sums.size(); ++i) totals[i % columns] += sums[i];
+  Heldout heldout;
+  const auto supervised = objective.supervised();
+  heldout.loss = totals[0] / static_cast<double>(windows * static_cast<int64_t>(supervised.size()));
+  for (int frame = 0; frame < objective.frames(); ++frame) {
+    const int64_t positions =
+        std::count_if(supervised.begin(), supervised.end(),
+                      [&](int position) { return objective.FrameOf(position) == frame; });
+    if (positions == 0) continue;
+    heldout.frames.emplace_back(frame,
+                                totals[1 + frame] / static_cast<double>(windows * positions));
+  }
+  return heldout;
+}
+
+// Once a curve: chance, which a class-wise loss is to be held against.
+absl::Status TrainingImpl::RecordClassEntropy() {
+  if (!writes() || progress_.step != 0 || batches_->objective().classes().empty()) {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<double> entropy = batches_->HeldoutClassEntropy();
+  if (!entropy.ok()) return WithReason(ExitReason::kData, entropy.status());
+  curve_.Add(0, "class_entropy", *entropy);
+  return absl::OkStatus();
 }
 
 absl::Status TrainingImpl::CheckpointIfDue(bool now) {
@@ -262,6 +245,7 @@ absl::Status TrainingImpl::WriteCheckpoint() {
 
 absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
   ALLO_RETURN_IF_ERROR(RecordNumerics());
+  ALLO_RETURN_IF_ERROR(RecordClassEntropy());
   checkpoint_step_ = progress_.step;
   checkpointed_ = Clock::now();
   auto evaluation = std::upper_bound(spec_.evaluation_steps.begin(), spec_.evaluation_steps.end(),
@@ -279,12 +263,15 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
     const int64_t step = progress_.step;
     if (evaluation != spec_.evaluation_steps.end() && *evaluation == step) {
       ++evaluation;
-      ALLO_ASSIGN_OR_RETURN(const double heldout, HeldoutLoss());
-      curve_.Add(step, "heldout", heldout);
-      if (!std::isfinite(heldout)) {
+      ALLO_ASSIGN_OR_RETURN(const Heldout heldout, HeldoutLoss());
+      curve_.Add(step, "heldout", heldout.loss);
+      for (const auto& [frame, loss] : heldout.frames) {
+        curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
+      }
+      if (!std::isfinite(heldout.loss)) {
         return TrainingEnd{
             ExitReason::kDiverged,
-            absl::StrFormat("the held-out loss after update %d is %g", step, heldout), step};
+            absl::StrFormat("the held-out loss after update %d is %g", step, heldout.loss), step};
       }
     }
     const bool done = step == spec_.steps;
@@ -307,8 +294,8 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
 
 absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) {
   const rundir::RunSpec& spec = parts.spec;
-  absl::StatusOr<Data> data = OpenData(parts.data_dir, spec);
-  if (!data.ok()) return WithReason(ExitReason::kData, data.status());
+  absl::StatusOr<std::unique_ptr<Batches>> batches = Batches::Open(parts.data_dir, spec);
+  if (!batches.ok()) return WithReason(ExitReason::kData, batches.status());
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Learner> learner,
                         Learner::Create(spec.identity, spec.step_backend, parts.device));
   Progress progress;
@@ -317,7 +304,7 @@ absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) 
     if (!restored.ok()) return WithReason(ExitReason::kCheckpoint, restored.status());
     progress = *restored;
   }
-  return std::make_unique<TrainingImpl>(std::move(parts), *std::move(data), std::move(learner),
+  return std::make_unique<TrainingImpl>(std::move(parts), *std::move(batches), std::move(learner),
                                         progress);
 }
 

@@ -8,11 +8,14 @@
 //
 // Series, in the order of a step's points: `train` (mean of the updates' losses since the point
 // before), `grad_norm` (before clipping), `learning_rate`, `tokens_per_second` (training alone,
-// without evaluations and checkpoints) every log_every updates; `heldout` at evaluation steps.
+// without evaluations and checkpoints) every log_every updates; `heldout` at evaluation steps, with
+// `heldout/frame=1` .. `heldout/frame=K` where the objective looks at frames (for a world model 1
+// is the prior of images, 2..K the dynamics). At step 0 `class_entropy`, chance, where the loss is
+// that of classes.
 //
-// `heldout` is the mean over the fixed windows. Windows are computed in fixed groups, a group on
-// one rank, and the groups' sums are added in order: its bits depend on the parameters, the step
-// backend and the CPU or GPU type, not on ranks or micro-batch.
+// `heldout` is the mean over the supervised positions of the fixed windows. Windows are computed in
+// fixed groups, a group on one rank, and the groups' sums are added in order: its bits depend on
+// the parameters, the step backend and the CPU or GPU type, not on ranks or micro-batch.
 #pragma once
 
 #include <memory>
