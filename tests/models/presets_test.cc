@@ -1,0 +1,130 @@
+#include "models/presets.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "models/data_budget.h"
+#include "models/objective.h"
+#include "models/train_step.h"
+
+namespace allometry::models {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string GroupOf(const Preset& preset) { return preset.name.substr(0, preset.name.find('/')); }
+
+int64_t PaperCount(const Preset& preset) {
+  return CountN(CountParams(preset.shape), ParamPolicy::kPaper);
+}
+
+// TARGETS 1: tied and without positions, N rounds to every label of Table 2.
+TEST(PresetsTest, PaperCountRoundsToEveryLabelOfTheTokenFamilies) {
+  int compared = 0;
+  for (const Preset& preset : Presets()) {
+    const std::string group = GroupOf(preset);
+    if (group != "wm-256" && group != "wm-540" && group != "bc-540") continue;
+    EXPECT_EQ(std::round(static_cast<double>(PaperCount(preset)) / 1e6), preset.table_params / 1e6)
+        << preset.name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, 16);
+}
+
+TEST(PresetsTest, TheOtherTablesAreMetAsFarAsTheyCanBe) {
+  for (const Preset& preset : Presets()) {
+    const std::string group = GroupOf(preset);
+    const double ratio = static_cast<double>(PaperCount(preset)) / preset.table_params;
+    if (group == "bc-cnn") EXPECT_NEAR(ratio, 1, 0.02) << preset.name;
+    if (group.substr(0, 3) == "rt1") EXPECT_NEAR(ratio, 1, 0.1) << preset.name;
+    if (group == "char") EXPECT_NEAR(ratio, 1, 0.04) << preset.name;
+    if (group == "bc-540-small") {
+      // Table 8 counts blocks and positions, not what the others count.
+      const ParamCounts counts = CountParams(preset.shape);
+      EXPECT_NEAR((counts.blocks + counts.position_embedding) / preset.table_params, 1, 0.025);
+      EXPECT_LT(ratio, 0.86) << preset.name;
+    }
+  }
+}
+
+// The layout allocates nothing, so the 894M model is cheap to count.
+TEST(PresetsTest, TheTensorsOfEveryPresetAddUpToItsCount) {
+  for (const Preset& preset : Presets()) {
+    const absl::StatusOr<ParameterLayout> layout = LayoutOf(preset.shape);
+    ASSERT_TRUE(layout.ok()) << layout.status();
+    std::map<std::string, int64_t> sizes;
+    for (const ParameterView& view : layout->views) {
+      const bool is_table = view.name.find("transformer.w") == 0;
+      const bool is_encoder = view.name.find("encoder.") == 0;
+      sizes[is_table ? view.name : is_encoder ? "encoder" : "blocks"] += view.size;
+    }
+    const ParamCounts counts = CountParams(preset.shape);
+    EXPECT_EQ(sizes["blocks"], counts.blocks) << preset.name;
+    EXPECT_EQ(sizes["transformer.wte.weight"], counts.token_embedding) << preset.name;
+    EXPECT_EQ(sizes["transformer.wpe.weight"], counts.position_embedding) << preset.name;
+    EXPECT_EQ(sizes["encoder"], counts.extra) << preset.name;
+    EXPECT_EQ(layout->size, counts.total()) << preset.name;
+  }
+}
+
+TEST(PresetsTest, BatchesAreThePapersInWholeSequences) {
+  const std::map<std::string, int64_t> tokens = {
+      {"wm-256/15M", 522'240},      {"wm-256/894M", 1'999'200}, {"wm-540/4M", 533'760},
+      {"bc-540-small/1M", 500'400}, {"bc-cnn/2M", 2'560},       {"rt1-16/0.2M", 34'000},
+      {"rt1-256/0.2M", 33'800},     {"bc-540/2M", 533'760},     {"char/10k", 2'048}};
+  for (const auto& [name, expected] : tokens) {
+    EXPECT_EQ(FindPreset(name)->batch_tokens(), expected) << name;
+  }
+  EXPECT_EQ(FindPreset("wm-256/206M")->learning_rate, 5.7e-4);
+  EXPECT_EQ(FindPreset("wm-540/4M")->learning_rate, 5e-3);
+}
+
+TEST(PresetsTest, EveryPresetsObjectiveFitsItsSequence) {
+  std::map<std::string, FrameTokens> frames = {{"wm-256", {256, 16}},
+                                               {"wm-540", {540, 16}},
+                                               {"bc-540", {540, 16}},
+                                               {"bc-540-small", {540, 16}}};
+  for (const int observation : {16, 36, 64, 100, 256}) {
+    frames["rt1-" + std::to_string(observation)] = {observation, 4};
+  }
+  for (const Preset& preset : Presets()) {
+    if (preset.shape.family != "gpt") continue;
+    const FrameTokens frame = frames[GroupOf(preset)];
+    EXPECT_EQ(preset.frames * frame.total(), preset.frames == 0 ? 0 : preset.shape.context);
+    const auto objective = Objective::Create(preset.objective, 0, preset.shape.vocabulary,
+                                             preset.shape.context, frame);
+    EXPECT_TRUE(objective.ok()) << preset.name << ": " << objective.status();
+  }
+}
+
+TEST(PresetsTest, AnUnknownNameListsItsGroupOrTheGroups) {
+  EXPECT_THAT(std::string(FindPreset("wm-540/28M").status().message()),
+              HasSubstr("allowed are wm-540/4M, wm-540/11M, wm-540/27M"));
+  EXPECT_THAT(std::string(FindPreset("27M").status().message()), HasSubstr("wm-256, wm-540"));
+}
+
+// TARGETS 2, the paper's own sums.
+TEST(DataBudgetTest, GivesThePapersNumbers) {
+  const auto near = [](double value, double expected, double share) {
+    return std::abs(value / expected - 1) <= share;
+  };
+  const double seven_maps = UniqueTokens(1.63e9, 556), sky_garden = UniqueTokens(355e6, 272);
+  EXPECT_PRED3(near, seven_maps, 906e9, 0.01);
+  EXPECT_PRED3(near, EffectiveTokens(seven_maps), 3.6e12, 0.03);
+  EXPECT_PRED3(near, LargestCompute(200e6, seven_maps), 4.3e21, 0.03);
+  EXPECT_PRED3(near, sky_garden, 97e9, 0.01);
+  EXPECT_PRED3(near, EffectiveTokens(sky_garden), 386e9, 0.01);
+  EXPECT_PRED3(near, LargestCompute(200e6, sky_garden), 4.6e20, 0.03);
+  // BC-CNN: one input a frame.
+  EXPECT_PRED3(near, EffectiveTokens(UniqueTokens(1.63e9, 1)), 6.52e9, 0.01);
+  EXPECT_PRED3(near, LargestCompute(50e6, 1.63e9), 2.0e18, 0.03);
+  const double tokens = TokensFor(1.58e21, 894e6);
+  EXPECT_PRED3(near, tokens, 295e9, 0.01);
+  EXPECT_PRED3(near, EpochsOf(tokens, sky_garden), 3.05, 0.01);
+}
+
+}  // namespace
+}  // namespace allometry::models
