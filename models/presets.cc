@@ -8,7 +8,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "base/check.h"
 
 namespace allometry::models {
@@ -140,6 +139,9 @@ std::vector<Preset> Make() {
   return list.Take();
 }
 
+// What stands before the slash.
+std::string GroupOf(absl::string_view name) { return std::string(name.substr(0, name.find('/'))); }
+
 }  // namespace
 
 std::span<const Preset> Presets() {
@@ -148,13 +150,13 @@ std::span<const Preset> Presets() {
 }
 
 absl::StatusOr<Preset> FindPreset(absl::string_view name) {
-  const std::string group = *absl::StrSplit(name, '/').begin();
+  const std::string group = GroupOf(name);
   std::vector<absl::string_view> same_group;
   std::set<std::string> groups;
   for (const Preset& preset : Presets()) {
     if (preset.name == name) return preset;
     if (absl::StartsWith(preset.name, group + "/")) same_group.push_back(preset.name);
-    groups.insert(*absl::StrSplit(preset.name, '/').begin());
+    groups.insert(GroupOf(preset.name));
   }
   if (!same_group.empty()) {
     return absl::NotFoundError(absl::StrCat("preset '", name, "' is not known: allowed are ",

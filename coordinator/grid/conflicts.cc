@@ -21,18 +21,21 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> runs) {
   const v1::RunSpec& spec = runs[0].spec();
   const v1::RunIdentity& identity = spec.identity();
   const v1::Optimizer& optimizer = identity.optimizer();
-  facts.insert(facts.end(), {{"dataset hash", identity.dataset_hash()},
-                             {"tokenizer hash", identity.tokenizer_hash()},
-                             {"family", identity.shape().family()},
-                             {"context", absl::StrCat(identity.shape().context())},
-                             {"batch_tokens", absl::StrCat(identity.batch_tokens())},
-                             {"warmup_steps", absl::StrCat(identity.warmup_steps())},
-                             {"beta1", Exact(optimizer.beta1())},
-                             {"beta2", Exact(optimizer.beta2())},
-                             {"weight_decay", Exact(optimizer.weight_decay())},
-                             {"epsilon", Exact(optimizer.epsilon())},
-                             {"clip_norm", Exact(optimizer.clip_norm())},
-                             {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
+  facts.insert(facts.end(),
+               {{"dataset hash", identity.dataset_hash()},
+                {"tokenizer hash", identity.tokenizer_hash()},
+                {"family", identity.shape().family()},
+                {"context", absl::StrCat(identity.shape().context())},
+                {"objective", identity.objective().empty() ? "dense" : identity.objective()},
+                {"objective_seed", absl::StrCat(identity.objective_seed())},
+                {"batch_tokens", absl::StrCat(identity.batch_tokens())},
+                {"warmup_steps", absl::StrCat(identity.warmup_steps())},
+                {"beta1", Exact(optimizer.beta1())},
+                {"beta2", Exact(optimizer.beta2())},
+                {"weight_decay", Exact(optimizer.weight_decay())},
+                {"epsilon", Exact(optimizer.epsilon())},
+                {"clip_norm", Exact(optimizer.clip_norm())},
+                {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
   // A trunk is constant under any schedule; what falls says what the schedule is.
   const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run& run) {
     return run.spec().identity().schedule() != "constant";

@@ -10,6 +10,7 @@
 #include "coordinator/grid/mistakes.h"
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/run_key.h"
+#include "coordinator/grid/window.h"
 
 namespace allometry::grid {
 namespace {
@@ -28,12 +29,12 @@ struct BuiltSize {
 };
 
 absl::StatusOr<models::Shape> ShapeOf(const SizeChoice& size, const SweepFile& file,
-                                      int vocabulary) {
-  if (size.params != 0) {
-    return models::NearestShape(size.params, file.params_policy, file.context, vocabulary,
-                                file.family);
-  }
-  models::Shape shape{file.family, size.layers, size.heads, size.width, file.context, vocabulary};
+                                      const models::Shape& like) {
+  if (size.params != 0) return models::NearestShape(size.params, file.params_policy, like);
+  models::Shape shape = like;
+  shape.layers = size.layers;
+  shape.heads = size.heads;
+  shape.width = size.width;
   ALLO_RETURN_IF_ERROR(models::Validate(shape));
   return shape;
 }
@@ -43,11 +44,12 @@ std::string ShapeText(const models::Shape& shape) {
 }
 
 // Sizes that cannot be built, and of two with one shape the later, are mistakes.
-std::vector<BuiltSize> BuildSizes(const SweepFile& file, int vocabulary, Mistakes& mistakes) {
+std::vector<BuiltSize> BuildSizes(const SweepFile& file, const models::Shape& like,
+                                  Mistakes& mistakes) {
   std::vector<BuiltSize> built;
   std::map<std::tuple<int, int, int>, const SizeChoice*> known;
   for (const SizeChoice& size : file.sizes) {
-    const auto shape = ShapeOf(size, file, vocabulary);
+    const auto shape = ShapeOf(size, file, like);
     if (!shape.ok()) {
       mistakes.Add(size.line, absl::StrFormat("size %s: %s", size.label, shape.status().message()));
       continue;
@@ -118,8 +120,9 @@ std::string ReasonToLeaveOut(const SweepFile& file, const v1::Cell& cell, int64_
 }
 
 // The cells of one size, ascending; the same for every seed.
-std::vector<v1::Cell> CellsOf(const SweepFile& file, const BuiltSize& size, int64_t unique_tokens,
-                              v1::Sweep& sweep, Mistakes& mistakes) {
+std::vector<v1::Cell> CellsOf(const SweepFile& file, const BuiltSize& size,
+                              const data::Manifest& manifest, v1::Sweep& sweep,
+                              Mistakes& mistakes) {
   std::vector<v1::Cell> cells;
   int64_t step_before = 0;
   for (const Budget& budget : file.budgets) {
@@ -140,7 +143,7 @@ std::vector<v1::Cell> CellsOf(const SweepFile& file, const BuiltSize& size, int6
         std::max<int64_t>(1, std::llround(asked / static_cast<double>(file.batch_tokens))));
     cell.set_tokens(cell.step() * file.batch_tokens);
     cell.set_flops(static_cast<double>(cell.tokens()) * size.flops_per_token);
-    cell.set_epochs(static_cast<double>(cell.tokens()) / static_cast<double>(unique_tokens));
+    cell.set_epochs(EpochsOf(file, manifest, cell.tokens()));
     const std::string reason = ReasonToLeaveOut(file, cell, step_before);
     if (!reason.empty()) {
       sweep.add_left_out(absl::StrCat(CellText(file, budget, *size.choice), ": ", reason));
@@ -181,6 +184,9 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   shape.set_width(size.shape.width);
   shape.set_context(size.shape.context);
   shape.set_vocabulary(size.shape.vocabulary);
+  shape.set_image_height(size.shape.image_height);
+  shape.set_image_width(size.shape.image_width);
+  shape.set_image_channels(size.shape.image_channels);
   identity.set_dataset(manifest.name);
   identity.set_dataset_hash(manifest.hash);
   identity.set_tokenizer_hash(manifest.tokenizer_hash);
@@ -189,6 +195,8 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   identity.set_warmup_steps(file.warmup_steps);
   identity.set_learning_rate(size.choice->learning_rate);
   identity.set_seed(seed);
+  identity.set_objective(file.objective);
+  identity.set_objective_seed(file.objective_seed);
   v1::Optimizer& optimizer = *identity.mutable_optimizer();
   optimizer.set_beta1(file.optimizer.beta1);
   optimizer.set_beta2(file.optimizer.beta2);
@@ -292,7 +300,7 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
                  absl::StrFormat("dataset %s has a vocabulary of %d: allowed is 1 to %d",
                                  manifest.name, manifest.vocabulary, kMostVocabulary));
   }
-  if (manifest.unique_tokens < 1) {
+  if (manifest.unique_tokens < 1 && manifest.kind != "generated") {
     mistakes.Add(file.dataset_line,
                  absl::StrFormat("dataset %s has no token to train on", manifest.name));
   }
@@ -300,9 +308,11 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
 
 }  // namespace
 
-absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& manifest) {
-  Mistakes mistakes(file.file_name);
-  CheckManifest(file, manifest, mistakes);
+absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& manifest) {
+  Mistakes mistakes(asked.file_name);
+  CheckManifest(asked, manifest, mistakes);
+  SweepFile file = asked;
+  const models::Shape like = ResolveWindow(manifest, file, mistakes);
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
 
   Expansion expansion;
@@ -315,10 +325,9 @@ absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& ma
   sweep.set_max_epochs(file.max_epochs);
   sweep.set_priority(file.priority);
 
-  const int vocabulary = static_cast<int>(manifest.vocabulary);
-  const std::vector<BuiltSize> sizes = BuildSizes(file, vocabulary, mistakes);
+  const std::vector<BuiltSize> sizes = BuildSizes(file, like, mistakes);
   for (const BuiltSize& size : sizes) {
-    const auto cells = CellsOf(file, size, manifest.unique_tokens, sweep, mistakes);
+    const auto cells = CellsOf(file, size, manifest, sweep, mistakes);
     if (cells.empty()) continue;
     for (const int64_t seed : file.seeds) {
       const v1::RunIdentity constant = IdentityOf(file, manifest, size, seed);

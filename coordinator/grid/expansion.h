@@ -7,7 +7,7 @@
 //   steps      round(D asked / batch_tokens), at least 1
 //   D          steps * batch_tokens
 //   C          D * (FLOPs per token under the convention)
-//   epochs     D / unique tokens of the dataset
+//   epochs     windows of D / windows of an epoch (data/manifest.h)
 //
 // Under a constant learning rate one run for each (size, seed): its cells are points of one curve.
 // It trains to its last cell and is evaluated at its cells' steps and at round(10^(k/per_decade)),
@@ -49,6 +49,6 @@ struct Expansion {
 // a size that cannot be built, two sizes of the same shape, a sweep without a cell. A cell is left
 // out, with its reason, when it needs more than max_epochs (unless allow_repeat), ends (wsd: begins
 // to decay) within the warm-up, or falls on the same step as a smaller budget.
-absl::StatusOr<Expansion> Expand(const SweepFile& file, const data::Manifest& manifest);
+absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& manifest);
 
 }  // namespace allometry::grid

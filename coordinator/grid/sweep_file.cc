@@ -10,7 +10,9 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/grid/by_size.h"
 #include "coordinator/grid/mistakes.h"
+#include "coordinator/grid/model_section.h"
 #include "coordinator/grid/number.h"
+#include "coordinator/grid/window.h"
 #include "coordinator/grid/yaml_fields.h"
 #include "coordinator/grid/yaml_text.h"
 
@@ -29,11 +31,13 @@ constexpr absl::string_view kTopKeys[] = {
     "name",        "dataset",          "model",        "training", "budgets",
     "conventions", "max_epochs",       "devices",      "device",   "evaluation",
     "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic"};
-constexpr absl::string_view kModelKeys[] = {"family", "context", "sizes", "shapes"};
+constexpr absl::string_view kModelKeys[] = {"family", "context", "frames",
+                                            "sizes",  "shapes",  "presets"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
 constexpr absl::string_view kTrainingKeys[] = {
-    "batch_tokens", "schedule",  "warmup_steps",   "learning_rate",
-    "seeds",        "optimizer", "decay_fraction", "final_rate_fraction"};
+    "batch_tokens", "batch_sequences", "objective",          "objective_seed",
+    "schedule",     "warmup_steps",    "learning_rate",      "seeds",
+    "optimizer",    "decay_fraction",  "final_rate_fraction"};
 constexpr absl::string_view kOptimizerKeys[] = {"beta1", "beta2", "weight_decay", "epsilon",
                                                 "clip_norm"};
 constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
@@ -66,7 +70,7 @@ class Reader {
     ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
              &file_.dataset_line);
     const auto model = top.Require("model", "context, and sizes or shapes");
-    if (model) ReadModel(*model);
+    if (model) ReadModel(*model, kSections, file_, mistakes_);
     if (const auto training = top.Require("training", "batch_tokens and learning_rate")) {
       ReadTraining(*training);
     }
@@ -129,105 +133,22 @@ class Reader {
     *line = field->line;
   }
 
-  void ReadModel(const Field& model) {
-    const Fields fields(model, "model", kSections, mistakes_);
-    if (!model.node.IsMap()) return;
-    file_.model_line = model.line;
-    if (const auto family = fields.Find("family")) {
-      if (const auto name = ReadText(*family, mistakes_)) file_.family = *name;
-      if (models::FindFamily(file_.family) == nullptr) {
-        // Of an unknown family nothing else is looked at.
-        mistakes_.Add(family->line, models::Validate({.family = file_.family}).message());
-      }
-    }
-    if (const auto context = fields.Require("context", "tokens a sequence, such as 32")) {
-      file_.context = ReadInteger(*context, {1, 1e6}, mistakes_).value_or(0);
-    }
-    const auto sizes = fields.Find("sizes");
-    const auto shapes = fields.Find("shapes");
-    if (sizes && shapes) {
-      mistakes_.Add(shapes->line, "sizes and shapes are both given: one of them is allowed");
-    } else if (sizes) {
-      ReadSizes(*sizes);
-    } else if (shapes) {
-      ReadShapes(*shapes);
-    } else {
-      fields.Require("sizes", "parameter counts, such as [5k, 20k]; or shapes instead");
-    }
-  }
-
-  void ReadSizes(const Field& sizes) {
-    for (const Field& item : ReadList(sizes, "[5k, 20k, 80k]", kMostItems, mistakes_)) {
-      const auto params = ReadInteger(item, {1, kMostParams}, mistakes_);
-      if (!params) continue;
-      SizeChoice size;
-      size.label = item.node.Scalar();
-      size.params = *params;
-      size.line = item.line;
-      AddSize(std::move(size));
-    }
-  }
-
-  void ReadShapes(const Field& shapes) {
-    constexpr absl::string_view kExample = "[{layers: 2, heads: 1, width: 32}]";
-    for (const Field& item : ReadList(shapes, kExample, kMostItems, mistakes_)) {
-      const Fields fields(item, "model.shapes", kSections, mistakes_);
-      if (!item.node.IsMap()) continue;
-      SizeChoice size;
-      size.line = item.line;
-      const auto number = [&](absl::string_view key, absl::string_view meaning, double most,
-                              int* value) {
-        if (!fields.Require(key, meaning)) return;
-        fields.Integer(key, {1, most}, value);
-      };
-      // N of the largest is 1.2e17, which an int64 counts.
-      number("layers", "the number of blocks", 1e4, &size.layers);
-      number("heads", "attention heads, a divisor of width", 1e6, &size.heads);
-      number("width", "d_model, a multiple of heads", 1e6, &size.width);
-      if (size.layers == 0 || size.heads == 0 || size.width == 0) continue;
-      if (size.width % size.heads != 0) {
-        mistakes_.Add(item.line, absl::StrFormat("width %d is not a multiple of heads %d",
-                                                 size.width, size.heads));
-      }
-      size.label = absl::StrFormat("%dx%d", size.layers, size.width);
-      if (const auto label = fields.Find("label")) {
-        if (const auto text = ReadText(*label, mistakes_)) size.label = text->substr(0, 64);
-      }
-      AddSize(std::move(size));
-    }
-  }
-
-  void AddSize(SizeChoice size) {
-    for (const SizeChoice& other : file_.sizes) {
-      const bool same_count = size.params != 0 && size.params == other.params;
-      if (!same_count && size.label != other.label) continue;
-      mistakes_.Add(size.line, absl::StrFormat("size %s is given twice, first as %s on line %d",
-                                               size.label, other.label, other.line));
-      return;
-    }
-    file_.sizes.push_back(std::move(size));
-  }
-
   void ReadTraining(const Field& training) {
     const Fields fields(training, "training", kSections, mistakes_);
     if (!training.node.IsMap()) return;
-    const auto batch =
-        fields.Require("batch_tokens", "tokens an update over all devices, a multiple of context");
-    if (batch) {
-      file_.batch_tokens = ReadInteger(*batch, {1, 1e12}, mistakes_).value_or(0);
-      if (file_.batch_tokens > 0 && file_.context > 0 && file_.batch_tokens % file_.context != 0) {
-        mistakes_.Add(batch->line, absl::StrFormat("batch_tokens %d is not a multiple of context "
-                                                   "%d",
-                                                   file_.batch_tokens, file_.context));
-        file_.batch_tokens = 0;
-      }
-    }
+    ReadWindowTraining(fields, file_, mistakes_);
     file_.schedule = ReadSchedule(fields, mistakes_);
     fields.Integer("warmup_steps", {0, 1e9}, &file_.warmup_steps);
     if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds);
     if (const auto optimizer = fields.Find("optimizer")) ReadOptimizer(*optimizer);
-    const auto rate = fields.Require("learning_rate", "a number such as 3e-3, or a table by size");
-    if (rate) ReadLearningRates(*rate, file_.sizes, mistakes_);
+    // Presets bring theirs.
+    const bool has_rates = !file_.sizes.empty() && file_.sizes.front().learning_rate > 0;
+    const auto rate =
+        has_rates ? fields.Find("learning_rate")
+                  : fields.Require("learning_rate", "a number such as 3e-3, or a table by size");
+    if (!rate) return;
+    for (SizeChoice& size : file_.sizes) size.learning_rate = 0;
+    ReadLearningRates(*rate, file_.sizes, mistakes_);
   }
 
   void ReadSeeds(const Field& seeds) {

@@ -56,11 +56,18 @@ struct SweepFile {
   int dataset_line = 0;
 
   std::string family = "gpt";
-  int context = 0;  // tokens a sequence
+  int context = 0;  // tokens a sequence; 0 where `frames` is given: then the dataset says it
+  int frames = 0;   // frames a window, of a dataset that has frames; 0: context is given
+  int window_line = 0;
   int model_line = 0;
   std::vector<SizeChoice> sizes;
 
-  int64_t batch_tokens = 0;  // a multiple of context
+  int64_t batch_tokens = 0;     // a multiple of context
+  int64_t batch_sequences = 0;  // instead of it; 0: batch_tokens is given
+  int batch_line = 0;
+  std::string objective;  // a row of models/objective.h; empty: dense
+  int64_t objective_seed = 0;
+  int objective_line = 0;
   ScheduleChoice schedule;
   int64_t warmup_steps = 100;
   std::vector<int64_t> seeds = {1};

@@ -127,7 +127,7 @@ TEST(DifferenceTest, ABudgetBetweenTakesTheNearestEvaluationOfTheRun) {
   EXPECT_EQ(cell.tokens(), 126 * 4096);
   EXPECT_EQ(cell.asked_tokens(), 500'000);
   EXPECT_DOUBLE_EQ(cell.flops(), 126.0 * 4096 * stored.runs[0].flops_per_token_6n());
-  EXPECT_DOUBLE_EQ(cell.epochs(), 126.0 * 4096 / 36e6);
+  EXPECT_DOUBLE_EQ(cell.epochs(), 126.0 * 4096 / (1'124'999 * 32));
   EXPECT_THAT(changes.changed_runs, IsEmpty());
   EXPECT_THAT(changes.lines, ElementsAre("adds a cell to run 2x32: 500000 tokens at step 126, the "
                                          "evaluation nearest to step 122"));

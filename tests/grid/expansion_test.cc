@@ -113,7 +113,7 @@ TEST(ExpansionTest, TokensAreWholeStepsNearestToWhatIsAsked) {
   EXPECT_EQ(cell.tokens(), 24 * 4096);
   EXPECT_EQ(cell.asked_flops(), 0);
   EXPECT_DOUBLE_EQ(cell.flops(), 24.0 * 4096 * 6 * kPaper);
-  EXPECT_DOUBLE_EQ(cell.epochs(), 24.0 * 4096 / 36e6);
+  EXPECT_DOUBLE_EQ(cell.epochs(), 24.0 * 4096 / (1'124'999 * 32));
 }
 
 TEST(ExpansionTest, ABudgetBelowHalfAStepIsOneStep) {

@@ -149,7 +149,8 @@ INSTANTIATE_TEST_SUITE_P(
         // Sections.
         Mistake{"training:\n", "training: 5\nbudgets_:\n",
                 "a.yaml:7: training is a single value: a map is expected, with batch_tokens, "
-                "schedule, warmup_steps, learning_rate, seeds, optimizer, decay_fraction, "
+                "batch_sequences, objective, objective_seed, schedule, warmup_steps, "
+                "learning_rate, seeds, optimizer, decay_fraction, "
                 "final_rate_fraction\n"
                 "a.yaml:8: unknown key budgets_: did you mean budgets?"},
         Mistake{"max_epochs: 100", "evaluation: [1]",
@@ -219,7 +220,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.yaml:7: sizes and shapes are both given: one of them is allowed"},
         Mistake{"  sizes: [5k, 20k, 80k]\n", "",
                 "a.yaml:3: sizes is missing under model: parameter counts, such as [5k, 20k]; or "
-                "shapes instead"},
+                "shapes or presets instead"},
         // Tables by size.
         Mistake{"learning_rate: 3e-3", "learning_rate: {5k: 1e-2, 21k: 1e-3}",
                 "a.yaml:10: learning_rate has a value for 21k, which is not a size of this sweep: "
