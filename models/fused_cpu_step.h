@@ -16,7 +16,7 @@
 
 namespace allometry::models {
 
-// Unimplemented on CUDA and for shapes that would need more than 2 GiB of activations. Not
+// Unimplemented on CUDA and for shapes that would need more than 512 MiB of activations. Not
 // thread-safe: one step, one thread. No allocation once a batch of the largest size was seen.
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape,
                                                               const ParameterLayout& layout,

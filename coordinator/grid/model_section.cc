@@ -27,6 +27,11 @@ class ModelReader {
     const auto presets = fields.Find("presets");
     if (presets) ReadPresets(*presets, family.has_value());
     ReadWindow(fields, presets.has_value());
+    if (const auto vocabulary = fields.Find("vocabulary")) {
+      file_.vocabulary_line = vocabulary->line;
+      file_.vocabulary =
+          static_cast<int>(ReadInteger(*vocabulary, {1, 1 << 24}, mistakes_).value_or(0));
+    }
     const auto sizes = fields.Find("sizes");
     const auto shapes = fields.Find("shapes");
     if (presets) {

@@ -31,7 +31,7 @@ constexpr absl::string_view kTopKeys[] = {
     "name",        "dataset",          "model",        "training", "budgets",
     "conventions", "max_epochs",       "devices",      "device",   "evaluation",
     "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic"};
-constexpr absl::string_view kModelKeys[] = {"family", "context", "frames",
+constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
                                             "sizes",  "shapes",  "presets"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
 constexpr absl::string_view kTrainingKeys[] = {

@@ -59,6 +59,8 @@ struct SweepFile {
   int context = 0;  // tokens a sequence; 0 where `frames` is given: then the dataset says it
   int frames = 0;   // frames a window, of a dataset that has frames; 0: context is given
   int window_line = 0;
+  int vocabulary = 0;  // ids of the model; 0: those of the dataset
+  int vocabulary_line = 0;
   int model_line = 0;
   std::vector<SizeChoice> sizes;
 

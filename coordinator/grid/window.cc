@@ -1,6 +1,6 @@
 #include "coordinator/grid/window.h"
 
-#include <limits>
+#include <algorithm>
 
 #include "absl/strings/str_format.h"
 #include "models/objective.h"
@@ -158,6 +158,13 @@ models::Shape ResolveWindow(const data::Manifest& manifest, SweepFile& file, Mis
   shape.vocabulary = static_cast<int>(manifest.vocabulary);
   const int64_t context = ContextOf(manifest, file, mistakes);
   if (SeesImages(file)) SetImages(manifest, file, shape, mistakes);
+  if (file.vocabulary != 0 && file.vocabulary < shape.vocabulary) {
+    mistakes.Add(
+        file.vocabulary_line,
+        absl::StrFormat("vocabulary %d, but dataset %s has %d ids: allowed is that or more",
+                        file.vocabulary, manifest.name, shape.vocabulary));
+  }
+  shape.vocabulary = std::max(shape.vocabulary, file.vocabulary);
   if (context == 0) return shape;
   file.context = static_cast<int>(context);
   shape.context = file.context;

@@ -10,7 +10,8 @@
 namespace allometry::models::fused_cpu {
 namespace {
 
-constexpr int64_t kMostFloats = int64_t{1} << 29;
+// Beyond, autograd's blockwise attention is faster as well: bench/presets.cc.
+constexpr int64_t kMostFloats = int64_t{1} << 27;
 // Floats of activations that leave room for weights in a level-2 cache of 1 MiB.
 constexpr int64_t kChunkFloats = 64 * 1024;
 
@@ -177,7 +178,7 @@ absl::StatusOr<std::unique_ptr<PlanStorage>> PlanStorage::Make(const Shape& shap
   if (floats > kMostFloats) {
     return absl::UnimplementedError(absl::StrFormat(
         "fused_cpu keeps attention probabilities and would need %.1f GiB for width %d, %d layers, "
-        "%d heads, context %d: allowed are 2 GiB",
+        "%d heads, context %d: allowed are 0.5 GiB",
         floats * 4.0 / (1 << 30), shape.width, shape.layers, shape.heads, shape.context));
   }
   float* memory = static_cast<float*>(std::aligned_alloc(64, floats * sizeof(float)));

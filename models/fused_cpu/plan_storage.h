@@ -14,7 +14,7 @@ namespace allometry::models::fused_cpu {
 
 class PlanStorage {
  public:
-  // Unimplemented where the activations of one sequence would take more than 2 GiB: attention
+  // Unimplemented where the activations of one sequence would take more than 512 MiB: attention
   // probabilities are kept, context^2 a head and layer.
   static absl::StatusOr<std::unique_ptr<PlanStorage>> Make(const Shape& shape,
                                                            const ParameterLayout& layout);

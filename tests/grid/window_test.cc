@@ -97,6 +97,16 @@ TEST(WindowTest, ObjectivesAreOtherRunsAndDenseIsTheOldKey) {
   EXPECT_NE(key("  objective: super\n  objective_seed: 1\n"), key("  objective: super\n"));
 }
 
+TEST(WindowTest, AVocabularyMayBeLargerThanTheDatasetsButNotSmaller) {
+  const std::string yaml =
+      SweepWith("  context: 32\n", "  context: 32\n  vocabulary: 128\n", kOneShape);
+  ASSERT_OK_AND_ASSIGN(const Expansion expansion, ExpandText(yaml));
+  EXPECT_EQ(expansion.runs[0].spec().identity().shape().vocabulary(), 128);
+  EXPECT_EQ(expansion.runs[0].params().token_embedding(), 128 * 32);
+  EXPECT_THAT(MistakeOf(SweepWith("128", "98", yaml), Words()),
+              HasSubstr("a.yaml:5: vocabulary 98, but dataset words has 99 ids"));
+}
+
 TEST(WindowTest, WhatDoesNotFitTogetherIsSaidWithItsLine) {
   const data::Manifest walks = Walks();
   const auto world = [](absl::string_view from, absl::string_view to) {
