@@ -1,8 +1,10 @@
-// allo cancel, allo retry.
+// allo cancel, allo preempt, allo retry.
+#include <cmath>
 #include <iostream>
 
 #include "CLI/CLI.hpp"
 #include "cli/commands.h"
+#include "coordinator/grid/number.h"
 
 namespace allometry::cli {
 namespace {
@@ -59,7 +61,43 @@ int Retry(const Context& context, const Target& target) {
   return Print(context, "retried", response.retried());
 }
 
+int Preempt(const Context& context, const Target& target, const std::string& within) {
+  auto request = RequestFor<v1::PreemptSweepRequest>(target);
+  if (!within.empty()) {
+    const absl::StatusOr<double> seconds = grid::ParseDuration(within);
+    if (!seconds.ok()) {
+      return Fail(absl::InvalidArgumentError(
+          absl::StrCat("--within ", within, " ", seconds.status().message())));
+    }
+    request.set_within_ms(static_cast<int64_t>(std::ceil(*seconds * 1000)));
+  }
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  v1::PreemptSweepResponse response;
+  const grpc::Status status =
+      (*stub)->PreemptSweep(MakeCall(context, kTimeoutS).get(), request, &response);
+  if (!status.ok()) return Fail(context, status);
+  return Print(context, "preempted", response.preempted());
+}
+
 }  // namespace
+
+void AddPreempt(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "preempt",
+      "running runs write a checkpoint and give their devices back; they go on later, free of "
+      "charge, with the devices that the sweep file now says");
+  auto target = std::make_shared<Target>();
+  auto within = std::make_shared<std::string>();
+  command->add_option("SWEEP", target->name, "name of the sweep")->required();
+  command->add_option("RUN", target->run_ids, "only these runs (ids as in 'allo runs')");
+  command->add_option("--within", *within,
+                      "a time such as 30s: what has not stopped by then is killed and goes on from "
+                      "its last checkpoint");
+  command->callback([&context, target, within] {
+    context.run = [&context, target, within] { return Preempt(context, *target, *within); };
+  });
+}
 
 void AddCancel(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(

@@ -3,6 +3,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
@@ -52,11 +53,31 @@ std::string CellsTable(const v1::GetSweepResponse& sweep) {
   return Columns(rows, {true}, 2);
 }
 
-int ListRuns(const Context& context, const std::string& name, bool cells) {
+// Each failed run with all that its last attempt said, the end of its log included.
+std::string FailedRuns(const v1::GetSweepResponse& sweep) {
+  std::string text;
+  for (const v1::Run& run : sweep.runs()) {
+    if (run.state() != v1::RUN_FAILED) continue;
+    absl::StrAppendFormat(&text, "run %d (%s), attempt %d, step %d: %s\n", run.run_id(), run.size(),
+                          run.attempt(), run.step(), StateWord(run));
+    for (const absl::string_view line : absl::StrSplit(run.reason(), '\n')) {
+      absl::StrAppend(&text, "  ", line, "\n");
+    }
+  }
+  return text.empty() ? "no run has failed\n" : text;
+}
+
+struct RunsArguments {
+  std::string name;
+  bool cells = false;
+  bool failed = false;
+};
+
+int ListRuns(const Context& context, const RunsArguments& arguments) {
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   v1::GetSweepRequest request;
-  request.set_name(name);
+  request.set_name(arguments.name);
   v1::GetSweepResponse response;
   const grpc::Status status =
       (*stub)->GetSweep(MakeCall(context, kTimeoutS).get(), request, &response);
@@ -65,8 +86,12 @@ int ListRuns(const Context& context, const std::string& name, bool cells) {
     std::cout << ToJson(response).dump(2) << "\n";
     return kExitOk;
   }
+  if (arguments.failed) {
+    std::cout << FailedRuns(response);
+    return kExitOk;
+  }
   std::cout << RunsTable({response.runs().begin(), response.runs().end()}, true);
-  if (cells) std::cout << "\n" << CellsTable(response);
+  if (arguments.cells) std::cout << "\n" << CellsTable(response);
   for (const std::string& reason : response.sweep().left_out()) {
     std::cout << "  left out: " << reason << "\n";
   }
@@ -83,12 +108,13 @@ void AddSweeps(CLI::App& app, Context& context) {
 void AddRuns(CLI::App& app, Context& context) {
   CLI::App* command =
       app.add_subcommand("runs", "list a sweep's runs: states, losses, and why one waits");
-  auto name = std::make_shared<std::string>();
-  auto cells = std::make_shared<bool>(false);
-  command->add_option("SWEEP", *name, "name of the sweep")->required();
-  command->add_flag("--cells", *cells, "the cells too: loss at every (N, D)");
-  command->callback([&context, name, cells] {
-    context.run = [&context, name, cells] { return ListRuns(context, *name, *cells); };
+  auto arguments = std::make_shared<RunsArguments>();
+  command->add_option("SWEEP", arguments->name, "name of the sweep")->required();
+  command->add_flag("--cells", arguments->cells, "the cells too: loss at every (N, D)");
+  command->add_flag("--failed", arguments->failed,
+                    "only runs that failed, with the last lines of their logs");
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return ListRuns(context, *arguments); };
   });
 }
 

@@ -49,7 +49,10 @@ int Main(int argc, char** argv) {
   AddSweeps(app, context);
   AddRuns(app, context);
   AddCancel(app, context);
+  AddPreempt(app, context);
   AddRetry(app, context);
+  AddWorkers(app, context);
+  AddDrain(app, context);
   AddFit(app, context);
   AddPredict(app, context);
   AddExport(app, context);

@@ -8,6 +8,7 @@
 #include "coordinator/export.h"
 #include "coordinator/fits.h"
 #include "coordinator/grpc_status.h"
+#include "coordinator/run_remarks.h"
 #include "coordinator/submission.h"
 #include "coordinator/watch.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 // Each holds a thread.
 constexpr int kMaxWatchers = 128;
+constexpr int64_t kLongestStopMs = 24 * 3600 * 1000;
 
 template <class Response>
 grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
@@ -47,7 +49,7 @@ grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
   response->mutable_runs()->Add(stored->runs.begin(), stored->runs.end());
   response->mutable_cells()->Add(stored->cells.begin(), stored->cells.end());
   dispatch_.AddReasons(*response->mutable_runs());
-  return grpc::Status::OK;
+  return ToGrpc(AddRemarks(store_, request->name(), *response->mutable_runs()));
 }
 
 grpc::Status ClientService::ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest*,
@@ -94,6 +96,32 @@ grpc::Status ClientService::RetrySweep(grpc::ServerContext* context,
   response->set_retried(*retried);
   dispatch_.Decide();
   return grpc::Status::OK;
+}
+
+grpc::Status ClientService::PreemptSweep(grpc::ServerContext* context,
+                                         const v1::PreemptSweepRequest* request,
+                                         v1::PreemptSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  if (request->within_ms() < 0 || request->within_ms() > kLongestStopMs) {
+    return ToGrpc(absl::InvalidArgumentError(
+        absl::StrFormat("a run cannot be preempted within %d ms: 0 (its worker's own patience) to "
+                        "%d are allowed",
+                        request->within_ms(), kLongestStopMs)));
+  }
+  const absl::StatusOr<int> preempted = store_.Preempt(
+      request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()),
+      request->within_ms());
+  if (!preempted.ok()) return ToGrpc(preempted.status());
+  response->set_preempted(*preempted);
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::SetDrained(grpc::ServerContext* context,
+                                       const v1::SetDrainedRequest* request,
+                                       v1::SetDrainedResponse*) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const std::string reason = request->reason().empty() ? "drained by hand" : request->reason();
+  return ToGrpc(dispatch_.SetDrained(request->host(), request->drained() ? reason : ""));
 }
 
 grpc::Status ClientService::Fit(grpc::ServerContext* context, const v1::FitRequest* request,

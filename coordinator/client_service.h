@@ -33,6 +33,10 @@ class ClientService final : public v1::ClientService::Service {
                            v1::CancelSweepResponse* response) override;
   grpc::Status RetrySweep(grpc::ServerContext* context, const v1::RetrySweepRequest* request,
                           v1::RetrySweepResponse* response) override;
+  grpc::Status PreemptSweep(grpc::ServerContext* context, const v1::PreemptSweepRequest* request,
+                            v1::PreemptSweepResponse* response) override;
+  grpc::Status SetDrained(grpc::ServerContext* context, const v1::SetDrainedRequest* request,
+                          v1::SetDrainedResponse* response) override;
   grpc::Status Fit(grpc::ServerContext* context, const v1::FitRequest* request,
                    v1::FitResponse* response) override;
   grpc::Status Predict(grpc::ServerContext* context, const v1::PredictRequest* request,

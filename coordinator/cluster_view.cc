@@ -37,6 +37,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   OpenRun next{row};
   next.streamed = row.attempt.has_value() && row.attempt->durable_sequence > 0;
   next.deadline_ns = leased ? now_ns + lease_ns_ : 0;
+  next.started_ns = leased ? now_ns : 0;
   int64_t waiting_since_ns = now_ns;
   if (const auto before = runs_.find(run_id); before != runs_.end()) {
     const OpenRun& old = before->second;
@@ -46,7 +47,10 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
         old.row.attempt->lease.token() == row.attempt->lease.token()) {
       next.streamed = next.streamed || old.streamed;
       next.row.run.set_step(std::max(next.row.run.step(), old.row.run.step()));
-      if (was_leased && leased) next.deadline_ns = old.deadline_ns;
+      if (was_leased && leased) {
+        next.deadline_ns = old.deadline_ns;
+        next.started_ns = old.started_ns;
+      }
     }
     Remove(run_id);
   }
@@ -74,6 +78,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   if (leased) {
     const store::Attempt& attempt = *row.attempt;
     state.placement = {attempt.lease.attempt(), attempt.agent_id, attempt.slots};
+    state.started_ns = next.started_ns;
+    state.stopping = attempt.stop != store::StopAsked::kNone;
     held_by_[attempt.agent_id].insert(run_id);
   }
   scheduler_.PutRun(std::move(state));
@@ -261,6 +267,9 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   state.agent_id = request.agent_id();
   state.host = request.host();
   state.run_root_id = request.run_root_id();
+  if (const auto why = drained_.find(request.host()); why != drained_.end()) {
+    state.drained = why->second;
+  }
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
   scheduler_.PutAgent(std::move(state));
   RefreshSlots(request.agent_id());
@@ -343,11 +352,14 @@ void ClusterView::RefreshSlots(const std::string& agent_id) {
   dirty_ = true;
 }
 
-bool ClusterView::IsHeld(const std::string& agent_id, const v1::Slot& slot) const {
-  const std::set<int64_t>& held = HeldBy(agent_id);
-  return std::any_of(held.begin(), held.end(), [&](int64_t run_id) {
-    return Contains(state().runs.at(run_id).placement->slots, slot);
-  });
+int32_t ClusterView::RoomBeside(const std::string& agent_id, const v1::Slot& slot) const {
+  int32_t room = std::max(1, slot.runs());
+  for (const int64_t run_id : HeldBy(agent_id)) {
+    const std::vector<v1::Slot>& slots = state().runs.at(run_id).placement->slots;
+    if (Contains(slots, slot)) room = slots.size() > 1 ? 0 : room - 1;
+    if (room <= 0) return 0;
+  }
+  return room;
 }
 
 std::vector<std::string> ClusterView::SilentSince(int64_t heard_before_ns) const {
@@ -356,6 +368,17 @@ std::vector<std::string> ClusterView::SilentSince(int64_t heard_before_ns) const
     if (agent.heard_ns < heard_before_ns) silent.push_back(agent_id);
   }
   return silent;
+}
+
+void ClusterView::SetDrained(std::map<std::string, std::string> hosts) {
+  drained_ = std::move(hosts);
+  for (const auto& [agent_id, known] : agents_) {
+    const auto why = drained_.find(known.host);
+    scheduler_.ChangeAgent(agent_id, [&](scheduler::AgentState& agent) {
+      agent.drained = why == drained_.end() ? "" : why->second;
+    });
+  }
+  dirty_ = true;
 }
 
 int ClusterView::LiveSlots() const {

@@ -38,8 +38,7 @@ struct KnownAgent {
   std::string version;
   bool reported = false;  // a heartbeat came since it registered
   int64_t heard_ns = 0;
-  int64_t named_checkpoints_ns = 0;         // when it was last told what may be deleted
-  std::map<std::string, int> named_so_far;  // path -> in how many replies
+  int64_t named_checkpoints_ns = 0;  // when it was last told what may be deleted
 };
 
 // What an agent's word that it holds an attempt is worth.
@@ -86,8 +85,12 @@ class ClusterView {
   // A heartbeat came. Returns whether its datasets are others than before.
   bool Heard(const v1::HeartbeatRequest& request, int64_t now_ns);
   std::vector<std::string> SilentSince(int64_t heard_before_ns) const;
-  // Whether a LEASED run of the agent has this slot.
-  bool IsHeld(const std::string& agent_id, const v1::Slot& slot) const;
+  // How many more runs of one rank the slot may take beside the LEASED ones, were it free as the
+  // agent says: 0 where one rank of several has it.
+  int32_t RoomBeside(const std::string& agent_id, const v1::Slot& slot) const;
+  // Hosts that get no runs, each with why: those and no others from now on.
+  void SetDrained(std::map<std::string, std::string> hosts);
+  const std::map<std::string, std::string>& drained() const { return drained_; }
   // Slots of all agents that report.
   int LiveSlots() const;
 
@@ -108,6 +111,7 @@ class ClusterView {
     bool streamed = false;
     int64_t deadline_ns = 0;  // of its lease, while LEASED
     int32_t sharers = 0;      // on its slot when its pace was last measured, itself included
+    int64_t started_ns = 0;   // when its attempt was put first, while LEASED
   };
 
   void Remove(int64_t run_id);
@@ -134,7 +138,8 @@ class ClusterView {
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> branches_;     // trunk -> PENDING runs that branch off it
   std::map<std::string, KnownAgent> agents_;
-  std::map<double, double> pace_;  // params -> FLOPs/s of one device, newest
+  std::map<std::string, std::string> drained_;  // host -> why
+  std::map<double, double> pace_;               // params -> FLOPs/s of one device, newest
   bool pace_changed_ = false;
   planner::Throughput throughput_;
   scheduler::SharingPaces sharing_;

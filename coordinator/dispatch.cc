@@ -3,22 +3,18 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "coordinator/planner/eta.h"
-#include "coordinator/registration.h"
 #include "coordinator/scheduler/decide.h"
 
 namespace allometry::coordinator {
 namespace {
 
 constexpr int64_t kMs = 1'000'000;  // nanoseconds
-constexpr int kMaxHeld = 65536;
-// How often an agent is told what it may delete, in heartbeats, and how often the same file before
-// it counts as gone. A reply may be lost; five in a row from an agent that is heard are not.
-constexpr int kHeartbeatsBetweenNaming = 10;
-constexpr int kNamings = 5;
+constexpr int64_t kDecideEveryNs = 5'000 * kMs;
 
 // What a batch says about its run: the newest step and the newest pace. Batches are in order, so
 // the last records know; those of one moment stand together.
@@ -61,7 +57,12 @@ void Dispatch::Committed(absl::Span<const store::RunRow> rows) {
   if (!rows.empty()) {
     const int64_t now_ns = options_.clock->BootNanos();
     MutexLock lock(mutex_);
-    for (const store::RunRow& row : rows) view_.Put(row, now_ns);
+    for (const store::RunRow& row : rows) {
+      view_.Put(row, now_ns);
+      if (row.attempt.has_value() && row.attempt->state != store::AttemptState::kLeased) {
+        attempts_ended_ = true;
+      }
+    }
   }
   feed_.Announce();
 }
@@ -70,6 +71,7 @@ absl::Status Dispatch::Start(store::Store& store) {
   store_ = &store;
   const int64_t now_ns = options_.clock->BootNanos();
   ALLO_ASSIGN_OR_RETURN(const std::vector<store::RunRow> rows, store.OpenRuns());
+  ALLO_RETURN_IF_ERROR(ReadDrained());
   int leased = 0;
   {
     MutexLock lock(mutex_);
@@ -89,159 +91,6 @@ absl::Status Dispatch::Start(store::Store& store) {
   }
   ticker_ = std::thread([this] { TickUntilStopped(); });
   return absl::OkStatus();
-}
-
-// --- Agents
-// ---------------------------------------------------------------------------------------
-
-std::vector<std::string> Dispatch::LiveAgents(const std::string& but, int64_t now_ns) const {
-  MutexLock lock(mutex_);
-  std::set<std::string> live;
-  if (now_ns < grace_until_ns_) live = grace_agents_;
-  for (const auto& [agent_id, agent] : view_.agents()) live.insert(agent_id);
-  live.erase(but);
-  return {live.begin(), live.end()};
-}
-
-absl::StatusOr<v1::RegisterResponse> Dispatch::Register(const v1::RegisterRequest& request) {
-  ALLO_RETURN_IF_ERROR(CheckRegistration(request));
-  {
-    MutexLock registering(registering_);
-    for (const v1::GivenBack& given_back : request.given_back()) {
-      const absl::Status status = store_->GiveBack(given_back);
-      // Stale: the run was given away already, and there is nothing to give back.
-      if (!status.ok() && !absl::IsFailedPrecondition(status)) return status;
-    }
-    const int64_t now_ns = options_.clock->BootNanos();
-    ALLO_RETURN_IF_ERROR(store_->RegisterAgent(request, LiveAgents(request.agent_id(), now_ns)));
-    MutexLock lock(mutex_);
-    view_.PutAgent(request, now_ns);
-  }
-  v1::RegisterResponse response;
-  response.set_lease_ms(options_.lease_ms);
-  response.set_heartbeat_every_ms(options_.heartbeat_ms);
-  return response;
-}
-
-absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatRequest& request) {
-  if (request.held_size() > kMaxHeld || request.free_slots_size() > kMaxSlots) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "a heartbeat lists at most %d attempts and %d free slots", kMaxHeld, kMaxSlots));
-  }
-  const int64_t now_ns = options_.clock->BootNanos();
-  bool other_datasets = false;
-  {
-    MutexLock lock(mutex_);
-    if (view_.FindAgent(request.agent_id()) == nullptr) {
-      return absl::NotFoundError(absl::StrFormat(
-          "agent '%s' is not registered, or was silent for a lease: register", request.agent_id()));
-    }
-    other_datasets = view_.Heard(request, now_ns);
-  }
-  if (other_datasets) {
-    const absl::Status updated = store_->UpdateAgentDatasets(
-        request.agent_id(),
-        std::vector<v1::Dataset>(request.datasets().begin(), request.datasets().end()));
-    // The view has them; the rows are for people.
-    if (!updated.ok()) LogOnce(absl::StrCat("datasets were not stored: ", updated.message()));
-  }
-  for (const v1::Lease& lease : RenewHeld(request, now_ns)) {
-    const absl::Status returned = store_->ReturnLease(lease);
-    if (!returned.ok() && !absl::IsFailedPrecondition(returned)) return returned;
-  }
-  Decide();
-  v1::HeartbeatResponse response = WhatToHold(request, now_ns);
-  const absl::Status named = NameDeletable(request.agent_id(), now_ns, response);
-  // What holds leases must not wait for what frees disks.
-  if (!named.ok()) LogOnce(absl::StrCat("old checkpoints stay for now: ", named.message()));
-  return response;
-}
-
-std::vector<v1::Lease> Dispatch::RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns) {
-  std::vector<v1::Lease> returning;
-  MutexLock lock(mutex_);
-  for (const v1::HeldAttempt& held : request.held()) {
-    // An end that is being written cannot be called back: it is undone after it is done.
-    while (expiring_.count(held.lease().token()) > 0) changed_.Wait(lock);
-    switch (view_.StandingOf(held.lease(), request.agent_id())) {
-      case Standing::kLeased:
-        view_.Renew(held.lease(), now_ns);
-        break;
-      case Standing::kMayReturn:
-        returning.push_back(held.lease());
-        break;
-      case Standing::kDelivers:
-      case Standing::kGone:
-        break;
-    }
-  }
-  return returning;
-}
-
-v1::HeartbeatResponse Dispatch::WhatToHold(const v1::HeartbeatRequest& request,
-                                           int64_t now_ns) const {
-  v1::HeartbeatResponse response;
-  std::set<std::string> listed;
-  MutexLock lock(mutex_);
-  for (const v1::HeldAttempt& held : request.held()) {
-    listed.insert(held.lease().token());
-    if (view_.StandingOf(held.lease(), request.agent_id()) != Standing::kDelivers) continue;
-    v1::Hold* hold = response.add_hold();
-    *hold->mutable_lease() = held.lease();
-    hold->set_lease_ms(options_.lease_ms);
-  }
-  for (const int64_t run_id : view_.HeldBy(request.agent_id())) {
-    const store::Attempt& attempt = *view_.Find(run_id)->attempt;
-    const bool is_listed = listed.count(attempt.lease.token()) > 0;
-    // What is not listed is not renewed: its lease ends when that of its start does.
-    const int64_t lease_ms =
-        is_listed ? options_.lease_ms : view_.RemainingNs(attempt.lease, now_ns) / kMs;
-    if (lease_ms <= 0) continue;
-    v1::Hold* hold = response.add_hold();
-    *hold->mutable_lease() = attempt.lease;
-    hold->set_lease_ms(lease_ms);
-    hold->mutable_slots()->Add(attempt.slots.begin(), attempt.slots.end());
-    hold->set_preempt(attempt.stop == store::StopAsked::kPreempt);
-    hold->set_cancel(attempt.stop == store::StopAsked::kCancel);
-    // An attempt runs once: a trainer that has spoken is not started again.
-    if (!is_listed && !view_.HasStreamed(run_id)) *hold->mutable_spec() = attempt.spec;
-  }
-  return response;
-}
-
-absl::Status Dispatch::NameDeletable(const std::string& agent_id, int64_t now_ns,
-                                     v1::HeartbeatResponse& response) {
-  std::string root_id;
-  {
-    MutexLock lock(mutex_);
-    KnownAgent* agent = view_.FindAgent(agent_id);
-    const int64_t every_ns = kHeartbeatsBetweenNaming * options_.heartbeat_ms * kMs;
-    if (agent == nullptr || now_ns < agent->named_checkpoints_ns + every_ns) {
-      return absl::OkStatus();
-    }
-    agent->named_checkpoints_ns = now_ns;
-    root_id = agent->run_root_id;
-  }
-  ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
-                        store_->DeletableCheckpoints(root_id));
-  std::vector<std::string> gone;
-  {
-    MutexLock lock(mutex_);
-    KnownAgent* agent = view_.FindAgent(agent_id);
-    if (agent == nullptr) return absl::OkStatus();
-    std::map<std::string, int> named;
-    for (const std::string& path : paths) {
-      response.add_deletable_checkpoints(path);
-      const int times = agent->named_so_far[path] + 1;
-      if (times >= kNamings) {
-        gone.push_back(path);
-      } else {
-        named[path] = times;
-      }
-    }
-    agent->named_so_far = std::move(named);
-  }
-  return gone.empty() ? absl::OkStatus() : store_->CheckpointsDeleted(root_id, gone);
 }
 
 // --- Decisions
@@ -264,6 +113,7 @@ void Dispatch::Decide() {
       decision = view_.Decide(options_.clock->BootNanos());
     }
     feed_.Announce();  // waiting runs may have other reasons now
+    MakeRoom(decision.preemptions);
     if (!StartAttempts(decision.assignments)) {
       MutexLock lock(mutex_);
       view_.MarkDirty();  // the next tick tries again
@@ -287,6 +137,28 @@ bool Dispatch::StartAttempts(const std::vector<scheduler::Assignment>& assignmen
   return true;
 }
 
+void Dispatch::MakeRoom(const std::vector<scheduler::Preemption>& preemptions) {
+  for (const scheduler::Preemption& preemption : preemptions) {
+    const absl::Status asked = store_->AskToStop(preemption.run_id, store::StopAsked::kPreempt,
+                                                 options_.preempt_within_ms);
+    // It has ended meanwhile: then there is room.
+    if (absl::IsFailedPrecondition(asked)) continue;
+    int64_t sweep_id = 0;
+    {
+      MutexLock lock(mutex_);
+      if (const store::RunRow* row = view_.Find(preemption.run_id)) sweep_id = row->sweep_id;
+    }
+    const absl::Status told =
+        asked.ok() ? store_->AddEvent(sweep_id, preemption.run_id,
+                                      absl::StrFormat("run %d is preempted: it %s",
+                                                      preemption.run_id, preemption.reason))
+                   : asked;
+    if (!told.ok()) {
+      LogOnce(absl::StrFormat("run %d was not preempted: %s", preemption.run_id, told.message()));
+    }
+  }
+}
+
 // --- Time
 // -----------------------------------------------------------------------------------------
 
@@ -307,9 +179,15 @@ void Dispatch::Tick() {
   const int64_t now_ns = options_.clock->BootNanos();
   ExpireLeases(now_ns);
   ForgetSilentAgents(now_ns);
+  DrainHostsThatKill();
   {
     MutexLock lock(mutex_);
     view_.RefreshDurations();
+    // Patience ends and attempts get old enough to make room without any other change.
+    if (now_ns >= decide_by_ns_) {
+      decide_by_ns_ = now_ns + kDecideEveryNs;
+      view_.MarkDirty();
+    }
   }
   Decide();
 }
@@ -389,15 +267,28 @@ v1::ListWorkersResponse Dispatch::ListWorkers() const {
   v1::ListWorkersResponse response;
   {
     MutexLock lock(mutex_);
+    std::map<std::string, std::string> away = view_.drained();
     for (const auto& [agent_id, agent] : view_.agents()) {
       v1::Worker* worker = response.add_workers();
+      if (const auto why = view_.drained().find(agent.host); why != view_.drained().end()) {
+        worker->set_drained(why->second);
+        away.erase(agent.host);
+      }
       worker->set_host(agent.host);
       worker->mutable_slots()->Add(agent.slots.begin(), agent.slots.end());
       for (const v1::Slot& slot : agent.free_slots) {
-        if (!view_.IsHeld(agent_id, slot)) *worker->add_free_slots() = slot;
+        const int32_t room = view_.RoomBeside(agent_id, slot);
+        if (room == 0) continue;
+        *worker->add_free_slots() = slot;
+        worker->mutable_free_slots()->rbegin()->set_runs(room);
       }
       worker->mutable_datasets()->Add(agent.datasets.begin(), agent.datasets.end());
       worker->set_version(agent.version);
+    }
+    for (const auto& [host, why] : away) {
+      v1::Worker* worker = response.add_workers();
+      worker->set_host(host);
+      worker->set_drained(why);
     }
     for (const planner::ThroughputSample& sample : view_.throughput().samples()) {
       v1::MeasuredPace* pace = response.add_pace();

@@ -37,6 +37,8 @@ struct DispatchOptions {
   int64_t lease_ms = 30'000;
   int64_t heartbeat_ms = 1'000;
   const Clock* clock = &Clock::Real();
+  // For the checkpoint of a run that makes room for another; then it is killed.
+  int64_t preempt_within_ms = 60'000;
 };
 
 class Dispatch {
@@ -63,6 +65,10 @@ class Dispatch {
   // Hands the records to the store; learns from them how far and how fast the run is.
   void Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::RecordAck>)> done);
 
+  // Gives the host no more runs, for the reason, or, with an empty one, gives it runs again.
+  // NotFound lists the hosts there are.
+  absl::Status SetDrained(const std::string& host, const std::string& reason);
+
   // Starts what can start now. Called after every change; cheap when nothing changed.
   void Decide();
 
@@ -71,8 +77,9 @@ class Dispatch {
   // Seconds until the last of these runs ends at the pace measured so far; negative: not known.
   double EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
                     const std::string& flops_convention) const;
-  // The workers that are heard, by host, and the paces measured in this life of the coordinator. A
-  // slot is free when its agent's last heartbeat said so and no run was given it since.
+  // The workers that are heard, by host, drained hosts also while they are away, and the paces
+  // measured in this life of the coordinator. A slot is free when its agent's last heartbeat said
+  // so and it has room beside what was given it since: for as many runs as the free slot says.
   v1::ListWorkersResponse ListWorkers() const;
 
  private:
@@ -80,14 +87,22 @@ class Dispatch {
   void Tick();
   void ExpireLeases(int64_t now_ns);
   void ForgetSilentAgents(int64_t now_ns);
+  // After an attempt ended: drains the hosts that kill runs.
+  void DrainHostsThatKill();
+  // From the rows into the view.
+  absl::Status ReadDrained();
   // False where the store could not write and it is no use to go on now.
   bool StartAttempts(const std::vector<scheduler::Assignment>& assignments);
+  // Asks the runs to write a checkpoint and give their slots back.
+  void MakeRoom(const std::vector<scheduler::Preemption>& preemptions);
   std::vector<std::string> LiveAgents(const std::string& but, int64_t now_ns) const;
   // Renews what is held; returns what came back from beyond its deadline.
   std::vector<v1::Lease> RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns);
   v1::HeartbeatResponse WhatToHold(const v1::HeartbeatRequest& request, int64_t now_ns) const;
   // On standard error, unless it is what was said last: a full disk is one line, not one a tick.
   void LogOnce(const std::string& line);
+  // What the agent says is gone.
+  absl::Status ForgetDeleted(const v1::HeartbeatRequest& request);
   absl::Status NameDeletable(const std::string& agent_id, int64_t now_ns,
                              v1::HeartbeatResponse& response);
 
@@ -110,6 +125,11 @@ class Dispatch {
   std::set<std::string> grace_agents_ ALLO_GUARDED_BY(mutex_);
   int64_t grace_until_ns_ ALLO_GUARDED_BY(mutex_) = 0;
   std::string last_line_ ALLO_GUARDED_BY(mutex_);
+  int64_t decide_by_ns_ ALLO_GUARDED_BY(mutex_) = 0;    // though nothing changed
+  bool attempts_ended_ ALLO_GUARDED_BY(mutex_) = true;  // since hosts were judged
+
+  // The tick's own: hosts that it said are bad and cannot be done without.
+  std::set<std::string> spared_hosts_;
 
   std::thread ticker_;
 };

@@ -1,11 +1,14 @@
 #include "coordinator/observations.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/csv_field.h"
 
 namespace allometry::coordinator {
@@ -60,6 +63,29 @@ std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>&
   return curves;
 }
 
+// Which of the runs read were made under more than one numerics; empty: none.
+std::string NumericsNote(const std::vector<store::ObservationRow>& rows,
+                         const std::vector<store::NumericsChange>& changes) {
+  constexpr size_t kListed = 5;
+  std::set<int64_t> read, changed;
+  for (const store::ObservationRow& row : rows) read.insert(row.run_id);
+  std::vector<std::string> list;
+  for (const store::NumericsChange& change : changes) {
+    if (read.count(change.run_id) == 0) continue;
+    changed.insert(change.run_id);
+    list.push_back(absl::StrFormat("run %d (%s) at step %d: %s", change.run_id, change.size,
+                                   change.step, change.what));
+  }
+  if (list.empty()) return "";
+  const std::string more =
+      list.size() > kListed ? absl::StrFormat("; and %d more", list.size() - kListed) : "";
+  list.resize(std::min(list.size(), kListed));
+  return absl::StrFormat(
+      "%d of %d runs were trained under more than one numerics, so their losses hold to the stated "
+      "tolerance and not to the bit: %s%s",
+      changed.size(), read.size(), absl::StrJoin(list, "; "), more);
+}
+
 std::string Number(double value) { return absl::StrFormat("%.17g", value); }
 
 }  // namespace
@@ -109,6 +135,11 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
     if (!gathered.points.Add(point, absl::StrCat(curves.at(row.run_id)), row.size)) continue;
     gathered.curves.push_back(curves.at(row.run_id));
     gathered.rows.push_back(std::move(row));
+  }
+  ALLO_ASSIGN_OR_RETURN(const std::vector<store::NumericsChange> changes,
+                        store.NumericsChanges(sweep));
+  if (std::string note = NumericsNote(gathered.rows, changes); !note.empty()) {
+    gathered.points.AddNote(std::move(note));
   }
   for (const auto& [reason, points] : excluded) gathered.points.Exclude(0, reason, points);
   for (const models::ParamPolicy policy : kPolicies) {

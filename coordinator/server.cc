@@ -7,7 +7,7 @@
 #include "coordinator/change_feed.h"
 #include "coordinator/client_service.h"
 #include "coordinator/dispatch.h"
-#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/retry_table.h"
 #include "coordinator/store/store.h"
 #include "coordinator/worker_service.h"
 #include "grpcpp/resource_quota.h"
@@ -22,13 +22,6 @@ constexpr int kMaxRequestBytes = 16 << 20;
 constexpr int kMaxReplyBytes = 64 << 20;
 // Streams and watchers hold a thread each: 1024 agents, 128 watchers, and calls beside them.
 constexpr int kMaxThreads = 1500;
-
-store::NextState ApplyRetryTable(const store::EndedAttempt& ended) {
-  const scheduler::Outcome outcome = scheduler::AfterExit(
-      {ended.reason, ended.message, ended.failures, ended.lost_leases, ended.cancel_asked});
-  return {outcome.state,       outcome.failure,      outcome.failures,
-          outcome.lost_leases, outcome.start_is_bad, outcome.reason};
-}
 
 }  // namespace
 

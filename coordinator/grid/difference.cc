@@ -61,6 +61,8 @@ v1::RunSpec MergedSpec(const v1::Run& run, const v1::RunSpec& wanted) {
   *spec.mutable_inputs() = stored.inputs();
   spec.set_steps(std::max(stored.steps(), wanted.steps()));
   spec.clear_start();
+  // What a run was seen to need: no file asks for it.
+  if (wanted.micro_batch() == 0) spec.set_micro_batch(stored.micro_batch());
   return spec;
 }
 

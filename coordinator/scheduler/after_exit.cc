@@ -1,5 +1,7 @@
 #include "coordinator/scheduler/after_exit.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -59,6 +61,39 @@ Outcome LostLease(const Ended& ended, const RetryOptions& options) {
   return outcome;
 }
 
+std::string Sequences(int64_t count) {
+  return count == 1 ? "1 sequence" : absl::StrFormat("%d sequences", count);
+}
+
+Outcome OutOfMemory(const Ended& ended, const RetryOptions& options) {
+  if (ended.micro_batch > 1) {
+    Outcome outcome = Finished(ended, v1::PENDING);
+    outcome.micro_batch = ended.micro_batch / 2;
+    outcome.reason = absl::StrFormat(
+        "%s with %s at once on a rank; goes on with %d at the same global batch, not counted as a "
+        "failure",
+        WithMessage("OOM", ended.message), Sequences(ended.micro_batch), outcome.micro_batch);
+    return outcome;
+  }
+  Outcome outcome = CountedFailure(ended, options);
+  if (ended.micro_batch == 1) {
+    absl::StrAppend(&outcome.reason,
+                    "; it took 1 sequence at a time already: a model of this size needs more "
+                    "memory or more devices");
+  }
+  return outcome;
+}
+
+// Asked to end for a reason of its own; nothing but success or divergence comes before that.
+Outcome StoppedFor(const Ended& ended) {
+  Outcome outcome = Finished(ended, v1::RUN_FAILED);
+  outcome.failure = ended.stop_for;
+  outcome.reason = ended.stop_message.empty()
+                       ? WithMessage(v1::ExitReason_Name(ended.stop_for), ended.message)
+                       : ended.stop_message;
+  return outcome;
+}
+
 Outcome Preempted(const Ended& ended) {
   Outcome outcome = Finished(ended, v1::PENDING);
   outcome.reason = "preempted; goes on from its checkpoint, not counted as a failure";
@@ -77,6 +112,10 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
   if (ended.cancel_asked && ended.reason != v1::SUCCEEDED && ended.reason != v1::DIVERGED) {
     return Cancelled(ended);
   }
+  if (ended.stop_for != v1::EXIT_REASON_UNSPECIFIED && ended.reason != v1::SUCCEEDED &&
+      ended.reason != v1::DIVERGED) {
+    return StoppedFor(ended);
+  }
   switch (ended.reason) {
     case v1::SUCCEEDED:
       return Finished(ended, v1::RUN_SUCCEEDED);
@@ -93,7 +132,15 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
     case v1::NODE_LOST:
       return LostLease(ended, options);
     case v1::OOM:
+      return OutOfMemory(ended, options);
+    case v1::LIMIT:
+    case v1::STOPPED_EARLY: {
+      Ended stopped = ended;
+      stopped.stop_for = ended.reason;
+      return StoppedFor(stopped);
+    }
     case v1::KILLED:
+    case v1::STALLED:
     case v1::BUG:
     case v1::CHECKPOINT:
     case v1::DISK_FULL:
@@ -101,6 +148,14 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
     default:  // a reason of a newer agent: unknown is bounded too
       return CountedFailure(ended, options);
   }
+}
+
+int64_t MicroBatchOf(const v1::RunSpec& spec) {
+  const int64_t context = std::max(1, spec.identity().shape().context());
+  const int64_t ranks = std::max(1, spec.ranks());
+  const int64_t sequences = spec.identity().batch_tokens() / context;
+  const int64_t share = std::max<int64_t>(1, (sequences + ranks - 1) / ranks);
+  return spec.micro_batch() == 0 ? share : std::min<int64_t>(spec.micro_batch(), share);
 }
 
 }  // namespace allometry::scheduler

@@ -8,18 +8,26 @@
 //                      FAILED(NODE_LOST)
 //   AGENT_LOST         likewise
 //   NODE_LOST          likewise
-//   OOM                PENDING, a failure; after max_failures FAILED(OOM)
-//   KILLED             likewise
+//   OOM                PENDING with half the micro-batch at the same global batch, free: memory for
+//                      activations halves, and there are only log2(share) halvings. With one
+//                      sequence at a time a failure; after max_failures FAILED(OOM)
+//   KILLED             PENDING, a failure; after max_failures FAILED(KILLED)
+//   STALLED            likewise
 //   BUG                likewise: a bounded number of retries with the log's last lines stored
 //   DEVICE             likewise
 //   DISK_FULL          likewise
 //   CHECKPOINT         PENDING from the checkpoint before; counts as a failure, bounded likewise
 //   DATA               FAILED at once: the same data would fail again; `allo retry` when repaired
 //   CANCELLED_BY_USER  CANCELLED
+//   LIMIT              FAILED: a limit of its sweep; `allo retry` when that was raised
+//   STOPPED_EARLY      FAILED in name only: its curve stays in fits
 //
-// A run that a user asked to cancel is CANCELLED by any end but SUCCEEDED and DIVERGED.
+// A run that a user asked to cancel is CANCELLED by any end but SUCCEEDED and DIVERGED. One that
+// was asked to stop for LIMIT or STOPPED_EARLY has that reason after any such end, so that a kill
+// on the way does not start it again.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "proto/types.pb.h"
@@ -37,6 +45,9 @@ struct Ended {
   int failures = 0;     // of the run, before this end
   int lost_leases = 0;  // in a row without a new checkpoint, before this end
   bool cancel_asked = false;
+  v1::ExitReason stop_for = v1::EXIT_REASON_UNSPECIFIED;  // LIMIT, STOPPED_EARLY: asked to end so
+  std::string stop_message;                               // and why
+  int64_t micro_batch = 0;  // sequences that a rank took at once in this attempt; 0: not known
 };
 
 struct Outcome {
@@ -45,9 +56,13 @@ struct Outcome {
   int failures = 0;                                      // after it
   int lost_leases = 0;
   bool start_is_bad = false;  // mark the checkpoint that the attempt started from
+  int64_t micro_batch = 0;    // of the run's spec from now on; 0: as it is
   std::string reason;         // "failed 1 of 3 times: OOM: ...; starts again"
 };
 
 Outcome AfterExit(const Ended& ended, const RetryOptions& options = {});
+
+// How many sequences a rank takes at once under the spec: its micro_batch, or its whole share.
+int64_t MicroBatchOf(const v1::RunSpec& spec);
 
 }  // namespace allometry::scheduler

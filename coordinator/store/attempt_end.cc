@@ -64,8 +64,7 @@ NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
 // What SUCCEEDED means against what is stored.
 absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule& rule,
                                        const v1::Lease& lease, const AttemptEnd& end,
-                                       EndedAttempt ended) {
-  ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(transaction.db, lease.run_id()));
+                                       const RunRow& row, EndedAttempt ended) {
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(transaction.db, lease.run_id(), row.run.spec()));
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
@@ -99,6 +98,16 @@ absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, cons
       .Run();
 }
 
+// With the memory that a rank was seen to need: it was that of the larger one.
+absl::Status PutMicroBatch(Transaction& transaction, const v1::Run& run, int64_t micro_batch) {
+  v1::RunSpec spec = run.spec();
+  spec.set_micro_batch(static_cast<int32_t>(micro_batch));
+  const std::string bytes = spec.SerializeAsString();
+  return transaction.db.Prepare("UPDATE runs SET spec = ?2, memory_bytes = 0 WHERE run_id = ?1")
+      .With(run.run_id(), Blob{bytes})
+      .Run();
+}
+
 absl::Status MarkStartBad(Transaction& transaction, const v1::Lease& lease,
                           const FencedAttempt& attempt) {
   const int64_t run_id = attempt.start_run_id != 0 ? attempt.start_run_id : lease.run_id();
@@ -123,19 +132,26 @@ absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1
   if (!RuleApplies(attempt, end)) {
     return InsertEvent(transaction, attempt.sweep_id, lease.run_id(), what);
   }
+  ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(transaction.db, lease.run_id()));
   EndedAttempt ended;
   ended.reason = end.reason;
   ended.message = std::string(FirstLine(end.message));
   ended.failures = attempt.failures;
   ended.lost_leases = attempt.lost_leases;
   ended.cancel_asked = attempt.stop == StopAsked::kCancel;
+  ended.stop_for = attempt.stop_for;
+  ended.stop_message = attempt.stop_message;
+  ended.spec = row.attempt->spec;
   NextState next;
   if (end.reason == v1::SUCCEEDED) {
-    ALLO_ASSIGN_OR_RETURN(next, AfterSuccess(transaction, rule, lease, end, ended));
+    ALLO_ASSIGN_OR_RETURN(next, AfterSuccess(transaction, rule, lease, end, row, ended));
   } else {
     next = rule(ended);
   }
   ALLO_RETURN_IF_ERROR(PutNextState(transaction, lease, next));
+  if (next.micro_batch != 0) {
+    ALLO_RETURN_IF_ERROR(PutMicroBatch(transaction, row.run, next.micro_batch));
+  }
   if (next.start_is_bad && attempt.start_attempt != 0) {
     ALLO_RETURN_IF_ERROR(MarkStartBad(transaction, lease, attempt));
   }

@@ -206,19 +206,6 @@ absl::Status TakeBack(Transaction& transaction, const ExitRule& rule,
   return EndAttempt(transaction, rule, given_back.lease(), attempt, end);
 }
 
-absl::Status Stop(Transaction& transaction, int64_t run_id, StopAsked stop) {
-  transaction.changed_runs.insert(run_id);
-  ALLO_RETURN_IF_ERROR(
-      transaction.db
-          .Prepare("UPDATE attempts SET stop = CASE stop WHEN 'CANCEL' THEN stop ELSE ?2 END "
-                   "WHERE run_id = ?1 AND state = 'LEASED' AND attempt = "
-                   "(SELECT attempt FROM runs WHERE runs.run_id = ?1)")
-          .With(run_id, StopAskedName(stop))
-          .Run());
-  if (transaction.db.changes() == 1) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("no worker holds run ", run_id));
-}
-
 }  // namespace
 
 absl::StatusOr<Attempt> Store::StartAttempt(int64_t run_id, absl::string_view agent_id,
@@ -246,11 +233,6 @@ absl::Status Store::GiveBack(const v1::GivenBack& given_back) {
   return parts_->writer->Run([&](Transaction& transaction) {
     return TakeBack(transaction, parts_->options.exit_rule, given_back);
   });
-}
-
-absl::Status Store::AskToStop(int64_t run_id, StopAsked stop) {
-  return parts_->writer->Run(
-      [&](Transaction& transaction) { return Stop(transaction, run_id, stop); });
 }
 
 absl::StatusOr<std::vector<RunRow>> Store::OpenRuns() const {

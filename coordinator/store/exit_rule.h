@@ -3,6 +3,7 @@
 // the scheduler's retry table (coordinator/scheduler/after_exit.h), which the store may not know.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -16,6 +17,9 @@ struct EndedAttempt {
   int failures = 0;     // of the run, before this end
   int lost_leases = 0;  // in a row without a new checkpoint, before this end
   bool cancel_asked = false;
+  v1::ExitReason stop_for = v1::EXIT_REASON_UNSPECIFIED;  // LIMIT, STOPPED_EARLY: asked to end so
+  std::string stop_message;                               // and why
+  v1::RunSpec spec;                                       // of the attempt
 };
 
 struct NextState {
@@ -24,6 +28,7 @@ struct NextState {
   int failures = 0;                                      // after it
   int lost_leases = 0;
   bool start_is_bad = false;  // the checkpoint it started from is never chosen again
+  int64_t micro_batch = 0;    // of the run's spec from now on; 0: as it is
   std::string reason;         // a sentence, stored with the run
 };
 

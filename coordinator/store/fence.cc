@@ -9,7 +9,7 @@ absl::StatusOr<FencedAttempt> CheckFence(Connection& db, const v1::Lease& lease)
   Statement find = db.Prepare(
       "SELECT a.token, a.state, a.stop, a.root_id, a.host, a.start_attempt, a.start_step, "
       "a.durable_sequence, a.spool_ended, r.attempt, r.sweep_id, r.size, r.state, r.failures, "
-      "r.lost_leases, r.steps, r.step, a.start_run_id "
+      "r.lost_leases, r.steps, r.step, a.start_run_id, a.stop_for, a.stop_message "
       "FROM attempts AS a JOIN runs AS r USING (run_id) WHERE a.run_id = ?1 AND a.attempt = ?2");
   find.With(lease.run_id(), lease.attempt());
   if (!find.Step()) {
@@ -43,6 +43,8 @@ absl::StatusOr<FencedAttempt> CheckFence(Connection& db, const v1::Lease& lease)
   fenced.steps = find.Int(15);
   fenced.step = find.Int(16);
   fenced.start_run_id = find.Int(17);
+  fenced.stop_for = ParseFailure(find.Text(18));
+  fenced.stop_message = find.Text(19);
   return fenced;
 }
 

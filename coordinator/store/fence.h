@@ -11,6 +11,8 @@ namespace allometry::store {
 struct FencedAttempt {
   AttemptState state = AttemptState::kLeased;
   StopAsked stop = StopAsked::kNone;
+  v1::ExitReason stop_for = v1::EXIT_REASON_UNSPECIFIED;  // the run is not to go on, for this
+  std::string stop_message;
   std::string root_id;
   std::string host;
   int64_t start_run_id = 0;   // whose checkpoint it started from; 0: its own

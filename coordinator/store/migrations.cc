@@ -266,9 +266,16 @@ ALTER TABLE agent_slots ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE agent_slots ADD COLUMN runs INTEGER NOT NULL DEFAULT 1;      -- at once
 CREATE TABLE drained_hosts (                                             -- they get no runs
   host    TEXT PRIMARY KEY,
-  reason  TEXT NOT NULL,
-  unix_us INTEGER NOT NULL
+  reason  TEXT NOT NULL,                                                 -- '': given work again,
+  unix_us INTEGER NOT NULL                                               -- and what was before
+                                                                         -- this time is forgiven
 ) STRICT, WITHOUT ROWID;
+-- How an attempt was asked to stop: within which time (0: its agent's own), and for what, where the
+-- run is not to go on: 'LIMIT', 'STOPPED_EARLY' with the sentence.
+ALTER TABLE attempts ADD COLUMN stop_within_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN stop_for TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN stop_message TEXT NOT NULL DEFAULT '';
+CREATE INDEX attempts_by_end ON attempts (ended_unix_us) WHERE ended_unix_us > 0;
 )sql";
 
 constexpr const char* kMigrations[] = {kVersion1, kVersion2};

@@ -1,4 +1,5 @@
 // A spool's records, appended in order behind the fence.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -17,12 +18,15 @@ namespace allometry::store {
 namespace {
 
 constexpr size_t kLongestSeries = 120;
+// No curve: the peak memory of a rank so far, kept with the run.
+constexpr absl::string_view kMemorySeries = "memory_bytes";
 
 // What a batch changes in its run's row, written once at its end.
 struct Progress {
   int64_t step = 0;
   bool checkpoint = false;
   std::optional<double> train, heldout, tokens_per_second;
+  int64_t memory_bytes = 0;
 };
 
 // Why a record can never be stored; empty: it can.
@@ -127,6 +131,13 @@ class Appending {
   absl::Status TakePoint(const v1::Record& record) {
     const v1::Point& point = record.point();
     if (const std::string why = WhyNever(point); !why.empty()) return SetAside(record, why);
+    if (point.series() == kMemorySeries) {
+      if (std::isfinite(point.value()) && point.value() > 0 && point.value() < 1e18) {
+        progress_.memory_bytes =
+            std::max(progress_.memory_bytes, static_cast<int64_t>(point.value()));
+      }
+      return absl::OkStatus();
+    }
     ALLO_ASSIGN_OR_RETURN(const int64_t series, SeriesId(point.series()));
     std::optional<double> value;
     if (!point.is_null() && std::isfinite(point.value())) value = point.value();
@@ -234,6 +245,7 @@ class Appending {
             .With(batch_.lease().run_id(), batch_.lease().attempt(),
                   static_cast<int64_t>(fenced_.durable_sequence))
             .Run());
+    if (progress_.memory_bytes > 0) transaction_.changed_runs.insert(batch_.lease().run_id());
     if (progress_.checkpoint) {
       fenced_.lost_leases = 0;
       transaction_.changed_runs.insert(batch_.lease().run_id());
@@ -244,9 +256,10 @@ class Appending {
             "last_train_loss = coalesce(?3, last_train_loss), "
             "last_heldout_loss = coalesce(?4, last_heldout_loss), "
             "tokens_per_second = coalesce(?5, tokens_per_second), "
-            "lost_leases = CASE ?6 WHEN 1 THEN 0 ELSE lost_leases END WHERE run_id = ?1")
+            "lost_leases = CASE ?6 WHEN 1 THEN 0 ELSE lost_leases END, "
+            "memory_bytes = max(memory_bytes, ?7) WHERE run_id = ?1")
         .With(batch_.lease().run_id(), progress_.step, progress_.train, progress_.heldout,
-              progress_.tokens_per_second, progress_.checkpoint)
+              progress_.tokens_per_second, progress_.checkpoint, progress_.memory_bytes)
         .Run();
   }
 

@@ -70,8 +70,9 @@ struct Attempt {
   std::vector<v1::Slot> slots;  // in rank order
   AttemptState state = AttemptState::kLeased;
   StopAsked stop = StopAsked::kNone;
-  v1::RunSpec spec;        // exactly what the agent was given, `start` included
-  std::string start_note;  // why it starts where it starts, when that is worth a word
+  int64_t stop_within_ms = 0;  // then its agent kills it; 0: the agent's own patience
+  v1::RunSpec spec;            // exactly what the agent was given, `start` included
+  std::string start_note;      // why it starts where it starts, when that is worth a word
   uint64_t durable_sequence = 0;
   v1::Numerics numerics;  // empty until its record came
   v1::ExitReason exit_reason = v1::EXIT_REASON_UNSPECIFIED;
@@ -154,6 +155,30 @@ struct ObservationRow {
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
   v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;
   int32_t attempt = 0;
+};
+
+// An attempt that ended on a host, for the rule that drains hosts (coordinator/scheduler/drain.h).
+struct HostEnd {
+  std::string host;
+  int64_t run_id = 0;
+  v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
+  int64_t step = 0;            // how far it came
+  int64_t step_elsewhere = 0;  // how far the run came in any attempt on another host; 0: none
+};
+
+struct DrainedHost {
+  std::string host;
+  std::string reason;  // a sentence
+  int64_t unix_us = 0;
+};
+
+// Where on a run's clean curve the numerics change: on one side they are those of one attempt, on
+// the other those of the attempt that resumed it.
+struct NumericsChange {
+  int64_t run_id = 0;
+  std::string size;
+  int64_t step = 0;  // the last one under the old numerics
+  std::string what;  // "micro-batch 8 to 4, ranks 1 to 2"
 };
 
 struct Event {

@@ -76,7 +76,8 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
 #define ALLO_ATTEMPT_COLUMNS                                                                \
   "run_id, attempt, token, agent_id, host, root_id, slots, state, stop, start_note, spec, " \
   "durable_sequence, ranks, hosts, micro_batch, device, device_model, trainer_build, "      \
-  "step_backend, exit_reason, exit_message, exit_step, started_unix_us, ended_unix_us "
+  "step_backend, exit_reason, exit_message, exit_step, started_unix_us, ended_unix_us, "    \
+  "stop_within_ms "
 
 absl::StatusOr<Attempt> ReadAttempt(const Statement& row) {
   Attempt attempt;
@@ -109,6 +110,7 @@ absl::StatusOr<Attempt> ReadAttempt(const Statement& row) {
   attempt.exit_step = row.Int(21);
   attempt.started_unix_us = row.Int(22);
   attempt.ended_unix_us = row.Int(23);
+  attempt.stop_within_ms = row.Int(24);
   return attempt;
 }
 

@@ -11,6 +11,7 @@
 //   LEASED  -> PENDING              ExpireLease; an exit or a give-back that the exit rule retries
 //   PENDING -> LEASED               ReturnLease, when the lease was not given away meanwhile
 //   LEASED | PENDING -> SUCCEEDED | FAILED | CANCELLED    exit record, through the exit rule
+//   PENDING -> FAILED               EndEarly (a LEASED run is only asked to stop)
 //   PENDING -> CANCELLED            Cancel (a LEASED run is only asked to stop)
 //   FAILED | CANCELLED -> PENDING   Retry
 //   SUCCEEDED -> PENDING            Submit, when an evaluation of the new spec is not stored
@@ -84,6 +85,10 @@ class Store {
   // PENDING runs become CANCELLED, LEASED ones are asked to stop; the others stay. `run_ids` empty:
   // all. Returns how many runs it touched. NotFound: no such sweep, or a run not of it.
   absl::StatusOr<int> Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids);
+  // LEASED runs are asked to write a checkpoint and give their devices back, within a time (0:
+  // their agent's own patience); the others stay. Otherwise as Cancel.
+  absl::StatusOr<int> Preempt(absl::string_view sweep, absl::Span<const int64_t> run_ids,
+                              int64_t within_ms);
   // FAILED and CANCELLED runs to PENDING with failures at zero. Otherwise as Cancel.
   absl::StatusOr<int> Retry(absl::string_view sweep, absl::Span<const int64_t> run_ids);
 
@@ -97,6 +102,13 @@ class Store {
   absl::Status UpdateAgentDatasets(absl::string_view agent_id,
                                    absl::Span<const v1::Dataset> datasets);
   absl::StatusOr<std::vector<Agent>> Agents() const;
+  // Attempts that ended since, on hosts that are not drained and after those were last given work
+  // again, in the order of their ends.
+  absl::StatusOr<std::vector<HostEnd>> EndsSince(int64_t unix_us) const;
+  absl::StatusOr<std::vector<DrainedHost>> DrainedHosts() const;
+  // Drains the host for the reason, or, with an empty one, gives it work again: what ended there
+  // until now is forgiven. NotFound lists the hosts that workers registered from.
+  absl::Status SetDrained(absl::string_view host, absl::string_view reason);
 
   // --- Attempts -----------------------------------------------------------------------------
 
@@ -120,8 +132,13 @@ class Store {
   // FailedPrecondition: stale.
   absl::Status GiveBack(const v1::GivenBack& given_back);
   // Writes the wish into the attempt's row; the heartbeat carries it. FailedPrecondition: not
-  // LEASED. A wish to cancel is not weakened by a later wish to preempt.
-  absl::Status AskToStop(int64_t run_id, StopAsked stop);
+  // LEASED. A wish to cancel is not weakened by a later wish to preempt, nor a time by a longer
+  // one.
+  absl::Status AskToStop(int64_t run_id, StopAsked stop, int64_t within_ms = 0);
+  // The run is not to go on, for LIMIT or STOPPED_EARLY and this sentence: a PENDING one is FAILED
+  // with it at once, a LEASED one writes a checkpoint first; whatever ends that attempt then, the
+  // run does not start again by itself. FailedPrecondition: it has ended already.
+  absl::Status EndEarly(int64_t run_id, v1::ExitReason why, absl::string_view sentence);
 
   // PENDING and LEASED runs of all sweeps, by run_id.
   absl::StatusOr<std::vector<RunRow>> OpenRuns() const;
@@ -159,6 +176,10 @@ class Store {
   // rate falls only its last step counts, of a trunk none does.
   absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,
                                                            absl::string_view series) const;
+  // By run, then step. Empty where every run was made under one numerics.
+  absl::StatusOr<std::vector<NumericsChange>> NumericsChanges(absl::string_view sweep) const;
+  // What the last attempt of each FAILED run said at its end, with the last lines of its log.
+  absl::StatusOr<std::map<int64_t, std::string>> LastWords(absl::string_view sweep) const;
   // At most `limit` points behind `after`, by (run, series, step); an empty series is every one.
   // Page by page, so that no slow reader holds a snapshot open.
   absl::StatusOr<std::vector<ExportedPoint>> ExportPoints(absl::string_view sweep,

@@ -1,4 +1,5 @@
 // Sweeps as people see them: read, listed, cancelled, retried. Submissions are in submissions.cc.
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -121,11 +122,24 @@ absl::Status RetryRun(Transaction& transaction, const v1::Run& run, int& touched
       .Run();
 }
 
-using Change = absl::Status (*)(Transaction&, const v1::Run&, int& touched);
+absl::Status PreemptRun(Transaction& transaction, const v1::Run& run, int64_t within_ms,
+                        int& touched) {
+  if (run.state() != v1::LEASED) return absl::OkStatus();
+  ++touched;
+  transaction.changed_runs.insert(run.run_id());
+  return transaction.db
+      .Prepare(
+          "UPDATE attempts SET stop = CASE stop WHEN 'CANCEL' THEN stop ELSE 'PREEMPT' END, "
+          "stop_within_ms = ?3 WHERE run_id = ?1 AND attempt = ?2")
+      .With(run.run_id(), run.attempt(), within_ms)
+      .Run();
+}
+
+using Change = std::function<absl::Status(Transaction&, const v1::Run&, int& touched)>;
 
 absl::StatusOr<int> ChangeRuns(Writer& writer, absl::string_view sweep,
                                absl::Span<const int64_t> run_ids, absl::string_view verb,
-                               Change change) {
+                               const Change& change) {
   int touched = 0;
   const absl::Status status = writer.Run([&](Transaction& transaction) -> absl::Status {
     touched = 0;
@@ -214,6 +228,14 @@ absl::StatusOr<std::vector<v1::Sweep>> Store::ListSweeps() const {
 
 absl::StatusOr<int> Store::Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids) {
   return ChangeRuns(*parts_->writer, sweep, run_ids, "cancelled", CancelRun);
+}
+
+absl::StatusOr<int> Store::Preempt(absl::string_view sweep, absl::Span<const int64_t> run_ids,
+                                   int64_t within_ms) {
+  return ChangeRuns(*parts_->writer, sweep, run_ids, "preempted",
+                    [within_ms](Transaction& transaction, const v1::Run& run, int& touched) {
+                      return PreemptRun(transaction, run, within_ms, touched);
+                    });
 }
 
 absl::StatusOr<int> Store::Retry(absl::string_view sweep, absl::Span<const int64_t> run_ids) {

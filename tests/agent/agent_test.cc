@@ -12,6 +12,8 @@
 #include "tests/agent/scripted_coordinator.h"
 #include "tests/agent/worker_process.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/token_dataset.h"
+#include "worker/rundir/exit_reason.h"
 
 namespace allometry::agent {
 namespace {
@@ -23,6 +25,7 @@ using ::allometry::testing::ScriptedCoordinator;
 using ::allometry::testing::SpecOf;
 using ::allometry::testing::WorkerProcess;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -166,6 +169,12 @@ TEST_F(AgentTest, PreemptWritesACheckpointAndEnds) {
   // And the coordinator may have it deleted.
   coordinator_.Delete("run-1/" + checkpoint.file());
   EXPECT_TRUE(coordinator_.Eventually([&](const auto&) { return !std::filesystem::exists(path); }));
+  // And hears that it is gone, once.
+  EXPECT_TRUE(coordinator_.Eventually([](const auto& seen) { return !seen.deleted().empty(); }));
+  const size_t heartbeats = coordinator_.heartbeats();
+  EXPECT_TRUE(coordinator_.Eventually(
+      [&](const auto& seen) { return seen.heartbeats() > heartbeats + 2; }));
+  EXPECT_THAT(coordinator_.deleted(), ElementsAre("run-1/" + checkpoint.file()));
 }
 
 TEST_F(AgentTest, CancelEndsTheAttempt) {
@@ -185,6 +194,90 @@ TEST_F(AgentTest, ATrainerThatDoesNotStopWhenToldIsKilled) {
   const v1::ExitRecord exit = coordinator_.ExitOf(first_);
   EXPECT_EQ(exit.reason(), v1::CANCELLED_BY_USER);
   EXPECT_THAT(exit.message(), HasSubstr("killed before"));
+}
+
+TEST_F(AgentTest, APreemptionWithADeadlineKillsWhatDoesNotStopByThen) {
+  Assign(first_, "deaf", kForever);
+  worker_.Start();  // its own patience is a minute
+  ASSERT_TRUE(HasRecords(first_, 5));
+  coordinator_.TellPreempt(first_, /*within_ms=*/300);
+  const v1::ExitRecord exit = coordinator_.ExitOf(first_);
+  EXPECT_EQ(exit.reason(), v1::PREEMPTED);
+  EXPECT_THAT(exit.message(), HasSubstr("killed before its checkpoint"));
+  EXPECT_TRUE(IsGone(first_));
+}
+
+TEST_F(AgentTest, ATrainerThatWasStoppedIsEndedAsStalled) {
+  Assign(first_, "succeed", kForever);
+  worker_.extra_arguments = {"--stall-factor", "5", "--stall-floor-s", "0.5"};
+  worker_.Start();
+  ASSERT_TRUE(HasRecords(first_, 50));
+  for (const pid_t pid : worker_.ProcessesOf(first_)) kill(pid, SIGSTOP);
+  const v1::ExitRecord exit = coordinator_.ExitOf(first_);
+  EXPECT_EQ(exit.reason(), v1::STALLED);
+  EXPECT_THAT(exit.message(), AllOf(HasSubstr("no record for"), HasSubstr("rank 0 pid")));
+  EXPECT_TRUE(IsGone(first_)) << "a stopped process is killed all the same";
+}
+
+TEST_F(AgentTest, AnAgentThatWasStoppedWithItsTrainerAccusesItOfNothing) {
+  Assign(first_, "succeed", kForever);
+  worker_.extra_arguments = {"--stall-factor", "5", "--stall-floor-s", "4"};
+  worker_.Start();
+  ASSERT_TRUE(HasRecords(first_, 50));
+  const std::vector<pid_t> trainers = worker_.ProcessesOf(first_);
+  worker_.Signal(SIGSTOP);
+  for (const pid_t pid : trainers) kill(pid, SIGSTOP);
+  sleep(6);
+  // The agent looks first, and the trainer is still silent then.
+  worker_.Signal(SIGCONT);
+  usleep(300'000);
+  for (const pid_t pid : trainers) kill(pid, SIGCONT);
+  ASSERT_TRUE(HasRecords(first_, coordinator_.RecordsOf(first_).size() + 50));
+  EXPECT_FALSE(coordinator_.HasExited(first_));
+}
+
+TEST_F(AgentTest, SeveralRunsShareADeviceWhereToldSo) {
+  worker_.extra_arguments = {"--runs-per-device", "2"};
+  Assign(first_, "succeed", kForever);
+  worker_.Start();
+  ASSERT_TRUE(HasRecords(first_, 5));
+  EXPECT_EQ(coordinator_.registrations().front().slots(0).runs(), 2);
+  EXPECT_GT(coordinator_.registrations().front().slots(0).memory_bytes(), 0);
+  EXPECT_EQ(coordinator_.last_heartbeat().free_slots_size(), 2) << "room for one more";
+  Assign(second_, "succeed", kForever);
+  ASSERT_TRUE(HasRecords(second_, 5));
+  EXPECT_FALSE(coordinator_.HasExited(first_));
+  EXPECT_TRUE(coordinator_.Eventually([](const auto& seen) {
+    return seen.last_heartbeat().free_slots_size() == 1 &&
+           seen.last_heartbeat().free_slots(0).device() == "cpu:1";
+  }));
+}
+
+TEST_F(AgentTest, ADatasetWhoseFilesAreGoneIsNotOfferedAfterATrainerMissedThem) {
+  ASSERT_THAT(allometry::testing::WriteTokenDataset(worker_.folder() + "/data", "text", 16,
+                                                    allometry::testing::PatternedTokens(600, 16),
+                                                    allometry::testing::PatternedTokens(90, 16)),
+              IsOk());
+  worker_.Start();
+  ASSERT_TRUE(coordinator_.Eventually(
+      [](const auto& seen) { return seen.last_heartbeat().datasets_size() == 1; }));
+  std::filesystem::remove(worker_.folder() + "/data/text/train-00000.npy");
+  Assign(first_, absl::StrCat("code-", rundir::ProcessExitCode(rundir::ExitReason::kData)), 3);
+  EXPECT_EQ(coordinator_.ExitOf(first_).reason(), v1::DATA);
+  // At once, and not at the next look ten seconds later.
+  EXPECT_TRUE(coordinator_.Eventually(
+      [](const auto& seen) { return seen.last_heartbeat().datasets_size() == 0; }));
+  EXPECT_THAT(worker_.output(), HasSubstr("dataset text is not offered"));
+}
+
+TEST_F(AgentTest, SlurmsSignalTwiceIsNoSecondRequest) {
+  Assign(first_, "succeed", kForever);
+  worker_.Start();
+  ASSERT_TRUE(HasRecords(first_, 5));
+  worker_.Signal(SIGUSR2);
+  worker_.Signal(SIGUSR2);
+  EXPECT_EQ(worker_.Wait(), 0);
+  EXPECT_EQ(coordinator_.ExitOf(first_).reason(), v1::PREEMPTED);
 }
 
 TEST_F(AgentTest, KilledWhileItStopsATrainerCountsAsPreempted) {

@@ -60,6 +60,13 @@ TEST(ExitVerdictTest, WhatTheAgentEndedHasTheAgentsReason) {
   EXPECT_EQ(ReasonOf(Signalled(SIGKILL), EndedBy::kCancel), ExitReason::kCancelledByUser);
 }
 
+TEST(ExitVerdictTest, AStalledTrainerSaysSinceWhenAndCarriesItsLog) {
+  const rundir::ExitRecord exit =
+      JudgeExit(Signalled(SIGKILL), EndedBy::kStalled, false, "boom", "no record for 9 s");
+  EXPECT_EQ(exit.reason, ExitReason::kStalled);
+  EXPECT_EQ(exit.message, "no record for 9 s; ended by its agent; the log ends:\nboom");
+}
+
 TEST(ExitVerdictTest, AFailureCarriesTheEndOfTheLog) {
   EXPECT_THAT(JudgeExit(Exited(1), EndedBy::kItself, false, "boom").message,
               ::testing::AllOf(HasSubstr("code 1"), HasSubstr("boom")));

@@ -115,15 +115,30 @@ TEST(ReconcileTest, TellsPreemptAndCancelOnceEach) {
   Held held = Running(LeaseOf(1, 1), {"cpu:0"});
   v1::Hold hold = KnownHold(LeaseOf(1, 1));
   hold.set_preempt(true);
-  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, ElementsAre(LeaseOf(1, 1)));
+  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, ElementsAre(Stop{LeaseOf(1, 1), 0}));
   held.told_preempt = true;
   EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, IsEmpty());
   hold.set_cancel(true);
-  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).cancel, ElementsAre(LeaseOf(1, 1)));
+  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).cancel, ElementsAre(Stop{LeaseOf(1, 1), 0}));
   held.told_cancel = true;
   const Actions actions = Reconcile({held}, ReplyWith({hold}));
   EXPECT_THAT(actions.cancel, IsEmpty());
   EXPECT_THAT(actions.preempt, IsEmpty());
+}
+
+TEST(ReconcileTest, AShorterTimeToStopIsToldAgainAndALongerOneIsNot) {
+  Held held = Running(LeaseOf(1, 1), {"cpu:0"});
+  v1::Hold hold = KnownHold(LeaseOf(1, 1));
+  hold.set_preempt(true);
+  hold.set_stop_within_ms(3000);
+  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, ElementsAre(Stop{LeaseOf(1, 1), 3000}));
+  held.told_preempt = true;
+  held.told_within_ms = 3000;
+  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, IsEmpty());
+  hold.set_stop_within_ms(5000);
+  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, IsEmpty());
+  hold.set_stop_within_ms(1000);
+  EXPECT_THAT(Reconcile({held}, ReplyWith({hold})).preempt, ElementsAre(Stop{LeaseOf(1, 1), 1000}));
 }
 
 }  // namespace

@@ -51,9 +51,10 @@ void ScriptedCoordinator::Unassign(const Lease& lease) {
   holds_.erase(lease);
 }
 
-void ScriptedCoordinator::TellPreempt(const Lease& lease) {
+void ScriptedCoordinator::TellPreempt(const Lease& lease, int64_t within_ms) {
   MutexLock lock(mutex_);
   holds_.at(lease).set_preempt(true);
+  holds_.at(lease).set_stop_within_ms(within_ms);
 }
 
 void ScriptedCoordinator::TellCancel(const Lease& lease) {
@@ -116,6 +117,16 @@ v1::HeartbeatRequest ScriptedCoordinator::last_heartbeat() const {
   return last_heartbeat_;
 }
 
+size_t ScriptedCoordinator::heartbeats() const {
+  MutexLock lock(mutex_);
+  return heartbeats_;
+}
+
+std::vector<std::string> ScriptedCoordinator::deleted() const {
+  MutexLock lock(mutex_);
+  return deleted_;
+}
+
 bool ScriptedCoordinator::Eventually(
     const std::function<bool(const ScriptedCoordinator&)>& condition) const {
   for (int i = 0; i < 6000; ++i) {
@@ -163,6 +174,9 @@ grpc::Status ScriptedCoordinator::Heartbeat(grpc::ServerContext*,
   while (mute_ && !stopping_) changed_.Wait(lock);
   if (!knows_agent_) return {grpc::StatusCode::NOT_FOUND, "who are you?"};
   last_heartbeat_ = *request;
+  ++heartbeats_;
+  deleted_.insert(deleted_.end(), request->deleted_checkpoints().begin(),
+                  request->deleted_checkpoints().end());
   std::set<Lease> listed;
   for (const v1::HeldAttempt& held : request->held()) listed.insert(FromProto(held.lease()));
   for (const auto& [lease, hold] : holds_) {

@@ -32,7 +32,7 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
   // What it holds.
   void Assign(const v1::Hold& hold);
   void Unassign(const agent::Lease& lease);
-  void TellPreempt(const agent::Lease& lease);
+  void TellPreempt(const agent::Lease& lease, int64_t within_ms = 0);
   void TellCancel(const agent::Lease& lease);
   void Delete(const std::string& checkpoint);
 
@@ -48,6 +48,9 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
   int64_t repeated_records() const;  // that were stored already
   std::vector<v1::RegisterRequest> registrations() const;
   v1::HeartbeatRequest last_heartbeat() const;
+  size_t heartbeats() const;
+  // Checkpoints that heartbeats said are gone; one a time that it was said.
+  std::vector<std::string> deleted() const;
   // Waits until it is true of this object; false after 60 s.
   bool Eventually(const std::function<bool(const ScriptedCoordinator&)>& condition) const;
   bool HasExited(const agent::Lease& lease) const;
@@ -77,7 +80,9 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
   int64_t repeated_records_ ALLO_GUARDED_BY(mutex_) = 0;
   std::set<agent::Lease> given_away_ ALLO_GUARDED_BY(mutex_);
   std::vector<std::string> deletable_ ALLO_GUARDED_BY(mutex_);
+  std::vector<std::string> deleted_ ALLO_GUARDED_BY(mutex_);
   std::vector<v1::RegisterRequest> registrations_ ALLO_GUARDED_BY(mutex_);
+  size_t heartbeats_ ALLO_GUARDED_BY(mutex_) = 0;
   v1::HeartbeatRequest last_heartbeat_ ALLO_GUARDED_BY(mutex_);
   bool knows_agent_ ALLO_GUARDED_BY(mutex_) = false;
   bool mute_ ALLO_GUARDED_BY(mutex_) = false;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "coordinator/change_feed.h"
-#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/retry_table.h"
 #include "coordinator/submission.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -30,12 +30,7 @@ class DispatchTest : public ::testing::Test {
  protected:
   DispatchTest() : dispatch_({kLeaseMs, /*heartbeat_ms=*/20, &clock_}, feed_) {
     store::Options options;
-    options.exit_rule = [](const store::EndedAttempt& ended) {
-      const scheduler::Outcome outcome = scheduler::AfterExit(
-          {ended.reason, ended.message, ended.failures, ended.lost_leases, ended.cancel_asked});
-      return store::NextState{outcome.state,       outcome.failure,      outcome.failures,
-                              outcome.lost_leases, outcome.start_is_bad, outcome.reason};
-    };
+    options.exit_rule = coordinator::ApplyRetryTable;
     options.committed = [this](absl::Span<const store::RunRow> rows) { dispatch_.Committed(rows); };
     options.clock = &clock_;
     auto store = store::Store::Open(folder_.Path("allometry.db"), options);

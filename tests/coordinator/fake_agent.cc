@@ -22,10 +22,10 @@ void SetDeadline(grpc::ClientContext& context) {
 
 FakeAgent::FakeAgent(std::unique_ptr<v1::WorkerService::Stub> stub, std::string host,
                      std::vector<std::string> devices, std::vector<v1::Dataset> datasets)
-    : stub_(std::move(stub)),
+    : datasets(std::move(datasets)),
+      stub_(std::move(stub)),
       host_(std::move(host)),
-      devices_(std::move(devices)),
-      datasets_(std::move(datasets)) {}
+      devices_(std::move(devices)) {}
 
 absl::Status FakeAgent::Register(const std::vector<v1::GivenBack>& given_back) {
   v1::RegisterRequest request;
@@ -37,7 +37,7 @@ absl::Status FakeAgent::Register(const std::vector<v1::GivenBack>& given_back) {
     slot->set_host(host_);
     slot->set_device(device);
   }
-  request.mutable_datasets()->Add(datasets_.begin(), datasets_.end());
+  request.mutable_datasets()->Add(datasets.begin(), datasets.end());
   request.mutable_given_back()->Add(given_back.begin(), given_back.end());
   request.set_version("test");
   grpc::ClientContext context;
@@ -49,7 +49,8 @@ absl::Status FakeAgent::Register(const std::vector<v1::GivenBack>& given_back) {
 v1::HeartbeatRequest FakeAgent::HeartbeatMessage() const {
   v1::HeartbeatRequest request;
   request.set_agent_id(agent_id());
-  request.mutable_datasets()->Add(datasets_.begin(), datasets_.end());
+  request.mutable_datasets()->Add(datasets.begin(), datasets.end());
+  request.mutable_deleted_checkpoints()->Assign(deleted.begin(), deleted.end());
   std::set<std::string> busy;
   for (const v1::Hold& hold : held_) {
     *request.add_held()->mutable_lease() = hold.lease();

@@ -42,6 +42,9 @@ class FakeAgent {
   void Forget(const v1::Lease& lease);
   const std::vector<v1::Hold>& held() const { return held_; }
 
+  std::vector<v1::Dataset> datasets;
+  std::vector<std::string> deleted;  // checkpoints that heartbeats say are gone
+
   std::string agent_id() const { return "agent-of-" + host_; }
   v1::WorkerService::Stub& stub() { return *stub_; }
   v1::HeartbeatRequest HeartbeatMessage() const;
@@ -50,7 +53,6 @@ class FakeAgent {
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   const std::string host_;
   const std::vector<std::string> devices_;
-  const std::vector<v1::Dataset> datasets_;
   std::vector<v1::Hold> held_;
   std::vector<v1::HeldAttempt> ended_;
   std::set<std::string> obtained_;  // tokens that Obtain returned

@@ -1,6 +1,7 @@
 #include "coordinator/scheduler/after_exit.h"
 
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -37,6 +38,10 @@ constexpr Row kRows[] = {
     {v1::DISK_FULL, 2, 0, v1::RUN_FAILED, v1::DISK_FULL, 3, 0},
     {v1::CHECKPOINT, 0, 0, v1::PENDING, kNone, 1, 0},
     {v1::CANCELLED_BY_USER, 1, 1, v1::RUN_CANCELLED, kNone, 1, 1},
+    {v1::STALLED, 0, 0, v1::PENDING, kNone, 1, 0},
+    {v1::STALLED, 2, 0, v1::RUN_FAILED, v1::STALLED, 3, 0},
+    {v1::LIMIT, 1, 2, v1::RUN_FAILED, v1::LIMIT, 1, 2},
+    {v1::STOPPED_EARLY, 0, 0, v1::RUN_FAILED, v1::STOPPED_EARLY, 0, 0},
 };
 
 TEST(AfterExitTest, EveryReasonHasItsRule) {
@@ -100,6 +105,85 @@ TEST(AfterExitTest, TheMessageIsPartOfTheReason) {
   EXPECT_EQ(AfterExit(ended).reason, "failed 1 of 3 times: OOM: tried 3 GiB; starts again");
   ended.failures = 2;
   EXPECT_THAT(AfterExit(ended).reason, HasSubstr("failed 3 times, the last with OOM"));
+}
+
+TEST(AfterExitTest, OutOfMemoryHalvesTheMicroBatchFreeOfChargeDownToOneSequence) {
+  Ended ended;
+  ended.reason = v1::OOM;
+  ended.message = "tried 3 GiB";
+  ended.micro_batch = 12;
+  std::vector<int64_t> tried;
+  Outcome outcome;
+  for (int i = 0; i < 20; ++i) {
+    outcome = AfterExit(ended);
+    if (outcome.state != v1::PENDING || outcome.micro_batch == 0) break;
+    EXPECT_EQ(outcome.failures, 0);
+    tried.push_back(ended.micro_batch = outcome.micro_batch);
+  }
+  EXPECT_THAT(tried, ::testing::ElementsAre(6, 3, 1));
+  EXPECT_EQ(outcome.failures, 1) << "with one sequence at a time it counts";
+  for (ended.failures = 1; outcome.state == v1::PENDING; ended.failures = outcome.failures) {
+    outcome = AfterExit(ended);
+    EXPECT_EQ(outcome.micro_batch, 0);
+  }
+  EXPECT_EQ(outcome.state, v1::RUN_FAILED);
+  EXPECT_EQ(outcome.failure, v1::OOM);
+  EXPECT_EQ(outcome.failures, 3);
+  EXPECT_THAT(outcome.reason, HasSubstr("1 sequence at a time already"));
+}
+
+TEST(AfterExitTest, TheHalvingSaysWhatItDoes) {
+  Ended ended;
+  ended.reason = v1::OOM;
+  ended.message = "tried 3 GiB";
+  ended.micro_batch = 8;
+  EXPECT_EQ(
+      AfterExit(ended).reason,
+      "OOM: tried 3 GiB with 8 sequences at once on a rank; goes on with 4 at the same global "
+      "batch, not counted as a failure");
+}
+
+TEST(AfterExitTest, OnlyOutOfMemoryChangesTheMicroBatch) {
+  for (int reason = v1::SUCCEEDED; reason <= v1::ExitReason_MAX; ++reason) {
+    Ended ended;
+    ended.reason = static_cast<v1::ExitReason>(reason);
+    ended.micro_batch = 8;
+    EXPECT_EQ(AfterExit(ended).micro_batch, reason == v1::OOM ? 4 : 0);
+  }
+}
+
+TEST(AfterExitTest, MicroBatchOfASpecIsItsShareUnlessItIsSmaller) {
+  v1::RunSpec spec;
+  spec.mutable_identity()->mutable_shape()->set_context(64);
+  spec.mutable_identity()->set_batch_tokens(64 * 10);
+  spec.set_ranks(1);
+  EXPECT_EQ(MicroBatchOf(spec), 10);
+  spec.set_ranks(3);
+  EXPECT_EQ(MicroBatchOf(spec), 4) << "the largest share";
+  spec.set_micro_batch(3);
+  EXPECT_EQ(MicroBatchOf(spec), 3);
+  spec.set_micro_batch(9);
+  EXPECT_EQ(MicroBatchOf(spec), 4);
+}
+
+TEST(AfterExitTest, ARunThatWasToEndDoesNotStartAgainWhateverEndsIt) {
+  Ended ended;
+  ended.stop_for = v1::LIMIT;
+  ended.stop_message = "used 2.1 of 2 device-hours";
+  ended.micro_batch = 8;
+  for (const v1::ExitReason reason :
+       {v1::PREEMPTED, v1::KILLED, v1::NODE_LOST, v1::OOM, v1::STALLED}) {
+    ended.reason = reason;
+    const Outcome outcome = AfterExit(ended);
+    EXPECT_EQ(outcome.state, v1::RUN_FAILED) << v1::ExitReason_Name(reason);
+    EXPECT_EQ(outcome.failure, v1::LIMIT);
+    EXPECT_EQ(outcome.reason, "used 2.1 of 2 device-hours");
+  }
+  ended.reason = v1::SUCCEEDED;
+  EXPECT_EQ(AfterExit(ended).state, v1::RUN_SUCCEEDED);
+  ended.reason = v1::KILLED;
+  ended.cancel_asked = true;
+  EXPECT_EQ(AfterExit(ended).state, v1::RUN_CANCELLED);
 }
 
 }  // namespace

@@ -112,14 +112,14 @@ TEST_F(RecordsTest, AValueThatIsNotFiniteIsNullAndDoesNotEndACell) {
 TEST_F(RecordsTest, TheExitRecordEndsTheSpool) {
   SubmitAndRegister();
   Spool spool(Start().lease);
-  const v1::Record exit = spool.Exit(v1::OOM, 5, "allocator: 3 GiB\nlast lines of the log");
+  const v1::Record exit = spool.Exit(v1::KILLED, 5, "signal 9\nlast lines of the log");
   const v1::Record late = spool.Point(6, "train", 1);
   const v1::RecordAck ack = Append(spool.Batch({exit, late}));
   EXPECT_EQ(ack.durable_sequence(), 2u);
   EXPECT_EQ(ack.set_aside_size(), 1);
   EXPECT_EQ(GetRun().state(), v1::PENDING);
   EXPECT_EQ(GetRun().failures(), 1);
-  EXPECT_EQ(GetRun().reason(), "failed 1 of 3 times: OOM: allocator: 3 GiB; starts again");
+  EXPECT_EQ(GetRun().reason(), "failed 1 of 3 times: KILLED: signal 9; starts again");
   ASSERT_OK_AND_ASSIGN(const std::vector<Attempt> attempts, store_->Attempts(1));
   ASSERT_EQ(attempts.size(), 1u);
   EXPECT_THAT(attempts[0].exit_message, HasSubstr("last lines of the log"));

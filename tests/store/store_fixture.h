@@ -12,26 +12,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
-#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/retry_table.h"
 #include "coordinator/store/store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::store {
-
-// The scheduler's retry table as the store asks for it.
-inline NextState RetryTable(const EndedAttempt& ended) {
-  scheduler::Ended end;
-  end.reason = ended.reason;
-  end.message = ended.message;
-  end.failures = ended.failures;
-  end.lost_leases = ended.lost_leases;
-  end.cancel_asked = ended.cancel_asked;
-  const scheduler::Outcome outcome = scheduler::AfterExit(end);
-  return {outcome.state,       outcome.failure,      outcome.failures,
-          outcome.lost_leases, outcome.start_is_bad, outcome.reason};
-}
 
 inline std::string MakeTemporaryFolder() {
   std::string path = (std::filesystem::temp_directory_path() / "allo-store-XXXXXX").string();
@@ -173,7 +160,7 @@ class Spool {
 class StoreFixture : public ::testing::Test {
  protected:
   StoreFixture() : folder_(MakeTemporaryFolder()), path_(folder_ + "/allometry.db") {
-    options_.exit_rule = RetryTable;
+    options_.exit_rule = coordinator::ApplyRetryTable;
     Reopen();
   }
   ~StoreFixture() override {

@@ -46,6 +46,40 @@ TEST_F(TrainerTest, TwoRanksAgreeWithOneToTheStatedTolerance) {
   }
 }
 
+// Elastic runs and out of memory: the same global batch and data order, other numerics.
+TEST_F(TrainerTest, ResumedOnOtherRanksOrAnotherMicroBatchTheCurveAgreesToTheStatedTolerance) {
+  Curve whole, changed;
+  run_dir_ = folder_.Path("whole");
+  RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&whole, 40);
+  run_dir_ = folder_.Path("changed");
+  rundir::RunSpec spec = spec_;
+  struct Part {
+    int64_t to;
+    int ranks, micro_batch;
+  };
+  for (const Part part : {Part{15, 1, 0}, Part{30, 2, 3}, Part{40, 1, 1}}) {
+    spec.ranks = part.ranks;
+    spec.micro_batch = part.micro_batch;
+    spec.steps = part.to;
+    spec.evaluation_steps.clear();
+    for (const int64_t step : spec_.evaluation_steps) {
+      if (step <= part.to) spec.evaluation_steps.push_back(step);
+    }
+    const SpoolContents spool = RunToEnd(spec, ExitReason::kSucceeded);
+    EXPECT_EQ(spool.All<rundir::Numerics>()[0].ranks, part.ranks);
+    EXPECT_EQ(spool.All<rundir::Numerics>()[0].micro_batch,
+              part.micro_batch == 0 ? 16 : part.micro_batch);
+    spool.MergeInto(&changed, part.to);
+    spec.start = StartFrom(spec.attempt, spool.All<rundir::CheckpointRecord>().back());
+    ++spec.attempt;
+  }
+  ASSERT_EQ(whole.size(), changed.size());
+  for (const auto& [key, value] : whole) {
+    EXPECT_NEAR(*changed.at(key), *value, 1e-4 * std::abs(*value))
+        << key.first << " " << key.second;
+  }
+}
+
 TEST_F(TrainerTest, HeldoutLossOfGivenParametersDoesNotDependOnRanks) {
   // Both continue from one checkpoint with a learning rate too small to move any parameter.
   spec_.identity.learning_rate = 1e-30;

@@ -101,7 +101,10 @@ struct SpoolContents {
   // Its points up to `last_step` are added to, or replace those of, `curve`.
   void MergeInto(Curve* curve, int64_t last_step) const {
     for (const rundir::Point& point : All<rundir::Point>()) {
-      if (point.step > last_step || point.series == "tokens_per_second") continue;
+      if (point.step > last_step || point.series == "tokens_per_second" ||
+          point.series == "memory_bytes") {
+        continue;
+      }
       (*curve)[{point.series, point.step}] = point.value;
     }
   }

@@ -10,9 +10,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/clock.h"
-#include "data/manifest.h"
 #include "worker/agent/log.h"
 #include "worker/agent/record_conversion.h"
+#include "worker/agent/slot_memory.h"
 #include "worker/agent/slots.h"
 
 namespace allometry::agent {
@@ -45,6 +45,26 @@ bool IsFinal(const absl::Status& status) {
 bool IsAway(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
          absl::IsCancelled(status);
+}
+
+// Bytes of each device, where they are known: a GPU's own, a CPU slot's share of the machine.
+std::map<std::string, int64_t> MemoryOf(const std::vector<std::string>& devices) {
+  std::map<std::string, int64_t> memory;
+  const auto cpus = std::count_if(devices.begin(), devices.end(), [](const std::string& device) {
+    return DeviceKind(device) == "cpu";
+  });
+  if (cpus > 0) {
+    const int64_t share = HostMemoryBytes() / cpus;
+    for (const std::string& device : devices) memory[device] = share;
+  }
+  if (cpus == static_cast<int64_t>(devices.size())) return memory;
+  const std::map<std::string, int64_t> gpus = GpuMemory();
+  for (const std::string& device : devices) {
+    if (DeviceKind(device) == "cpu") continue;
+    const auto gpu = gpus.find(DeviceIndex(device));
+    memory[device] = gpu == gpus.end() ? 0 : gpu->second;
+  }
+  return memory;
 }
 
 absl::Status CheckTrainers(const AttemptSettings& settings) {
@@ -85,6 +105,8 @@ Agent::Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
     : options_(std::move(options)),
       host_(HostName()),
       attempts_(std::move(attempts)),
+      memory_(MemoryOf(options_.attempts.devices)),
+      datasets_(options_.attempts.data_dir),
       link_(std::move(link)) {}
 
 Agent::~Agent() = default;
@@ -105,6 +127,10 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
       return absl::AbortedError("told to stop twice: trainers were killed");
     }
     if (attempts_->Poll(now_ns)) HeartbeatSoon();
+    if (attempts_->TakeDataFailure()) {
+      datasets_.Suspect();
+      datasets_due_ns_ = now_ns;
+    }
     SendRecords(now_ns);
     Talk(now_ns);
     if (!fatal_.ok()) return fatal_;
@@ -170,19 +196,14 @@ void Agent::Talk(int64_t now_ns) {
 void Agent::RefreshDatasets(int64_t now_ns) {
   if (now_ns < datasets_due_ns_) return;
   datasets_due_ns_ = now_ns + kDatasetsEveryMs * kMs;
-  const absl::StatusOr<std::vector<data::Manifest>> found =
-      data::ListDatasets(options_.attempts.data_dir);
-  if (!found.ok()) {
+  if (const absl::Status read = datasets_.Refresh(); !read.ok()) {
     // What was there before stays offered.
-    LogOnce(absl::StrCat("data dir: ", found.status().message()));
+    LogOnce(absl::StrCat("data dir: ", read.message()));
     return;
   }
-  datasets_.clear();
-  for (const data::Manifest& manifest : *found) {
-    v1::Dataset& dataset = datasets_.emplace_back();
-    dataset.set_name(manifest.name);
-    dataset.set_hash(manifest.hash);
-  }
+  if (datasets_.refused() == refused_datasets_) return;
+  refused_datasets_ = datasets_.refused();
+  for (const std::string& line : refused_datasets_) LogLine(line);
 }
 
 void Agent::StartRegister() {
@@ -194,7 +215,7 @@ void Agent::StartRegister() {
   for (const std::string& device : options_.attempts.devices) {
     *request.add_slots() = SlotOf(device);
   }
-  request.mutable_datasets()->Assign(datasets_.begin(), datasets_.end());
+  request.mutable_datasets()->Assign(datasets_.offered().begin(), datasets_.offered().end());
   for (const Lease& lease : attempts_->given_back()) {
     v1::GivenBack& given_back = *request.add_given_back();
     *given_back.mutable_lease() = ToProto(lease);
@@ -239,17 +260,20 @@ void Agent::StartHeartbeat() {
       *request.add_free_slots() = SlotOf(device);
     }
   }
-  request.mutable_datasets()->Assign(datasets_.begin(), datasets_.end());
+  request.mutable_datasets()->Assign(datasets_.offered().begin(), datasets_.offered().end());
+  const std::vector<std::string> deleted = attempts_->DeletedCheckpoints();
+  request.mutable_deleted_checkpoints()->Assign(deleted.begin(), deleted.end());
   const int64_t asked_ns = last_asked_ns_ = Now();
   // Two tries fit into a lease.
   const int64_t timeout_ms =
       lease_ms_ > 0 ? std::clamp<int64_t>(lease_ms_ / 3, 1, kCallTimeoutMs) : kCallTimeoutMs;
-  link_->Heartbeat(
-      request, timeout_ms,
-      [this, asked_ns, stopping](const absl::Status& status, const v1::HeartbeatResponse& reply) {
-        farewell_said_ |= stopping && status.ok();
-        OnHeartbeat(asked_ns, status, reply);
-      });
+  link_->Heartbeat(request, timeout_ms,
+                   [this, asked_ns, stopping, deleted](const absl::Status& status,
+                                                       const v1::HeartbeatResponse& reply) {
+                     farewell_said_ |= stopping && status.ok();
+                     if (status.ok()) attempts_->ForgetDeleted(deleted);
+                     OnHeartbeat(asked_ns, status, reply);
+                   });
 }
 
 void Agent::OnHeartbeat(int64_t asked_ns, const absl::Status& status,
@@ -314,6 +338,10 @@ v1::Slot Agent::SlotOf(const std::string& device) const {
   v1::Slot slot;
   slot.set_host(host_);
   slot.set_device(device);
+  slot.set_runs(options_.attempts.runs_per_device);
+  if (const auto memory = memory_.find(device); memory != memory_.end()) {
+    slot.set_memory_bytes(memory->second);
+  }
   return slot;
 }
 

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "base/status.h"
 #include "worker/agent/attempt_table.h"
 #include "worker/agent/coordinator_link.h"
+#include "worker/agent/dataset_list.h"
 
 namespace allometry::agent {
 
@@ -71,7 +73,8 @@ class Agent {
   const AgentOptions options_;
   const std::string host_;
   const std::unique_ptr<AttemptTable> attempts_;
-  std::vector<v1::Dataset> datasets_;
+  std::map<std::string, int64_t> memory_;  // bytes of each device that are known
+  DatasetList datasets_;
   int64_t datasets_due_ns_ = 0;  // all times: boot clock
 
   bool registered_ = false;
@@ -82,9 +85,10 @@ class Agent {
   int64_t next_call_ns_ = 0;
   int64_t last_asked_ns_ = 0;
   int64_t next_stream_ns_ = 0;
-  int64_t away_since_ns_ = 0;  // 0: the coordinator answers
-  int failures_ = 0;           // in a row
-  std::string last_line_;      // of LogOnce
+  int64_t away_since_ns_ = 0;                  // 0: the coordinator answers
+  int failures_ = 0;                           // in a row
+  std::string last_line_;                      // of LogOnce
+  std::vector<std::string> refused_datasets_;  // as last said
 
   int stop_signals_ = 0;
   int64_t stop_by_ns_ = 0;

@@ -1,5 +1,7 @@
 #include "worker/agent/attempt.h"
 
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,7 +52,8 @@ Attempt::Attempt(const AttemptContext& context, const v1::Hold& hold)
       devices_(DevicesOf(hold)),
       run_dir_(context.run_root->RunDir(lease_.run_id)),
       attempt_dir_(rundir::AttemptDir(run_dir_, lease_.attempt)),
-      delivery_(lease_, attempt_dir_, context.run_root->id()) {}
+      delivery_(lease_, attempt_dir_, context.run_root->id()),
+      stall_(context.stall) {}
 
 std::unique_ptr<Attempt> Attempt::Start(const AttemptContext& context, const v1::Hold& hold,
                                         int64_t asked_ns, int64_t deadline_ns) {
@@ -112,7 +115,7 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
 }
 
 Held Attempt::AsHeld() const {
-  return {lease_, devices_, running(), dropped_, told_preempt_, told_cancel_};
+  return {lease_, devices_, running(), dropped_, told_preempt_, told_cancel_, told_within_ms_};
 }
 
 void Attempt::Renew(int64_t asked_ns, int64_t deadline_ns) {
@@ -122,19 +125,22 @@ void Attempt::Renew(int64_t asked_ns, int64_t deadline_ns) {
   SayPending();
 }
 
-void Attempt::Preempt(int64_t stop_by_ns) {
+void Attempt::Preempt(int64_t stop_by_ns, int64_t within_ms) {
   told_preempt_ = true;
-  pending_word_ = "preempt";
-  stop_by_ns_ = stop_by_ns_ == 0 ? stop_by_ns : std::min(stop_by_ns_, stop_by_ns);
-  LogLine(absl::StrCat(LeaseName(lease_), ": told to stop (preempted)"));
-  SayPending();
+  TellToStop("preempt", stop_by_ns, within_ms);
 }
 
-void Attempt::Cancel(int64_t stop_by_ns) {
+void Attempt::Cancel(int64_t stop_by_ns, int64_t within_ms) {
   told_cancel_ = true;
-  pending_word_ = "cancel";
+  TellToStop("cancel", stop_by_ns, within_ms);
+}
+
+void Attempt::TellToStop(const std::string& word, int64_t stop_by_ns, int64_t within_ms) {
+  if (within_ms > 0) told_within_ms_ = std::min(told_within_ms_, within_ms);
+  pending_word_ = word;
   stop_by_ns_ = stop_by_ns_ == 0 ? stop_by_ns : std::min(stop_by_ns_, stop_by_ns);
-  LogLine(absl::StrCat(LeaseName(lease_), ": told to stop (cancelled)"));
+  LogLine(absl::StrFormat("%s: told to stop (%s)%s", LeaseName(lease_), word,
+                          within_ms > 0 ? absl::StrFormat(" within %.1f s", within_ms / 1e3) : ""));
   SayPending();
 }
 
@@ -178,10 +184,22 @@ void Attempt::EnforceDeadlines(int64_t now_ns) {
   } else if (stop_by_ns_ != 0 && now_ns >= stop_by_ns_) {
     LogLine(absl::StrCat(LeaseName(lease_), ": did not stop in time; killed"));
     ended_by_ = told_cancel_ ? EndedBy::kCancel : EndedBy::kPreempt;
+  } else if (why_ended_ = Stalled(now_ns); !why_ended_.empty()) {
+    LogLine(absl::StrCat(LeaseName(lease_), ": stalled: ", why_ended_, "; ended"));
+    ended_by_ = EndedBy::kStalled;
   } else {
     return;
   }
   process_->Kill();
+}
+
+std::string Attempt::Stalled(int64_t now_ns) {
+  // One that was told to stop has a deadline of its own; one that wrote its exit record is ended
+  // when the coordinator has it.
+  if (stop_by_ns_ != 0 || delivery_.has_exit()) return "";
+  struct stat info {};
+  const bool there = stat(rundir::SpoolPath(attempt_dir_).c_str(), &info) == 0;
+  return stall_.Observe(now_ns, there ? info.st_size : 0);
 }
 
 void Attempt::OnGone() {
@@ -194,7 +212,9 @@ void Attempt::OnGone() {
   if (killed && !oom_kill && told_preempt_) ended_by_ = EndedBy::kPreempt;
   if (killed && !oom_kill && told_cancel_) ended_by_ = EndedBy::kCancel;
   const rundir::ExitRecord judged =
-      JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines));
+      JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
+  ended_for_data_ =
+      WIFEXITED(status) && WEXITSTATUS(status) == rundir::ProcessExitCode(ExitReason::kData);
   if (!verdict_.has_value()) verdict_ = judged;
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "worker/agent/reconcile.h"
 #include "worker/agent/run_root.h"
 #include "worker/agent/spool_delivery.h"
+#include "worker/agent/stall_watch.h"
 #include "worker/agent/trainer_process.h"
 
 namespace allometry::agent {
@@ -36,6 +38,7 @@ struct AttemptContext {
   std::string trainer_cuda;  // for cuda slots
   Launcher launcher = Launcher::kMpirun;
   std::vector<std::string> devices;  // the agent's own
+  StallOptions stall;
 };
 
 class Attempt {
@@ -50,9 +53,10 @@ class Attempt {
 
   // Tells the trainer its new deadline.
   void Renew(int64_t asked_ns, int64_t deadline_ns);
-  // Tells the trainer to write a checkpoint and end; at `stop_by_ns` it is killed.
-  void Preempt(int64_t stop_by_ns);
-  void Cancel(int64_t stop_by_ns);
+  // Tells the trainer to write a checkpoint and end; at `stop_by_ns` it is killed. `within_ms` is
+  // the time that the coordinator gave; 0: none.
+  void Preempt(int64_t stop_by_ns, int64_t within_ms);
+  void Cancel(int64_t stop_by_ns, int64_t within_ms);
   // Ends the trainer; nothing more is delivered. One that has written its exit record is given
   // time to end by itself.
   void Drop();
@@ -63,6 +67,8 @@ class Attempt {
   void Poll(int64_t now_ns);
 
   bool running() const { return process_ != nullptr; }
+  // The trainer ended for its data.
+  bool ended_for_data() const { return ended_for_data_; }
   bool dropped() const { return dropped_; }
   // The trainer is gone and the exit record is in the spool.
   bool ended() const { return !running() && delivery_.has_exit(); }
@@ -79,7 +85,10 @@ class Attempt {
 
   absl::Status Launch(const v1::Hold& hold);
   void SayPending();
+  void TellToStop(const std::string& word, int64_t stop_by_ns, int64_t within_ms);
   void EnforceDeadlines(int64_t now_ns);
+  // The sentence when the trainer has stalled; otherwise empty.
+  std::string Stalled(int64_t now_ns);
   void OnGone();
   void OnDamage(const absl::Status& damage);
 
@@ -98,10 +107,14 @@ class Attempt {
   std::string pending_word_;     // "preempt" or "cancel", until the pipe took it
   bool told_preempt_ = false;
   bool told_cancel_ = false;
+  int64_t told_within_ms_ = std::numeric_limits<int64_t>::max();
   bool lease_line_pending_ = false;
   bool dropped_ = false;
   bool damaged_ = false;
+  bool ended_for_data_ = false;
   EndedBy ended_by_ = EndedBy::kItself;
+  std::string why_ended_;  // with kStalled
+  StallWatch stall_;
   // The exit record for a spool without one, once it is known.
   std::optional<rundir::ExitRecord> verdict_;
 };

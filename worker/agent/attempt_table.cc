@@ -55,6 +55,7 @@ AttemptTable::AttemptTable(StateDir state, RunRoot root, std::vector<Lease> give
   context_.trainer_cuda = settings_.trainer_cuda;
   context_.launcher = settings_.launcher;
   context_.devices = settings_.devices;
+  context_.stall = settings_.stall;
 }
 
 AttemptTable::~AttemptTable() = default;
@@ -78,7 +79,10 @@ void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, b
   std::vector<Held> held;
   for (const auto& [lease, attempt] : attempts_) held.push_back(attempt->AsHeld());
   const Actions actions = Reconcile(held, reply);
-  const int64_t stop_by_ns = Clock::Real().BootNanos() + settings_.stop_within_ms * 1'000'000;
+  const int64_t now_ns = Clock::Real().BootNanos();
+  const auto stop_by_ns = [&](const Stop& stop) {
+    return now_ns + (stop.within_ms > 0 ? stop.within_ms : settings_.stop_within_ms) * 1'000'000;
+  };
   for (const Lease& lease : actions.drop) {
     Attempt& attempt = *attempts_.at(lease);
     // One that has ended is dropped because the coordinator has its exit record.
@@ -90,12 +94,20 @@ void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, b
   for (const Renewal& renewal : actions.renew) {
     attempts_.at(renewal.lease)->Renew(asked_ns, asked_ns + renewal.lease_ms * 1'000'000);
   }
-  for (const Lease& lease : actions.preempt) attempts_.at(lease)->Preempt(stop_by_ns);
-  for (const Lease& lease : actions.cancel) attempts_.at(lease)->Cancel(stop_by_ns);
+  for (const Stop& stop : actions.preempt) {
+    attempts_.at(stop.lease)->Preempt(stop_by_ns(stop), stop.within_ms);
+  }
+  for (const Stop& stop : actions.cancel) {
+    attempts_.at(stop.lease)->Cancel(stop_by_ns(stop), stop.within_ms);
+  }
   if (may_start && !actions.start.empty()) Start(actions.start, asked_ns);
   for (const std::string& checkpoint : reply.deletable_checkpoints()) {
     const absl::Status deleted = root_.DeleteCheckpoint(checkpoint);
-    if (!deleted.ok()) LogLine(absl::StrCat("not deleted: ", deleted.message()));
+    if (deleted.ok()) {
+      deleted_.insert(checkpoint);
+    } else {
+      LogLine(absl::StrCat("not deleted: ", deleted.message()));
+    }
   }
 }
 
@@ -120,6 +132,7 @@ bool AttemptTable::Poll(int64_t now_ns) {
     const bool was_running = attempt.running();
     attempt.Poll(now_ns);
     changed |= was_running && !attempt.running();
+    data_failure_ |= was_running && !attempt.running() && attempt.ended_for_data();
     if (attempt.finished()) {
       LogEnd(attempt);
       it = attempts_.erase(it);
@@ -136,7 +149,7 @@ bool AttemptTable::Poll(int64_t now_ns) {
 
 void AttemptTable::PreemptAll(int64_t stop_by_ns) {
   for (auto& [lease, attempt] : attempts_) {
-    if (attempt->running() && !attempt->dropped()) attempt->Preempt(stop_by_ns);
+    if (attempt->running() && !attempt->dropped()) attempt->Preempt(stop_by_ns, 0);
   }
 }
 
@@ -190,16 +203,31 @@ std::vector<v1::HeldAttempt> AttemptTable::HeldAttempts() const {
 }
 
 std::vector<std::string> AttemptTable::FreeDevices() const {
-  std::set<std::string> busy;
+  std::map<std::string, int> running;
+  std::set<std::string> taken;  // by a rank of several, which shares with nobody
   for (const auto& [lease, attempt] : attempts_) {
     if (!attempt->running()) continue;
-    for (const std::string& device : attempt->AsHeld().devices) busy.insert(device);
+    const std::vector<std::string> devices = attempt->AsHeld().devices;
+    for (const std::string& device : devices) {
+      ++running[device];
+      if (devices.size() > 1) taken.insert(device);
+    }
   }
   std::vector<std::string> free;
   for (const std::string& device : settings_.devices) {
-    if (busy.count(device) == 0) free.push_back(device);
+    if (running[device] < settings_.runs_per_device && taken.count(device) == 0) {
+      free.push_back(device);
+    }
   }
   return free;
+}
+
+std::vector<std::string> AttemptTable::DeletedCheckpoints() const {
+  return {deleted_.begin(), deleted_.end()};
+}
+
+void AttemptTable::ForgetDeleted(const std::vector<std::string>& told) {
+  for (const std::string& checkpoint : told) deleted_.erase(checkpoint);
 }
 
 bool AttemptTable::AnyRunning() const {

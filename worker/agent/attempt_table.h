@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -24,8 +26,10 @@ struct AttemptSettings {
   std::string trainer_cuda;
   Launcher launcher = Launcher::kMpirun;
   std::vector<std::string> devices;
+  int runs_per_device = 1;  // at once, of one rank each
   // How long a trainer that was told to stop may take to write its checkpoint.
   int64_t stop_within_ms = 60'000;
+  StallOptions stall;
 };
 
 class AttemptTable {
@@ -66,7 +70,15 @@ class AttemptTable {
 
   // What a heartbeat says: attempts that are being dropped are not held, but still in the way.
   std::vector<v1::HeldAttempt> HeldAttempts() const;
+  // On which fewer attempts run than may at once.
   std::vector<std::string> FreeDevices() const;
+
+  // True once after a trainer ended for its data.
+  bool TakeDataFailure() { return std::exchange(data_failure_, false); }
+  // Checkpoints that the coordinator named and that are gone, until ForgetDeleted says that it
+  // heard: what a lost message named is told again.
+  std::vector<std::string> DeletedCheckpoints() const;
+  void ForgetDeleted(const std::vector<std::string>& told);
 
   size_t size() const { return attempts_.size(); }
   bool AnyRunning() const;
@@ -85,6 +97,8 @@ class AttemptTable {
   AttemptContext context_;  // constant after construction
   std::vector<Lease> given_back_;
   std::map<Lease, std::unique_ptr<Attempt>> attempts_;
+  std::set<std::string> deleted_;
+  bool data_failure_ = false;
   Lease last_sent_;  // whose turn it was
 };
 

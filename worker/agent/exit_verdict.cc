@@ -105,7 +105,7 @@ int64_t ReadOomKills(const std::string& path) {
 }  // namespace
 
 rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
-                             const std::string& log_tail) {
+                             const std::string& log_tail, const std::string& why) {
   switch (ended_by) {
     case EndedBy::kLease:
       return {ExitReason::kLeaseLost, "the lease ran out; ended by the agent", 0};
@@ -113,6 +113,8 @@ rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
       return {ExitReason::kPreempted, "killed before its checkpoint was written", 0};
     case EndedBy::kCancel:
       return {ExitReason::kCancelledByUser, "killed before its checkpoint was written", 0};
+    case EndedBy::kStalled:
+      return {ExitReason::kStalled, WithLog(why + "; ended by its agent", log_tail), 0};
     case EndedBy::kItself:
       break;
   }

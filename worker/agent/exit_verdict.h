@@ -14,13 +14,15 @@ enum class EndedBy {
   kLease,    // killed: its deadline passed
   kPreempt,  // told to stop; killed for not doing so in time, or by someone else meanwhile
   kCancel,
+  kStalled,  // killed: its spool did not grow for too long
 };
 
 // `wait_status` as of waitpid(2), of the trainer or of the mpirun over it, which reports a rank's
-// signal as exit code 128 + signal. `oom_kill`: the cgroup's count of OOM kills rose meanwhile.
-// `log_tail`: the last lines of the log, put into the message of a failure.
+// signal as exit code 128 + signal. `why`: the sentence of EndedBy::kStalled. `oom_kill`: the
+// cgroup's count of OOM kills rose meanwhile. `log_tail`: the last lines of the log, put into the
+// message of a failure.
 rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
-                             const std::string& log_tail);
+                             const std::string& log_tail, const std::string& why = "");
 
 // Whether the trainer or one of its ranks died of a signal that is no crash of its own.
 bool WasKilled(int wait_status);

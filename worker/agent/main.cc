@@ -23,13 +23,21 @@ using allometry::agent::AgentOptions;
 std::atomic<int> stop_signals{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-void OnStopSignal(int) { ++stop_signals; }
+// USR2 is how Slurm is asked to announce a preemption (deploy/), perhaps more than once: it never
+// counts as the second request, which kills.
+void OnStopSignal(int signal) {
+  int none = 0;
+  if (signal == SIGUSR2) {
+    stop_signals.compare_exchange_strong(none, 1);
+  } else {
+    ++stop_signals;
+  }
+}
 
 void CountStopSignals() {
   struct sigaction action {};
   action.sa_handler = OnStopSignal;
   sigemptyset(&action.sa_mask);
-  // USR2 is how Slurm is asked to announce a preemption (deploy/).
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) sigaction(signal, &action, nullptr);
 }
 
@@ -101,6 +109,20 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--stop-within", flags.stop_within_s,
                  "seconds that a trainer may take to write its checkpoint when told to stop")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--runs-per-device", options.attempts.runs_per_device,
+                 "how many runs of one rank may share a device, where their memory fits")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--stall-factor", options.attempts.stall.factor,
+                 "a trainer without a record for this many times the usual time between two is "
+                 "ended as STALLED; 0: never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--stall-floor-s", options.attempts.stall.floor_s,
+                 "seconds without a record that are never too long; 15 times as many until the "
+                 "usual time is known")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--tls-ca", flags.tls_ca_file,

@@ -41,10 +41,12 @@ Actions Reconcile(const std::vector<Held>& held, const v1::HeartbeatResponse& re
     }
     const v1::Hold& hold = *found->second;
     actions.renew.push_back({attempt.lease, hold.lease_ms()});
+    const Stop stop = {attempt.lease, hold.stop_within_ms()};
+    const bool sooner = stop.within_ms > 0 && stop.within_ms < attempt.told_within_ms;
     if (hold.cancel()) {
-      if (!attempt.told_cancel) actions.cancel.push_back(attempt.lease);
-    } else if (hold.preempt() && !attempt.told_preempt && !attempt.told_cancel) {
-      actions.preempt.push_back(attempt.lease);
+      if (!attempt.told_cancel || sooner) actions.cancel.push_back(stop);
+    } else if (hold.preempt() && !attempt.told_cancel) {
+      if (!attempt.told_preempt || sooner) actions.preempt.push_back(stop);
     }
   }
   for (const auto& [lease, hold] : wanted) {

@@ -5,6 +5,8 @@
 // begun, when it asked.
 #pragma once
 
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "proto/worker.pb.h"
@@ -20,6 +22,8 @@ struct Held {
   bool dropped = false;  // being ended and forgotten; not in the heartbeat's list
   bool told_preempt = false;
   bool told_cancel = false;
+  // The time it was given when told; the agent's own patience counts as no end.
+  int64_t told_within_ms = std::numeric_limits<int64_t>::max();
 };
 
 struct Renewal {
@@ -28,11 +32,17 @@ struct Renewal {
   bool operator==(const Renewal&) const = default;
 };
 
+struct Stop {
+  Lease lease;
+  int64_t within_ms = 0;  // 0: the agent's own patience
+  bool operator==(const Stop&) const = default;
+};
+
 struct Actions {
   std::vector<v1::Hold> start;
   std::vector<Renewal> renew;
-  std::vector<Lease> preempt;  // told once
-  std::vector<Lease> cancel;   // told once; also after preempt
+  std::vector<Stop> preempt;  // told once, and again when the time got shorter
+  std::vector<Stop> cancel;   // likewise; also after preempt
   std::vector<Lease> drop;
 };
 

@@ -2,8 +2,11 @@
 
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <fstream>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
@@ -18,6 +21,20 @@ std::string CpuModel() {
     if (colon != absl::string_view::npos) return std::string(rest.substr(colon + 2));
   }
   return "unknown";
+}
+
+int64_t PeakHostBytes() {
+  std::ifstream status("/proc/self/status");
+  int64_t peak_kib = 0, file_kib = 0;
+  for (std::string line; std::getline(status, line);) {
+    absl::string_view rest = line;
+    int64_t* field = absl::ConsumePrefix(&rest, "VmHWM:")     ? &peak_kib
+                     : absl::ConsumePrefix(&rest, "RssFile:") ? &file_kib
+                                                              : nullptr;
+    if (field == nullptr || !absl::ConsumeSuffix(&rest, "kB")) continue;
+    if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(rest), field)) *field = 0;
+  }
+  return std::max<int64_t>(0, peak_kib - file_kib) * 1024;
 }
 
 std::string TrainerBuild() {

@@ -2,6 +2,7 @@
 // allo-trainer-cuda; so the first loads nothing of CUDA.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/status.h"
@@ -20,6 +21,13 @@ struct ComputeDevice {
 // `deterministic` asks LibTorch for deterministic kernels (CPU ones always are).
 absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,
                                          bool deterministic);
+
+// The most memory that this rank had so far, in bytes: on a GPU what LibTorch's allocator reserved
+// there (the CUDA context, some hundred MB, is not in it); on a CPU the resident set without files
+// mapped by all ranks alike, such as LibTorch itself. 0: not known.
+int64_t PeakMemoryBytes(const ComputeDevice& device);
+// That of a CPU rank.
+int64_t PeakHostBytes();
 
 // The processor's name as /proc/cpuinfo has it, or "unknown".
 std::string CpuModel();

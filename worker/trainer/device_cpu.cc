@@ -11,4 +11,6 @@ absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int, bool) {
   return ComputeDevice{.device = {}, .stream = nullptr, .model = CpuModel()};
 }
 
+int64_t PeakMemoryBytes(const ComputeDevice&) { return PeakHostBytes(); }
+
 }  // namespace allometry::trainer

@@ -1,4 +1,5 @@
 #include <ATen/Context.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
@@ -43,6 +44,15 @@ absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank
   device.stream = c10::cuda::getCurrentCUDAStream().stream();
   device.model = properties.name;
   return device;
+}
+
+int64_t PeakMemoryBytes(const ComputeDevice& device) {
+  if (!device.device.cuda) return PeakHostBytes();
+  // Element 0 of a statistic is the sum over the allocator's pools.
+  return c10::cuda::CUDACachingAllocator::getDeviceStats(
+             static_cast<c10::DeviceIndex>(device.device.index))
+      .reserved_bytes[0]
+      .peak;
 }
 
 }  // namespace allometry::trainer

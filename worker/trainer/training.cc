@@ -25,6 +25,9 @@ namespace {
 using rundir::ExitReason;
 using Clock = std::chrono::steady_clock;
 
+// A peak is told again when it rose by more than this.
+constexpr double kMemoryStep = 1.01;
+
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -63,6 +66,7 @@ class TrainingImpl final : public Training {
   // Adds this rank's share of update `step` to the gradient.
   absl::Status ComputeGradient(int64_t step);
   void LogStep(double loss, double seconds);
+  void LogMemory(int64_t step);
   // The held-out loss and, where the objective looks at frames, that of each frame.
   struct Heldout {
     double loss = 0;
@@ -89,6 +93,8 @@ class TrainingImpl final : public Training {
 
   double timed_seconds_ = 0;  // training time of timed_steps_, since the last point
   int64_t timed_steps_ = 0;
+  int64_t memory_bytes_ = 0;  // the peak as last told
+  Clock::time_point memory_logged_;
   Clock::time_point checkpointed_ = Clock::now();
   int64_t checkpoint_step_ = 0;    // of the newest checkpoint
   int64_t checkpoint_lease_ = -1;  // the lease that asked for one
@@ -161,10 +167,21 @@ void TrainingImpl::LogStep(double loss, double seconds) {
   curve_.Add(step, "grad_norm", learner_->GradientNorm());
   curve_.Add(step, "learning_rate", LearningRateAt(spec_.identity, step));
   curve_.Add(step, "tokens_per_second", tokens / timed_seconds_);
+  LogMemory(step);
   progress_.train_loss_sum = 0;
   progress_.train_loss_count = 0;
   timed_seconds_ = 0;
   timed_steps_ = 0;
+}
+
+void TrainingImpl::LogMemory(int64_t step) {
+  const Clock::time_point now = Clock::now();
+  if (!writes() || (memory_bytes_ > 0 && now - memory_logged_ < std::chrono::seconds(1))) return;
+  memory_logged_ = now;
+  const int64_t bytes = PeakMemoryBytes(parts_.device);
+  if (static_cast<double>(bytes) <= kMemoryStep * static_cast<double>(memory_bytes_)) return;
+  memory_bytes_ = bytes;
+  curve_.Add(step, "memory_bytes", static_cast<double>(bytes));
 }
 
 absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {

@@ -12,6 +12,7 @@
 // `heldout/frame=1` .. `heldout/frame=K` where the objective looks at frames (for a world model 1
 // is the prior of images, 2..K the dynamics). At step 0 `class_entropy`, chance, where the loss is
 // that of classes.
+// `memory_bytes` (the peak of rank 0 so far, no curve) when it rose, at most once a second.
 //
 // `heldout` is the mean over the supervised positions of the fixed windows. Windows are computed in
 // fixed groups, a group on one rank, and the groups' sums are added in order: its bits depend on
