@@ -1,6 +1,7 @@
 #include "data/command.h"
 
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,8 +12,10 @@
 #include "CLI/App.hpp"
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "data/command_output.h"
+#include "data/command_trajectories.h"
+#include "data/generated.h"
 #include "data/import_bin.h"
 #include "data/manifest.h"
 #include "data/text.h"
@@ -20,8 +23,6 @@
 
 namespace allometry::data {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Arguments {
   std::string data_dir;
@@ -38,71 +39,21 @@ std::string DefaultDataDir() {
   return absl::StrCat(home != nullptr ? home : ".", "/.local/share/allometry/data");
 }
 
-int Fail(const absl::Status& status) {
-  std::cerr << "allo data: " << status.message() << "\n";
-  const bool bad_input = absl::IsInvalidArgument(status) || absl::IsOutOfRange(status);
-  return bad_input ? 2 : 1;
-}
-
-// "39,952,321".
-std::string Grouped(int64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (auto at = static_cast<ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<size_t>(at), ",");
-  }
-  return digits;
-}
-
-// The manifest's file with its hash and its folder.
-Json ToJson(const Manifest& manifest, const std::string& data_dir) {
-  Json json = Json::parse(ManifestJson(manifest));
-  json["hash"] = manifest.hash;
-  json["folder"] = absl::StrCat(data_dir, "/", manifest.name);
-  return json;
-}
-
-void Print(const Json& json) {
-  std::cout << json.dump(1, ' ', false, Json::error_handler_t::replace) << "\n";
-}
-
-std::string Summary(const Manifest& manifest) {
-  return absl::StrFormat("%s tokens to train on, %s held out, vocabulary %d, hash %s",
-                         Grouped(manifest.unique_tokens), Grouped(manifest.heldout_tokens),
-                         manifest.vocabulary, manifest.hash);
-}
-
-int ReportMade(const Arguments& arguments, const Manifest& manifest, bool existed,
-               int64_t duplicates) {
-  if (arguments.json) {
-    Json json = ToJson(manifest, arguments.data_dir);
-    json["existed"] = existed;
-    json["duplicates"] = duplicates;
-    Print(json);
-    return 0;
-  }
-  if (existed) {
-    std::cout << "dataset " << manifest.name
-              << " is there already, of the same source and options: nothing done\n";
-  } else {
-    std::cout << "made dataset " << manifest.name << " from " << Grouped(manifest.documents)
-              << " documents (" << Grouped(duplicates) << " duplicates left out)\n";
-  }
-  std::cout << "  " << Summary(manifest) << "\n  in " << arguments.data_dir << "/" << manifest.name
-            << "\n";
-  return 0;
+Output Where(const Arguments& arguments) {
+  return {.data_dir = arguments.data_dir, .json = arguments.json};
 }
 
 int MakeText(const Arguments& arguments) {
   const absl::StatusOr<TextDataset> made = MakeTextDataset(arguments.text, arguments.data_dir);
   if (!made.ok()) return Fail(made.status());
-  return ReportMade(arguments, made->manifest, made->existed, made->duplicates);
+  return ReportMade(Where(arguments), made->manifest, made->existed, made->duplicates);
 }
 
 int ImportTokens(const Arguments& arguments) {
   bool existed = false;
   const absl::StatusOr<Manifest> made = ImportBin(arguments.bin, arguments.data_dir, &existed);
   if (!made.ok()) return Fail(made.status());
-  return ReportMade(arguments, *made, existed, 0);
+  return ReportMade(Where(arguments), *made, existed, 0);
 }
 
 int List(const Arguments& arguments) {
@@ -126,61 +77,10 @@ int List(const Arguments& arguments) {
   return 0;
 }
 
-void PrintFrames(const Manifest& manifest) {
-  const Frames& frames = *manifest.frames;
-  std::cout << absl::StreamFormat(
-      "  frame      %d observation tokens and %d action tokens; %d frames an episode",
-      frames.tokens_per_observation, frames.tokens_per_action, frames.frames_per_episode);
-  if (frames.frames_left_out > 0) {
-    std::cout << ", " << Grouped(frames.frames_left_out) << " frames left out to cut them so";
-  }
-  std::cout << "\n";
-  if (frames.image_height > 0) {
-    std::cout << absl::StreamFormat("  image      %d x %d pixels, %d channels\n",
-                                    frames.image_height, frames.image_width, frames.image_channels);
-  }
-  if (!manifest.policy.empty()) std::cout << "  policy     " << manifest.policy << "\n";
-  if (manifest.returns.has_value()) {
-    std::cout << absl::StreamFormat("  returns    expert %.4g, random %.4g an episode\n",
-                                    manifest.returns->expert, manifest.returns->random);
-  }
-  for (const Entropy& entropy : manifest.entropies) {
-    std::cout << absl::StreamFormat(
-        "  entropy    %.5f +- %.5f nats an observation token, in windows of %d frames\n",
-        entropy.nats_per_token, entropy.standard_error, entropy.frames);
-  }
-}
-
-void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
-  std::cout << manifest.name << " (" << manifest.kind << "), licence " << manifest.licence << "\n"
-            << "  folder     " << data_dir << "/" << manifest.name << "\n"
-            << "  source     " << manifest.source << "\n"
-            << "  made by    " << manifest.generator << "\n"
-            << "  train      " << Grouped(manifest.unique_tokens) << " tokens\n"
-            << "  held out   " << Grouped(manifest.heldout_tokens) << " tokens\n"
-            << "  documents  " << Grouped(manifest.documents) << "\n"
-            << "  tokenizer  " << manifest.tokenizer << ", " << manifest.vocabulary << " ids, hash "
-            << manifest.tokenizer_hash << "\n";
-  for (const VocabularySegment& segment : manifest.segments) {
-    std::cout << "  segment    " << segment.name << ": ids " << segment.begin << " to "
-              << segment.end - 1 << "\n";
-  }
-  if (manifest.frames.has_value()) PrintFrames(manifest);
-  for (const Shard& shard : manifest.shards) {
-    std::cout << "  shard      " << shard.file << ": " << Grouped(shard.tokens) << " "
-              << (shard.role == "tokens" ? "" : shard.role + " ") << "of " << shard.dtype
-              << ", hash " << shard.hash << "\n";
-  }
-  std::string bytes;
-  for (const std::string& token : manifest.token_bytes) bytes += token;
-  if (!bytes.empty()) std::cout << "  bytes      " << absl::CHexEscape(bytes) << "\n";
-  std::cout << "  hash       " << manifest.hash << "\n";
-}
-
 int Describe(const Arguments& arguments) {
   Json json = Json::array();
   for (const std::string& name : arguments.names) {
-    const absl::StatusOr<Manifest> manifest = ReadManifest(arguments.data_dir, name);
+    const absl::StatusOr<Manifest> manifest = FindManifest(arguments.data_dir, name);
     if (!manifest.ok()) return Fail(manifest.status());
     if (arguments.json) {
       json.push_back(ToJson(*manifest, arguments.data_dir));
@@ -207,8 +107,9 @@ int Verify(const Arguments& arguments) {
   Json json = Json::array();
   int exit_code = 0;
   for (const std::string& name : *names) {
-    absl::Status status = ReadManifest(arguments.data_dir, name).status();
-    if (status.ok()) status = VerifyDataset(absl::StrCat(arguments.data_dir, "/", name)).status();
+    absl::Status status = FindManifest(arguments.data_dir, name).status();
+    if (status.ok() && !IsGenerated(name))
+      status = VerifyDataset(absl::StrCat(arguments.data_dir, "/", name)).status();
     json.push_back(Json({{"name", name}, {"ok", status.ok()}, {"error", status.message()}}));
     if (!status.ok()) {
       exit_code = Fail(status);
@@ -230,7 +131,9 @@ void AddTextOptions(CLI::App& command, TextOptions& options) {
       ->required()
       ->check(CLI::ExistingFile);
   command.add_option("--name", options.name, "the dataset's name")->required();
-  command.add_option("--tokenizer", options.tokenizer, "chars: one token a byte")
+  command
+      .add_option("--tokenizer", options.tokenizer,
+                  "chars: one token a byte; bpe:N: byte pairs, N merges on 256 bytes")
       ->capture_default_str();
   command
       .add_option("--documents", options.documents,
@@ -271,23 +174,28 @@ void AddDataCommand(CLI::App& app, std::function<int()>* run) {
   data->fallthrough();
   data->add_option("--data-dir", arguments->data_dir, "where datasets lie (ALLO_DATA_DIR)")
       ->capture_default_str();
-  const auto add = [&](const char* name, const char* help, Action action) {
+  const auto add_any = [&](const char* name, const char* help,
+                           std::function<int(const Output&)> action) {
     CLI::App* command = data->add_subcommand(name, help);
     command->fallthrough();
     command->add_flag("--json", arguments->json, "print as JSON");
     command->callback([arguments, action, run, &app] {
       const CLI::Option* json = app.get_option_no_throw("--json");
       if (json != nullptr && json->count() > 0) arguments->json = true;
-      *run = [arguments, action] { return action(*arguments); };
+      *run = [arguments, action] { return action(Where(*arguments)); };
     });
     return command;
+  };
+  const auto add = [&](const char* name, const char* help, Action action) {
+    return add_any(name, help, [arguments, action](const Output&) { return action(*arguments); });
   };
   AddTextOptions(*add("text", "make a dataset from text files", &MakeText), arguments->text);
   AddBinOptions(*add("import-bin", "make a dataset from nanoGPT's .bin files", &ImportTokens),
                 arguments->bin);
+  AddTrajectoryCommands(add_any);
   add("list", "the datasets that are there", &List);
   add("describe", "what a dataset is", &Describe)
-      ->add_option("names", arguments->names, "datasets")
+      ->add_option("names", arguments->names, "datasets, or texts as strata:universe=7")
       ->required();
   add("verify", "read every shard again and compare it with the manifest", &Verify)
       ->add_option("names", arguments->names, "datasets; none: all of them");

@@ -14,9 +14,11 @@
 namespace allometry::data {
 namespace {
 
+constexpr int64_t kImageShardBytes = int64_t{1} << 28;
+
 bool IsOurs(const std::string& name) {
   const bool shard = absl::StartsWith(name, "train-") || absl::StartsWith(name, "heldout-");
-  return (shard && absl::StrContains(name, ".npy")) ||
+  return (shard && absl::StrContains(name, ".npy")) || absl::StartsWith(name, kTrajectoriesFile) ||
          absl::StartsWith(name, absl::StrCat(kManifestFile, ".tmp."));
 }
 
@@ -74,15 +76,54 @@ int64_t DatasetWriter::tokens(const std::string& split) const {
 }
 
 absl::Status DatasetWriter::WriteShard(const std::string& split, std::span<const uint32_t> tokens) {
-  const auto number = std::count_if(shards_.begin(), shards_.end(),
-                                    [&](const Shard& shard) { return shard.split == split; });
   const std::string contents = EncodeNpy(type_, tokens);
-  const Shard shard{.file = absl::StrFormat("%s-%05d.npy", split, number),
+  const Shard shard{.file = absl::StrFormat("%s-%05d.npy", split, Shards(split, "tokens")),
                     .split = split,
                     .dtype = NameOf(type_),
                     .tokens = static_cast<int64_t>(tokens.size()),
                     .bytes = static_cast<int64_t>(contents.size()),
-                    .hash = HashHex(contents)};
+                    .hash = HashHex(contents),
+                    .role = "tokens"};
+  shards_.push_back(shard);
+  return WriteFileAtomically(absl::StrCat(dataset_dir_, "/", shard.file), contents);
+}
+
+int64_t DatasetWriter::Shards(const std::string& split, const std::string& role) const {
+  return std::count_if(shards_.begin(), shards_.end(), [&](const Shard& shard) {
+    return shard.split == split && shard.role == role;
+  });
+}
+
+absl::Status DatasetWriter::AppendImages(const std::string& split, std::span<const uint8_t> bytes,
+                                         const Frames& frames) {
+  const int64_t image = frames.image_height * frames.image_width * frames.image_channels;
+  ALLO_CHECK(image > 0 && static_cast<int64_t>(bytes.size()) % image == 0) << bytes.size();
+  frames_ = frames;
+  std::string& pending = pending_images_[split];
+  const auto most = static_cast<size_t>(std::max(image, kImageShardBytes / image * image));
+  while (!bytes.empty()) {
+    const auto taken = bytes.first(std::min(most - pending.size(), bytes.size()));
+    pending.append(taken.begin(), taken.end());
+    bytes = bytes.subspan(taken.size());
+    if (pending.size() < most) break;
+    ALLO_RETURN_IF_ERROR(WriteImages(split, pending));
+    pending.clear();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DatasetWriter::WriteImages(const std::string& split, const std::string& bytes) {
+  const int64_t image = frames_.image_height * frames_.image_width * frames_.image_channels;
+  const int64_t shape[] = {static_cast<int64_t>(bytes.size()) / image, frames_.image_height,
+                           frames_.image_width, frames_.image_channels};
+  const std::string contents = EncodeNpyHeader(TokenType::kU8, shape) + bytes;
+  const Shard shard{.file = absl::StrFormat("%s-images-%05d.npy", split, Shards(split, "images")),
+                    .split = split,
+                    .dtype = NameOf(TokenType::kU8),
+                    .tokens = shape[0],
+                    .bytes = static_cast<int64_t>(contents.size()),
+                    .hash = HashHex(contents),
+                    .role = "images"};
   shards_.push_back(shard);
   return WriteFileAtomically(absl::StrCat(dataset_dir_, "/", shard.file), contents);
 }
@@ -92,9 +133,14 @@ absl::StatusOr<Manifest> DatasetWriter::Finish(Manifest manifest) {
     if (!tokens.empty()) ALLO_RETURN_IF_ERROR(WriteShard(split, tokens));
   }
   pending_.clear();
-  // The train split first, each in order: the order of the streams.
-  std::stable_sort(shards_.begin(), shards_.end(),
-                   [](const Shard& a, const Shard& b) { return a.split > b.split; });
+  for (const auto& [split, bytes] : pending_images_) {
+    if (!bytes.empty()) ALLO_RETURN_IF_ERROR(WriteImages(split, bytes));
+  }
+  pending_images_.clear();
+  // The train split first, tokens before images, each in order: the order of the streams.
+  std::stable_sort(shards_.begin(), shards_.end(), [](const Shard& a, const Shard& b) {
+    return std::pair(a.split, a.role) > std::pair(b.split, b.role);
+  });
   manifest.shards = shards_;
   manifest.unique_tokens = tokens("train");
   manifest.heldout_tokens = tokens("heldout");

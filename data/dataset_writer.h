@@ -32,6 +32,10 @@ class DatasetWriter {
   // Adds tokens to the end of a split, "train" or "heldout".
   absl::Status Append(const std::string& split, std::span<const uint32_t> tokens);
 
+  // Adds frames to the images of a split: `bytes` of whole images of height x width x channels.
+  absl::Status AppendImages(const std::string& split, std::span<const uint8_t> bytes,
+                            const Frames& frames);
+
   // Appended to `split` so far.
   int64_t tokens(const std::string& split) const;
 
@@ -41,12 +45,17 @@ class DatasetWriter {
 
  private:
   absl::Status WriteShard(const std::string& split, std::span<const uint32_t> tokens);
+  absl::Status WriteImages(const std::string& split, const std::string& bytes);
+  // Shards so far of a split and role: the number of the next one.
+  int64_t Shards(const std::string& split, const std::string& role) const;
 
   const std::string dataset_dir_;
   const TokenType type_;
   const int64_t shard_tokens_;
   std::map<std::string, std::vector<uint32_t>> pending_;  // by split, less than a shard each
   std::map<std::string, int64_t> tokens_;
+  std::map<std::string, std::string> pending_images_;  // by split
+  Frames frames_;                                      // of images; 0 before there are any
   std::vector<Shard> shards_;
 };
 

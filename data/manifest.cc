@@ -208,6 +208,7 @@ absl::StatusOr<Manifest> ManifestOf(const Json& json) {
   fields.Read("documents", manifest.documents, 0);
   fields.Read("unique_tokens", manifest.unique_tokens, 0);
   fields.Read("heldout_tokens", manifest.heldout_tokens, 0);
+  if (fields.Has("unique_bytes")) fields.Read("unique_bytes", manifest.unique_bytes, 1);
   if (fields.Has("frames")) {
     fields.ReadObjectField("frames", [&](const Json& object) {
       return ReadFrames(object, manifest.frames.emplace());
@@ -241,6 +242,7 @@ absl::StatusOr<Manifest> ManifestOf(const Json& json) {
 
 // Those that say something: the files of datasets without them stay as they were, byte for byte.
 void AddOptionalFields(const Manifest& manifest, Json& json) {
+  if (manifest.unique_bytes > 0) json["unique_bytes"] = manifest.unique_bytes;
   if (manifest.frames.has_value()) {
     const Frames& frames = *manifest.frames;
     json["frames"] = Json({{"tokens_per_observation", frames.tokens_per_observation},
@@ -372,6 +374,8 @@ absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir) 
   }
   return manifests;
 }
+
+bool IsGenerated(absl::string_view name) { return absl::StrContains(name, ':'); }
 
 absl::Status CheckDatasetName(absl::string_view name) {
   const auto allowed = [](char c) {

@@ -91,6 +91,7 @@ struct Manifest {
   int64_t unique_tokens = 0;  // tokens in the train split
   int64_t heldout_tokens = 0;
   // Fields below are in the file only where they say something. Episodes are `documents`.
+  int64_t unique_bytes = 0;  // of text, that unique_tokens stand for, where they are not as many
   std::optional<Frames> frames;  // trajectories and generated datasets have them
   std::string policy;            // who acted: "mix3"
   std::optional<Returns> returns;
@@ -100,6 +101,8 @@ struct Manifest {
 };
 
 inline constexpr char kManifestFile[] = "dataset.json";
+inline constexpr char kTrajectoriesFile[] =
+    "trajectories.hdf5";  // beside it, where it was asked for
 
 // InvalidArgument names the field, its value and what was allowed: unknown and missing fields,
 // overlapping segments, totals that are not the sums of the shards (manifest_check.h). Sets `hash`.
@@ -114,6 +117,10 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::st
 // Every dataset below `data_dir`, by name; folders without a dataset.json are skipped. NotFound
 // where `data_dir` does not exist; a manifest that cannot be read is an error, not skipped.
 absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir);
+
+// Whether a dataset's name is a generator's text (generated.h): it has a ':', which no folder's
+// name has.
+bool IsGenerated(absl::string_view name);
 
 // Letters, digits, '.', '_' and '-', not starting with '.' or '-': a folder's name and nothing
 // more. InvalidArgument otherwise.

@@ -166,6 +166,12 @@ absl::Status CheckKind(const Manifest& manifest) {
         "kind is '%s', %s", kind,
         kind == "text" ? "and 'frames' is there: text has none" : "and 'frames' is missing"));
   }
+  if (kind == "generated" && (manifest.name != manifest.generator || !IsGenerated(manifest.name))) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("name is '%s' and generator '%s': allowed for a generated dataset is the "
+                        "generator's text for both",
+                        manifest.name, manifest.generator));
+  }
   if (kind == "generated" && !manifest.shards.empty()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "shards has %d entries: a generated dataset has none", manifest.shards.size()));
@@ -188,8 +194,8 @@ absl::Status CheckMeasured(const Manifest& manifest) {
 }  // namespace
 
 absl::Status CheckManifest(const Manifest& manifest) {
-  ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
   ALLO_RETURN_IF_ERROR(CheckKind(manifest));
+  if (manifest.kind != "generated") ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
   if (manifest.vocabulary > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrFormat("vocabulary is %d: allowed is up to %d",
                                                       manifest.vocabulary,

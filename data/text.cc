@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/files.h"
+#include "data/bpe_tokenizer.h"
 #include "data/char_tokenizer.h"
 #include "data/dataset_writer.h"
 #include "data/documents.h"
@@ -21,6 +22,7 @@ namespace allometry::data {
 namespace {
 
 constexpr char kSeparator[] = "\n\n";
+constexpr char kTokenizerFile[] = "tokenizer.json";
 // Raised when the same files and options would give other tokens. Stored in every manifest.
 constexpr int kTextFormat = 1;
 
@@ -67,8 +69,7 @@ absl::Status CheckOptions(const TextOptions& options) {
   ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
   if (options.inputs.empty()) return absl::InvalidArgumentError("no input file");
   if (options.tokenizer != "chars") {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("tokenizer '%s': allowed is chars", options.tokenizer));
+    ALLO_RETURN_IF_ERROR(ParseBpeName(options.tokenizer).status());
   }
   if (!(options.heldout_fraction > 0 && options.heldout_fraction < 1)) {
     return absl::InvalidArgumentError(absl::StrFormat(
@@ -128,18 +129,22 @@ Documents WithoutDuplicates(const std::vector<std::unique_ptr<Corpus>>& corpora,
   return documents;
 }
 
-absl::Status WriteSplits(const std::vector<absl::string_view>& documents,
-                         const CharTokenizer& tokenizer, double heldout_fraction,
-                         DatasetWriter& writer) {
+// Appends each document and a separator to its split; returns the train split's bytes.
+template <class Tokenizer>
+absl::StatusOr<int64_t> WriteSplits(const std::vector<absl::string_view>& documents,
+                                    Tokenizer& tokenizer, double heldout_fraction,
+                                    DatasetWriter& writer) {
   std::vector<uint32_t> tokens;
+  int64_t train_bytes = 0;
   for (const absl::string_view document : documents) {
     tokens.clear();
     tokenizer.Encode(document, tokens);
     tokenizer.Encode(kSeparator, tokens);
-    const char* split = IsHeldout(document, heldout_fraction) ? "heldout" : "train";
-    ALLO_RETURN_IF_ERROR(writer.Append(split, tokens));
+    const bool heldout = IsHeldout(document, heldout_fraction);
+    if (!heldout) train_bytes += static_cast<int64_t>(document.size() + sizeof(kSeparator) - 1);
+    ALLO_RETURN_IF_ERROR(writer.Append(heldout ? "heldout" : "train", tokens));
   }
-  return absl::OkStatus();
+  return train_bytes;
 }
 
 absl::Status CheckSplits(const DatasetWriter& writer, size_t documents, double fraction) {
@@ -151,6 +156,37 @@ absl::Status CheckSplits(const DatasetWriter& writer, size_t documents, double f
         documents, split, fraction));
   }
   return absl::OkStatus();
+}
+
+// The shards and the manifest, whose tokenizer it fills in.
+template <class Tokenizer>
+absl::Status Write(const TextOptions& options, const std::vector<absl::string_view>& documents,
+                   Tokenizer& tokenizer, const std::string& folder, Manifest& manifest) {
+  manifest.vocabulary = tokenizer.vocabulary();
+  manifest.segments = {{.name = "text", .begin = 0, .end = tokenizer.vocabulary()}};
+  manifest.tokenizer = options.tokenizer;
+  manifest.token_bytes = tokenizer.token_bytes();
+  manifest.tokenizer_hash = TokenizerHash(manifest.tokenizer, manifest.token_bytes);
+
+  DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
+  ALLO_RETURN_IF_ERROR(writer.Open());
+  ALLO_ASSIGN_OR_RETURN(const int64_t train_bytes,
+                        WriteSplits(documents, tokenizer, options.heldout_fraction, writer));
+  ALLO_RETURN_IF_ERROR(CheckSplits(writer, documents.size(), options.heldout_fraction));
+  // Where a token is a byte this says nothing.
+  if (train_bytes != writer.tokens("train")) manifest.unique_bytes = train_bytes;
+  ALLO_ASSIGN_OR_RETURN(manifest, writer.Finish(std::move(manifest)));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BpeTokenizer> TrainBpe(const TextOptions& options,
+                                      const std::vector<absl::string_view>& documents) {
+  ALLO_ASSIGN_OR_RETURN(const int64_t merges, ParseBpeName(options.tokenizer));
+  std::vector<absl::string_view> train;
+  for (const absl::string_view document : documents) {
+    if (!IsHeldout(document, options.heldout_fraction)) train.push_back(document);
+  }
+  return BpeTokenizer::Train(train, merges);
 }
 
 }  // namespace
@@ -183,20 +219,17 @@ absl::StatusOr<TextDataset> MakeTextDataset(const TextOptions& options,
   }
 
   const Documents documents = WithoutDuplicates(corpora, options.max_bytes);
-  const CharTokenizer tokenizer = CharTokenizer::Of(documents.kept, kSeparator);
   made.duplicates = documents.duplicates;
   manifest.documents = static_cast<int64_t>(documents.kept.size());
-  manifest.vocabulary = tokenizer.vocabulary();
-  manifest.segments = {{.name = "text", .begin = 0, .end = tokenizer.vocabulary()}};
-  manifest.tokenizer = options.tokenizer;
-  manifest.token_bytes = tokenizer.token_bytes();
-  manifest.tokenizer_hash = TokenizerHash(manifest.tokenizer, manifest.token_bytes);
-
-  DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
-  ALLO_RETURN_IF_ERROR(writer.Open());
-  ALLO_RETURN_IF_ERROR(WriteSplits(documents.kept, tokenizer, options.heldout_fraction, writer));
-  ALLO_RETURN_IF_ERROR(CheckSplits(writer, documents.kept.size(), options.heldout_fraction));
-  ALLO_ASSIGN_OR_RETURN(manifest, writer.Finish(std::move(manifest)));
+  if (options.tokenizer == "chars") {
+    CharTokenizer tokenizer = CharTokenizer::Of(documents.kept, kSeparator);
+    ALLO_RETURN_IF_ERROR(Write(options, documents.kept, tokenizer, folder, manifest));
+    return made;
+  }
+  ALLO_ASSIGN_OR_RETURN(BpeTokenizer tokenizer, TrainBpe(options, documents.kept));
+  ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(folder, "/", kTokenizerFile),
+                                           tokenizer.Json(options.tokenizer)));
+  ALLO_RETURN_IF_ERROR(Write(options, documents.kept, tokenizer, folder, manifest));
   return made;
 }
 

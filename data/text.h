@@ -9,7 +9,8 @@
 // both.
 //
 // The dataset is a function of (files' names and contents, options): the same bytes on every
-// machine, and so the same manifest hash. The whole corpus is held in memory.
+// machine, and so the same manifest hash. The whole corpus is held in memory. A BPE tokenizer is
+// trained on the train split alone.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +25,12 @@ namespace allometry::data {
 struct TextOptions {
   std::string name;                 // of the dataset and its folder
   std::vector<std::string> inputs;  // files, in this order
-  std::string tokenizer = "chars";
-  std::string documents = "auto";  // see documents.h
-  double heldout_fraction = 0.05;  // in (0, 1)
-  int64_t max_bytes = 0;           // stop after the document that passes it; 0: everything
-  std::string licence;             // empty: the known corpus's, otherwise "unknown"
-  bool replace = false;            // an existing dataset of another source or other options
+  std::string tokenizer = "chars";  // or "bpe:N"; beside the shards is then a tokenizer.json
+  std::string documents = "auto";   // see documents.h
+  double heldout_fraction = 0.05;   // in (0, 1)
+  int64_t max_bytes = 0;            // stop after the document that passes it; 0: everything
+  std::string licence;              // empty: the known corpus's, otherwise "unknown"
+  bool replace = false;             // an existing dataset of another source or other options
 };
 
 struct TextDataset {

@@ -65,7 +65,8 @@ WindowLikelihood::WindowLikelihood(const World& world)
 void WindowLikelihood::Begin() {
   phases_.clear();
   for (int y = 0; y < kPrefabSide; ++y) {
-    for (int x = 0; x < kPrefabSide; ++x) phases_.push_back({.x = x, .y = y, .possible = true, .slots = {}});
+    for (int x = 0; x < kPrefabSide; ++x)
+      phases_.push_back({.x = x, .y = y, .possible = true, .slots = {}});
   }
   offset_x_ = offset_y_ = 0;
   season_log_ = 0;

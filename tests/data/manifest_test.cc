@@ -254,12 +254,15 @@ TEST(ManifestTest, GeneratedDatasetHasASpecAndNoShards) {
   Manifest manifest = Trajectories();
   manifest.kind = "generated";
   manifest.generator = "strata:universe=7";
+  manifest.name = manifest.generator;
   manifest.unique_tokens = 9 * (int64_t{1} << 40);
   manifest.heldout_tokens = 9 * 1024;
   EXPECT_THAT(ParseManifest(ManifestJson(manifest)), Refused({"shards has 4 entries", "none"}));
   manifest.shards.clear();
   ASSERT_OK_AND_ASSIGN(const Manifest read, ParseManifest(ManifestJson(manifest)));
   EXPECT_EQ(read.unique_tokens, 9 * (int64_t{1} << 40));
+  manifest.name = "a-folder";
+  EXPECT_THAT(ParseManifest(ManifestJson(manifest)), Refused({"'a-folder'", "strata:universe=7"}));
 }
 
 TEST(ManifestTest, WindowsPerEpochLeavesRoomForTheLastTarget) {

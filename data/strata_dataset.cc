@@ -1,0 +1,212 @@
+#include "data/strata_dataset.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "base/files.h"
+#include "data/dataset_writer.h"
+#include "data/folder_lock.h"
+#include "data/generated.h"
+#include "data/strata/entropy.h"
+#include "data/strata/episode.h"
+#include "data/strata/likelihood.h"
+#include "data/strata/render.h"
+#include "data/strata/tokens.h"
+#include "data/trajectories.h"
+
+namespace allometry::data {
+namespace {
+
+// Raised when the same options would give other files. Stored in every manifest.
+constexpr int kStrataFormat = 1;
+constexpr int64_t kHeldoutEvery = 20;
+constexpr int64_t kReturnEpisodes = 200;
+
+std::string Generator(const StrataOptions& options) {
+  std::string generator = absl::StrFormat("allo data strata --spec %s --steps %d",
+                                          strata::SpecText(options.spec), options.steps);
+  if (options.entropy_frames > 0) {
+    absl::StrAppendFormat(&generator, " --entropy %d", options.entropy_frames);
+  }
+  absl::StrAppend(&generator, " (strata format ", kStrataFormat, ")");
+  return generator;
+}
+
+absl::Status CheckOptions(const StrataOptions& options) {
+  ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
+  const int64_t least = kHeldoutEvery * options.spec.frames;
+  if (options.steps < least) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%d steps: allowed with %d frames an episode is %d or more, so that one of %d is held out",
+        options.steps, options.spec.frames, least, kHeldoutEvery));
+  }
+  if (options.entropy_frames == 0) return absl::OkStatus();
+  return CheckEntropy(options.spec, options.entropy_frames);
+}
+
+// Plays episodes and hands them to the writers.
+class Recorder {
+ public:
+  Recorder(const strata::Spec& spec, const Frames& frames, DatasetWriter& writer,
+           TrajectoryWriter* trajectories)
+      : world_(spec),
+        frames_(frames),
+        tokenizer_(*strata::Tokenizer::Create(spec.view, spec.zo)),
+        writer_(writer),
+        trajectories_(trajectories) {
+    if (spec.pixels > 0) renderer_.emplace(world_, static_cast<int>(spec.pixels));
+  }
+
+  absl::Status Record(int64_t number) {
+    const char* split = number % kHeldoutEvery == kHeldoutEvery - 1 ? "heldout" : "train";
+    tokens_.clear();
+    images_.clear();
+    trajectory_ = Trajectory();
+    strata::Episode episode(world_, static_cast<uint64_t>(number));
+    for (int64_t t = 0; t < frames_.frames_per_episode; ++t) {
+      const int action = episode.Demonstrate();
+      AddFrame(episode, action);
+      AddStep(episode, action);
+    }
+    ALLO_RETURN_IF_ERROR(writer_.Append(split, tokens_));
+    if (renderer_.has_value()) {
+      ALLO_RETURN_IF_ERROR(writer_.AppendImages(split, images_, frames_));
+    }
+    return trajectories_ != nullptr ? Finish(episode) : absl::OkStatus();
+  }
+
+ private:
+  void AddFrame(const strata::Episode& episode, int action) {
+    std::vector<int32_t> ids(static_cast<size_t>(tokenizer_.tokens()));
+    tokenizer_.Encode(episode.view(), ids);
+    tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+    tokens_.push_back(static_cast<uint32_t>(tokenizer_.vocabulary() + action));
+    AddView(episode);
+  }
+
+  void AddView(const strata::Episode& episode) {
+    if (renderer_.has_value()) {
+      images_.resize(images_.size() + static_cast<size_t>(renderer_->bytes()));
+      renderer_->Draw(episode.view(),
+                      std::span(images_).last(static_cast<size_t>(renderer_->bytes())));
+    }
+    if (trajectories_ == nullptr) return;
+    trajectory_.observations.insert(trajectory_.observations.end(), episode.view().begin(),
+                                    episode.view().end());
+  }
+
+  void AddStep(strata::Episode& episode, int action) {
+    const double reward = episode.Step(action);
+    trajectory_.actions.push_back(action);
+    trajectory_.rewards.push_back(static_cast<float>(reward));
+    trajectory_.terminations.push_back(0);
+    trajectory_.truncations.push_back(episode.frame() == frames_.frames_per_episode ? 1 : 0);
+  }
+
+  absl::Status Finish(const strata::Episode& episode) {
+    AddView(episode);
+    const int64_t side = world_.view_side();
+    trajectory_.observation_shape = {side, side};
+    if (renderer_.has_value()) {
+      trajectory_.image_shape = {frames_.image_height, frames_.image_width, frames_.image_channels};
+      trajectory_.images = std::move(images_);
+    }
+    return trajectories_->Append(trajectory_);
+  }
+
+  const strata::World world_;
+  const Frames frames_;
+  const strata::Tokenizer tokenizer_;
+  DatasetWriter& writer_;
+  TrajectoryWriter* const trajectories_;
+  std::optional<strata::Renderer> renderer_;
+  std::vector<uint32_t> tokens_;
+  std::vector<uint8_t> images_;
+  Trajectory trajectory_;
+};
+
+absl::Status WriteEpisodes(const StrataOptions& options, const std::string& folder, Manifest& to,
+                           DatasetWriter& writer) {
+  std::unique_ptr<TrajectoryWriter> trajectories;
+  if (options.hdf5) {
+    ALLO_ASSIGN_OR_RETURN(trajectories,
+                          TrajectoryWriter::Create(absl::StrCat(folder, "/", kTrajectoriesFile)));
+  }
+  Recorder recorder(options.spec, *to.frames, writer, trajectories.get());
+  to.documents = (options.steps + options.spec.frames - 1) / options.spec.frames;
+  for (int64_t i = 0; i < to.documents; ++i) ALLO_RETURN_IF_ERROR(recorder.Record(i));
+  return trajectories != nullptr ? trajectories->Finish() : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckEntropy(const strata::Spec& spec, int64_t frames) {
+  if (!strata::Tokenizer::Create(spec.view, spec.zo)->lossless()) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "zo=%d of view=%d is hashed: the exact entropy is known for zo=%d and %d (and for zo=16 of "
+        "view=8)",
+        spec.zo, spec.view, spec.view * spec.view, spec.view * spec.view / 4));
+  }
+  const int64_t most = std::min<int64_t>(spec.frames, strata::WindowLikelihood::kMostFrames);
+  if (frames >= 1 && frames <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("entropy of windows of %d frames: allowed are 1 to %d", frames, most));
+}
+
+Returns StrataReturns(const strata::Spec& spec, int64_t episodes) {
+  const auto mean = [&](const char* policy) {
+    strata::Spec with = spec;
+    with.policy = policy;
+    const strata::World world(with);
+    double sum = 0;
+    for (int64_t i = 0; i < episodes; ++i) {
+      strata::Episode episode(world, strata::kMeasuredEpisodes + static_cast<uint64_t>(i));
+      while (episode.frame() < spec.frames) sum += episode.Step(episode.Demonstrate());
+    }
+    return sum / static_cast<double>(episodes);
+  };
+  return {.expert = mean("expert"), .random = mean("random")};
+}
+
+absl::StatusOr<StrataDataset> MakeStrataDataset(const StrataOptions& options,
+                                                const std::string& data_dir) {
+  ALLO_RETURN_IF_ERROR(CheckOptions(options));
+  StrataDataset made;
+  Manifest& manifest = made.manifest;
+  manifest = StrataManifest(options.spec);
+  manifest.kind = "trajectories";
+  manifest.name = options.name;
+  manifest.generator = Generator(options);
+
+  const std::string folder = absl::StrCat(data_dir, "/", options.name);
+  ALLO_RETURN_IF_ERROR(MakeDirectories(folder));
+  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
+  if (!options.replace) {
+    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
+    if (made.existed) {
+      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
+      return made;
+    }
+  }
+  manifest.returns = StrataReturns(options.spec, kReturnEpisodes);
+  if (options.entropy_frames > 0) {
+    strata::EntropyOptions entropy;
+    entropy.frames = static_cast<int>(options.entropy_frames);
+    const auto estimate = strata::EstimateEntropy(strata::World(options.spec), entropy);
+    manifest.entropies = {{.frames = options.entropy_frames,
+                           .nats_per_token = estimate.nats_per_token,
+                           .standard_error = estimate.standard_error}};
+  }
+  DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
+  ALLO_RETURN_IF_ERROR(writer.Open());
+  ALLO_RETURN_IF_ERROR(WriteEpisodes(options, folder, manifest, writer));
+  ALLO_ASSIGN_OR_RETURN(manifest, writer.Finish(std::move(manifest)));
+  return made;
+}
+
+}  // namespace allometry::data
