@@ -8,6 +8,7 @@
 #include "coordinator/grid/expansion.h"
 #include "coordinator/grid/sweep_file.h"
 #include "coordinator/planner/plan.h"
+#include "data/generated.h"
 #include "data/manifest.h"
 
 namespace allometry::cli {
@@ -30,12 +31,14 @@ int Submit(const Context& context, const Arguments& arguments) {
   if (!text.ok()) return Fail(text.status());
   absl::StatusOr<grid::SweepFile> sweep = grid::ParseSweepFile(*text, arguments.file);
   if (!sweep.ok()) return Fail(sweep.status());
-  absl::StatusOr<data::Manifest> manifest = data::ReadManifest(context.data_dir, sweep->dataset);
+  absl::StatusOr<data::Manifest> manifest = data::FindManifest(context.data_dir, sweep->dataset);
   if (!manifest.ok()) return Fail(manifest.status());
   absl::StatusOr<grid::Expansion> expansion = grid::Expand(*sweep, *manifest);
   if (!expansion.ok()) return Fail(expansion.status());
   absl::StatusOr<std::string> manifest_json =
-      ReadFile(absl::StrCat(context.data_dir, "/", sweep->dataset, "/dataset.json"));
+      data::IsGenerated(sweep->dataset)
+          ? data::ManifestJson(*manifest)
+          : ReadFile(absl::StrCat(context.data_dir, "/", sweep->dataset, "/dataset.json"));
   if (!manifest_json.ok()) return Fail(manifest_json.status());
 
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/planner/memory.h"
+#include "data/manifest.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -65,7 +66,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.ranks = spec.ranks();
   state.device = spec.device();
   state.dataset = spec.identity().dataset();
-  state.dataset_hash = spec.identity().dataset_hash();
+  // A generated dataset is there everywhere.
+  if (!data::IsGenerated(state.dataset)) state.dataset_hash = spec.identity().dataset_hash();
   state.checkpoint_root_id = row.run.checkpoint().root_id();
   state.waiting_since_ns = waiting_since_ns;
   state.flops_remaining = planner::RemainingFlops(next.row.run, row.flops_convention);

@@ -116,9 +116,9 @@ absl::StatusOr<WindowSources> OpenGenerated(absl::string_view text, const Window
   ALLO_ASSIGN_OR_RETURN(sources.manifest, GeneratedManifest(text));
   ALLO_RETURN_IF_ERROR(CheckContext(sources.manifest, options.context));
   const auto world = std::make_shared<const strata::World>(spec);
-  sources.train = std::make_unique<StrataSource>(
-      world, sources.manifest, options.context,
-      StrataSource::Order{.heldout = false, .seed = options.seed});
+  sources.train =
+      std::make_unique<StrataSource>(world, sources.manifest, options.context,
+                                     StrataSource::Order{.heldout = false, .seed = options.seed});
   sources.heldout = std::make_unique<StrataSource>(world, sources.manifest, options.context,
                                                    StrataSource::Order{.heldout = true, .seed = 0});
   sources.heldout_count = options.heldout_windows;

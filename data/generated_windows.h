@@ -1,5 +1,5 @@
-// Windows of generated datasets (generated.h), as those of window_source.h. Each is the first frames
-// of an episode of its own:
+// Windows of generated datasets (generated.h), as those of window_source.h. Each is the first
+// frames of an episode of its own:
 //
 //   training window g   of episode p(g), p the permutation of 2^40 keyed by the run's seed
 //   held-out window j   of episode 2^40 + j: never trained on, the same for every run

@@ -118,8 +118,8 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::st
 // where `data_dir` does not exist; a manifest that cannot be read is an error, not skipped.
 absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir);
 
-// Whether a dataset's name is a generator's text (generated.h): it has a ':', which no folder's
-// name has.
+// Whether a dataset's name is a generator's text (generated.h): up to 512 letters, digits and
+// . _ - = , with a ':', which no folder's name has.
 bool IsGenerated(absl::string_view name);
 
 // Letters, digits, '.', '_' and '-', not starting with '.' or '-': a folder's name and nothing

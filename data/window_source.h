@@ -4,6 +4,7 @@
 //   trajectories  K whole frames inside an episode, context = K tokens_per_frame: an episode of F
 //                 frames has F / K of them, which do not overlap; the F mod K frames left over are
 //                 not read
+//   generated     K whole frames, the first of an episode of its own (generated_windows.h)
 //
 // A window of frames begins on a frame boundary. Its last position has no successor in the window:
 // its target is -1, which no objective counts.

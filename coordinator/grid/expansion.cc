@@ -289,7 +289,9 @@ std::vector<RunCells> RunsOf(const SweepFile& file, const BuiltSize& size,
 
 // What the manifest must be for the arithmetic to hold.
 void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistakes& mistakes) {
-  if (manifest.name != file.dataset) {
+  const bool both_generated = data::IsGenerated(manifest.name) && data::IsGenerated(file.dataset);
+  // Two texts of a generator may mean the same; the manifest's is the one that counts.
+  if (manifest.name != file.dataset && !both_generated) {
     mistakes.Add(file.dataset_line,
                  absl::StrFormat("dataset %s, but the manifest that came with the file is of %s",
                                  file.dataset, manifest.name));
@@ -319,7 +321,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& m
   v1::Sweep& sweep = expansion.sweep;
   expansion.schedule = file.schedule;
   sweep.set_name(file.name);
-  sweep.set_dataset(file.dataset);
+  sweep.set_dataset(manifest.name);
   sweep.set_params_policy(std::string(models::ParamPolicyName(file.params_policy)));
   sweep.set_flops_convention(std::string(FlopsConventionName(file.flops_convention)));
   sweep.set_max_epochs(file.max_epochs);

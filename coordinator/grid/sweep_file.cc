@@ -15,6 +15,7 @@
 #include "coordinator/grid/window.h"
 #include "coordinator/grid/yaml_fields.h"
 #include "coordinator/grid/yaml_text.h"
+#include "data/manifest.h"
 
 namespace allometry::grid {
 namespace {
@@ -118,11 +119,13 @@ class Reader {
     if (!field) return;
     const auto text = ReadText(*field, mistakes_);
     if (!text) return;
+    // What is wrong with a generator's text, the generator says.
+    const bool generated = key == "dataset" && data::IsGenerated(*text);
     const bool allowed = !text->empty() && text->size() <= 64 && absl::ascii_isalnum((*text)[0]) &&
                          std::all_of(text->begin(), text->end(), [](unsigned char c) {
                            return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
                          });
-    if (!allowed) {
+    if (!allowed && !generated) {
       mistakes_.Add(field->line,
                     absl::StrFormat("%s '%s' is not a name: allowed are 1 to 64 letters, digits, "
                                     ". _ and -, a letter or digit first",

@@ -154,7 +154,8 @@ TEST(RunSpecConversionTest, AStartUnderAnotherRootIsRefusedWithBothIds) {
 }
 
 TEST(RunSpecConversionTest, NamesThatLeaveTheirFolderAreRefused) {
-  for (const char* dataset : {"", "..", "../secret", "a/b", ".hidden", "a b"}) {
+  for (const char* dataset :
+       {"", "..", "../secret", "a/b", ".hidden", "a b", "../x:y=1", "strata:a/b"}) {
     v1::RunSpec spec = DistinctSpec();
     spec.mutable_identity()->set_dataset(dataset);
     EXPECT_THAT(ToRunDirSpec(spec, 1, "root-33"),

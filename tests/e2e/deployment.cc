@@ -147,11 +147,12 @@ bool Deployment::NoTrainerLeft() const {
              .empty();
 }
 
-v1::CreateSweepResponse Deployment::Submit(const std::string& sweep_yaml) const {
+v1::CreateSweepResponse Deployment::Submit(const std::string& sweep_yaml,
+                                           const std::string& manifest_json) const {
   v1::CreateSweepRequest request;
   request.set_file_name("test.yaml");
   request.set_sweep_yaml(sweep_yaml);
-  request.set_manifest_json(ManifestJson());
+  request.set_manifest_json(manifest_json.empty() ? ManifestJson() : manifest_json);
   v1::CreateSweepResponse response;
   Ask([&](grpc::ClientContext* context) {
     return client_->CreateSweep(context, request, &response);

@@ -37,7 +37,9 @@ class Deployment {
 
   // Client calls; each waits for a coordinator that is being started, and fails the test's process
   // where it answers with an error.
-  v1::CreateSweepResponse Submit(const std::string& sweep_yaml) const;
+  // `manifest_json`: of the dataset that the text names, where it is not the deployment's own.
+  v1::CreateSweepResponse Submit(const std::string& sweep_yaml,
+                                 const std::string& manifest_json = "") const;
   v1::GetSweepResponse Get(const std::string& sweep) const;
   // The lines of an export, the first being the names of the columns.
   std::vector<std::string> Export(const std::string& sweep, const std::string& what,

@@ -9,6 +9,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "data/generated.h"
+#include "data/strata/entropy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
@@ -146,6 +148,32 @@ TEST_F(SweepTest, RunsFromAFileToObservations) {
     EXPECT_GT(cell.loss(), 0.1);
     EXPECT_LT(cell.loss(), 2.9);
   }
+}
+
+TEST_F(SweepTest, AGeneratedWorldNeedsNoFilesAndNoModelBeatsItsEntropy) {
+  const std::string text = "strata:view=8,zo=16,library=16,frames=2";
+  const data::Manifest manifest = *data::GeneratedManifest(text);
+  Deployment deployment;
+  const v1::CreateSweepResponse made = deployment.Submit(
+      absl::StrFormat(
+          "name: %s\n"
+          "dataset: \"%s\"\n"
+          "model: {family: gpt, frames: 2, shapes: [{layers: 1, heads: 2, width: 16}]}\n"
+          "training: {objective: observation, batch_sequences: 16, warmup_steps: 20,\n"
+          "           learning_rate: 1e-2}\n"
+          "budgets: {tokens: [217600]}\n"
+          "evaluation: {windows: 64}\n",
+          kName, text),
+      data::ManifestJson(manifest));
+  EXPECT_EQ(made.sweep().dataset(), manifest.name);
+  ASSERT_TRUE(WaitUntil(deployment, HasEnded)) << deployment.Logs();
+  const v1::GetSweepResponse sweep = deployment.Get(kName);
+  ExpectAllSucceeded(sweep);
+  const strata::EntropyEstimate least = strata::EstimateEntropy(
+      strata::World(*strata::ParseSpec(text)), {.frames = 2, .standard_error = 0.01});
+  // Guessing costs ln 4104 = 8.3 nats, and half of all cells are ground.
+  EXPECT_LT(sweep.cells(0).loss(), 5);
+  EXPECT_GT(sweep.cells(0).loss(), least.nats_per_token);
 }
 
 TEST_F(SweepTest, TheSameFileTwiceAddsNothing) {

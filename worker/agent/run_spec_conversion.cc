@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "data/manifest.h"
 #include "worker/agent/run_root.h"
 
 namespace allometry::agent {
@@ -68,7 +69,8 @@ absl::StatusOr<rundir::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& 
 
 absl::StatusOr<rundir::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
                                              const std::string& root_id) {
-  if (!IsPlainName(spec.identity().dataset())) {
+  const std::string& dataset = spec.identity().dataset();
+  if (!IsPlainName(dataset) && !data::IsGenerated(dataset)) {
     return absl::InvalidArgumentError(
         absl::StrCat("dataset: '", spec.identity().dataset(),
                      "' is not a name of letters, digits, '-', '_' and '.'"));

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "data/generated.h"
+#include "data/generated_windows.h"
 
 namespace allometry::trainer {
 namespace {
@@ -85,15 +87,18 @@ absl::StatusOr<std::unique_ptr<Batches>> Batches::Open(const std::string& data_d
   const rundir::Identity& identity = spec.identity;
   const rundir::Shape& shape = identity.shape;
   ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
-                        data::ReadManifest(data_dir, identity.dataset));
+                        data::FindManifest(data_dir, identity.dataset));
   const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);
   const absl::Status fits = CheckFit(identity, manifest);
   if (!fits.ok()) return Annotate(fits, folder);
   const int64_t frame = SeesImages(shape) ? manifest.frames->tokens_per_frame() : 1;
+  const data::WindowOptions options = {.context = shape.context * frame,
+                                       .seed = identity.seed,
+                                       .heldout_windows = spec.evaluation_windows};
   ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
-                        data::OpenWindows(folder, {.context = shape.context * frame,
-                                                   .seed = identity.seed,
-                                                   .heldout_windows = spec.evaluation_windows}));
+                        data::IsGenerated(identity.dataset)
+                            ? data::OpenGenerated(identity.dataset, options)
+                            : data::OpenWindows(folder, options));
   if (SeesImages(shape)) {
     return std::unique_ptr<Batches>(
         new Batches(shape, std::move(sources), models::Objective::OfFrames(shape.context)));

@@ -1,0 +1,114 @@
+#include "data/generated_windows.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "data/generated.h"
+#include "data/strata/episode.h"
+#include "data/strata/render.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+
+namespace allometry::data {
+namespace {
+
+using ::allometry::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr char kSpec[] = "strata:view=8,zo=16,frames=8,library=256,pixels=16";
+constexpr int64_t kContext = 3 * 17;
+
+struct Rows {
+  std::vector<int32_t> inputs, targets;
+};
+
+Rows Fill(const WindowSource& source, int64_t first, int64_t count) {
+  Rows rows;
+  rows.inputs.resize(static_cast<size_t>(count * kContext));
+  rows.targets.resize(rows.inputs.size());
+  EXPECT_OK(source.Fill(first, count, rows.inputs, rows.targets));
+  return rows;
+}
+
+TEST(GeneratedWindowsTest, WindowsAreFunctionsOfTheirNumberAndSeed) {
+  const WindowOptions options = {.context = kContext, .seed = 5, .heldout_windows = 20};
+  ASSERT_OK_AND_ASSIGN(const WindowSources a, OpenGenerated(kSpec, options));
+  ASSERT_OK_AND_ASSIGN(const WindowSources b, OpenGenerated(kSpec, options));
+  const Rows whole = Fill(*a.train, 100, 6);
+  Rows parts = Fill(*b.train, 103, 3);
+  EXPECT_TRUE(
+      std::equal(parts.inputs.begin(), parts.inputs.end(), whole.inputs.begin() + 3 * kContext));
+  EXPECT_EQ(a.heldout_count, 20);
+  EXPECT_EQ(a.manifest.hash, GeneratedManifest(kSpec)->hash);
+  ASSERT_OK_AND_ASSIGN(
+      const WindowSources other,
+      OpenGenerated(kSpec, {.context = kContext, .seed = 6, .heldout_windows = 20}));
+  EXPECT_NE(Fill(*other.train, 100, 6).inputs, whole.inputs);
+  EXPECT_EQ(Fill(*other.heldout, 0, 20).inputs, Fill(*a.heldout, 0, 20).inputs);
+}
+
+TEST(GeneratedWindowsTest, TargetsAreTheNextTokensAndTheLastDoesNotCount) {
+  ASSERT_OK_AND_ASSIGN(
+      const WindowSources sources,
+      OpenGenerated(kSpec, {.context = kContext, .seed = 1, .heldout_windows = 4}));
+  const Rows rows = Fill(*sources.train, 0, 2);
+  for (size_t i = 0; i < rows.inputs.size(); ++i) {
+    const bool last = i % kContext == kContext - 1;
+    EXPECT_EQ(rows.targets[i], last ? -1 : rows.inputs[i + 1]);
+    const bool action = i % 17 == 16;
+    EXPECT_TRUE(action ? rows.inputs[i] >= 4096 && rows.inputs[i] < 4104
+                       : rows.inputs[i] >= 0 && rows.inputs[i] < 4096);
+  }
+}
+
+TEST(GeneratedWindowsTest, NoWindowIsSeenTwiceNorHeldOutOnesTrainedOn) {
+  ASSERT_OK_AND_ASSIGN(
+      const WindowSources sources,
+      OpenGenerated(kSpec, {.context = kContext, .seed = 1, .heldout_windows = 500}));
+  std::set<std::vector<int32_t>> seen;
+  for (const auto& source : {sources.train.get(), sources.heldout.get()}) {
+    const Rows rows = Fill(*source, 0, 500);
+    for (size_t row = 0; row < 500; ++row) {
+      const auto begin = rows.inputs.begin() + static_cast<ptrdiff_t>(row * kContext);
+      seen.emplace(begin, begin + kContext);
+    }
+  }
+  EXPECT_EQ(seen.size(), 1000u);
+}
+
+TEST(GeneratedWindowsTest, ImagesAreThoseOfTheFrames) {
+  ASSERT_OK_AND_ASSIGN(
+      const WindowSources sources,
+      OpenGenerated(kSpec, {.context = kContext, .seed = 1, .heldout_windows = 4}));
+  std::vector<uint8_t> images(2 * 3 * 768);
+  ASSERT_OK(sources.heldout->FillImages(1, 2, images));
+  const strata::World world(*strata::ParseSpec(kSpec));
+  const strata::Renderer renderer(world, 16);
+  strata::Episode episode(world, strata::kHeldoutEpisodes + 2);
+  std::vector<uint8_t> drawn(768);
+  for (size_t t = 0; t < 3; ++t) {
+    renderer.Draw(episode.view(), drawn);
+    EXPECT_TRUE(std::equal(drawn.begin(), drawn.end(),
+                           images.begin() + static_cast<ptrdiff_t>((3 + t) * 768)));
+    episode.Step(episode.Demonstrate());
+  }
+  ASSERT_OK_AND_ASSIGN(const WindowSources blind,
+                       OpenGenerated("strata:view=8,zo=16", {.context = 17, .heldout_windows = 1}));
+  EXPECT_THAT(blind.train->FillImages(0, 1, images),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("pixels=")));
+}
+
+TEST(GeneratedWindowsTest, ContextsThatDoNotFitAreRefusedWithTheNumbers) {
+  EXPECT_THAT(OpenGenerated(kSpec, {.context = 50, .heldout_windows = 1}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("context 50"), HasSubstr("frames of 17"))));
+  EXPECT_THAT(OpenGenerated(kSpec, {.context = 9 * 17, .heldout_windows = 1}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("9 frames"), HasSubstr("episode of 8"))));
+}
+
+}  // namespace
+}  // namespace allometry::data
