@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "coordinator/branch_wait.h"
 #include "coordinator/planner/memory.h"
 #include "data/manifest.h"
 
@@ -135,7 +137,6 @@ void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_p
   run.row.run.set_step(std::max(run.row.run.step(), step));
   const double flops_remaining = planner::RemainingFlops(run.row.run, run.row.flops_convention);
   scheduler_.SetRemaining(lease.run_id(), flops_remaining, DurationOf(run, flops_remaining));
-  RefreshBranchesOf(lease.run_id());
   if (tokens_per_second > 0) Measured(run, tokens_per_second);
 }
 
@@ -275,14 +276,14 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
   scheduler_.PutAgent(std::move(state));
   RefreshSlots(request.agent_id());
-  RefreshBranches();
+  RefreshRoots();
   dirty_ = true;
 }
 
 void ClusterView::RemoveAgent(const std::string& agent_id) {
   agents_.erase(agent_id);
   scheduler_.RemoveAgent(agent_id);
-  RefreshBranches();
+  RefreshRoots();
   dirty_ = true;
 }
 
@@ -350,7 +351,7 @@ void ClusterView::RefreshSlots(const std::string& agent_id) {
     own.slots = std::move(usable);
     own.live = found->second.reported;
   });
-  if (comes_or_goes) RefreshBranches();
+  if (comes_or_goes) RefreshRoots();
   dirty_ = true;
 }
 
@@ -396,6 +397,10 @@ bool ClusterView::TakeDirty() { return std::exchange(dirty_, false); }
 std::string ClusterView::WaitingReason(int64_t run_id) const {
   const auto run = state().runs.find(run_id);
   if (run == state().runs.end() || run->second.placement.has_value()) return "";
+  // Its trunk goes on without a decision.
+  if (!run->second.blocked.empty() && runs_.at(run_id).row.trunk.has_value()) {
+    return absl::StrCat("waiting: ", WaitOf(run_id).blocked);
+  }
   return scheduler_.WhyItWaits(run_id);
 }
 

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/branch_wait.h"
 #include "coordinator/planner/throughput.h"
 #include "coordinator/scheduler/cluster_state.h"
 #include "coordinator/scheduler/decide.h"
@@ -124,9 +125,10 @@ class ClusterView {
   double DurationOf(const OpenRun& run, double flops_remaining) const;
   // Of a PENDING branch: what it waits for and where it should go, with what is known of its trunk
   // and of the agents.
+  BranchWait WaitOf(int64_t run_id) const;
   void RefreshBranch(int64_t run_id);
-  void RefreshBranchesOf(int64_t trunk_id);
-  void RefreshBranches();
+  // An agent came or went.
+  void RefreshRoots();
   void RefreshDuration(int64_t run_id);
   // LEASED runs on the slot of a one-rank run; 0: it has none, or several.
   int32_t SharersOf(const scheduler::RunState& run) const;
@@ -137,6 +139,7 @@ class ClusterView {
   std::map<int64_t, OpenRun> runs_;
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> branches_;     // trunk -> PENDING runs that branch off it
+  std::set<std::string> live_roots_;                  // run roots of the agents that report
   std::map<std::string, KnownAgent> agents_;
   std::map<std::string, std::string> drained_;  // host -> why
   std::map<double, double> pace_;               // params -> FLOPs/s of one device, newest
