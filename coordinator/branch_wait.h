@@ -16,10 +16,11 @@ namespace allometry::coordinator {
 struct BranchWait {
   std::string blocked;  // RunState::blocked: "needs run 7's checkpoint at step 400 (now at 120)"
   std::string root_id;  // the run root to prefer; empty: none
+  bool root_is_live = false;
 };
 
 // `branch.trunk` is set. `trunk_step`: the newest step known of it. `live_roots`: of the workers
-// that are there.
+// that are there. With `root_is_live` the branch should go to such a worker and to no other.
 BranchWait WaitOfBranch(const store::RunRow& branch, int64_t trunk_step,
                         const std::set<std::string>& live_roots);
 

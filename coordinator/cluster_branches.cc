@@ -1,4 +1,5 @@
 // The view's branches: what each waits for, and what that makes of its trunk's duration.
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -18,17 +19,35 @@ BranchWait ClusterView::WaitOf(int64_t run_id) const {
 void ClusterView::RefreshBranch(int64_t run_id) {
   const BranchWait wait = WaitOf(run_id);
   const scheduler::RunState& before = state().runs.at(run_id);
-  if (before.blocked == wait.blocked && before.checkpoint_root_id == wait.root_id) return;
+  const bool bound = wait.root_is_live && CouldRunUnder(wait.root_id, before);
+  if (before.blocked == wait.blocked && before.checkpoint_root_id == wait.root_id &&
+      before.bound_to_root == bound) {
+    return;
+  }
   scheduler_.ChangeRun(run_id, [&](scheduler::RunState& run) {
     run.blocked = wait.blocked;
     run.checkpoint_root_id = wait.root_id;
+    run.bound_to_root = bound;
   });
+}
+
+bool ClusterView::CouldRunUnder(const std::string& root_id, const scheduler::RunState& run) const {
+  for (const auto& [agent_id, agent] : state().agents) {
+    if (agent.run_root_id != root_id || !agent.live || !agent.drained.empty()) continue;
+    if (!run.dataset_hash.empty() && agent.dataset_hashes.count(run.dataset_hash) == 0) continue;
+    const std::vector<v1::Slot>& slots = agents_.at(agent_id).slots;
+    const auto own_kind = std::count_if(slots.begin(), slots.end(), [&](const v1::Slot& slot) {
+      return scheduler::DeviceKind(slot) == run.device;
+    });
+    if (own_kind >= run.ranks) return true;
+  }
+  return false;
 }
 
 void ClusterView::RefreshRoots() {
   std::set<std::string> live_roots;
   for (const auto& [agent_id, agent] : state().agents) {
-    if (agent.live) live_roots.insert(agent.run_root_id);
+    if (agent.live && agent.drained.empty()) live_roots.insert(agent.run_root_id);
   }
   if (live_roots == live_roots_) return;
   live_roots_ = std::move(live_roots);

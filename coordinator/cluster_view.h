@@ -127,7 +127,9 @@ class ClusterView {
   // and of the agents.
   BranchWait WaitOf(int64_t run_id) const;
   void RefreshBranch(int64_t run_id);
-  // An agent came or went.
+  // Whether some agent of that root has the slots and the data for the run.
+  bool CouldRunUnder(const std::string& root_id, const scheduler::RunState& run) const;
+  // An agent came or went, or was drained.
   void RefreshRoots();
   void RefreshDuration(int64_t run_id);
   // LEASED runs on the slot of a one-rank run; 0: it has none, or several.
@@ -139,7 +141,7 @@ class ClusterView {
   std::map<int64_t, OpenRun> runs_;
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> branches_;     // trunk -> PENDING runs that branch off it
-  std::set<std::string> live_roots_;                  // run roots of the agents that report
+  std::set<std::string> live_roots_;                  // run roots of the agents that get runs
   std::map<std::string, KnownAgent> agents_;
   std::map<std::string, std::string> drained_;  // host -> why
   std::map<double, double> pace_;               // params -> FLOPs/s of one device, newest

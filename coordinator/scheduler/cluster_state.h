@@ -44,6 +44,9 @@ struct RunState {
   std::string dataset;
   std::string dataset_hash;        // empty: there everywhere (generated)
   std::string checkpoint_root_id;  // run root of its newest checkpoint; empty: none
+  // It starts only on workers of that root: elsewhere it would train again what others have trained
+  // for it. Whoever sets this sees to it that there is such a worker.
+  bool bound_to_root = false;
   double flops_remaining = 0;
   // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:
   // seconds, or, while no throughput is known, FLOPs for each rank. Decisions only compare them.

@@ -17,7 +17,8 @@
 // lent any more, so that neither wrong expectations nor other sweeps starve it. Slots that are not
 // held are free to all.
 //
-// Where. Of the workers that can start a run now: one that holds its newest checkpoint, then the
+// Where. A run that is bound to its checkpoint's run root goes there or waits. Otherwise, of the
+// workers that can start a run now: one that holds its newest checkpoint, then the
 // one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
 // A slot must have the memory that a rank is known to need; where no slot is that large, any will
 // do, because only the attempt can tell then.

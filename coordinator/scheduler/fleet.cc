@@ -173,6 +173,10 @@ int64_t Fleet::MemoryAsked(const Group& group, const Need& need) {
   return *group.memories.rbegin() >= need.memory_bytes ? need.memory_bytes : 0;
 }
 
+bool Fleet::IsOfRoot(const Pool& pool, const Need& need) {
+  return need.root_id.empty() || pool.agent().run_root_id == need.root_id;
+}
+
 int64_t Fleet::MemoryAsked(const Need& need) const {
   const Group* group = GroupFor(need);
   return group == nullptr ? need.memory_bytes : MemoryAsked(*group, need);
@@ -200,12 +204,14 @@ std::optional<Spot> Fleet::Find(const RunState& run, const Need& need) const {
   if (!run.checkpoint_root_id.empty()) {
     spot = FindWhole(*group, run.checkpoint_root_id, run, need, memory);
   }
-  if (!spot.has_value()) spot = FindWhole(*group, "", run, need, memory);
+  const bool anywhere = need.root_id.empty();
+  if (!spot.has_value() && anywhere) spot = FindWhole(*group, "", run, need, memory);
   if (spot.has_value() || need.ranks > 1 || need.max_sharers <= 1) return spot;
   if (!run.checkpoint_root_id.empty()) {
     spot = FindShared(*group, run.checkpoint_root_id, run, need);
   }
-  return spot.has_value() ? spot : FindShared(*group, "", run, need);
+  if (!spot.has_value() && anywhere) spot = FindShared(*group, "", run, need);
+  return spot;
 }
 
 std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root,
@@ -289,6 +295,7 @@ std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& nee
   std::vector<const RunState*> best;
   for (const auto& [agent_id, pool] : group->pools) {
     if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
+    if (!IsOfRoot(*pool, need)) continue;
     const bool is_reserved = reservation_.has_value() && reservation_->pool == pool;
     std::vector<const RunState*> victims =
         pool->Victims(need.ranks, run.priority, started_by_ns,
@@ -308,6 +315,7 @@ bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
   double ready = 0;
   for (const auto& [agent_id, pool] : group->pools) {
     if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
+    if (!IsOfRoot(*pool, need)) continue;
     const double soonest = pool->SoonestFree(need.ranks);
     if (best != nullptr && soonest >= ready) continue;
     best = pool;
@@ -337,7 +345,9 @@ std::vector<const Pool*> Fleet::PoolsFor(const Need& need) const {
   const Group* group = GroupFor(need);
   std::vector<const Pool*> pools;
   if (group == nullptr) return pools;
-  for (const auto& [agent_id, pool] : group->pools) pools.push_back(pool);
+  for (const auto& [agent_id, pool] : group->pools) {
+    if (IsOfRoot(*pool, need)) pools.push_back(pool);
+  }
   return pools;
 }
 

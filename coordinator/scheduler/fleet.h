@@ -111,6 +111,7 @@ class Fleet {
   Entry& EntryOf(const Pool& pool);
   const Group* GroupFor(const Need& need) const;
   static int64_t MemoryAsked(const Group& group, const Need& need);
+  static bool IsOfRoot(const Pool& pool, const Need& need);
   // Of the shelves of one root.
   std::optional<Spot> FindWhole(const Group& group, const std::string& root, const RunState& run,
                                 const Need& need, int64_t memory) const;

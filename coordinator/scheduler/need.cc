@@ -11,6 +11,7 @@ Need NeedOf(const RunState& run) {
   need.dataset_hash = run.dataset_hash;
   need.memory_bytes = RoundedMemory(run.memory_bytes);
   need.max_sharers = run.ranks == 1 ? run.max_sharers : 1;
+  if (run.bound_to_root) need.root_id = run.checkpoint_root_id;
   return need;
 }
 

@@ -16,6 +16,7 @@ struct Need {
   std::string dataset_hash;  // empty: there everywhere
   int64_t memory_bytes = 0;  // of one rank, rounded up; 0: counted as nothing
   int32_t max_sharers = 1;   // of a gang: 1, it never shares a slot
+  std::string root_id;       // only workers of this run root; empty: any
 
   auto operator<=>(const Need&) const = default;
 };

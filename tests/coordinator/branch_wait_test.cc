@@ -51,6 +51,7 @@ TEST(BranchWaitTest, GoesWhereTheCheckpointLiesOnceAWorkerIsThere) {
   BranchWait wait = WaitOfBranch(branch, 400, {"root-b", "root-c"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
+  EXPECT_TRUE(wait.root_is_live);
   // The trunk trains again elsewhere and will leave another.
   wait = WaitOfBranch(branch, 30, {"root-c"});
   EXPECT_EQ(wait.blocked, "needs run 7's checkpoint at step 400 (now at 30)");
@@ -64,6 +65,7 @@ TEST(BranchWaitTest, DoesNotWaitForWhatWillNotCome) {
   branch.trunk->root_ids = {"root-z"};
   EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).blocked, "");
   EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).root_id, "root-z");
+  EXPECT_FALSE(WaitOfBranch(branch, 120, {"root-a"}).root_is_live);
 }
 
 TEST(BranchWaitTest, DoesNotWaitWithACheckpointOfItsOwnOrWithoutAStart) {
@@ -133,6 +135,17 @@ TEST_F(BranchViewTest, IsFreeWhenTheCheckpointIsThereAndPrefersItsRoot) {
   view_.Put(branch, 0);
   EXPECT_EQ(StateOf(kBranch).blocked, "");
   EXPECT_EQ(StateOf(kBranch).checkpoint_root_id, "root-a");
+  EXPECT_TRUE(StateOf(kBranch).bound_to_root);
+}
+
+TEST_F(BranchViewTest, IsNotBoundWhereItsRanksDoNotFit) {
+  Connect("a", "root-a");
+  store::RunRow branch = BranchRow();
+  branch.trunk->root_ids = {"root-a"};
+  branch.run.mutable_spec()->set_ranks(2);
+  view_.Put(branch, 0);
+  EXPECT_EQ(StateOf(kBranch).blocked, "");
+  EXPECT_FALSE(StateOf(kBranch).bound_to_root);
 }
 
 TEST_F(BranchViewTest, WaitsAgainWhileTheWorkerWithTheCheckpointIsAway) {

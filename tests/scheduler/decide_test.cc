@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 TEST(DecideTest, NothingIsDecidedAboutNothing) {
   EXPECT_THAT(Decided({}, 0).Starts(), IsEmpty());
@@ -111,6 +112,34 @@ TEST(DecideTest, AResumedRunGoesWhereItsCheckpointIs) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1).Worker("b", 2).Run(1, 10).checkpoint_root_id = "root-b";
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0"));
+}
+
+TEST(DecideTest, ARunBoundToItsRootWaitsForItRatherThanGoElsewhere) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Worker("b", 1).Running(1, 50, "b", {0});
+  RunState& bound = cluster.Run(2, 10);
+  bound.checkpoint_root_id = "root-b";
+  bound.bound_to_root = true;
+  cluster.Run(3, 5);  // goes where the bound one may not
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("3@a:0"));
+  EXPECT_EQ(decision.ReasonOf(2),
+            "waiting: no slot is free, 1 is busy; only workers of one run root have its "
+            "checkpoint");
+  cluster.state().runs.erase(1);
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), UnorderedElementsAre("2@b:0", "3@a:0"));
+}
+
+TEST(DecideTest, AGangBoundToItsRootHoldsSlotsThere) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Worker("b", 2).Running(1, 50, "a", {0}).sweep_id = 2;
+  cluster.Running(4, 90, "b", {0});
+  RunState& bound = cluster.Run(2, 20, 2);
+  bound.checkpoint_root_id = "root-b";
+  bound.bound_to_root = true;
+  cluster.Run(3, 400);
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("3@a:1"));
 }
 
 TEST(DecideTest, ANarrowRunLeavesTheWholeWorkerToOthers) {

@@ -114,8 +114,11 @@ class Plain {
     }
     return 0;
   }
+  bool IsOfRoot(const Pool& pool, const Need& need) const {
+    return need.root_id.empty() || pool.agent().run_root_id == need.root_id;
+  }
   bool CouldRun(const Pool& pool, const Need& need) const {
-    return IsOf(pool, need) && pool.width() >= need.ranks &&
+    return IsOf(pool, need) && IsOfRoot(pool, need) && pool.width() >= need.ranks &&
            pool.memory_bytes() >= MemoryAsked(need);
   }
   bool MayUse(const Pool& pool, size_t place, const RunState& run) const {
@@ -162,7 +165,7 @@ class Plain {
     size_t best_place = 0;
     std::tuple<bool, size_t, int64_t> best_rank;
     for (Pool& pool : pools_) {
-      if (!IsOf(pool, need)) continue;
+      if (!IsOf(pool, need) || !IsOfRoot(pool, need)) continue;
       for (size_t i = 0; i < pool.places().size(); ++i) {
         const Place& place = pool.places()[i];
         if (place.users.empty() || !MayUse(pool, i, run)) continue;
