@@ -381,6 +381,7 @@ void ClusterView::SetDrained(std::map<std::string, std::string> hosts) {
       agent.drained = why == drained_.end() ? "" : why->second;
     });
   }
+  RefreshRoots();
   dirty_ = true;
 }
 
