@@ -8,7 +8,7 @@ The emulator and its games come from ale-py; neither they nor recordings belong 
 (the games are not free). Everything else of Allometry works without this tool.
 
 Who plays: `script` reads the console's memory (addresses: Anand et al. 2019, "Unsupervised State
-Representation Learning in Atari") and plays Pong, Breakout, Freeway and Boxing well; `search` plays
+Representation Learning in Atari") and plays Pong, Breakout, Freeway and Boxing better than chance; `search` plays
 any game by random shooting on copies of the emulator, slowly; `random`. With --epsilon an action is
 random that often; a list, as 0,0.05,0.2,1, takes them in turn, a game each: the policy mix.
 
@@ -43,10 +43,16 @@ GAME_STEPS = 27000  # half an hour of play at 60 frames a second and a skip of 4
 def pong(ram, memory):
     ball_x, ball_y, player_y = int(ram[49]), int(ram[54]), int(ram[51])
     if ball_x == 0:
+        memory.clear()
         return Action.FIRE
-    # The paddle's reference is its top; a little slack keeps it from trembling.
-    target = ball_y - 1
-    if abs(target - player_y) <= 3:
+    leaving = ball_x < memory.get("ball_x", ball_x)
+    memory["ball_x"] = ball_x
+    # The paddle is eight pixels longer than its reference; while the ball is on the other side it
+    # waits half-way to the middle.
+    target = ball_y - 6
+    if leaving:
+        target = (target + 122) / 2
+    if abs(target - player_y) <= 8:
         return Action.NOOP
     return Action.RIGHT if target < player_y else Action.LEFT
 
@@ -79,18 +85,15 @@ def freeway(ram, memory):
 def boxing(ram, memory):
     dx, dy = int(ram[33]) - int(ram[32]), int(ram[35]) - int(ram[34])
     memory["step"] = step = memory.get("step", 0) + 1
-    # Punches land from about 28 pixels away and a little above or below.
-    right, near = dx > 0, abs(dx) <= 30
-    if near and 3 <= abs(dy) <= 16 and step % 2 == 0:
+    # Punches land from about 30 pixels away at nearly the same height, and need a pause.
+    if abs(dx) <= 32 and abs(dy) <= 6 and step % 2 == 0:
         return Action.FIRE
-    if abs(dx) > 27:
-        if abs(dy) > 12:
-            return {(True, True): Action.DOWNRIGHT, (True, False): Action.UPRIGHT,
-                    (False, True): Action.DOWNLEFT, (False, False): Action.UPLEFT}[right, dy > 0]
-        return Action.RIGHT if right else Action.LEFT
-    if abs(dy) > 10:
-        return Action.DOWN if dy > 0 else Action.UP
-    return Action.FIRE
+    side = 1 if dx > 0 else -1
+    across = side if abs(dx) > 28 else -side if abs(dx) < 20 else 0
+    along = 0 if abs(dy) <= 6 else 1 if dy > 0 else -1
+    return {(0, 0): Action.FIRE, (1, 0): Action.RIGHT, (-1, 0): Action.LEFT, (0, 1): Action.DOWN,
+            (0, -1): Action.UP, (1, 1): Action.DOWNRIGHT, (1, -1): Action.UPRIGHT,
+            (-1, 1): Action.DOWNLEFT, (-1, -1): Action.UPLEFT}[across, along]
 
 
 SCRIPTS = {"pong": pong, "breakout": breakout, "freeway": freeway, "boxing": boxing}
