@@ -23,6 +23,7 @@ constexpr struct {
   const char* help;
 } kSpecKeys[] = {
     {"universe", "number of the universe: library, rules and palette"},
+    {"universes", "so many universes from that one on, an episode each in turn"},
     {"regime", "rich, noisy or small: sets library, movers and noise"},
     {"library", "prefabs there are, up to 1048576"},
     {"alpha", "the k-th commonest prefab has a chance ~ k^-(1 + alpha)"},

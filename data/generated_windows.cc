@@ -24,10 +24,11 @@ class StrataSource final : public WindowSource {
     int64_t seed = 0;
   };
 
-  StrataSource(std::shared_ptr<const strata::World> world, const Manifest& manifest,
+  StrataSource(std::shared_ptr<const std::vector<strata::World>> worlds, const Manifest& manifest,
                int64_t context, const Order& order)
-      : world_(std::move(world)),
-        tokenizer_(*strata::Tokenizer::Create(world_->spec().view, world_->spec().zo)),
+      : worlds_(std::move(worlds)),
+        tokenizer_(
+            *strata::Tokenizer::Create(worlds_->front().spec().view, worlds_->front().spec().zo)),
         frames_(*manifest.frames),
         context_(context),
         window_frames_(context / frames_.tokens_per_frame()),
@@ -52,15 +53,20 @@ class StrataSource final : public WindowSource {
     if (frames_.image_height == 0) {
       return absl::FailedPreconditionError("the dataset has no images: give pixels=");
     }
-    const strata::Renderer renderer(*world_, static_cast<int>(frames_.image_height));
-    const auto bytes = static_cast<size_t>(renderer.bytes());
+    std::vector<strata::Renderer> renderers;
+    for (const strata::World& world : *worlds_) {
+      renderers.emplace_back(world, static_cast<int>(frames_.image_height));
+    }
+    const auto bytes = static_cast<size_t>(renderers.front().bytes());
     ALLO_CHECK(images.size() == static_cast<size_t>(count * window_frames_) * bytes)
         << images.size();
     for (int64_t row = 0; row < count; ++row) {
-      strata::Episode episode(*world_, Number(first + row));
+      const uint64_t number = Number(first + row);
+      const size_t universe = number % worlds_->size();
+      strata::Episode episode((*worlds_)[universe], number);
       for (int64_t t = 0; t < window_frames_; ++t) {
         if (t > 0) episode.Step(episode.Demonstrate());
-        renderer.Draw(episode.view(), images.first(bytes));
+        renderers[universe].Draw(episode.view(), images.first(bytes));
         images = images.subspan(bytes);
       }
     }
@@ -77,7 +83,8 @@ class StrataSource final : public WindowSource {
 
   void FillWindow(int64_t window, std::span<int32_t> out) const {
     const auto observation = static_cast<size_t>(frames_.tokens_per_observation);
-    strata::Episode episode(*world_, Number(window));
+    const uint64_t number = Number(window);
+    strata::Episode episode((*worlds_)[number % worlds_->size()], number);
     for (int64_t t = 0; t < window_frames_; ++t) {
       tokenizer_.Encode(episode.view(), out.first(observation));
       const int action = episode.Demonstrate();
@@ -87,7 +94,7 @@ class StrataSource final : public WindowSource {
     }
   }
 
-  const std::shared_ptr<const strata::World> world_;
+  const std::shared_ptr<const std::vector<strata::World>> worlds_;
   const strata::Tokenizer tokenizer_;
   const Frames frames_;
   const int64_t context_;
@@ -115,11 +122,11 @@ absl::StatusOr<WindowSources> OpenGenerated(absl::string_view text, const Window
   WindowSources sources;
   ALLO_ASSIGN_OR_RETURN(sources.manifest, GeneratedManifest(text));
   ALLO_RETURN_IF_ERROR(CheckContext(sources.manifest, options.context));
-  const auto world = std::make_shared<const strata::World>(spec);
+  const auto worlds = std::make_shared<const std::vector<strata::World>>(strata::WorldsOf(spec));
   sources.train =
-      std::make_unique<StrataSource>(world, sources.manifest, options.context,
+      std::make_unique<StrataSource>(worlds, sources.manifest, options.context,
                                      StrataSource::Order{.heldout = false, .seed = options.seed});
-  sources.heldout = std::make_unique<StrataSource>(world, sources.manifest, options.context,
+  sources.heldout = std::make_unique<StrataSource>(worlds, sources.manifest, options.context,
                                                    StrataSource::Order{.heldout = true, .seed = 0});
   sources.heldout_count = options.heldout_windows;
   return sources;

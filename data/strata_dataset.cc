@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -39,10 +38,11 @@ std::string Generator(const StrataOptions& options) {
 
 absl::Status CheckOptions(const StrataOptions& options) {
   ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
-  const int64_t least = kHeldoutEvery * options.spec.frames;
+  const int64_t least = kHeldoutEvery * options.spec.universes * options.spec.frames;
   if (options.steps < least) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "%d steps: allowed with %d frames an episode is %d or more, so that one of %d is held out",
+        "%d steps: allowed with %d frames an episode is %d or more, so that one of %d is held out "
+        "in each universe",
         options.steps, options.spec.frames, least, kHeldoutEvery));
   }
   if (options.entropy_frames == 0) return absl::OkStatus();
@@ -54,27 +54,34 @@ class Recorder {
  public:
   Recorder(const strata::Spec& spec, const Frames& frames, DatasetWriter& writer,
            TrajectoryWriter* trajectories)
-      : world_(spec),
+      : worlds_(strata::WorldsOf(spec)),
         frames_(frames),
         tokenizer_(*strata::Tokenizer::Create(spec.view, spec.zo)),
         writer_(writer),
         trajectories_(trajectories) {
-    if (spec.pixels > 0) renderer_.emplace(world_, static_cast<int>(spec.pixels));
+    if (spec.pixels == 0) return;
+    for (const strata::World& world : worlds_) {
+      renderers_.emplace_back(world, static_cast<int>(spec.pixels));
+    }
   }
 
   absl::Status Record(int64_t number) {
-    const char* split = number % kHeldoutEvery == kHeldoutEvery - 1 ? "heldout" : "train";
+    const auto universes = static_cast<int64_t>(worlds_.size());
+    const bool heldout = number / universes % kHeldoutEvery == kHeldoutEvery - 1;
+    const char* split = heldout ? "heldout" : "train";
+    const auto universe = static_cast<size_t>(number % universes);
+    renderer_ = renderers_.empty() ? nullptr : &renderers_[universe];
     tokens_.clear();
     images_.clear();
     trajectory_ = Trajectory();
-    strata::Episode episode(world_, static_cast<uint64_t>(number));
+    strata::Episode episode(worlds_[universe], static_cast<uint64_t>(number));
     for (int64_t t = 0; t < frames_.frames_per_episode; ++t) {
       const int action = episode.Demonstrate();
       AddFrame(episode, action);
       AddStep(episode, action);
     }
     ALLO_RETURN_IF_ERROR(writer_.Append(split, tokens_));
-    if (renderer_.has_value()) {
+    if (renderer_ != nullptr) {
       ALLO_RETURN_IF_ERROR(writer_.AppendImages(split, images_, frames_));
     }
     return trajectories_ != nullptr ? Finish(episode) : absl::OkStatus();
@@ -90,7 +97,7 @@ class Recorder {
   }
 
   void AddView(const strata::Episode& episode) {
-    if (renderer_.has_value()) {
+    if (renderer_ != nullptr) {
       images_.resize(images_.size() + static_cast<size_t>(renderer_->bytes()));
       renderer_->Draw(episode.view(),
                       std::span(images_).last(static_cast<size_t>(renderer_->bytes())));
@@ -110,21 +117,22 @@ class Recorder {
 
   absl::Status Finish(const strata::Episode& episode) {
     AddView(episode);
-    const int64_t side = world_.view_side();
+    const int64_t side = worlds_.front().view_side();
     trajectory_.observation_shape = {side, side};
-    if (renderer_.has_value()) {
+    if (renderer_ != nullptr) {
       trajectory_.image_shape = {frames_.image_height, frames_.image_width, frames_.image_channels};
       trajectory_.images = std::move(images_);
     }
     return trajectories_->Append(trajectory_);
   }
 
-  const strata::World world_;
+  const std::vector<strata::World> worlds_;
   const Frames frames_;
   const strata::Tokenizer tokenizer_;
   DatasetWriter& writer_;
   TrajectoryWriter* const trajectories_;
-  std::optional<strata::Renderer> renderer_;
+  std::vector<strata::Renderer> renderers_;     // by universe; none without images
+  const strata::Renderer* renderer_ = nullptr;  // of the episode
   std::vector<uint32_t> tokens_;
   std::vector<uint8_t> images_;
   Trajectory trajectory_;
@@ -146,6 +154,10 @@ absl::Status WriteEpisodes(const StrataOptions& options, const std::string& fold
 }  // namespace
 
 absl::Status CheckEntropy(const strata::Spec& spec, int64_t frames) {
+  if (spec.universes != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("universes=%d: the exact entropy is known of one", spec.universes));
+  }
   if (!strata::Tokenizer::Create(spec.view, spec.zo)->lossless()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "zo=%d of view=%d is hashed: the exact entropy is known for zo=%d and %d (and for zo=16 of "
@@ -162,10 +174,11 @@ Returns StrataReturns(const strata::Spec& spec, int64_t episodes) {
   const auto mean = [&](const char* policy) {
     strata::Spec with = spec;
     with.policy = policy;
-    const strata::World world(with);
+    const std::vector<strata::World> worlds = strata::WorldsOf(with);
     double sum = 0;
     for (int64_t i = 0; i < episodes; ++i) {
-      strata::Episode episode(world, strata::kMeasuredEpisodes + static_cast<uint64_t>(i));
+      const uint64_t number = strata::kMeasuredEpisodes + static_cast<uint64_t>(i);
+      strata::Episode episode(worlds[number % worlds.size()], number);
       while (episode.frame() < spec.frames) sum += episode.Step(episode.Demonstrate());
     }
     return sum / static_cast<double>(episodes);

@@ -4,8 +4,8 @@
 //   DATA_DIR/NAME/{train,heldout}-images-00000.npy    u8 [frames, pixels, pixels, 3]
 //   DATA_DIR/NAME/trajectories.hdf5                   trajectories.h; not part of the manifest
 //
-// Episode i of the spec is in the train split, or held out where i mod 20 = 19: whole episodes, a
-// twentieth. A function of the options, byte for byte.
+// Episode i of the spec is in the train split, or held out where (i / universes) mod 20 = 19: whole
+// episodes, a twentieth of each universe's. A function of the options, byte for byte.
 #pragma once
 
 #include <cstdint>

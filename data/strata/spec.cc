@@ -71,6 +71,7 @@ absl::Status ReadPolicy(absl::string_view text, Spec& spec) {
 absl::Status ReadKey(absl::string_view key, absl::string_view value, Spec& spec) {
   constexpr int64_t kMost = int64_t{1} << 31;
   if (key == "universe") return ReadInteger(key, value, 0, kMost, spec.universe);
+  if (key == "universes") return ReadInteger(key, value, 1, 64, spec.universes);
   if (key == "regime") return ReadRegime(value, spec);
   if (key == "library") return ReadInteger(key, value, 1, 1 << 20, spec.library);
   if (key == "alpha") {
@@ -89,11 +90,11 @@ absl::Status ReadKey(absl::string_view key, absl::string_view value, Spec& spec)
   if (key == "frames") return ReadInteger(key, value, 1, 4096, spec.frames);
   if (key == "pixels") return ReadInteger(key, value, 0, 128, spec.pixels);
   if (key == "seed") return ReadInteger(key, value, 0, kMost, spec.seed);
-  return absl::InvalidArgumentError(
-      absl::StrFormat("%s is not a key: allowed are universe, regime, library, alpha, movers, "
-                      "noise, share, policy, "
-                      "view, zo, frames, pixels and seed",
-                      key));
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "%s is not a key: allowed are universe, universes, regime, library, alpha, movers, "
+      "noise, share, policy, "
+      "view, zo, frames, pixels and seed",
+      key));
 }
 
 absl::Status CheckLook(const Spec& spec) {
@@ -162,10 +163,12 @@ absl::StatusOr<Spec> ParseSpec(absl::string_view text) {
 }
 
 std::string SpecText(const Spec& spec) {
+  const std::string universes =
+      spec.universes == 1 ? "" : absl::StrCat(",universes=", spec.universes);
   return absl::StrFormat(
-      "strata:universe=%d,library=%d,alpha=%s,movers=%s,noise=%s,share=%s,policy=%s,view=%d,zo=%d,"
-      "frames=%d,pixels=%d,seed=%d",
-      spec.universe, spec.library, Shortest(spec.alpha), Shortest(spec.movers),
+      "strata:universe=%d%s,library=%d,alpha=%s,movers=%s,noise=%s,share=%s,policy=%s,view=%d,"
+      "zo=%d,frames=%d,pixels=%d,seed=%d",
+      spec.universe, universes, spec.library, Shortest(spec.alpha), Shortest(spec.movers),
       Shortest(spec.noise), Shortest(spec.share), spec.policy, spec.view, spec.zo, spec.frames,
       spec.pixels, spec.seed);
 }

@@ -18,6 +18,7 @@ namespace allometry::strata {
 
 struct Spec {
   int64_t universe = 1;         // keys library, rules, palette
+  int64_t universes = 1;        // so many from `universe` on, an episode each in turn
   int64_t library = 65536;      // prefabs, 1 to 2^20
   double alpha = 0.35;          // the k-th commonest prefab has a chance ~ k^-(1 + alpha); (0, 4]
   double movers = 0.25;         // share of prefabs with a mover
@@ -43,7 +44,8 @@ const Policy& PolicyNamed(const std::string& name);
 
 // InvalidArgument names the key, its value and what is allowed.
 absl::StatusOr<Spec> ParseSpec(absl::string_view text);
-// Every key in the order above, so that equal worlds have equal texts. ParseSpec reads it back.
+// Every key in the order above (`universes` where it is not 1), so that equal worlds have equal
+// texts. ParseSpec reads it back.
 std::string SpecText(const Spec& spec);
 
 }  // namespace allometry::strata

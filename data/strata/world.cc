@@ -111,6 +111,16 @@ Effect World::EffectOf(std::span<const uint8_t> view, int action) const {
 
 uint64_t World::EpisodeKey(uint64_t number) const { return Mix(episodes_, number); }
 
+std::vector<World> WorldsOf(const Spec& spec) {
+  std::vector<World> worlds;
+  for (int64_t i = 0; i < spec.universes; ++i) {
+    Spec one = spec;
+    one.universe += i;
+    worlds.emplace_back(one);
+  }
+  return worlds;
+}
+
 int MoverTurns(MoverKind kind) { return kind == MoverKind::kRandom ? 4 : 1; }
 
 int MoverNext(MoverKind kind, int at, int season, int turn) {

@@ -22,6 +22,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "data/strata/spec.h"
 #include "data/strata/zipf.h"
@@ -80,6 +81,7 @@ struct Effect {
 
 class World {
  public:
+  // Of the spec's first universe.
   explicit World(const Spec& spec);
 
   const Spec& spec() const { return spec_; }
@@ -111,6 +113,9 @@ class World {
   std::array<uint8_t, kTiles* kItems* kTiles> rules_ = {};
   std::array<int, kResources> key_items_ = {};
 };
+
+// One for each universe of the spec. Episode `number` plays in that of number mod their count.
+std::vector<World> WorldsOf(const Spec& spec);
 
 // Where a mover is next, of `kTurns` equally likely turns: random ones have four (stay, stay, east,
 // west), the others one.

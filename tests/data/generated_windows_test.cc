@@ -79,6 +79,22 @@ TEST(GeneratedWindowsTest, NoWindowIsSeenTwiceNorHeldOutOnesTrainedOn) {
   EXPECT_EQ(seen.size(), 1000u);
 }
 
+TEST(GeneratedWindowsTest, UniversesTakeTurnsAndEachIsAsAlone) {
+  const std::string rest = ",view=8,zo=16,frames=8,library=256";
+  const WindowOptions options = {.context = kContext, .seed = 1, .heldout_windows = 6};
+  ASSERT_OK_AND_ASSIGN(const WindowSources joint,
+                       OpenGenerated("strata:universe=4,universes=2" + rest, options));
+  ASSERT_OK_AND_ASSIGN(const WindowSources first,
+                       OpenGenerated("strata:universe=4" + rest, options));
+  ASSERT_OK_AND_ASSIGN(const WindowSources second,
+                       OpenGenerated("strata:universe=5" + rest, options));
+  for (int64_t window = 0; window < 6; ++window) {
+    const WindowSources& one = window % 2 == 0 ? first : second;
+    EXPECT_EQ(Fill(*joint.heldout, window, 1).inputs, Fill(*one.heldout, window, 1).inputs);
+  }
+  EXPECT_NE(Fill(*first.heldout, 0, 1).inputs, Fill(*second.heldout, 0, 1).inputs);
+}
+
 TEST(GeneratedWindowsTest, ImagesAreThoseOfTheFrames) {
   ASSERT_OK_AND_ASSIGN(
       const WindowSources sources,

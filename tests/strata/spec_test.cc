@@ -35,9 +35,18 @@ TEST(StrataSpecTest, WhatIsLeftOutHasItsDefault) {
   EXPECT_EQ(noisy.library, 1024);
 }
 
+TEST(StrataSpecTest, SeveralUniversesAreSaidWhereThereAreSeveral) {
+  ASSERT_OK_AND_ASSIGN(const Spec spec, ParseSpec("strata:universes=4,universe=3"));
+  EXPECT_EQ(SpecText(spec).substr(0, 29), "strata:universe=3,universes=4");
+  EXPECT_EQ(SpecText(*ParseSpec(SpecText(spec))), SpecText(spec));
+  EXPECT_EQ(SpecText(*ParseSpec("strata:universes=1")), SpecText(Spec()));
+  EXPECT_THAT(ParseSpec("strata:universes=65"), Refused("universes=65", "1 to 64"));
+}
+
 TEST(StrataSpecTest, MistakesNameTheKeyAndWhatIsAllowed) {
   EXPECT_THAT(ParseSpec("atari:game=pong"), Refused("'atari:game=pong'", "strata:KEY=VALUE"));
-  EXPECT_THAT(ParseSpec("strata:univers=7"), Refused("univers is not a key", "universe, regime"));
+  EXPECT_THAT(ParseSpec("strata:univers=7"),
+              Refused("univers is not a key", "universe, universes, regime"));
   EXPECT_THAT(ParseSpec("strata:universe"), Refused("'universe'", "KEY=VALUE"));
   EXPECT_THAT(ParseSpec("strata:library=0"), Refused("library=0", "1 to 1048576"));
   EXPECT_THAT(ParseSpec("strata:library=4x"), Refused("library=4x", "1 to 1048576"));
