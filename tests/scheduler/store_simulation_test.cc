@@ -1,9 +1,12 @@
-// The scheduler over the real store: random faults, cancellations, growing budgets, zombies. After
-// every step the view folded from commits must equal the one rebuilt from the rows, and in the end
-// every evaluation of every run must be on its curve exactly once. A failing seed names itself.
+// The scheduler over the real store: random faults, cancellations, growing budgets, zombies, and
+// two branches that wait for their trunk. After every step the view folded from commits must equal
+// the one rebuilt from the rows, and in the end every evaluation of every run must be on its curve
+// exactly once. A failing seed names itself.
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,14 @@ double LossOf(int64_t run_id, int64_t step) {
   return 2 + 1 / std::sqrt(static_cast<double>(step + 10 * run_id));
 }
 
+// What a branch waits for, and all that the row says of its trunk.
+std::string Blocked(const RunRow& row) {
+  if (!row.trunk.has_value() || row.run.state() != v1::PENDING) return "";
+  const Trunk& trunk = *row.trunk;
+  if (!trunk.is_to_come || !trunk.root_ids.empty()) return "";
+  return absl::StrCat("trunk ", trunk.run_id, " wanted ", trunk.wanted_step);
+}
+
 scheduler::RunState ToRunState(const RunRow& row) {
   scheduler::RunState state;
   state.run_id = row.run.run_id();
@@ -26,6 +37,7 @@ scheduler::RunState ToRunState(const RunRow& row) {
   state.ranks = row.run.spec().ranks();
   state.checkpoint_root_id = row.run.checkpoint().root_id();
   state.duration = static_cast<double>(row.run.spec().steps());
+  state.blocked = Blocked(row);
   if (row.run.state() == v1::LEASED) {
     state.placement = {row.attempt->lease.attempt(), row.attempt->agent_id, row.attempt->slots};
   }
@@ -36,7 +48,8 @@ std::string Describe(const scheduler::ClusterState& state) {
   std::string text;
   for (const auto& [id, run] : state.runs) {
     absl::StrAppend(&text, id, " sweep ", run.sweep_id, " priority ", run.priority, " ranks ",
-                    run.ranks, " root ", run.checkpoint_root_id, " steps ", run.duration);
+                    run.ranks, " root ", run.checkpoint_root_id, " steps ", run.duration,
+                    " blocked '", run.blocked, "'");
     if (run.placement.has_value()) {
       absl::StrAppend(&text, " attempt ", run.placement->attempt, " on ", run.placement->agent_id);
       for (const v1::Slot& slot : run.placement->slots) absl::StrAppend(&text, " ", slot.device());
@@ -63,7 +76,9 @@ struct Trainer {
           records.push_back(spool.Point(step, "heldout", LossOf(run_id, step)));
         }
       }
-      if (random() % 25 == 0) records.push_back(spool.Checkpoint(step));
+      const auto& asked = attempt.spec.checkpoint_steps();
+      const bool must = std::find(asked.begin(), asked.end(), step) != asked.end();
+      if (must || random() % 25 == 0) records.push_back(spool.Checkpoint(step));
     }
     return records;
   }
@@ -77,6 +92,25 @@ struct Trainer {
 
 class StoreSimulation : public StoreFixture {
  protected:
+  // A trunk of 80 steps, and branches from its checkpoints at 40 and 80.
+  static void AddTrunkAndBranches(Submission& submission) {
+    v1::RunSpec trunk = MakeSpec(80, {20, 79});
+    for (const int64_t step : {40, 80}) trunk.add_checkpoint_steps(step);
+    submission.new_runs.push_back(MakeRun("key-trunk", "g", trunk));
+    for (const int64_t begin : {40, 80}) {
+      const std::string key = absl::StrCat("key-branch-", begin);
+      v1::RunSpec branch = MakeSpec(begin + 20, {begin + 10, begin + 20});
+      branch.mutable_identity()->set_schedule("wsd");
+      branch.mutable_identity()->set_decay_begin(begin);
+      v1::RunInput& input = *branch.add_inputs();
+      input.set_kind("trunk");
+      input.set_run_key("key-trunk");
+      input.set_step(begin);
+      submission.new_runs.push_back(MakeRun(key, "g", branch));
+      submission.new_cells.push_back(MakeCell(key, "g", begin + 20));
+    }
+  }
+
   void Begin(uint64_t seed) {
     random_.seed(seed);
     options_.committed = [this](absl::Span<const RunRow> rows) {
@@ -85,6 +119,7 @@ class StoreSimulation : public StoreFixture {
     Reopen();
     Submission submission = MakeSubmission({"a", "b", "c", "d", "e", "f"});
     submission.new_runs[5].mutable_spec()->set_ranks(2);
+    AddTrunkAndBranches(submission);
     ASSERT_OK(store_->Submit(submission));
     AddAgent("p", 2);
     AddAgent("q", 3);
@@ -246,10 +281,14 @@ class StoreSimulation : public StoreFixture {
       }
       ASSERT_OK_AND_ASSIGN(const std::vector<CurvePoint> train,
                            store_->Curve(run.run_id(), "train"));
-      ASSERT_EQ(static_cast<int64_t>(train.size()), run.spec().steps() / 10);
-      for (size_t i = 0; i < train.size(); ++i) {
-        EXPECT_EQ(train[i].step, static_cast<int64_t>(i + 1) * 10);
+      // Every tenth step; of a branch at least those behind its trunk's checkpoint.
+      const int64_t begin = run.spec().identity().decay_begin();
+      std::set<int64_t> steps;
+      for (const CurvePoint& point : train) EXPECT_TRUE(steps.insert(point.step).second);
+      for (int64_t step = begin / 10 * 10 + 10; step <= run.spec().steps(); step += 10) {
+        EXPECT_EQ(steps.count(step), 1u) << "run " << run.run_id() << " at " << step;
       }
+      EXPECT_LE(static_cast<int64_t>(train.size()), run.spec().steps() / 10);
     }
     for (const v1::Cell& cell : stored.cells) EXPECT_TRUE(cell.done());
   }
