@@ -29,7 +29,7 @@ void PrintFrames(const Manifest& manifest) {
   }
   for (const Entropy& entropy : manifest.entropies) {
     std::cout << absl::StreamFormat(
-        "  entropy    %.5f +- %.5f nats an observation token, in windows of %d frames\n",
+        "  entropy    %.5f +- %.5f nats an observation token, in the first %d frames of episodes\n",
         entropy.nats_per_token, entropy.standard_error, entropy.frames);
   }
 }

@@ -65,7 +65,8 @@ struct Returns {
 };
 
 // The least loss that a world model with a context of `frames` frames can have: the mean entropy of
-// an observation token given what comes before it in its window.
+// an observation token given what comes before it in its window, for windows that begin an episode
+// (later ones differ a little: an agent that walks towards things is no longer anywhere).
 struct Entropy {
   int64_t frames = 0;
   double nats_per_token = 0;

@@ -114,5 +114,58 @@ TEST_F(CommandTest, ListOfNothingSaysHowToMakeSomething) {
   EXPECT_THAT(outcome.out, HasSubstr("allo data text"));
 }
 
+TEST_F(CommandTest, StrataIsRecordedDescribedVerifiedAndImportedAgain) {
+  const Outcome made = Run({"data", "strata", "--name", "world", "--spec", "strata:view=8,zo=64",
+                            "--frames", "4", "--universe", "7", "--steps", "80", "--hdf5"});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("20 episodes of 4 frames"));
+  const Outcome described = Run({"data", "describe", "world"});
+  EXPECT_THAT(described.out,
+              AllOf(HasSubstr("universe=7,"), HasSubstr("64 observation tokens and 1 action token"),
+                    HasSubstr("policy     mix3"), HasSubstr("returns    expert")));
+  EXPECT_EQ(Run({"data", "verify", "world"}).exit_code, 0);
+  const Outcome imported =
+      Run({"data", "import-hdf5", folder_.Path("data/world/trajectories.hdf5"), "--name", "again",
+           "--observation-ids", "8", "--action-ids", "8", "--json"});
+  EXPECT_EQ(json::parse(imported.out)["frames"]["frames_per_episode"], 4) << imported.err;
+  EXPECT_EQ(json::parse(imported.out)["unique_tokens"], 19 * 4 * 65);
+}
+
+TEST_F(CommandTest, GeneratedDatasetsAreDescribedWithoutFiles) {
+  const Outcome described = Run({"data", "describe", "strata:view=8,zo=16", "--json"});
+  EXPECT_EQ(json::parse(described.out)[0]["kind"], "generated") << described.err;
+  EXPECT_EQ(Run({"data", "verify", "strata:view=8,zo=16"}).exit_code, 0);
+  const Outcome wrong = Run({"data", "describe", "strata:view=9"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, AllOf(HasSubstr("view=9"), HasSubstr("8 and 16")));
+}
+
+TEST_F(CommandTest, EntropyIsToldWithItsErrorOrRefusedWithTheReason) {
+  const Outcome told = Run({"data", "entropy", "strata:library=16,view=8,zo=16", "--frames", "2",
+                            "--error", "0.02", "--json"});
+  const json entropy = json::parse(told.out);
+  EXPECT_LE(entropy["standard_error"], 0.02);
+  EXPECT_GT(entropy["nats_per_token"], 0.1);
+  EXPECT_EQ(entropy["frame_nats_per_token"].size(), 2u);
+  const Outcome hashed = Run({"data", "entropy", "strata:zo=16"});
+  EXPECT_EQ(hashed.exit_code, 2);
+  EXPECT_THAT(hashed.err, HasSubstr("hashed"));
+  const Outcome several = Run({"data", "entropy", "strata:universes=2"});
+  EXPECT_EQ(several.exit_code, 2);
+  EXPECT_THAT(several.err, HasSubstr("universes=2"));
+}
+
+TEST_F(CommandTest, BpeTellsBytesATokenAndItsVocabularyFileIsJson) {
+  const Outcome made = Run(
+      {"data", "text", folder_.Path("in.txt"), "--name", "bpe", "--tokenizer", "bpe:64", "--json"});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  const json manifest = json::parse(made.out);
+  EXPECT_GT(manifest["unique_bytes"], 2 * manifest["unique_tokens"].get<int64_t>());
+  const json tokenizer = json::parse(*ReadFile(folder_.Path("data/bpe/tokenizer.json")));
+  EXPECT_EQ(tokenizer["tokens"].size(), manifest["vocabulary"]);
+  EXPECT_EQ(tokenizer["tokens"], manifest["token_bytes"]);
+  EXPECT_THAT(Run({"data", "describe", "bpe"}).out, HasSubstr("a token\n"));
+}
+
 }  // namespace
 }  // namespace allometry::data
