@@ -8,6 +8,7 @@
 namespace allometry::cli {
 
 void AddSubmit(CLI::App& app, Context& context);
+void AddPlan(CLI::App& app, Context& context);
 void AddWatch(CLI::App& app, Context& context);
 void AddSweeps(CLI::App& app, Context& context);
 void AddRuns(CLI::App& app, Context& context);

@@ -22,9 +22,10 @@ inline constexpr int kExitBadInput = 2;
 inline constexpr int kExitUnreachable = 3;
 
 struct Context {
-  std::string coordinator;  // HOST:PORT
-  std::string tls_ca;       // PEM file; empty: no TLS
-  std::string token_file;   // empty: no token
+  std::string coordinator;         // HOST:PORT
+  bool coordinator_named = false;  // by an option or the environment: not the default
+  std::string tls_ca;              // PEM file; empty: no TLS
+  std::string token_file;          // empty: no token
   std::string data_dir;
   bool json = false;
 

@@ -43,6 +43,13 @@ std::string Grouped(int64_t value) {
 
 std::string Loss(double nats) { return nats == 0 ? "-" : absl::StrFormat("%.4f", nats); }
 
+std::string DeviceHours(const v1::Sweep& sweep) {
+  const double used = sweep.device_seconds() / 3600;
+  if (sweep.max_device_hours() <= 0) return absl::StrFormat("%.3g device-hours used", used);
+  return absl::StrFormat("%.3g of %.4g device-hours used (limits.max_device_hours)", used,
+                         sweep.max_device_hours());
+}
+
 std::string StateWord(const v1::Run& run) {
   switch (run.state()) {
     case v1::PENDING:

@@ -31,6 +31,9 @@ std::string SizeWord(const v1::Run& run);
 std::string Columns(const std::vector<std::vector<std::string>>& rows,
                     const std::vector<bool>& left, int indent = 2);
 
+// "0.42 device-hours used", "0.42 of 2 device-hours used (limits.max_device_hours)".
+std::string DeviceHours(const v1::Sweep& sweep);
+
 // The table of `allo runs` and `allo watch`.
 std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons);
 

@@ -45,6 +45,7 @@ int Main(int argc, char** argv) {
   app.add_flag("--json", context.json, "print data as JSON");
 
   AddSubmit(app, context);
+  AddPlan(app, context);
   AddWatch(app, context);
   AddSweeps(app, context);
   AddRuns(app, context);
@@ -62,6 +63,8 @@ int Main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    context.coordinator_named =
+        app.count("--coordinator") > 0 || std::getenv("ALLO_COORDINATOR") != nullptr;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitBadInput;
   }

@@ -2,14 +2,10 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "base/files.h"
 #include "cli/commands.h"
 #include "cli/proto_json.h"
-#include "coordinator/grid/expansion.h"
-#include "coordinator/grid/sweep_file.h"
+#include "cli/sweep_input.h"
 #include "coordinator/planner/plan.h"
-#include "data/generated.h"
-#include "data/manifest.h"
 
 namespace allometry::cli {
 namespace {
@@ -25,29 +21,14 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
   return {field.begin(), field.end()};
 }
 
-// The file is parsed here as well as by the coordinator, so that a mistake is told without one.
 int Submit(const Context& context, const Arguments& arguments) {
-  absl::StatusOr<std::string> text = ReadFile(arguments.file);
-  if (!text.ok()) return Fail(text.status());
-  absl::StatusOr<grid::SweepFile> sweep = grid::ParseSweepFile(*text, arguments.file);
-  if (!sweep.ok()) return Fail(sweep.status());
-  absl::StatusOr<data::Manifest> manifest = data::FindManifest(context.data_dir, sweep->dataset);
-  if (!manifest.ok()) return Fail(manifest.status());
-  absl::StatusOr<grid::Expansion> expansion = grid::Expand(*sweep, *manifest);
-  if (!expansion.ok()) return Fail(expansion.status());
-  absl::StatusOr<std::string> manifest_json =
-      data::IsGenerated(sweep->dataset)
-          ? data::ManifestJson(*manifest)
-          : ReadFile(absl::StrCat(context.data_dir, "/", sweep->dataset, "/dataset.json"));
-  if (!manifest_json.ok()) return Fail(manifest_json.status());
+  const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
+  if (!input.ok()) return Fail(input.status());
+  const std::string& name = input->expansion.sweep.name();
 
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
-  v1::CreateSweepRequest request;
-  request.set_file_name(arguments.file);
-  request.set_sweep_yaml(*text);
-  request.set_manifest_json(*manifest_json);
-  request.set_dry_run(arguments.dry_run);
+  const v1::CreateSweepRequest request = input->Request(arguments.dry_run);
   v1::CreateSweepResponse response;
   const grpc::Status status = (*stub)->CreateSweep(MakeCall(context, 60).get(), request, &response);
   if (!status.ok()) return Fail(context, status);
@@ -58,14 +39,14 @@ int Submit(const Context& context, const Arguments& arguments) {
     std::cout << planner::PlanText(
         planner::Plan(response.sweep(), Copy(response.runs()), Copy(response.cells())));
     if (response.changes().empty()) {
-      std::cout << "sweep " << sweep->name << " exists already with all of this: nothing to add\n";
+      std::cout << "sweep " << name << " exists already with all of this: nothing to add\n";
     }
     for (const std::string& change : response.changes()) {
       std::cout << (arguments.dry_run ? "would add: " : "") << change << "\n";
     }
   }
   std::cout << std::flush;
-  if (arguments.watch && !arguments.dry_run) return WatchUntilEnd(context, sweep->name, 60);
+  if (arguments.watch && !arguments.dry_run) return WatchUntilEnd(context, name, 60);
   return kExitOk;
 }
 

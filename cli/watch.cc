@@ -30,6 +30,7 @@ std::string Headline(const Message& message) {
     absl::StrAppendFormat(&line, ", %d cancelled", sweep.runs_cancelled());
   }
   absl::StrAppendFormat(&line, "; %.0f%% of %s FLOPs", share, Scientific(message.flops_total()));
+  if (sweep.max_device_hours() > 0) absl::StrAppend(&line, "; ", DeviceHours(sweep));
   if (message.eta_s() >= 0) absl::StrAppend(&line, "; ETA ", Duration(message.eta_s()));
   return line;
 }

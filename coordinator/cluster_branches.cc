@@ -17,17 +17,21 @@ BranchWait ClusterView::WaitOf(int64_t run_id) const {
 }
 
 void ClusterView::RefreshBranch(int64_t run_id) {
-  const BranchWait wait = WaitOf(run_id);
+  BranchWait wait = WaitOf(run_id);
+  OpenRun& run = runs_.at(run_id);
+  run.by_limit = wait.blocked.empty();
+  if (run.by_limit) wait.blocked = LimitOf(run.row);
+  run.by_limit &= !wait.blocked.empty();
   const scheduler::RunState& before = state().runs.at(run_id);
   const bool bound = wait.root_is_live && CouldRunUnder(wait.root_id, before);
   if (before.blocked == wait.blocked && before.checkpoint_root_id == wait.root_id &&
       before.bound_to_root == bound) {
     return;
   }
-  scheduler_.ChangeRun(run_id, [&](scheduler::RunState& run) {
-    run.blocked = wait.blocked;
-    run.checkpoint_root_id = wait.root_id;
-    run.bound_to_root = bound;
+  scheduler_.ChangeRun(run_id, [&](scheduler::RunState& own) {
+    own.blocked = wait.blocked;
+    own.checkpoint_root_id = wait.root_id;
+    own.bound_to_root = bound;
   });
 }
 

@@ -58,6 +58,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     Remove(run_id);
   }
   dirty_ = true;
+  RememberLimits(row);
   if (!IsOpen(row.run)) return;
 
   const v1::RunSpec& spec = row.run.spec();
@@ -86,6 +87,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     state.stopping = attempt.stop != store::StopAsked::kNone;
     held_by_[attempt.agent_id].insert(run_id);
   }
+  if (!leased) state.blocked = LimitOf(row);
+  next.by_limit = !state.blocked.empty();
   scheduler_.PutRun(std::move(state));
   runs_.insert_or_assign(run_id, std::move(next));
   if (leased) RefreshSlots(row.attempt->agent_id);

@@ -22,6 +22,7 @@
 #include "coordinator/planner/throughput.h"
 #include "coordinator/scheduler/cluster_state.h"
 #include "coordinator/scheduler/decide.h"
+#include "coordinator/scheduler/limits.h"
 #include "coordinator/scheduler/scheduler.h"
 #include "coordinator/scheduler/sharing_paces.h"
 #include "coordinator/store/rows.h"
@@ -103,6 +104,9 @@ class ClusterView {
   // Whether anything that a decision reads changed since the last call.
   bool TakeDirty();
   void MarkDirty() { dirty_ = true; }
+  // What the sweeps' limits forbid at this moment on the wall clock (scheduler/limits.h): blocks
+  // waiting runs or lets them go on, and returns what that is, with the LEASED runs to be stopped.
+  scheduler::LimitsDecision ApplyLimits(int64_t now_unix_us);
   // Why the run waits; empty when it does not.
   std::string WaitingReason(int64_t run_id) const;
 
@@ -111,6 +115,7 @@ class ClusterView {
     store::RunRow row;
     bool streamed = false;
     int64_t deadline_ns = 0;  // of its lease, while LEASED
+    bool by_limit = false;    // it is a limit that blocks it
     int32_t sharers = 0;      // on its slot when its pace was last measured, itself included
     int64_t started_ns = 0;   // when its attempt was put first, while LEASED
   };
@@ -137,8 +142,15 @@ class ClusterView {
   // Learns from a pace; one taken while others came or went says nothing about sharing.
   void Measured(OpenRun& run, double tokens_per_second);
 
+  // The limits of the row's sweep and what its ended attempts have used.
+  void RememberLimits(const store::RunRow& row);
+  // Why a limit forbids this waiting run, as far as is known without the time; empty: none does.
+  std::string LimitOf(const store::RunRow& row) const;
+
   const int64_t lease_ns_;
   std::map<int64_t, OpenRun> runs_;
+  std::map<int64_t, scheduler::SweepLimits> limits_;  // of sweeps that have one
+  std::map<int64_t, std::string> used_up_;            // sweep -> why nothing of it may start
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> branches_;     // trunk -> PENDING runs that branch off it
   std::set<std::string> live_roots_;                  // run roots of the agents that get runs

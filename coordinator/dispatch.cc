@@ -189,6 +189,7 @@ void Dispatch::Tick() {
       view_.MarkDirty();
     }
   }
+  EnforceLimits();
   Decide();
 }
 
@@ -228,6 +229,39 @@ void Dispatch::ForgetSilentAgents(int64_t now_ns) {
     const absl::Status added = store_->AddEvent(0, 0, notice);
     if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
   }
+}
+
+void Dispatch::EnforceLimits() {
+  scheduler::LimitsDecision decision;
+  {
+    MutexLock lock(mutex_);
+    decision = view_.ApplyLimits(options_.clock->UnixMicros());
+  }
+  for (const auto& [run_id, why] : decision.end) {
+    const absl::Status ended = store_->EndEarly(run_id, v1::LIMIT, why);
+    if (!ended.ok() && !absl::IsFailedPrecondition(ended)) LimitFailed(run_id, ended);
+  }
+  for (const auto& [run_id, why] : decision.stop) {
+    const absl::Status asked = store_->AskToStop(run_id, store::StopAsked::kPreempt);
+    if (absl::IsFailedPrecondition(asked)) continue;  // it ended meanwhile
+    if (!asked.ok()) {
+      LimitFailed(run_id, asked);
+      continue;
+    }
+    int64_t sweep_id = 0;
+    {
+      MutexLock lock(mutex_);
+      if (const store::RunRow* row = view_.Find(run_id)) sweep_id = row->sweep_id;
+    }
+    const absl::Status added = store_->AddEvent(
+        sweep_id, run_id, absl::StrFormat("run %d is asked to stop: %s", run_id, why));
+    if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
+  }
+}
+
+void Dispatch::LimitFailed(int64_t run_id, const absl::Status& status) {
+  LogOnce(absl::StrFormat("run %d is beyond its limit and cannot be stopped now: %s", run_id,
+                          status.message()));
 }
 
 void Dispatch::LogOnce(const std::string& line) {

@@ -91,6 +91,9 @@ class Dispatch {
   void DrainHostsThatKill();
   // From the rows into the view.
   absl::Status ReadDrained();
+  // Stops what the sweeps' limits forbid.
+  void EnforceLimits();
+  void LimitFailed(int64_t run_id, const absl::Status& status);
   // False where the store could not write and it is no use to go on now.
   bool StartAttempts(const std::vector<scheduler::Assignment>& assignments);
   // Asks the runs to write a checkpoint and give their slots back.

@@ -71,9 +71,21 @@ void FillAsIfDone(const store::StoredSweep& stored, const grid::Changes& changes
       *shown->mutable_spec() = *found->second;
     }
   }
-  response.mutable_runs()->Add(changes.new_runs.begin(), changes.new_runs.end());
+  // Ids that no run has, so that each new cell says which new run it is of.
+  std::map<std::string, int64_t> new_ids;
+  for (const v1::Run& run : changes.new_runs) {
+    v1::Run* shown = response.add_runs();
+    *shown = run;
+    shown->set_run_id(-1 - static_cast<int64_t>(new_ids.size()));
+    new_ids[run.key()] = shown->run_id();
+  }
   response.mutable_cells()->Add(stored.cells.begin(), stored.cells.end());
-  for (const grid::NewCell& cell : changes.new_cells) *response.add_cells() = cell.cell;
+  for (const grid::NewCell& cell : changes.new_cells) {
+    v1::Cell* shown = response.add_cells();
+    *shown = cell.cell;
+    const auto of_new_run = new_ids.find(cell.run_key);
+    if (of_new_run != new_ids.end()) shown->set_run_id(of_new_run->second);
+  }
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace allometry::coordinator {
 
 // CreateSweep. The same text twice changes nothing. Runs and cells of the reply are those of the
-// sweep afterwards; of a dry run those that it would have, new ones with id 0.
+// sweep afterwards; of a dry run those that it would have, new runs with ids of -1, -2, ...
 // InvalidArgument has one line for each mistake; FailedPrecondition one for each contradiction with
 // the stored sweep.
 absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,

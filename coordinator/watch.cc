@@ -73,6 +73,13 @@ bool HasEnded(const v1::WatchSweepResponse& snapshot) {
   });
 }
 
+// The snapshot's bytes without device_seconds, which grow while a run runs.
+std::string WithoutTimes(v1::WatchSweepResponse snapshot) {
+  snapshot.mutable_sweep()->clear_device_seconds();
+  for (v1::Run& run : *snapshot.mutable_runs()) run.clear_device_seconds();
+  return snapshot.SerializeAsString();
+}
+
 }  // namespace
 
 grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const ChangeFeed& feed,
@@ -85,8 +92,9 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
     const uint64_t version = feed.version();
     absl::StatusOr<v1::WatchSweepResponse> snapshot = watch.Snapshot();
     if (!snapshot.ok()) return ToGrpc(snapshot.status());
-    // Another sweep's change gives the same snapshot, and there is nothing to say.
-    if (std::string bytes = snapshot->SerializeAsString(); bytes != sent) {
+    // Another sweep's change gives the same snapshot but for the time that passed, and there is
+    // nothing to say.
+    if (std::string bytes = WithoutTimes(*snapshot); bytes != sent) {
       sent = std::move(bytes);
       snapshot->set_eta_s(
           dispatch.EtaSeconds(snapshot->runs(), snapshot->sweep().flops_convention()));

@@ -298,6 +298,14 @@ class Comparison {
     }
   }
 
+  // Hours; 0: no limit.
+  void CompareLimit(absl::string_view name, double before, double after) {
+    const auto text = [](double hours) { return hours > 0 ? FormatNumber(hours) : "none"; };
+    if (before == after) return;
+    changes_.lines.push_back(
+        absl::StrFormat("changes limits.%s %s to %s", name, text(before), text(after)));
+  }
+
   void CompareSweeps() {
     const v1::Sweep& before = stored_.sweep;
     v1::Sweep& after = changes_.sweep;
@@ -315,7 +323,13 @@ class Comparison {
     for (const std::string& sentence : after.left_out()) {
       if (!left_out.contains(sentence)) changes_.lines.push_back("leaves out " + sentence);
     }
+    if (known) {
+      CompareLimit("max_device_hours", before.max_device_hours(), after.max_device_hours());
+      CompareLimit("max_run_hours", before.max_run_hours(), after.max_run_hours());
+    }
     changes_.sweep_changed = !known || before.priority() != after.priority() ||
+                             before.max_device_hours() != after.max_device_hours() ||
+                             before.max_run_hours() != after.max_run_hours() ||
                              before.max_epochs() != after.max_epochs() ||
                              !std::equal(before.left_out().begin(), before.left_out().end(),
                                          after.left_out().begin(), after.left_out().end());
@@ -327,6 +341,8 @@ class Comparison {
     merged.set_flops_convention(after.flops_convention());
     merged.set_max_epochs(after.max_epochs());
     merged.set_priority(after.priority());
+    merged.set_max_device_hours(after.max_device_hours());
+    merged.set_max_run_hours(after.max_run_hours());
     *merged.mutable_left_out() = after.left_out();
     merged.set_runs(static_cast<int>(stored_.runs.size() + changes_.new_runs.size()));
     merged.set_cells(static_cast<int>(stored_.cells.size() + changes_.new_cells.size()));

@@ -326,6 +326,8 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& m
   sweep.set_flops_convention(std::string(FlopsConventionName(file.flops_convention)));
   sweep.set_max_epochs(file.max_epochs);
   sweep.set_priority(file.priority);
+  sweep.set_max_device_hours(file.max_device_hours);
+  sweep.set_max_run_hours(file.max_run_hours);
 
   const std::vector<BuiltSize> sizes = BuildSizes(file, like, mistakes);
   for (const BuiltSize& size : sizes) {

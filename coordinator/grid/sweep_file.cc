@@ -29,9 +29,9 @@ constexpr double kMostParams = 1e13;
 constexpr double kMostTokens = 1e15;
 
 constexpr absl::string_view kTopKeys[] = {
-    "name",        "dataset",          "model",        "training", "budgets",
-    "conventions", "max_epochs",       "devices",      "device",   "evaluation",
-    "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic"};
+    "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
+    "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
+    "allow_repeat", "priority", "deterministic", "limits"};
 constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
                                             "sizes",  "shapes",  "presets"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
@@ -44,6 +44,7 @@ constexpr absl::string_view kOptimizerKeys[] = {"beta1", "beta2", "weight_decay"
 constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
 constexpr absl::string_view kConventionKeys[] = {"params", "flops"};
 constexpr absl::string_view kEvaluationKeys[] = {"windows", "per_decade"};
+constexpr absl::string_view kLimitKeys[] = {"max_device_hours", "max_run_hours"};
 constexpr Section kSections[] = {
     {"", kTopKeys},
     {"model", kModelKeys},
@@ -53,6 +54,7 @@ constexpr Section kSections[] = {
     {"budgets", kBudgetKeys},
     {"conventions", kConventionKeys},
     {"evaluation", kEvaluationKeys},
+    {"limits", kLimitKeys},
 };
 constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
@@ -93,6 +95,12 @@ class Reader {
       const Fields fields(*evaluation, "evaluation", kSections, mistakes_);
       fields.Integer("windows", {1, 1e9}, &file_.evaluation_windows);
       fields.Integer("per_decade", {1, 100}, &file_.evaluations_per_decade);
+    }
+    if (const auto limits = top.Find("limits")) {
+      const Fields fields(*limits, "limits", kSections, mistakes_);
+      const Range hours{.low = 0, .high = 1e9, .open_low = true};
+      fields.Real("max_device_hours", hours, &file_.max_device_hours);
+      fields.Real("max_run_hours", hours, &file_.max_run_hours);
     }
     if (const auto devices = top.Find("devices")) ReadDevices(*devices);
     CheckCounts();

@@ -90,6 +90,9 @@ struct SweepFile {
   int64_t log_every = 10;            // updates
   double checkpoint_every_s = 60;
   int priority = 0;  // larger goes first
+  // Time x devices, in hours: of all runs together, of one run. 0: no limit.
+  double max_device_hours = 0;
+  double max_run_hours = 0;
 };
 
 // InvalidArgument has one line for each mistake, in the order of the file:

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/types/span.h"
+#include "coordinator/planner/makespan.h"
+#include "coordinator/planner/run_cost.h"
 #include "coordinator/planner/throughput.h"
 #include "proto/types.pb.h"
 
@@ -24,14 +27,24 @@ struct PlannedRun {
   double learning_rate = 0;
   int64_t seed = 0;
   int ranks = 1;
+  std::string device;
   int cells = 0;
-  int64_t steps = 0;
-  int64_t tokens = 0;
-  double flops = 0;           // under the sweep's convention, as all below
-  double flops_unshared = 0;  // were every cell a run of its own
-  double epochs = 0;
-  double memory_bytes = 0;        // of one rank; an estimate, see RankMemoryBytes
-  std::optional<double> seconds;  // unset: no throughput known
+  int64_t from = 0;         // the update it goes on from: of a trunk's or its own checkpoint
+  int64_t steps = 0;        // the last update
+  int64_t tokens = 0;       // that are still to be trained on, as are FLOPs and time
+  double flops = 0;         // under the sweep's convention, as all below
+  double epochs = 0;        // of the whole run
+  double memory_bytes = 0;  // of one rank; `memory_measured` or see RankMemoryBytes
+  bool memory_measured = false;
+  std::optional<double> seconds;  // on its devices; unset: nothing known of its pace
+  std::string time_source;        // "measured", "cached", "pace" (of the coordinator); or empty
+  bool new_work = true;           // false: done already, or ended and not to be retried
+};
+
+// Anything else that a plan has to say: its own heading and sentences. Each feature fills one.
+struct PlanSection {
+  std::string title;  // "schedule", "limits"
+  std::vector<std::string> sentences;
 };
 
 struct SweepPlan {
@@ -41,21 +54,32 @@ struct SweepPlan {
   std::string flops_convention;
   std::vector<PlannedRun> runs;
   std::vector<v1::Cell> cells;
+  int64_t tokens = 0;
   double flops = 0;
-  double flops_saved = 0;  // by cells that share a run
+  double flops_saved = 0;  // by cells that share a run, over the whole sweep
+  int done_runs = 0;       // with nothing left to train
   std::vector<std::string> left_out;
-  std::vector<std::string> impossible;   // runs that need more devices at once than there are slots
-  std::optional<double> device_seconds;  // sum of seconds x ranks
-  std::optional<double> makespan_seconds;  // on `slots`, longest first; needs slots and throughput
+  // What can never be scheduled on the workers, a sentence each: a run that needs more devices than
+  // any of them has, or more memory than a device has.
+  std::vector<std::string> impossible;
+  std::optional<double> device_seconds;    // sum of seconds x ranks; unset: a run's is not known
+  std::optional<double> makespan_seconds;  // needs workers and every run's seconds
+  int slots = 0;                           // of the workers
+  std::vector<PlanSection> sections;
 };
 
 struct PlanOptions {
-  Throughput throughput;  // empty: no times
-  int slots = 0;          // 0: not known; no makespan, and nothing is impossible
+  Throughput throughput;                 // for runs without a cost; empty: no times
+  std::map<std::string, RunCost> costs;  // by run key
+  std::vector<WorkerSlots> workers;      // empty: not known; no makespan, nothing is impossible
 };
 
 SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
                absl::Span<const v1::Cell> cells, const PlanOptions& options = {});
+
+// Of the limits that the sweep's file sets: what they leave, and whether the plan keeps them.
+PlanSection LimitsSection(const v1::Sweep& sweep, const SweepPlan& plan,
+                          absl::Span<const v1::Run> runs);
 
 // A table of the runs, a table of the cells, the totals and what is left out; at most 100 columns.
 std::string PlanText(const SweepPlan& plan);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 
@@ -103,12 +104,19 @@ std::string ModelTable(const SweepPlan& plan) {
 }
 
 std::string RunTable(const SweepPlan& plan) {
-  const bool timed = plan.device_seconds.has_value();
+  const auto any = [&](auto property) {
+    return std::any_of(plan.runs.begin(), plan.runs.end(),
+                       [&](const PlannedRun& run) { return run.new_work && property(run); });
+  };
+  const bool timed = any([](const PlannedRun& run) { return run.seconds.has_value(); });
+  const bool goes_on = any([](const PlannedRun& run) { return run.from > 0; });
   std::vector<std::string> head = {"run",    "seed",   "devices", "cells", "steps",
                                    "tokens", "epochs", "FLOPs",   "memory"};
+  if (goes_on) head.insert(head.begin() + 4, "from");
   if (timed) head.push_back("time");
   Table table(std::move(head));
   for (const PlannedRun& run : plan.runs) {
+    if (!run.new_work) continue;
     std::vector<std::string> row = {Label(run.size),
                                     absl::StrCat(run.seed),
                                     absl::StrCat(run.ranks),
@@ -118,10 +126,16 @@ std::string RunTable(const SweepPlan& plan) {
                                     EpochsText(run.epochs),
                                     FlopsText(run.flops),
                                     BytesText(run.memory_bytes)};
+    if (goes_on) row.insert(row.begin() + 4, CountText(static_cast<double>(run.from)));
     if (timed) row.push_back(DurationText(run.seconds.value_or(-1)));
     table.Add(std::move(row));
   }
-  return table.Text();
+  std::string text = table.Text();
+  if (plan.done_runs > 0) {
+    absl::StrAppend(&text, Plural(plan.done_runs, "run"), " of ", plan.runs.size(),
+                    plan.done_runs == 1 ? " trains" : " train", " nothing: done, or ended\n");
+  }
+  return text;
 }
 
 std::string CellTable(const SweepPlan& plan) {
@@ -137,6 +151,35 @@ std::string CellTable(const SweepPlan& plan) {
   return table.Text();
 }
 
+// "0.35 core-hours, done in 10m 40s on 2 slots; times: 5 runs measured, 2 cached"
+std::string TimeText(const SweepPlan& plan) {
+  std::map<std::string, int> sources;
+  bool cpu = true;
+  for (const PlannedRun& run : plan.runs) {
+    if (!run.new_work) continue;
+    cpu &= run.device == "cpu";
+    ++sources[run.time_source.empty() ? "not known" : run.time_source];
+  }
+  if (sources.empty() || (sources.size() == 1 && sources.contains("not known"))) return "";
+  std::string text;
+  if (plan.device_seconds) {
+    absl::StrAppendFormat(&text, "%.3g %s-hours", *plan.device_seconds / 3600,
+                          cpu ? "core" : "GPU");
+    if (plan.makespan_seconds) {
+      absl::StrAppend(&text, ", done in ", DurationText(*plan.makespan_seconds), " on ",
+                      Plural(plan.slots, "slot"));
+    }
+    absl::StrAppend(&text, "; ");
+  }
+  absl::StrAppend(&text, "times of the runs: ");
+  std::vector<std::string> parts;
+  for (const auto& [source, count] : sources) {
+    parts.push_back(
+        absl::StrCat(count, " ", source == "pace" ? "from the coordinator's pace" : source));
+  }
+  return absl::StrCat(text, absl::StrJoin(parts, ", "));
+}
+
 }  // namespace
 
 std::string PlanText(const SweepPlan& plan) {
@@ -150,12 +193,12 @@ std::string PlanText(const SweepPlan& plan) {
     absl::StrAppend(&text, "\ncan never start:\n");
     for (const std::string& sentence : plan.impossible) absl::StrAppend(&text, Wrapped(sentence));
   }
-  if (plan.device_seconds) {
-    absl::StrAppend(&text, "\n", DurationText(*plan.device_seconds), " of one device");
-    if (plan.makespan_seconds) {
-      absl::StrAppend(&text, ", done in ", DurationText(*plan.makespan_seconds));
-    }
-    absl::StrAppend(&text, "\n");
+  if (const std::string time = TimeText(plan); !time.empty()) {
+    absl::StrAppend(&text, "\n", Wrapped(time).substr(2));
+  }
+  for (const PlanSection& section : plan.sections) {
+    absl::StrAppend(&text, "\n", section.title, ":\n");
+    for (const std::string& sentence : section.sentences) absl::StrAppend(&text, Wrapped(sentence));
   }
   return text;
 }

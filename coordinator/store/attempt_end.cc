@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/run_rows.h"
@@ -126,6 +127,7 @@ absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1
                         const FencedAttempt& attempt, const AttemptEnd& end) {
   transaction.changed_runs.insert(lease.run_id());
   ALLO_RETURN_IF_ERROR(PutEnd(transaction, lease, end));
+  ALLO_RETURN_IF_ERROR(CountDeviceTime(transaction, lease.run_id()));
   const std::string what = absl::StrFormat("run %d (%s): attempt %d on %s ended as %s at step %d",
                                            lease.run_id(), attempt.size, lease.attempt(),
                                            attempt.host, FailureName(end.reason), end.step);

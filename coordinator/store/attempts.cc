@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "base/files.h"
 #include "coordinator/store/attempt_end.h"
+#include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/names.h"
@@ -41,7 +42,8 @@ absl::Status ArchiveBeyond(Connection& db, int64_t run_id, int64_t step) {
 absl::Status CloseOlderAttempt(Transaction& transaction, const v1::Run& run) {
   return transaction.db
       .Prepare(
-          "UPDATE attempts SET state = 'ENDED', ended_unix_us = ?3, "
+          "UPDATE attempts SET state = 'ENDED', "
+          "ended_unix_us = CASE ended_unix_us WHEN 0 THEN ?3 ELSE ended_unix_us END, "
           "exit_reason = CASE exit_reason WHEN '' THEN 'NODE_LOST' ELSE exit_reason END "
           "WHERE run_id = ?1 AND attempt = ?2 AND state <> 'ENDED'")
       .With(run.run_id(), run.attempt(), transaction.now_unix_us)
@@ -180,6 +182,7 @@ absl::Status Return(Transaction& transaction, const v1::Lease& lease) {
                    "exit_step = 0, ended_unix_us = 0 WHERE run_id = ?1 AND attempt = ?2")
           .With(lease.run_id(), lease.attempt())
           .Run());
+  ALLO_RETURN_IF_ERROR(CountDeviceTime(transaction, lease.run_id()));
   ALLO_RETURN_IF_ERROR(transaction.db
                            .Prepare("UPDATE runs SET state = 'LEASED', reason = '', "
                                     "lost_leases = max(0, lost_leases - 1) WHERE run_id = ?1")

@@ -249,6 +249,9 @@ ALTER TABLE sweeps ADD COLUMN max_device_hours REAL NOT NULL DEFAULT 0;  -- 0: n
 ALTER TABLE sweeps ADD COLUMN max_run_hours REAL NOT NULL DEFAULT 0;     -- of one run; 0: no limit
 ALTER TABLE expansions ADD COLUMN kind TEXT NOT NULL DEFAULT 'file'      -- text: the sweep file, or
   CHECK (kind IN ('file', 'stage', 'proposal'));                         -- JSON of what was decided
+-- Time x devices of attempts that have ended, in microseconds: of the run, of all of the sweep's.
+ALTER TABLE runs ADD COLUMN device_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sweeps ADD COLUMN device_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN stage TEXT NOT NULL DEFAULT '';              -- '': the grid
 ALTER TABLE runs ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;     -- measured peak of a rank
 ALTER TABLE runs ADD COLUMN schedule TEXT NOT NULL DEFAULT 'constant';   -- of its identity

@@ -98,6 +98,9 @@ struct RunRow {
   std::string sweep;
   int32_t priority = 0;
   std::string flops_convention;
+  double max_device_hours = 0, max_run_hours = 0;  // the sweep's limits; 0: none
+  double sweep_device_s = 0;                       // of all ended attempts of the sweep
+  // device_seconds: of ended attempts alone, where it is loaded as a row.
   v1::Run run;
   std::optional<Attempt> attempt;  // the newest
   std::optional<Trunk> trunk;      // of a branch

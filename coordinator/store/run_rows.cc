@@ -21,7 +21,8 @@ namespace {
   "runs.state, runs.failure, runs.reason, runs.attempt, runs.failures, runs.lost_leases, "  \
   "runs.step, runs.tokens_per_second, runs.last_train_loss, runs.last_heldout_loss, "       \
   "holder.host, c.attempt, c.step, c.file, c.hash, c.bytes, c.root_id, "                    \
-  "runs.stage, runs.memory_bytes, "                                                         \
+  "runs.stage, runs.memory_bytes, runs.device_us, holder.started_unix_us, "                 \
+  "1 + length(holder.slots) - length(replace(holder.slots, ' ', '')), "                     \
   "runs.sweep_id "
 #define ALLO_RUN_JOINS                                                                    \
   "LEFT JOIN attempts AS holder ON holder.run_id = runs.run_id "                          \
@@ -29,7 +30,7 @@ namespace {
   "LEFT JOIN checkpoints AS c ON c.run_id = runs.run_id AND (c.attempt, c.step) = "       \
   "(SELECT attempt, step FROM checkpoints WHERE run_id = runs.run_id AND state = 'GOOD' " \
   "ORDER BY step DESC, attempt DESC LIMIT 1) "
-constexpr int kRunColumns = 32;
+constexpr int kRunColumns = 35;
 
 absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   v1::Run run;
@@ -70,6 +71,7 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   }
   run.set_stage(row.Text(29));
   run.set_memory_bytes(row.Int(30));
+  run.set_device_seconds(static_cast<double>(row.Int(31)) / 1e6);
   return run;
 }
 
@@ -121,6 +123,9 @@ absl::StatusOr<RunRow> ReadRunRow(const Statement& row) {
   loaded.sweep = row.Text(kRunColumns);
   loaded.priority = static_cast<int32_t>(row.Int(kRunColumns + 1));
   loaded.flops_convention = row.Text(kRunColumns + 2);
+  loaded.max_device_hours = row.Real(kRunColumns + 3);
+  loaded.max_run_hours = row.Real(kRunColumns + 4);
+  loaded.sweep_device_s = static_cast<double>(row.Int(kRunColumns + 5)) / 1e6;
   return loaded;
 }
 
@@ -137,7 +142,8 @@ absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id) {
   RunRow loaded;
   {
     Statement find = db.Prepare("SELECT " ALLO_RUN_COLUMNS
-                                ", sweeps.name, sweeps.priority, sweeps.flops_convention "
+                                ", sweeps.name, sweeps.priority, sweeps.flops_convention, "
+                                "max_device_hours, max_run_hours, sweeps.device_us "
                                 "FROM runs JOIN sweeps USING (sweep_id) " ALLO_RUN_JOINS
                                 "WHERE runs.run_id = ?1");
     find.With(run_id);
@@ -155,7 +161,8 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db) {
   std::vector<RunRow> loaded;
   {
     Statement open = db.Prepare("SELECT " ALLO_RUN_COLUMNS
-                                ", sweeps.name, sweeps.priority, sweeps.flops_convention "
+                                ", sweeps.name, sweeps.priority, sweeps.flops_convention, "
+                                "max_device_hours, max_run_hours, sweeps.device_us "
                                 "FROM runs JOIN sweeps USING (sweep_id) " ALLO_RUN_JOINS
                                 "WHERE runs.state IN ('PENDING', 'LEASED') ORDER BY runs.run_id");
     while (open.Step()) {
@@ -168,13 +175,20 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db) {
   return loaded;
 }
 
-absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id) {
+absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id,
+                                                     int64_t now_unix_us) {
   std::vector<v1::Run> runs;
   Statement list = db.Prepare("SELECT " ALLO_RUN_COLUMNS "FROM runs " ALLO_RUN_JOINS
                               "WHERE runs.sweep_id = ?1 ORDER BY runs.run_id");
   list.With(sweep_id);
   while (list.Step()) {
     ALLO_ASSIGN_OR_RETURN(v1::Run run, ReadRun(list));
+    if (!list.IsNull(32)) {
+      const double running_us =
+          static_cast<double>(std::max<int64_t>(0, now_unix_us - list.Int(32)));
+      run.set_device_seconds(run.device_seconds() +
+                             running_us / 1e6 * static_cast<double>(list.Int(33)));
+    }
     runs.push_back(std::move(run));
   }
   ALLO_RETURN_IF_ERROR(list.status());

@@ -16,7 +16,9 @@ namespace allometry::store {
 absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id);
 // PENDING and LEASED ones of all sweeps, by run_id.
 absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db);
-absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id);
+// device_seconds includes what LEASED attempts have used by `now_unix_us`.
+absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id,
+                                                     int64_t now_unix_us);
 
 // NotFound: no such attempt.
 absl::StatusOr<Attempt> LoadAttempt(Connection& db, int64_t run_id, int32_t attempt);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
@@ -248,6 +249,7 @@ absl::StatusOr<int64_t> Store::Submit(const Submission& submission) {
     ALLO_RETURN_IF_ERROR(PutDataset(transaction.db, submission.dataset));
     ALLO_ASSIGN_OR_RETURN(sweep_id, PutSweep(transaction, submission));
     ALLO_RETURN_IF_ERROR(PutRunsAndCells(transaction, sweep_id, submission));
+    ALLO_RETURN_IF_ERROR(ReopenWithinLimit(transaction, sweep_id));
     return PutExpansion(transaction, sweep_id, submission);
   }));
   return sweep_id;

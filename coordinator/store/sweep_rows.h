@@ -12,7 +12,9 @@ namespace allometry::store {
 
 // NotFound lists the names there are, newest first.
 absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name);
-// With their counts, by sweep_id; 0 is every one.
-absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id);
+// With their counts, by sweep_id; 0 is every one. device_seconds includes what LEASED attempts have
+// used by `now_unix_us`.
+absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id,
+                                                  int64_t now_unix_us);
 
 }  // namespace allometry::store

@@ -46,12 +46,12 @@ absl::StatusOr<std::vector<v1::Cell>> LoadCells(Connection& db, int64_t sweep_id
   return cells;
 }
 
-absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name) {
+absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name, int64_t now_unix_us) {
   StoredSweep loaded;
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, name));
-  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweeps(db, sweep_id));
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweeps(db, sweep_id, now_unix_us));
   loaded.sweep = std::move(sweeps.at(0));
-  ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id));
+  ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id, now_unix_us));
   ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id));
   Statement newest = db.Prepare(
       "SELECT max(expansion_id), (SELECT text FROM expansions WHERE sweep_id = ?1 "
@@ -72,7 +72,7 @@ absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name) {
 absl::StatusOr<std::vector<v1::Run>> ChosenRuns(Connection& db, absl::string_view sweep,
                                                 int64_t sweep_id,
                                                 absl::Span<const int64_t> run_ids) {
-  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Run> all, LoadRunsOfSweep(db, sweep_id));
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Run> all, LoadRunsOfSweep(db, sweep_id, 0));
   if (run_ids.empty()) return all;
   std::map<int64_t, v1::Run> by_id;
   for (v1::Run& run : all) by_id.emplace(run.run_id(), std::move(run));
@@ -174,7 +174,8 @@ absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name) {
           : absl::StrCat("there is no sweep '", name, "'; there is ", absl::StrJoin(names, ", ")));
 }
 
-absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id) {
+absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id,
+                                                  int64_t now_unix_us) {
   std::vector<v1::Sweep> sweeps;
   Statement list = db.Prepare(
       "SELECT sweep_id, sweeps.name, datasets.name, params_policy, flops_convention, max_epochs, "
@@ -186,10 +187,14 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
       "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'LEASED'), "
       "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id), "
       "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id AND done), "
-      "max_device_hours, max_run_hours "
+      "max_device_hours, max_run_hours, device_us + "
+      "(SELECT coalesce(sum(max(0, ?2 - started_unix_us) * "
+      "(1 + length(slots) - length(replace(slots, ' ', '')))), 0) "
+      "FROM runs r JOIN attempts a ON a.run_id = r.run_id AND a.attempt = r.attempt "
+      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED') "
       "FROM sweeps JOIN datasets ON hash = dataset_hash "
       "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
-  list.With(sweep_id);
+  list.With(sweep_id, now_unix_us);
   while (list.Step()) {
     v1::Sweep sweep;
     sweep.set_sweep_id(list.Int(0));
@@ -212,6 +217,7 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
     sweep.set_cells_done(static_cast<int32_t>(list.Int(15)));
     sweep.set_max_device_hours(list.Real(16));
     sweep.set_max_run_hours(list.Real(17));
+    sweep.set_device_seconds(static_cast<double>(list.Int(18)) / 1e6);
     sweeps.push_back(std::move(sweep));
   }
   ALLO_RETURN_IF_ERROR(list.status());
@@ -219,11 +225,13 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
 }
 
 absl::StatusOr<StoredSweep> Store::GetSweep(absl::string_view name) const {
-  return parts_->readers->Run([&](Connection& db) { return LoadSweep(db, name); });
+  const int64_t now_unix_us = parts_->options.clock->UnixMicros();
+  return parts_->readers->Run([&](Connection& db) { return LoadSweep(db, name, now_unix_us); });
 }
 
 absl::StatusOr<std::vector<v1::Sweep>> Store::ListSweeps() const {
-  return parts_->readers->Run([](Connection& db) { return LoadSweeps(db, 0); });
+  const int64_t now_unix_us = parts_->options.clock->UnixMicros();
+  return parts_->readers->Run([&](Connection& db) { return LoadSweeps(db, 0, now_unix_us); });
 }
 
 absl::StatusOr<int> Store::Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids) {

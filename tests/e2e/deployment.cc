@@ -185,6 +185,30 @@ std::vector<std::string> Deployment::Export(const std::string& sweep, const std:
   return absl::StrSplit(csv, '\n', absl::SkipEmpty());
 }
 
+std::string Deployment::Write(const std::string& name, const std::string& text) const {
+  ALLO_CHECK(WriteFileAtomically(folder_.Path(name), text).ok());
+  return folder_.Path(name);
+}
+
+std::string Deployment::Allo(const std::vector<std::string>& arguments) const {
+  // A cache of its own, so that nothing is known from before.
+  std::string command =
+      absl::StrCat("XDG_CACHE_HOME=", folder_.Path("cache"), " ", ALLO_BIN_DIR, "/allo");
+  for (const std::string& argument : arguments) absl::StrAppend(&command, " '", argument, "'");
+  if (!arguments.empty() && arguments[0] == "plan") {
+    absl::StrAppend(&command, " --data-dir ", folder_.Path("data"));
+  }
+  absl::StrAppend(&command, " --coordinator ", address_, " 2>>", folder_.Path("allo.log"));
+  FILE* pipe = popen(command.c_str(), "r");
+  ALLO_CHECK(pipe != nullptr);
+  std::string output;
+  char buffer[4096];
+  while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, got);
+  ALLO_CHECK(pclose(pipe) == 0) << command << "\n"
+                                << ReadFile(folder_.Path("allo.log")).value_or("");
+  return output;
+}
+
 std::string Deployment::Logs() const {
   return absl::StrCat("--- coordinator\n", ReadFile(folder_.Path("coordinator.log")).value_or(""),
                       "--- worker\n", ReadFile(folder_.Path("worker.log")).value_or(""));

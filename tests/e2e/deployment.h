@@ -45,6 +45,11 @@ class Deployment {
   std::vector<std::string> Export(const std::string& sweep, const std::string& what,
                                   const std::string& series) const;
 
+  // Writes a file into the deployment's folder; returns its path.
+  std::string Write(const std::string& name, const std::string& text) const;
+  // Runs `allo` with its coordinator and datasets; returns what it printed on standard output.
+  std::string Allo(const std::vector<std::string>& arguments) const;
+
   // What coordinator and agent printed.
   std::string Logs() const;
 

@@ -239,6 +239,18 @@ TEST(DifferenceTest, PriorityAndEpochsOfTheSweepMayChange) {
               ElementsAre("changes priority 0 to 3", "changes max_epochs 100 to 50"));
 }
 
+TEST(DifferenceTest, LimitsOfTheSweepMayChange) {
+  StoredSweep stored = Stored(kSweep);
+  stored.sweep.set_max_run_hours(2);
+  ASSERT_OK_AND_ASSIGN(const Changes changes,
+                       Submit(stored, absl::StrCat(kSweep, "limits: {max_device_hours: 0.5}\n")));
+  EXPECT_TRUE(changes.sweep_changed);
+  EXPECT_EQ(changes.sweep.max_device_hours(), 0.5);
+  EXPECT_EQ(changes.sweep.max_run_hours(), 0);
+  EXPECT_THAT(changes.lines, ElementsAre("changes limits.max_device_hours none to 0.5",
+                                         "changes limits.max_run_hours 2 to none"));
+}
+
 struct Contradiction {
   const char* from;
   const char* to;

@@ -51,9 +51,12 @@ evaluation: {windows: 2048, per_decade: 10}
 log_every: 5
 checkpoint_every: 1.5m
 priority: -3
+limits: {max_device_hours: 1.5, max_run_hours: 0.25}
 )",
                                                             "a.yaml"));
   EXPECT_EQ(file.name, "whole");
+  EXPECT_EQ(file.max_device_hours, 1.5);
+  EXPECT_EQ(file.max_run_hours, 0.25);
   EXPECT_EQ(file.dataset, "gcide-chars");
   EXPECT_EQ(file.context, 32);
   ASSERT_EQ(file.sizes.size(), 2u);

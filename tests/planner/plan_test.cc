@@ -71,7 +71,6 @@ TEST(PlanTest, CountsWhatSharingARunSaves) {
   EXPECT_EQ(plan.runs[0].cells, 3);
   EXPECT_EQ(plan.runs[0].tokens, 100'000);
   EXPECT_EQ(plan.runs[0].flops, 100'000 * 30'000.0);
-  EXPECT_EQ(plan.runs[0].flops_unshared, 150'000 * 30'000.0);
   EXPECT_EQ(plan.runs[0].epochs, 0.1);
   EXPECT_EQ(plan.flops, 100'000 * 30'000.0 + 50'000 * 120'000.0);
   EXPECT_EQ(plan.flops_saved, 50'000 * 30'000.0);
@@ -90,12 +89,13 @@ TEST(PlanTest, TimesFollowTheThroughputAndTheSlots) {
   const std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100), MakeRun(2, "20k", 20000, 50, 2)};
   PlanOptions options;
   options.throughput = Throughput({{5000, 1e9}, {20000, 2e9}});
-  options.slots = 2;
+  options.workers = {{"host-a", "cpu", 2, 0}};
   const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
-  EXPECT_DOUBLE_EQ(*plan.runs[0].seconds, 3.0);  // 3e9 FLOPs
-  EXPECT_DOUBLE_EQ(*plan.runs[1].seconds, 1.5);  // 6e9 FLOPs on 2 x 2e9
-  EXPECT_DOUBLE_EQ(*plan.device_seconds, 6.0);
-  EXPECT_DOUBLE_EQ(*plan.makespan_seconds, 4.5);  // the second needs both slots
+  // A checkpoint at the end is known to be written, and not what it takes.
+  EXPECT_DOUBLE_EQ(*plan.runs[0].seconds, 3.0 + kHandOverS);  // 3e9 FLOPs
+  EXPECT_DOUBLE_EQ(*plan.runs[1].seconds, 1.5 + kHandOverS);  // 6e9 FLOPs on 2 x 2e9
+  EXPECT_DOUBLE_EQ(*plan.device_seconds, 6.0 + 3 * kHandOverS);
+  EXPECT_DOUBLE_EQ(*plan.makespan_seconds, 4.5 + 2 * kHandOverS);  // the second needs both slots
 }
 
 TEST(PlanTest, ARunThatNeedsMoreDevicesThanThereAreCanNeverStart) {
@@ -103,11 +103,77 @@ TEST(PlanTest, ARunThatNeedsMoreDevicesThanThereAreCanNeverStart) {
   PlanOptions options;
   options.throughput = Throughput({{5000, 1e9}});
   EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible, IsEmpty());
-  options.slots = 1;
+  options.workers = {{"host-a", "cpu", 1, 0}, {"host-b", "cpu", 1, 0}};
   const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
   EXPECT_FALSE(plan.makespan_seconds.has_value());
-  EXPECT_THAT(plan.impossible, ElementsAre("20k seed 1 needs 2 devices at once, there are 1"));
+  EXPECT_THAT(plan.impossible,
+              ElementsAre("20k seed 1 needs 2 devices at once, and no worker has more than 1"));
   EXPECT_THAT(PlanText(plan), HasSubstr("can never start:\n  20k seed 1 needs 2 devices"));
+}
+
+TEST(PlanTest, RunBeyondEveryDevicesMemoryCanNeverStart) {
+  const std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100)};
+  PlanOptions options;
+  options.costs["key-5k"] = {.memory_bytes = 3.0 * (1 << 30), .source = "measured"};
+  options.workers = {{"host-a", "cpu", 2, 2.0 * (1 << 30)}};
+  EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible,
+              ElementsAre("5k seed 1 needs 3 GiB a rank, and no device that it could have has more "
+                          "than 2 GiB"));
+  options.workers[0].memory_bytes = 0;  // not known
+  EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible, IsEmpty());
+}
+
+TEST(PlanTest, RunForAKindOfDeviceThatNoWorkerHasCanNeverStart) {
+  std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100)};
+  runs[0].mutable_spec()->set_device("cuda");
+  PlanOptions options;
+  options.workers = {{"host-a", "cpu", 2, 0}};
+  EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible,
+              ElementsAre("5k seed 1 needs a device of kind cuda, and no worker has one"));
+}
+
+TEST(PlanTest, MeasuredCostsGoBeforeThePace) {
+  std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100)};
+  PlanOptions options;
+  options.throughput = Throughput({{5000, 1e9}});
+  options.costs["key-5k"] = {.start_s = 1, .update_s = 0.5, .checkpoint_s = 2, .source = "cached"};
+  const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
+  EXPECT_DOUBLE_EQ(*plan.runs[0].seconds, kHandOverS + 1 + 50 + 2);
+  EXPECT_EQ(plan.runs[0].time_source, "cached");
+  EXPECT_THAT(PlanText(plan), HasSubstr("times of the runs: 1 cached\n"));
+}
+
+TEST(PlanTest, OfAGrownSweepOnlyWhatIsNewIsPaidFor) {
+  std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100), MakeRun(2, "20k", 20000, 50),
+                               MakeRun(-1, "80k", 80000, 20)};
+  runs[0].set_state(v1::RUN_SUCCEEDED);
+  runs[0].set_step(40);  // raised from 40 to 100
+  runs[1].set_state(v1::RUN_SUCCEEDED);
+  runs[1].set_step(50);
+  const SweepPlan plan = Plan(MakeSweep(), runs, {});
+  EXPECT_EQ(plan.done_runs, 1);
+  EXPECT_EQ(plan.tokens, 60'000 + 20'000);
+  EXPECT_EQ(plan.flops, 60'000 * 30'000.0 + 20'000 * 480'000.0);
+  EXPECT_EQ(plan.runs[0].from, 40);
+  EXPECT_FALSE(plan.runs[1].new_work);
+  EXPECT_THAT(PlanText(plan), HasSubstr("1 run of 3 trains nothing"));
+}
+
+TEST(PlanTest, LimitsSayWhetherTheyWillSuffice) {
+  v1::Sweep sweep = MakeSweep();
+  sweep.set_max_device_hours(2);
+  sweep.set_device_seconds(3600);
+  sweep.set_max_run_hours(1);
+  const std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100), MakeRun(2, "20k", 20000, 50)};
+  PlanOptions options;
+  options.costs["key-5k"] = {.update_s = 10, .source = "measured"};
+  options.costs["key-20k"] = {.update_s = 90, .source = "measured"};
+  const PlanSection limits = LimitsSection(sweep, Plan(sweep, runs, {}, options), runs);
+  ASSERT_EQ(limits.sentences.size(), 3u);
+  EXPECT_THAT(limits.sentences[0],
+              HasSubstr("1 used, 1.53 needed by this plan: NOT ENOUGH by 0.528"));
+  EXPECT_THAT(limits.sentences[1], HasSubstr("NOT ENOUGH for 20k seed 1"));
+  EXPECT_THAT(limits.sentences[2], HasSubstr("enough for 1 runs"));
 }
 
 TEST(PlanTest, MemoryGrowsWithTheMicroBatchAndShrinksWithRanks) {
@@ -170,7 +236,7 @@ TEST(PlanTest, TextFitsAHundredColumnsWhateverTheNumbers) {
   cell.set_asked_tokens(1.23456789e15);
   PlanOptions options;
   options.throughput = Throughput({{1e13, 1e20}});  // 999 days and less
-  options.slots = 65536;
+  options.workers = {{"host-a", "cpu", 65536, 0}};
   const std::string text =
       PlanText(Plan(sweep, std::vector<v1::Run>{run}, std::vector<v1::Cell>{cell}, options));
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {

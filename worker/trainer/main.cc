@@ -18,6 +18,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--leased", options.leased,
                "standard input carries the lease; its end ends the job (for the worker agent)");
+  app.add_option("--measure", options.measure_seconds,
+                 "train for about so many seconds, write nothing to the attempt, and print what an "
+                 "update, an evaluation and a checkpoint take as JSON")
+      ->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
+  if (options.measure_seconds > 0) return allometry::trainer::MeasureTrainer(options);
   return allometry::trainer::RunTrainer(options);
 }

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -96,26 +98,20 @@ class Session {
   // An error is this rank's alone.
   absl::StatusOr<TrainingEnd> Train() {
     WatchLease();
-    absl::StatusOr<ComputeDevice> device =
-        OpenDevice(spec_.device, comm::LocalRank(), spec_.deterministic);
-    if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
-    ALLO_RETURN_IF_ERROR(Connect(*device));
-
-    TrainingParts parts;
-    parts.run_dir = options_.run_dir;
-    parts.data_dir = options_.data_dir;
-    parts.spec = spec_;
-    parts.device = *device;
-    parts.progress = !options_.leased;
-    parts.collective = collective_.get();
-    parts.spool = spool_.get();
-    parts.lease = lease_.get();
-    absl::StatusOr<std::unique_ptr<Training>> training = Training::Create(std::move(parts));
-    if (const absl::Status all = Agree(*collective_, training.status()); !all.ok()) {
-      return TrainingEnd{ReasonOf(all), std::string(all.message()), 0};
-    }
-    training_ = *std::move(training);
+    ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> ended, Prepare());
+    if (ended.has_value()) return *ended;
     return training_->Run();
+  }
+
+  // Instead of Train.
+  absl::StatusOr<TrainingEnd> Measure() {
+    ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> ended, Prepare());
+    if (ended.has_value()) return *ended;
+    ALLO_ASSIGN_OR_RETURN(const Measurement measured, training_->Measure(options_.measure_seconds));
+    if (collective_->rank() == 0) {
+      std::cout << MeasurementJson(measured, TrainerBuild(), device_model_) << std::endl;
+    }
+    return TrainingEnd{ExitReason::kSucceeded, "", training_->step()};
   }
 
   // Writes the exit record, leaves or aborts the other ranks, and returns the exit code.
@@ -143,6 +139,31 @@ class Session {
   }
 
  private:
+  // The device, the ranks and the training. An error is this rank's alone; an end is what all
+  // ranks agreed on.
+  absl::StatusOr<std::optional<TrainingEnd>> Prepare() {
+    absl::StatusOr<ComputeDevice> device =
+        OpenDevice(spec_.device, comm::LocalRank(), spec_.deterministic);
+    if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
+    ALLO_RETURN_IF_ERROR(Connect(*device));
+
+    TrainingParts parts;
+    parts.run_dir = options_.run_dir;
+    parts.data_dir = options_.data_dir;
+    parts.spec = spec_;
+    parts.device = *device;
+    device_model_ = device->model;
+    parts.progress = !options_.leased && options_.measure_seconds == 0;
+    parts.collective = collective_.get();
+    parts.spool = spool_.get();
+    parts.lease = lease_.get();
+    absl::StatusOr<std::unique_ptr<Training>> training = Training::Create(std::move(parts));
+    const absl::Status all = Agree(*collective_, training.status());
+    if (!all.ok()) return TrainingEnd{ReasonOf(all), std::string(all.message()), 0};
+    training_ = *std::move(training);
+    return std::nullopt;
+  }
+
   void WatchLease() {
     if (!options_.leased || spool_ == nullptr) return;
     lease_ = std::make_unique<LeaseWatch>(STDIN_FILENO, Clock::Real(), [this](const auto& why) {
@@ -186,25 +207,30 @@ class Session {
   std::unique_ptr<comm::Collective> collective_;
   std::atomic<comm::Collective*> abort_through_ = nullptr;
   std::unique_ptr<Training> training_;
+  std::string device_model_;
   std::unique_ptr<LeaseWatch> lease_;  // last: its thread uses the collective
 };
+
+void SetNumerics() {
+  at::set_num_threads(1);
+  // A memorised batch fills the moments with denormals, which halve the speed of a CPU.
+  at::globalContext().setFlushDenormal(true);
+}
+
+int Refuse(const absl::Status& status) {
+  std::cerr << status.message() << std::endl;
+  return rundir::ProcessExitCode(ReasonOf(status));
+}
 
 }  // namespace
 
 int RunTrainer(const TrainerOptions& options) {
-  at::set_num_threads(1);
-  // A memorised batch fills the moments with denormals, which halve the speed of a CPU.
-  at::globalContext().setFlushDenormal(true);
-
-  const auto refuse = [](const absl::Status& status) {
-    std::cerr << status.message() << std::endl;
-    return rundir::ProcessExitCode(ReasonOf(status));
-  };
+  SetNumerics();
   absl::StatusOr<rundir::RunSpec> spec = rundir::ReadRunSpec(options.run_dir);
-  if (!spec.ok()) return refuse(spec.status());
-  if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return refuse(ranks);
+  if (!spec.ok()) return Refuse(spec.status());
+  if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);
   Session session(options, *std::move(spec));
-  if (const absl::Status spool = session.OpenSpool(); !spool.ok()) return refuse(spool);
+  if (const absl::Status spool = session.OpenSpool(); !spool.ok()) return Refuse(spool);
 
   absl::StatusOr<TrainingEnd> end = absl::UnknownError("not started");
   try {
@@ -213,6 +239,37 @@ int RunTrainer(const TrainerOptions& options) {
     end = FromException(error);
   }
   return session.Finish(end);
+}
+
+int MeasureTrainer(const TrainerOptions& options) {
+  SetNumerics();
+  absl::StatusOr<rundir::RunSpec> spec = rundir::ReadRunSpec(options.run_dir);
+  if (!spec.ok()) return Refuse(spec.status());
+  if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);
+  spec->start.reset();
+  TrainerOptions scratch = options;
+  if (comm::LaunchedRank() == 0) {
+    // Beside run.json, so that checkpoints are timed on the disk that they would be on.
+    scratch.run_dir = absl::StrCat(options.run_dir, "/measure-", RandomHex128());
+    if (const absl::Status made = MakeDirectories(scratch.run_dir); !made.ok()) return Refuse(made);
+  }
+  int code = 0;
+  {
+    Session session(scratch, *std::move(spec));
+    if (const absl::Status spool = session.OpenSpool(); !spool.ok()) return Refuse(spool);
+    absl::StatusOr<TrainingEnd> end = absl::UnknownError("not started");
+    try {
+      end = session.Measure();
+    } catch (const std::exception& error) {
+      end = FromException(error);
+    }
+    code = session.Finish(end);
+  }
+  if (comm::LaunchedRank() == 0) {
+    std::error_code ignored;
+    std::filesystem::remove_all(scratch.run_dir, ignored);
+  }
+  return code;
 }
 
 }  // namespace allometry::trainer

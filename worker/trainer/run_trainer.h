@@ -10,11 +10,16 @@ struct TrainerOptions {
   std::string data_dir;
   std::string collective = "auto";  // or a name of comm's table
   bool leased = false;              // standard input carries the lease (lease_watch.h)
+  double measure_seconds = 0;       // above 0: measure instead (measure.h)
 };
 
 // Trains what RUN_DIR/run.json says and returns the exit code (rundir/exit_reason.h). Rank 0 ends
 // the spool with an exit record wherever it still can. Where run.json cannot be used at all, or its
 // attempt ran before, nothing is written: a sentence goes to standard error.
 int RunTrainer(const TrainerOptions& options);
+
+// Measures instead: rank 0 prints one line of JSON on standard output. 0, or the exit code of why
+// it could not.
+int MeasureTrainer(const TrainerOptions& options);
 
 }  // namespace allometry::trainer

@@ -1,5 +1,6 @@
 #include "worker/trainer/training.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,6 +51,7 @@ class TrainingImpl final : public Training {
 
   int64_t step() const override { return progress_.step; }
   absl::StatusOr<TrainingEnd> Run() override;
+  absl::StatusOr<Measurement> Measure(double seconds) override;
 
  private:
   static int64_t MicroBatch(const rundir::RunSpec& spec, int64_t sequences) {
@@ -77,6 +79,8 @@ class TrainingImpl final : public Training {
   // On rank 0: writes a checkpoint where time, the lease or `now` asks for one.
   absl::Status CheckpointIfDue(bool now);
   absl::Status WriteCheckpoint();
+  // Updates until rank 0 has seen `seconds` pass, at least one; returns their mean time.
+  absl::StatusOr<double> TimeUpdates(double seconds, int64_t* updates);
 
   const TrainingParts parts_;
   const rundir::RunSpec& spec_;
@@ -305,6 +309,61 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
     }
   }
   return TrainingEnd{ExitReason::kSucceeded, "", progress_.step};
+}
+
+absl::StatusOr<double> TrainingImpl::TimeUpdates(double seconds, int64_t* updates) {
+  const Clock::time_point start = Clock::now();
+  *updates = 0;
+  // Ranks agree once for a growing number of updates, so that agreeing costs nothing.
+  for (int64_t batch = 1;; batch = std::min<int64_t>(2 * batch, 1024)) {
+    for (int64_t i = 0; i < batch; ++i) {
+      LeaseCommand command = LeaseCommand::kNone;
+      double loss = 0;
+      ALLO_RETURN_IF_ERROR(Update(&command, &loss));
+      if (!std::isfinite(loss)) {
+        return WithReason(ExitReason::kDiverged,
+                          absl::InternalError(absl::StrFormat(
+                              "the training loss of update %d is %g", progress_.step + 1, loss)));
+      }
+      ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(progress_.step));
+    }
+    *updates += batch;
+    const double passed = SecondsSince(start);
+    double go_on = collective_.rank() == 0 && passed < seconds ? 1 : 0;
+    ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(&go_on, 1)));
+    if (go_on == 0) return passed / static_cast<double>(*updates);
+  }
+}
+
+absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
+  constexpr double kShort = 0.5;  // seconds; what takes longer is timed once
+  const Clock::time_point begin = Clock::now();
+  Measurement measured;
+  measured.step_backend = learner_->step_backend();
+  // The first updates touch their memory for the first time.
+  ALLO_RETURN_IF_ERROR(TimeUpdates(std::min(0.2, seconds / 5), &measured.updates).status());
+  ALLO_ASSIGN_OR_RETURN(measured.update_s, TimeUpdates(seconds, &measured.updates));
+  for (int i = 0; i < 2; ++i) {
+    const Clock::time_point start = Clock::now();
+    ALLO_RETURN_IF_ERROR(HeldoutLoss().status());
+    measured.evaluation_s = SecondsSince(start);
+    double again = collective_.rank() == 0 && measured.evaluation_s < kShort ? 1 : 0;
+    ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(&again, 1)));
+    if (again == 0) break;
+  }
+  if (writes()) {
+    const Clock::time_point start = Clock::now();
+    ALLO_RETURN_IF_ERROR(WriteCheckpoint());
+    measured.checkpoint_s = SecondsSince(start);
+  }
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  std::vector<double> peaks(static_cast<size_t>(collective_.world_size()), 0.0);
+  peaks[collective_.rank()] = static_cast<double>(usage.ru_maxrss) * 1024;
+  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(peaks)));
+  measured.peak_memory_bytes = static_cast<int64_t>(*std::max_element(peaks.begin(), peaks.end()));
+  measured.measuring_s = SecondsSince(begin);
+  return measured;
 }
 
 }  // namespace

@@ -28,6 +28,7 @@
 #include "worker/rundir/spool.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
+#include "worker/trainer/measure.h"
 
 namespace allometry::trainer {
 
@@ -60,6 +61,9 @@ class Training {
   // Together with all ranks. SUCCEEDED, DIVERGED, PREEMPTED or CANCELLED_BY_USER; a failure of this
   // rank alone is an error with a reason, and the other ranks are then to be aborted.
   virtual absl::StatusOr<TrainingEnd> Run() = 0;
+  // Instead of Run, together with all ranks: times about `seconds` of updates, then evaluations and
+  // checkpoints, of which there are two where they are short.
+  virtual absl::StatusOr<Measurement> Measure(double seconds) = 0;
   virtual int64_t step() const = 0;
 };
 

@@ -1,0 +1,283 @@
+#include "cli/measure.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/files.h"
+#include "cli/child.h"
+#include "cli/proto_json.h"
+#include "nlohmann/json.hpp"
+
+namespace allometry::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr double kTimeoutS = 300;  // of one group of trainers
+
+std::string CpuModel() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (absl::StartsWith(line, "model name")) return line;
+  }
+  return "unknown";
+}
+
+std::string CacheFile() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return absl::StrCat(cache, "/allometry/measured.json");
+  const char* home = std::getenv("HOME");
+  return absl::StrCat(home != nullptr ? home : "/tmp", "/.cache/allometry/measured.json");
+}
+
+std::string TrainerOf(const v1::RunSpec& spec) {
+  return absl::StrCat(FolderOfThisProgram(),
+                      spec.device() == "cuda" ? "/allo-trainer-cuda" : "/allo-trainer");
+}
+
+// The run without what changes no speed.
+v1::RunSpec WhatCosts(const v1::RunSpec& spec) {
+  v1::RunSpec costs = spec;
+  v1::RunIdentity& identity = *costs.mutable_identity();
+  identity.clear_dataset();
+  identity.clear_dataset_hash();
+  identity.clear_tokenizer_hash();
+  identity.clear_seed();
+  identity.clear_learning_rate();
+  identity.clear_warmup_steps();
+  identity.clear_schedule();
+  identity.clear_decay_begin();
+  identity.clear_decay_end();
+  identity.clear_final_rate_fraction();
+  identity.clear_objective_seed();
+  identity.clear_optimizer();
+  costs.clear_steps();
+  costs.clear_evaluation_steps();
+  costs.clear_checkpoint_every_s();
+  costs.clear_checkpoint_steps();
+  costs.clear_start();
+  costs.clear_inputs();
+  return costs;
+}
+
+// One shape to be measured, and the runs that have it.
+struct Shape {
+  std::string key;  // of the cache
+  v1::RunSpec spec;
+  std::string size;
+  std::vector<std::string> run_keys;
+};
+
+planner::RunCost FromJson(const Json& json, const std::string& source) {
+  planner::RunCost cost;
+  cost.start_s = json.value("start_s", 0.0);
+  cost.update_s = json.value("update_s", 0.0);
+  cost.evaluation_s = json.value("evaluation_s", 0.0);
+  cost.checkpoint_s = json.value("checkpoint_s", 0.0);
+  cost.memory_bytes = json.value("peak_memory_bytes", 0.0);
+  cost.source = source;
+  return cost;
+}
+
+// The cache file; anything that is no such object counts as empty, and is replaced.
+Json ReadCache() {
+  const absl::StatusOr<std::string> text = ReadFile(CacheFile());
+  if (!text.ok()) return Json::object();
+  Json cache = Json::parse(*text, nullptr, false);
+  return cache.is_object() ? cache : Json::object();
+}
+
+class Measuring {
+ public:
+  Measuring(const MeasureOptions& options, std::string scratch)
+      : options_(options), scratch_(std::move(scratch)) {}
+
+  // Adds a JSON object for each shape that could be measured.
+  void Measure(const std::vector<Shape>& shapes, MeasuredCosts* result,
+               std::map<std::string, Json>* found) {
+    std::map<int, std::vector<const Shape*>> by_ranks;
+    for (const Shape& shape : shapes) by_ranks[std::max(1, shape.spec.ranks())].push_back(&shape);
+    for (const auto& [ranks, of_ranks] : by_ranks) {
+      const size_t at_once = std::max(1, options_.slots / ranks);
+      for (size_t begin = 0; begin < of_ranks.size(); begin += at_once) {
+        std::vector<const Shape*> group;
+        for (size_t i = 0; i < at_once; ++i) {
+          // Copies of those before fill the slots that would be idle.
+          group.push_back(begin + i < of_ranks.size() ? of_ranks[begin + i]
+                                                      : group[i % (of_ranks.size() - begin)]);
+        }
+        MeasureGroup(group, std::min(at_once, of_ranks.size() - begin), result, found);
+      }
+    }
+  }
+
+ private:
+  void MeasureGroup(const std::vector<const Shape*>& group, size_t distinct, MeasuredCosts* result,
+                    std::map<std::string, Json>* found) {
+    std::vector<ChildProgram> programs;
+    std::vector<std::string> sizes;
+    for (size_t i = 0; i < group.size(); ++i) {
+      const absl::StatusOr<ChildProgram> program = Program(*group[i], i);
+      if (!program.ok()) {
+        result->problems.push_back(std::string(program.status().message()));
+        return;
+      }
+      programs.push_back(*program);
+      if (i < distinct) sizes.push_back(group[i]->size);
+    }
+    if (options_.progress != nullptr) {
+      options_.progress(
+          absl::StrFormat("measuring %s on %d slots", absl::StrJoin(sizes, ", "), options_.slots));
+    }
+    const auto ended = RunTogether(programs, scratch_, kTimeoutS);
+    if (!ended.ok()) {
+      result->problems.push_back(std::string(ended.status().message()));
+      return;
+    }
+    for (size_t i = 0; i < distinct; ++i) {
+      const ChildResult& child = (*ended)[i];
+      Json json = Json::parse(child.output, nullptr, false);
+      if (child.exit_code != 0 || !json.is_object() || !json.contains("measuring_s")) {
+        result->problems.push_back(WhyNot(*group[i], child));
+        continue;
+      }
+      json["start_s"] = std::max(0.0, child.seconds - json.value("measuring_s", 0.0));
+      json["size"] = group[i]->size;
+      json["side_by_side"] = group.size();
+      (*found)[group[i]->key] = json;
+    }
+  }
+
+  static std::string WhyNot(const Shape& shape, const ChildResult& child) {
+    if (child.timed_out) {
+      return absl::StrFormat("%s was not measured: not done in %g s", shape.size, kTimeoutS);
+    }
+    const std::vector<std::string> lines =
+        absl::StrSplit(absl::StripAsciiWhitespace(child.errors), '\n');
+    return absl::StrFormat("%s was not measured: the trainer ended with code %d: %s", shape.size,
+                           child.exit_code, lines.back());
+  }
+
+  absl::StatusOr<ChildProgram> Program(const Shape& shape, size_t place) const {
+    const std::string run_dir = absl::StrCat(scratch_, "/run-", place);
+    ALLO_RETURN_IF_ERROR(MakeDirectories(run_dir));
+    // The proto message and run.json have the same fields (worker/rundir/run_spec.h).
+    Json spec = ToJson(shape.spec);
+    spec.erase("start");
+    spec.erase("inputs");
+    spec["kind"] = "train";
+    spec["attempt"] = 1;
+    ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_dir, "/run.json"), spec.dump()));
+    ChildProgram program;
+    const int ranks = std::max(1, shape.spec.ranks());
+    if (ranks > 1) {
+      // As the agent starts them (worker/agent/launch.cc).
+      program.arguments = {"mpirun", "-np", absl::StrCat(ranks)};
+      if (geteuid() == 0) program.arguments.push_back("--allow-run-as-root");
+      program.arguments.insert(program.arguments.end(),
+                               {"--oversubscribe", "--bind-to", "none", "--mca",
+                                "btl_vader_single_copy_mechanism", "none"});
+    }
+    program.arguments.insert(program.arguments.end(),
+                             {TrainerOf(shape.spec), run_dir, "--data-dir", options_.data_dir,
+                              "--measure", absl::StrCat(options_.seconds)});
+    program.environment = {"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1"};
+    if (shape.spec.device() == "cuda") {
+      std::vector<std::string> gpus;
+      for (int i = 0; i < ranks; ++i) gpus.push_back(absl::StrCat(place * ranks + i));
+      program.environment.push_back("CUDA_VISIBLE_DEVICES=" + absl::StrJoin(gpus, ","));
+    }
+    return program;
+  }
+
+  const MeasureOptions& options_;
+  const std::string scratch_;
+};
+
+std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
+                                  MeasuredCosts* result) {
+  const std::string machine =
+      absl::StrCat(CpuModel(), " x", std::thread::hardware_concurrency(), ", ", slots, " slots");
+  std::map<std::string, std::string> trainers;  // path -> hash; empty: it is not there
+  std::vector<Shape> shapes;
+  std::map<std::string, size_t> place;
+  for (const v1::Run& run : runs) {
+    const v1::RunSpec& spec = run.spec();
+    if (planner::WorkOf(run).updates == 0 || (!spec.kind().empty() && spec.kind() != "train")) {
+      continue;
+    }
+    const std::string trainer = TrainerOf(spec);
+    if (!trainers.contains(trainer)) {
+      trainers[trainer] = HashFileHex(trainer).value_or("");
+      if (trainers[trainer].empty()) {
+        result->problems.push_back(
+            absl::StrCat("nothing was measured with ", trainer, ": it is not there"));
+      }
+    }
+    if (trainers[trainer].empty()) continue;
+    const std::string key = HashHex(
+        absl::StrCat(trainers[trainer], "\n", machine, "\n", WhatCosts(spec).SerializeAsString()));
+    const auto [found, is_new] = place.try_emplace(key, shapes.size());
+    if (is_new) shapes.push_back({key, spec, run.size(), {}});
+    shapes[found->second].run_keys.push_back(run.key());
+  }
+  return shapes;
+}
+
+}  // namespace
+
+MeasuredCosts MeasureRuns(absl::Span<const v1::Run> runs, const MeasureOptions& options) {
+  MeasuredCosts result;
+  const std::vector<Shape> shapes = DistinctShapes(runs, options.slots, &result);
+  Json cache = ReadCache();
+  std::vector<Shape> missing;
+  const auto put = [&](const Shape& shape, const Json& json, const std::string& source) {
+    for (const std::string& key : shape.run_keys) result.costs[key] = FromJson(json, source);
+  };
+  for (const Shape& shape : shapes) {
+    const auto known = cache.find(shape.key);
+    if (options.remember && known != cache.end() && known->is_object()) {
+      put(shape, *known, "cached");
+      ++result.cached;
+    } else {
+      missing.push_back(shape);
+    }
+  }
+  if (missing.empty() || !options.measure) return result;
+
+  std::string scratch =
+      absl::StrCat(std::filesystem::temp_directory_path().string(), "/allo-plan-XXXXXX");
+  if (mkdtemp(scratch.data()) == nullptr) {
+    result.problems.push_back(std::string(ErrnoStatus(scratch, "make a folder").message()));
+    return result;
+  }
+  std::map<std::string, Json> found;
+  Measuring(options, scratch).Measure(missing, &result, &found);
+  std::error_code ignored;
+  std::filesystem::remove_all(scratch, ignored);
+  for (const Shape& shape : missing) {
+    const auto measured = found.find(shape.key);
+    if (measured == found.end()) continue;
+    put(shape, measured->second, "measured");
+    ++result.measured;
+    cache[shape.key] = measured->second;
+  }
+  // Only a convenience: the next plan measures again where it cannot be kept.
+  const std::string file = CacheFile();
+  const absl::Status kept = MakeDirectories(std::filesystem::path(file).parent_path().string());
+  if (kept.ok()) WriteFileAtomically(file, cache.dump(1)).IgnoreError();
+  return result;
+}
+
+}  // namespace allometry::cli

@@ -1,0 +1,326 @@
+// allo plan: what a sweep will take and what it can be expected to buy, before it is trained.
+#include "coordinator/planner/plan.h"
+
+#include <unistd.h>
+
+#include <iostream>
+#include <optional>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "cli/commands.h"
+#include "cli/measure.h"
+#include "cli/pilot_input.h"
+#include "cli/plan_json.h"
+#include "cli/sweep_input.h"
+#include "coordinator/planner/design.h"
+#include "coordinator/planner/schedule_cost.h"
+
+namespace allometry::cli {
+namespace {
+
+constexpr int kTimeoutS = 20;
+constexpr int kLookTimeoutS = 2;  // for a coordinator that nobody named
+
+struct Arguments {
+  std::string file;
+  std::string slots;
+  std::string pilot;
+  double budget = 0;
+  bool no_measure = false;
+  bool measure_again = false;
+  double measure_seconds = 1.5;
+};
+
+// The sweep as it would be, and where it would run.
+struct Ground {
+  v1::Sweep sweep;
+  std::vector<v1::Run> runs;
+  std::vector<v1::Cell> cells;
+  std::vector<planner::WorkerSlots> workers;
+  planner::Throughput throughput;  // that a coordinator has seen
+  std::string said;                // which workers these are
+  std::vector<std::string> notes;
+  std::vector<std::string> changes;  // against the sweep that the coordinator has
+  bool measurable = true;            // the workers are this machine
+};
+
+template <class T>
+std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
+  return {field.begin(), field.end()};
+}
+
+std::string ThisHost() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+double MemoryOfThisMachine() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+}
+
+// "cpu:2", "cuda:0,cuda:1", "auto": as `allo worker --slots`, of this machine.
+absl::StatusOr<std::vector<planner::WorkerSlots>> SlotsOfThisMachine(const std::string& text) {
+  int cpu = 0, cuda = 0;
+  for (const absl::string_view entry : absl::StrSplit(text, ',')) {
+    const std::vector<std::string> parts = absl::StrSplit(entry, ':');
+    int count = 0;
+    if (entry == "auto") {
+      cpu += static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+    } else if (parts.size() == 2 && parts[0] == "cpu" && absl::SimpleAtoi(parts[1], &count) &&
+               count >= 1 && count <= 4096) {
+      cpu += count;
+    } else if (parts.size() == 2 && parts[0] == "cuda" && !parts[1].empty()) {
+      ++cuda;
+    } else {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "--slots: '%s' is not known: allowed are auto, cpu:COUNT (1 to 4096) and cuda:INDEX, "
+          "several with commas",
+          entry));
+    }
+  }
+  std::vector<planner::WorkerSlots> workers;
+  if (cpu > 0) workers.push_back({ThisHost(), "cpu", cpu, MemoryOfThisMachine() / cpu});
+  if (cuda > 0) workers.push_back({ThisHost(), "cuda", cuda, 0});
+  return workers;
+}
+
+std::vector<planner::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response) {
+  std::vector<planner::WorkerSlots> workers;
+  for (const v1::Worker& worker : response.workers()) {
+    if (!worker.drained().empty()) continue;
+    std::map<std::string, planner::WorkerSlots> by_kind;
+    for (const v1::Slot& slot : worker.slots()) {
+      const std::string kind = slot.device().substr(0, slot.device().find(':'));
+      planner::WorkerSlots& slots = by_kind[kind];
+      slots.host = worker.host();
+      slots.kind = kind;
+      ++slots.slots;
+      slots.memory_bytes = std::max(slots.memory_bytes, static_cast<double>(slot.memory_bytes()));
+    }
+    for (const auto& [kind, slots] : by_kind) workers.push_back(slots);
+  }
+  return workers;
+}
+
+std::string WorkersText(const std::vector<planner::WorkerSlots>& workers) {
+  std::vector<std::string> parts;
+  for (const planner::WorkerSlots& worker : workers) {
+    parts.push_back(absl::StrFormat("%s %s:%d", worker.host, worker.kind, worker.slots));
+  }
+  return parts.empty() ? "none" : absl::StrJoin(parts, ", ");
+}
+
+void NoteDataset(const v1::ListWorkersResponse& response, Ground* ground) {
+  if (ground->runs.empty() || response.workers().empty()) return;
+  const v1::RunIdentity& identity = ground->runs[0].spec().identity();
+  if (identity.dataset_hash().empty()) return;
+  for (const v1::Worker& worker : response.workers()) {
+    for (const v1::Dataset& dataset : worker.datasets()) {
+      if (dataset.hash() == identity.dataset_hash()) return;
+    }
+  }
+  ground->notes.push_back(
+      absl::StrFormat("no worker has dataset %s (%s) in its --data-dir: the runs will wait for it",
+                      identity.dataset(), identity.dataset_hash()));
+}
+
+// The sweep against the coordinator, on its workers. nullopt: nobody answers.
+absl::StatusOr<std::optional<Ground>> AskCoordinator(const Context& context,
+                                                     const SweepInput& input, int timeout_s,
+                                                     grpc::Status* refused) {
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<v1::ClientService::Stub> stub, Connect(context));
+  v1::CreateSweepResponse sweep;
+  *refused = stub->CreateSweep(MakeCall(context, timeout_s).get(), input.Request(true), &sweep);
+  v1::ListWorkersResponse workers;
+  if (refused->ok()) {
+    *refused = stub->ListWorkers(MakeCall(context, kTimeoutS).get(), {}, &workers);
+  }
+  if (!refused->ok()) return std::nullopt;
+  Ground ground;
+  ground.sweep = sweep.sweep();
+  ground.runs = Copy(sweep.runs());
+  ground.cells = Copy(sweep.cells());
+  if (sweep.existed()) ground.changes = Copy(sweep.changes());
+  if (sweep.existed() && sweep.changes().empty()) {
+    ground.changes.push_back("nothing: the sweep exists with all of this");
+  }
+  ground.workers = WorkersOf(workers);
+  std::vector<planner::ThroughputSample> samples;
+  for (const v1::MeasuredPace& pace : workers.pace()) {
+    samples.push_back({pace.params(), pace.flops_per_s()});
+  }
+  ground.throughput = planner::Throughput(std::move(samples));
+  ground.said = absl::StrFormat("planned on the workers of the coordinator at %s: %s",
+                                context.coordinator, WorkersText(ground.workers));
+  const std::string here = ThisHost();
+  for (const planner::WorkerSlots& worker : ground.workers) {
+    ground.measurable &= worker.host == here;
+  }
+  NoteDataset(workers, &ground);
+  return ground;
+}
+
+Ground Alone(const SweepInput& input, std::vector<planner::WorkerSlots> workers,
+             const std::string& why) {
+  Ground ground;
+  ground.sweep = input.expansion.sweep;
+  ground.runs = input.expansion.runs;
+  ground.cells = input.expansion.cells;
+  ground.workers = std::move(workers);
+  ground.said =
+      absl::StrFormat("planned for this machine, %s (%s)", WorkersText(ground.workers), why);
+  return ground;
+}
+
+// With --coordinator (or ALLO_COORDINATOR) that one, which must answer; with --slots alone, this
+// machine; with neither, a coordinator at the default address if one answers, else this machine.
+absl::StatusOr<Ground> ChooseGround(const Context& context, const Arguments& arguments,
+                                    const SweepInput& input, int* exit_code) {
+  ALLO_ASSIGN_OR_RETURN(std::vector<planner::WorkerSlots> own,
+                        SlotsOfThisMachine(arguments.slots.empty() ? "auto" : arguments.slots));
+  if (!context.coordinator_named && !arguments.slots.empty()) {
+    return Alone(input, std::move(own), "--slots; no coordinator was asked");
+  }
+  grpc::Status refused;
+  ALLO_ASSIGN_OR_RETURN(
+      std::optional<Ground> asked,
+      AskCoordinator(context, input, context.coordinator_named ? kTimeoutS : kLookTimeoutS,
+                     &refused));
+  if (asked.has_value()) {
+    if (!arguments.slots.empty()) {
+      asked->workers = std::move(own);
+      asked->measurable = true;
+      absl::StrAppend(&asked->said, "; --slots: ", WorkersText(asked->workers), " instead");
+    } else if (asked->workers.empty()) {
+      asked->workers = std::move(own);
+      absl::StrAppend(&asked->said, "; this machine, ", WorkersText(asked->workers),
+                      ", in their place");
+    }
+    return *std::move(asked);
+  }
+  const bool away = refused.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                    refused.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  if (away && !context.coordinator_named) {
+    return Alone(input, std::move(own),
+                 absl::StrCat("no coordinator answers at ", context.coordinator));
+  }
+  *exit_code = Fail(context, refused);
+  return Ground();
+}
+
+int BusySlots(const Ground& ground) {
+  int slots = 1;
+  for (const planner::WorkerSlots& worker : ground.workers) slots = std::max(slots, worker.slots);
+  return slots;
+}
+
+// A pace of the coordinator's own for a model of this very size goes before a measurement here.
+bool HasPace(const planner::Throughput& throughput, double params) {
+  return std::any_of(throughput.samples().begin(), throughput.samples().end(),
+                     [params](const planner::ThroughputSample& sample) {
+                       return std::abs(sample.params / params - 1) < 1e-9;
+                     });
+}
+
+MeasuredCosts Measure(const Context& context, const Arguments& arguments, const Ground& ground) {
+  if (!ground.measurable) return {};
+  std::vector<v1::Run> runs;
+  for (const v1::Run& run : ground.runs) {
+    if (!HasPace(ground.throughput, static_cast<double>(run.n_params()))) runs.push_back(run);
+  }
+  MeasureOptions options;
+  options.data_dir = context.data_dir;
+  options.slots = BusySlots(ground);
+  options.seconds = arguments.measure_seconds;
+  options.measure = !arguments.no_measure;
+  options.remember = !arguments.measure_again;
+  if (!context.json) {
+    options.progress = [](const std::string& line) { std::cerr << line << std::endl; };
+  }
+  return MeasureRuns(runs, options);
+}
+
+int RunPlan(const Context& context, const Arguments& arguments) {
+  const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
+  if (!input.ok()) return Fail(input.status());
+  int exit_code = kExitOk;
+  absl::StatusOr<Ground> ground = ChooseGround(context, arguments, *input, &exit_code);
+  if (!ground.ok()) return Fail(ground.status());
+  if (exit_code != kExitOk) return exit_code;
+  const absl::StatusOr<fitting::Pilot> pilot = ReadPilot(context, arguments.pilot);
+  if (!pilot.ok()) return Fail(pilot.status());
+
+  const MeasuredCosts measured = Measure(context, arguments, *ground);
+  planner::PlanOptions options;
+  options.throughput = ground->throughput;
+  options.costs = measured.costs;
+  options.workers = ground->workers;
+  planner::SweepPlan plan = planner::Plan(ground->sweep, ground->runs, ground->cells, options);
+  std::vector<std::string> schedule = planner::ScheduleSentences(
+      planner::CostOfSchedule(ground->sweep, ground->runs, ground->cells));
+  if (!schedule.empty()) plan.sections.push_back({"schedule", std::move(schedule)});
+  planner::PlanSection limits = planner::LimitsSection(ground->sweep, plan, ground->runs);
+  if (!limits.sentences.empty()) plan.sections.push_back(std::move(limits));
+  const planner::ExpectedBuy buy =
+      planner::ExpectBuy(ground->sweep, ground->runs, ground->cells, *pilot, arguments.budget);
+  plan.sections.push_back(planner::BuySection(buy));
+  std::vector<std::string> notes = ground->notes;
+  notes.insert(notes.end(), measured.problems.begin(), measured.problems.end());
+
+  if (context.json) {
+    std::cout << PlanJson(plan, buy, ground->said, ground->changes, notes).dump(2) << "\n";
+  } else {
+    std::cout << planner::PlanText(plan) << "\n" << ground->said << "\n";
+    for (const std::string& change : ground->changes) std::cout << "would add: " << change << "\n";
+    for (const std::string& note : notes) std::cout << "note: " << note << "\n";
+  }
+  std::cout << std::flush;
+  for (const std::string& why : plan.impossible) {
+    std::cerr << arguments.file << ": can never be scheduled: " << why << "\n";
+  }
+  return plan.impossible.empty() ? kExitOk : kExitBadInput;
+}
+
+}  // namespace
+
+void AddPlan(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "plan",
+      "what a sweep takes and what it can be expected to buy, before it is trained; needs no "
+      "coordinator (with one: on its workers, and only what is new); 2 when a part of it can never "
+      "be scheduled");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("FILE", arguments->file, "sweep file (YAML; docs/sweep-file.md)")->required();
+  command->add_option("--data-dir", context.data_dir, "folder of the datasets (ALLO_DATA_DIR)")
+      ->capture_default_str();
+  command->add_option("--slots", arguments->slots,
+                      "plan for this machine's devices: auto, cpu:COUNT, cuda:INDEX, with commas");
+  command->add_option("--pilot", arguments->pilot,
+                      "where law and errors come from: a sweep of the coordinator, a file of runs "
+                      "(.csv) or a report of 'allo fit --json' (.json)");
+  command
+      ->add_option("--budget", arguments->budget,
+                   "FLOPs at which the width on L* is wanted; otherwise ten times the largest "
+                   "cell's")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--no-measure", arguments->no_measure,
+                    "no trainer is started: times only where they are remembered or the "
+                    "coordinator has seen them");
+  command->add_flag("--measure-again", arguments->measure_again, "remembered times are not used");
+  command
+      ->add_option("--measure-seconds", arguments->measure_seconds,
+                   "seconds of updates that each shape is measured for")
+      ->check(CLI::Range(0.05, 600.0))
+      ->capture_default_str();
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return RunPlan(context, *arguments); };
+  });
+}
+
+}  // namespace allometry::cli

@@ -1,0 +1,25 @@
+// A sweep file with its dataset's manifest, read and expanded here, so that a mistake is told
+// without a coordinator.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+#include "coordinator/grid/expansion.h"
+#include "proto/client.pb.h"
+
+namespace allometry::cli {
+
+struct SweepInput {
+  std::string file_name;
+  std::string text;
+  std::string manifest_json;
+  grid::Expansion expansion;
+
+  v1::CreateSweepRequest Request(bool dry_run) const;
+};
+
+absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
+                                          const std::string& data_dir);
+
+}  // namespace allometry::cli

@@ -1,0 +1,58 @@
+#include "coordinator/planner/makespan.h"
+
+#include "gtest/gtest.h"
+
+namespace allometry::planner {
+namespace {
+
+const std::vector<WorkerSlots> kTwoSlots = {{"host-a", "cpu", 2, 0}};
+
+RunToPlace OneRank(double seconds) { return {1, "cpu", seconds, -1, 0}; }
+RunToPlace Gang(int ranks, double seconds) { return {ranks, "cpu", seconds, -1, 0}; }
+
+TEST(MakespanTest, NothingTakesNoTime) { EXPECT_EQ(Makespan({}, kTwoSlots), 0); }
+
+TEST(MakespanTest, LongestGoesFirstHoweverTheyAreListed) {
+  // 4 | 3 then 1: not 1 | 3 then 4.
+  EXPECT_EQ(Makespan({OneRank(1), OneRank(3), OneRank(4)}, kTwoSlots), 4);
+}
+
+TEST(MakespanTest, GangsGoFirst) {
+  EXPECT_EQ(Makespan({OneRank(5), OneRank(5), Gang(2, 1)}, kTwoSlots), 6);
+}
+
+TEST(MakespanTest, GangDoesNotSpanTwoWorkers) {
+  const std::vector<WorkerSlots> apart = {{"host-a", "cpu", 1, 0}, {"host-b", "cpu", 1, 0}};
+  EXPECT_EQ(Makespan({OneRank(1)}, apart), 1);
+  EXPECT_EQ(Makespan({Gang(2, 1)}, apart), std::nullopt);
+}
+
+TEST(MakespanTest, RunWaitsForADeviceOfItsKind) {
+  EXPECT_EQ(Makespan({{1, "cuda", 1, -1, 0}}, kTwoSlots), std::nullopt);
+  EXPECT_EQ(Makespan({{1, "cuda", 1, -1, 0}, OneRank(2)},
+                     {{"host-a", "cuda", 1, 0}, {"host-a", "cpu", 1, 0}}),
+            2);
+}
+
+TEST(MakespanTest, SlotsOfTheNextGangAreLentOnlyToWhatEndsBefore) {
+  // Three slots: a gang of 2 for 4 s, one slot left. The next gang waits until 4; a run of 3 s fits
+  // before, one of 6 s does not and follows.
+  const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
+  EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(3)}, three), 7);
+  EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(6)}, three), 10);
+}
+
+TEST(MakespanTest, BranchStartsWhenItsTrunksCheckpointIsThere) {
+  // The trunk takes 10, its checkpoint is there at 6, the branch takes 3.
+  EXPECT_EQ(Makespan({OneRank(10), {1, "cpu", 3, 0, 6}}, kTwoSlots), 10);
+  EXPECT_EQ(Makespan({OneRank(10), {1, "cpu", 5, 0, 6}}, kTwoSlots), 11);
+  const std::vector<WorkerSlots> one = {{"host-a", "cpu", 1, 0}};
+  EXPECT_EQ(Makespan({OneRank(10), {1, "cpu", 5, 0, 6}}, one), 15);
+}
+
+TEST(MakespanTest, RunAfterOneThatCannotStartNeverStarts) {
+  EXPECT_EQ(Makespan({Gang(3, 1), {1, "cpu", 1, 0, 1}}, kTwoSlots), std::nullopt);
+}
+
+}  // namespace
+}  // namespace allometry::planner
