@@ -70,6 +70,7 @@ struct Attempt {
   std::vector<v1::Slot> slots;  // in rank order
   AttemptState state = AttemptState::kLeased;
   StopAsked stop = StopAsked::kNone;
+  v1::ExitReason stop_for = v1::EXIT_REASON_UNSPECIFIED;  // LIMIT, STOPPED_EARLY: not to go on
   int64_t stop_within_ms = 0;  // then its agent kills it; 0: the agent's own patience
   v1::RunSpec spec;            // exactly what the agent was given, `start` included
   std::string start_note;      // why it starts where it starts, when that is worth a word
