@@ -67,10 +67,16 @@ absl::Status Start(const ChildProgram& program, Child* child) {
                                    O_WRONLY | O_CREAT | O_TRUNC, 0600);
   std::vector<std::string> arguments = program.arguments;
   std::vector<std::string> environment = Environment(program.environment);
+  // A session each, as an agent's trainers have: Linux shares a busy CPU between sessions
+  // (sched_autogroup), so together in ours they would be measured at a fraction of their later pace.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   child->started = Clock::now();
-  const int error = posix_spawnp(&child->pid, arguments[0].c_str(), &actions, nullptr,
+  const int error = posix_spawnp(&child->pid, arguments[0].c_str(), &actions, &attributes,
                                  Pointers(arguments).data(), Pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   close(ends[1]);
   child->output = ends[0];
   if (error == 0) return absl::OkStatus();

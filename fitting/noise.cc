@@ -9,6 +9,8 @@ namespace allometry::fitting {
 namespace {
 
 constexpr int kMostOfACluster = 60;
+// A curve spans four or five of ln D: what fades more slowly than this is not told from a shift.
+constexpr double kLongest = 1;
 constexpr double kMostExplained = 0.98;  // of the variance: some of it is always a point's own
 
 // One size's residuals, derivatives and ln D.
@@ -107,7 +109,7 @@ NoiseModel EstimateNoise(const Law& law, const Sample& sample, const Clusters& c
   for (double shared = 0; shared < 0.96; shared += 0.1) {
     consider(shared, 0, 1);
     for (double serial = 0.1; serial < 0.99; serial += 0.1) {
-      for (const double length : {0.1, 0.3, 1.0, 3.0}) consider(shared, serial, length);
+      for (const double length : {0.1, 0.3, kLongest}) consider(shared, serial, length);
     }
   }
   // Finer about the best of the grid.
@@ -118,7 +120,7 @@ NoiseModel EstimateNoise(const Law& law, const Sample& sample, const Clusters& c
     for (int j = -4; j <= 4; ++j) {
       const double serial = coarse.serial + 0.02 * j;
       if (serial < 0) continue;
-      for (const double factor : {0.6, 1.0, 1.7}) {
+      for (const double factor : {0.6, 1.0}) {
         consider(shared, serial, coarse.length * factor);
       }
     }
