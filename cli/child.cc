@@ -68,7 +68,8 @@ absl::Status Start(const ChildProgram& program, Child* child) {
   std::vector<std::string> arguments = program.arguments;
   std::vector<std::string> environment = Environment(program.environment);
   // A session each, as an agent's trainers have: Linux shares a busy CPU between sessions
-  // (sched_autogroup), so together in ours they would be measured at a fraction of their later pace.
+  // (sched_autogroup), so together in ours they would be measured at a fraction of their later
+  // pace.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);

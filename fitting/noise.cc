@@ -125,6 +125,15 @@ NoiseModel EstimateNoise(const Law& law, const Sample& sample, const Clusters& c
       }
     }
   }
+  // The model takes errors to be as large everywhere. Where a law misfits one end of the curves,
+  // its likelihood prefers the rest; no promise should be made from less than is plainly there.
+  double squares = 0;
+  for (size_t i = 0; i < sample.size(); ++i) {
+    const double r = Residual(law, {ObjectiveKind::kLsqLog, 0}, sample, theta, i, nullptr);
+    squares += r * r;
+  }
+  const double rest = static_cast<double>(sample.size()) - law.free;
+  if (best.sd > 0) best.sd = std::max(best.sd, std::sqrt(squares / rest));
   return best;
 }
 

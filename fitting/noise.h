@@ -12,7 +12,7 @@
 // Estimated by restricted maximum likelihood (Patterson and Thompson 1971) of the residuals, which
 // accounts for what the fit itself has absorbed: with seven sizes and five parameters plain
 // residuals show a quarter of the shift that sizes really have. Over a grid of (shared, serial,
-// length), sd in closed form.
+// length up to 1), sd in closed form, and never less than the residuals' own.
 #pragma once
 
 #include <Eigen/Core>

@@ -111,7 +111,7 @@ absl::StatusOr<Pilot> PilotFromReport(const std::string& text, const std::string
 Pilot DefaultPilot() {
   Pilot pilot;
   pilot.law = {1.59211, 264.015, 753.208, 0.804592, 0.593881};
-  pilot.noise = {0.0185, 0.1, 0.6, 1};
+  pilot.noise = {0.0247, 0.08, 0.9, 1};
   pilot.source =
       "no pilot; a stated default: our own quickstart (characters, 5k to 320k parameters)";
   return pilot;
