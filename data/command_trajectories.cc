@@ -75,8 +75,9 @@ void AddStrata(const AddCommand& add) {
   }
   command.add_option("--steps", options.steps, "frames in all, rounded up to whole episodes")
       ->capture_default_str();
-  command.add_option("--entropy", options.entropy_frames,
-                     "measure the least possible loss for windows of the first so many frames of episodes");
+  command.add_option(
+      "--entropy", options.entropy_frames,
+      "measure the least possible loss for windows of the first so many frames of episodes");
   command.add_flag("--hdf5", options.hdf5, "write trajectories.hdf5 too (Minari's layout)");
   command.add_flag("--replace", options.replace, "replace a dataset of that name");
 }
