@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "data/generated.h"
 #include "gmock/gmock.h"
 #include "models/presets.h"
 #include "tests/grid/sweeps.h"
@@ -11,6 +12,7 @@
 namespace allometry::grid {
 namespace {
 
+using ::allometry::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
@@ -105,6 +107,31 @@ TEST(WindowTest, AVocabularyMayBeLargerThanTheDatasetsButNotSmaller) {
   EXPECT_EQ(expansion.runs[0].params().token_embedding(), 128 * 32);
   EXPECT_THAT(MistakeOf(SweepWith("128", "98", yaml), Words()),
               HasSubstr("a.yaml:5: vocabulary 98, but dataset words has 99 ids"));
+}
+
+TEST(WindowTest, AGeneratedDatasetIsNamedByItsTextAndHasNoEpochs) {
+  const std::string yaml = R"(name: demo
+dataset: "strata:zo=16,view=8,frames=4"
+model: {frames: 4, shapes: [{layers: 2, heads: 1, width: 32}]}
+training: {objective: observation, batch_sequences: 32, warmup_steps: 10, learning_rate: 3e-3}
+budgets: {tokens: [1M, 1T]}
+)";
+  ASSERT_OK_AND_ASSIGN(const data::Manifest manifest,
+                       data::GeneratedManifest("strata:view=8,zo=16,frames=4"));
+  ASSERT_OK_AND_ASSIGN(const Expansion expansion, ExpandText(yaml, manifest));
+  EXPECT_EQ(expansion.sweep.dataset(), manifest.name);
+  ASSERT_EQ(expansion.cells.size(), 2u);
+  EXPECT_EQ(expansion.cells[1].epochs(), 1);
+  const v1::RunIdentity& identity = expansion.runs[0].spec().identity();
+  EXPECT_EQ(identity.dataset(), manifest.name);
+  EXPECT_EQ(identity.dataset_hash(), manifest.hash);
+  EXPECT_EQ(identity.shape().context(), 4 * 17);
+  EXPECT_EQ(identity.shape().vocabulary(), 4096 + 8);
+  // A manifest of files does not do for a text, nor characters that no generator has.
+  EXPECT_THAT(ExpandText(yaml, Words()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is of words")));
+  EXPECT_THAT(ParseSweepFile(SweepWith("strata:zo=16", "strata:../x", yaml), "a.yaml"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not a name")));
 }
 
 TEST(WindowTest, WhatDoesNotFitTogetherIsSaidWithItsLine) {
