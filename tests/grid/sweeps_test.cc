@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/files.h"
+#include "data/generated.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::grid {
@@ -22,6 +23,9 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
                          ParseSweepFile(yaml, entry.path().filename().string()));
     data::Manifest manifest = Words();
     manifest.name = file.dataset;
+    if (data::IsGenerated(file.dataset)) {
+      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(file.dataset));
+    }
     EXPECT_OK(Expand(file, manifest)) << entry.path();
     ++files;
   }
