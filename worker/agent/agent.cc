@@ -197,10 +197,15 @@ void Agent::RefreshDatasets(int64_t now_ns) {
   if (now_ns < datasets_due_ns_) return;
   datasets_due_ns_ = now_ns + kDatasetsEveryMs * kMs;
   if (const absl::Status read = datasets_.Refresh(); !read.ok()) {
-    // What was there before stays offered.
-    LogOnce(absl::StrCat("data dir: ", read.message()));
+    // What was there before stays offered. A worker of generated datasets alone has no folder: said
+    // once, also where the coordinator is heard in between.
+    if (data_dir_error_ != read.message()) {
+      data_dir_error_ = std::string(read.message());
+      LogLine(absl::StrCat("data dir: ", data_dir_error_));
+    }
     return;
   }
+  data_dir_error_.clear();
   if (datasets_.refused() == refused_datasets_) return;
   refused_datasets_ = datasets_.refused();
   for (const std::string& line : refused_datasets_) LogLine(line);

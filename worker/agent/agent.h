@@ -88,6 +88,7 @@ class Agent {
   int64_t away_since_ns_ = 0;                  // 0: the coordinator answers
   int failures_ = 0;                           // in a row
   std::string last_line_;                      // of LogOnce
+  std::string data_dir_error_;                 // as last said; empty: it was read
   std::vector<std::string> refused_datasets_;  // as last said
 
   int stop_signals_ = 0;
