@@ -113,7 +113,7 @@ Pilot DefaultPilot() {
   pilot.law = {1.59211, 264.015, 753.208, 0.804592, 0.593881};
   pilot.noise = {0.0247, 0.08, 0.9, 1};
   pilot.source =
-      "no pilot; a stated default: our own quickstart (characters, 5k to 320k parameters)";
+      "a stated default, no pilot: our own quickstart (characters, 5k to 320k parameters)";
   return pilot;
 }
 
