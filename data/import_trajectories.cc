@@ -29,14 +29,13 @@ int64_t Numbers(const Trajectory& t) {
 // What all episodes have in common, and the largest numbers in them.
 struct Survey {
   int64_t shortest = 0;
-  int64_t steps = 0;
   int64_t observation_tokens = 0;
   int64_t action_dimensions = 0;
   int64_t largest_observation = 0;
   int64_t largest_action = 0;
 };
 
-absl::StatusOr<Survey> Look(const TrajectoryReader& reader) {
+absl::StatusOr<Survey> Look(const TrajectoryReader& reader, const std::string& file) {
   Survey survey;
   for (int64_t i = 0; i < reader.episodes(); ++i) {
     ALLO_ASSIGN_OR_RETURN(const Trajectory t, reader.Read(i));
@@ -47,20 +46,20 @@ absl::StatusOr<Survey> Look(const TrajectoryReader& reader) {
     }
     if (Numbers(t) != survey.observation_tokens ||
         t.action_dimensions != survey.action_dimensions) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "episode_%d: observations of %d numbers and actions of %d, the first "
-          "episode's of %d and %d",
-          i, Numbers(t), t.action_dimensions, survey.observation_tokens, survey.action_dimensions));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s: episode_%d: observations of %d numbers and actions of %d, the first "
+                          "episode's of %d and %d",
+                          file, i, Numbers(t), t.action_dimensions, survey.observation_tokens,
+                          survey.action_dimensions));
     }
     survey.shortest = std::min(survey.shortest, t.steps());
-    survey.steps += t.steps();
     for (const uint16_t value : t.observations) {
       survey.largest_observation = std::max<int64_t>(survey.largest_observation, value);
     }
     for (const int64_t value : t.actions) {
       if (value < 0) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("episode_%d: actions has %d: allowed is 0 or more", i, value));
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "%s: episode_%d: actions has %d: allowed is 0 or more", file, i, value));
       }
       survey.largest_action = std::max(survey.largest_action, value);
     }
@@ -144,14 +143,16 @@ absl::StatusOr<Manifest> ImportTrajectories(const ImportTrajectoriesOptions& opt
   ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<TrajectoryReader> reader,
                         TrajectoryReader::Open(options.file));
-  const absl::StatusOr<Survey> survey = Look(*reader);
-  if (!survey.ok()) return Annotate(survey.status(), options.file);
-  if (options.frames < 0 || survey->steps < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s: %d steps, %d frames an episode: allowed are 1 or more", options.file,
-                        survey->steps, options.frames));
+  ALLO_ASSIGN_OR_RETURN(const Survey survey, Look(*reader, options.file));
+  if (options.frames < 0 || (options.frames == 0 && survey.shortest < 1) ||
+      survey.observation_tokens < 1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: the shortest episode has %d steps, an observation %d numbers, and %d frames an "
+        "episode "
+        "are asked for: allowed are 1 or more (0 frames: as many as the shortest has)",
+        options.file, survey.shortest, survey.observation_tokens, options.frames));
   }
-  ALLO_ASSIGN_OR_RETURN(Manifest manifest, Describe(options, *survey));
+  ALLO_ASSIGN_OR_RETURN(Manifest manifest, Describe(options, survey));
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
   ALLO_RETURN_IF_ERROR(MakeDirectories(folder));
   ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));

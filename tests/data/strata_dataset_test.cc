@@ -185,6 +185,25 @@ TEST(TrajectoriesTest, EpisodesReadBackWithEveryField) {
                        AllOf(HasSubstr("2 ids for actions"), HasSubstr("from 3"))));
 }
 
+TEST(TrajectoriesTest, AnEpisodeWithoutStepsIsRefusedUnlessFramesAreGiven) {
+  TemporaryFolder folder;
+  ImportTrajectoriesOptions import;
+  import.name = "short";
+  import.file = folder.Path("t.hdf5");
+  {
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TrajectoryWriter> writer,
+                         TrajectoryWriter::Create(import.file));
+    for (const int64_t steps : {4, 0, 4}) ASSERT_OK(writer->Append(Small(steps)));
+    ASSERT_OK(writer->Finish());
+  }
+  bool existed = false;
+  EXPECT_THAT(ImportTrajectories(import, folder.path(), &existed),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 0 steps")));
+  import.frames = 2;
+  ASSERT_OK_AND_ASSIGN(const Manifest made, ImportTrajectories(import, folder.path(), &existed));
+  EXPECT_EQ(made.documents, 4);
+}
+
 TEST(TrajectoriesTest, WhatIsNotSuchAFileIsRefused) {
   TemporaryFolder folder;
   EXPECT_THAT(TrajectoryReader::Open(folder.Path("no.hdf5")).status(),
