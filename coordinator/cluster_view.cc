@@ -45,6 +45,9 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   if (const auto before = runs_.find(run_id); before != runs_.end()) {
     const OpenRun& old = before->second;
     const bool was_leased = old.row.run.state() == v1::LEASED;
+    if (was_leased && !leased && row.attempt.has_value() && row.attempt->exit_reason == v1::DATA) {
+      DoubtDataset(row.attempt->agent_id, row.run.spec().identity().dataset_hash());
+    }
     if (!was_leased) waiting_since_ns = state().runs.at(run_id).waiting_since_ns;
     if (old.row.attempt.has_value() && row.attempt.has_value() &&
         old.row.attempt->lease.token() == row.attempt->lease.token()) {
@@ -116,6 +119,12 @@ void ClusterView::Remove(int64_t run_id) {
   held->second.erase(run_id);
   if (held->second.empty()) held_by_.erase(held);
   RefreshSlots(agent_id);
+}
+
+void ClusterView::DoubtDataset(const std::string& agent_id, const std::string& hash) {
+  if (agents_.count(agent_id) == 0) return;
+  scheduler_.ChangeAgent(agent_id,
+                         [&](scheduler::AgentState& agent) { agent.dataset_hashes.erase(hash); });
 }
 
 const store::RunRow* ClusterView::Find(int64_t run_id) const {

@@ -121,6 +121,8 @@ class ClusterView {
   };
 
   void Remove(int64_t run_id);
+  // A run ended there for its data: the agent has it no more, until its next heartbeat says so.
+  void DoubtDataset(const std::string& agent_id, const std::string& hash);
   // The LEASED run that this lease is of; nullptr where there is none.
   const OpenRun* Leased(const v1::Lease& lease) const;
   // How many runs may be on the slot: 0 when it cannot be used now, and no more than are there when

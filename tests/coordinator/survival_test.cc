@@ -244,7 +244,6 @@ TEST_F(SurvivalTest, AMissingDatasetFailsOneRunAndTheOthersWait) {
   auto agent = NewAgent("host-a");
   ASSERT_OK(agent->Register());
   const v1::Hold hold = agent->Obtain();
-  ASSERT_OK(agent->Reconcile());  // its slot is not free any more
   ASSERT_OK(agent->Send(hold.lease(), {ExitWith(1, v1::DATA, 0, "train-00000.npy: no such file")}));
   agent->datasets.clear();  // the agent looked again
   agent->MarkEnded(hold.lease(), 1);
