@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <optional>
 
@@ -246,6 +247,18 @@ MeasuredCosts Measure(const Context& context, const Arguments& arguments, const 
   return MeasureRuns(runs, options);
 }
 
+std::string WhyNoTimes(const planner::SweepPlan& plan, const Arguments& arguments,
+                       const Ground& ground) {
+  const auto unknown = std::count_if(
+      plan.runs.begin(), plan.runs.end(),
+      [](const planner::PlannedRun& run) { return run.new_work && !run.seconds.has_value(); });
+  return absl::StrFormat(
+      "the times of %d runs are not known, so neither is the sweep's: %s", unknown,
+      !ground.measurable     ? "the workers are other machines, and have trained nothing yet"
+      : arguments.no_measure ? "--no-measure, and nothing was measured or seen before"
+                             : "they could not be measured");
+}
+
 int RunPlan(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
   if (!input.ok()) return Fail(input.status());
@@ -272,6 +285,7 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   plan.sections.push_back(planner::BuySection(buy));
   std::vector<std::string> notes = ground->notes;
   notes.insert(notes.end(), measured.problems.begin(), measured.problems.end());
+  if (!plan.device_seconds.has_value()) notes.push_back(WhyNoTimes(plan, arguments, *ground));
 
   if (context.json) {
     std::cout << PlanJson(plan, buy, ground->said, ground->changes, notes).dump(2) << "\n";

@@ -152,13 +152,13 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
   plan.cells.assign(cells.begin(), cells.end());
 
   std::map<int64_t, size_t> place;
-  double whole = 0, unshared = 0;
+  double unshared = 0;
   for (const v1::Run& run : runs) {
     place[run.run_id()] = plan.runs.size();
     plan.runs.push_back(PlanRun(sweep, run, options));
-    whole += static_cast<double>((run.spec().steps() - FirstStep(run)) *
-                                 run.spec().identity().batch_tokens()) *
-             FlopsPerToken(run, sweep.flops_convention());
+    plan.flops_whole += static_cast<double>((run.spec().steps() - FirstStep(run)) *
+                                            run.spec().identity().batch_tokens()) *
+                        FlopsPerToken(run, sweep.flops_convention());
   }
   for (const v1::Cell& cell : cells) {
     unshared += cell.flops();
@@ -168,7 +168,7 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
     ++planned.cells;
     planned.epochs = std::max(planned.epochs, cell.epochs());
   }
-  plan.flops_saved = std::max(0.0, unshared - whole);
+  plan.flops_saved = std::max(0.0, unshared - plan.flops_whole);
 
   bool all_timed = !plan.runs.empty();
   double device_seconds = 0;

@@ -55,7 +55,8 @@ struct SweepPlan {
   std::vector<PlannedRun> runs;
   std::vector<v1::Cell> cells;
   int64_t tokens = 0;
-  double flops = 0;
+  double flops = 0;        // still to be trained
+  double flops_whole = 0;  // of the whole sweep, what is trained already included
   double flops_saved = 0;  // by cells that share a run, over the whole sweep
   int done_runs = 0;       // with nothing left to train
   std::vector<std::string> left_out;

@@ -75,13 +75,19 @@ std::string Wrapped(const std::string& sentence) {
 }
 
 std::string Summary(const SweepPlan& plan) {
-  std::string text = absl::StrFormat("sweep %s on %s: %s, %s, %s FLOPs", plan.name, plan.dataset,
-                                     Plural(plan.runs.size(), "run"),
-                                     Plural(plan.cells.size(), "cell"), FlopsText(plan.flops));
+  std::string text =
+      absl::StrFormat("sweep %s on %s: %s, %s, ", plan.name, plan.dataset,
+                      Plural(plan.runs.size(), "run"), Plural(plan.cells.size(), "cell"));
+  if (plan.flops < plan.flops_whole) {
+    absl::StrAppendFormat(&text, "%s of %s FLOPs still to be trained", FlopsText(plan.flops),
+                          FlopsText(plan.flops_whole));
+  } else {
+    absl::StrAppendFormat(&text, "%s FLOPs", FlopsText(plan.flops));
+  }
   if (plan.flops_saved > 0) {
     absl::StrAppendFormat(&text, " (cells that share a run save %s, %.0f %%)",
                           FlopsText(plan.flops_saved),
-                          100 * plan.flops_saved / (plan.flops + plan.flops_saved));
+                          100 * plan.flops_saved / (plan.flops_whole + plan.flops_saved));
   }
   text = Wrapped(text).substr(2);
   absl::StrAppendFormat(&text, "N counts parameters by policy %s, FLOPs by convention %s\n",

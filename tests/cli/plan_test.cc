@@ -74,6 +74,7 @@ TEST_F(PlanProgramTest, PlansWithoutACoordinatorAndSaysForWhat) {
   EXPECT_THAT(text, HasSubstr("a stated default"));
   EXPECT_THAT(text, HasSubstr("95 % intervals of the parametric fit"));
   EXPECT_THAT(text, Not(HasSubstr("core-hours"))) << "nothing was measured";
+  EXPECT_THAT(text, HasSubstr("note: the times of 7 runs are not known"));
 }
 
 TEST_F(PlanProgramTest, JsonHasExactTokensAndFlopsAndNullForWhatIsNotKnown) {

@@ -157,6 +157,8 @@ TEST(PlanTest, OfAGrownSweepOnlyWhatIsNewIsPaidFor) {
   EXPECT_EQ(plan.runs[0].from, 40);
   EXPECT_FALSE(plan.runs[1].new_work);
   EXPECT_THAT(PlanText(plan), HasSubstr("1 run of 3 trains nothing"));
+  EXPECT_EQ(plan.flops_whole, 100'000 * 30'000.0 + 50'000 * 120'000.0 + 20'000 * 480'000.0);
+  EXPECT_THAT(PlanText(plan), HasSubstr("3 runs, 0 cells, 1.14e10 of 1.86e10 FLOPs still to be"));
 }
 
 TEST(PlanTest, LimitsSayWhetherTheyWillSuffice) {
