@@ -13,6 +13,14 @@ TEST(FormatTest, ShortKeepsThreeDigitsAndCarriesIntoTheNextUnit) {
   EXPECT_EQ(Short(999999), "1.00M");
 }
 
+TEST(FormatTest, DeviceHoursNameTheBudgetWhereThereIsOne) {
+  v1::Sweep sweep;
+  sweep.set_device_seconds(1512);
+  EXPECT_EQ(DeviceHours(sweep), "0.42 device-hours used");
+  sweep.set_max_device_hours(2);
+  EXPECT_EQ(DeviceHours(sweep), "0.42 of 2 device-hours used (limits.max_device_hours)");
+}
+
 TEST(FormatTest, DurationSaysUnknownForANegativeTime) {
   EXPECT_EQ(Duration(-1), "?");
   EXPECT_EQ(Duration(59.4), "59s");
