@@ -11,11 +11,15 @@
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/run_key.h"
 #include "coordinator/grid/window.h"
+#include "models/micro_batch.h"
 
 namespace allometry::grid {
 namespace {
 
 constexpr double kMostTokens = 1e15;
+// Activations of a rank beyond which its share of a batch is cut into micro-batches.
+constexpr double kCpuActivationBytes = 2.0 * (1 << 30);
+constexpr double kCudaActivationBytes = 24.0 * (1 << 30);
 
 // A size with its arithmetic.
 struct BuiltSize {
@@ -220,6 +224,10 @@ v1::Run RunOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentit
   spec.set_checkpoint_every_s(file.checkpoint_every_s);
   spec.set_evaluation_windows(file.evaluation_windows);
   spec.set_ranks(size.choice->ranks);
+  const int64_t sequences = file.batch_tokens / file.context;
+  spec.set_micro_batch(
+      models::MicroBatchFor(size.shape, (sequences + size.choice->ranks - 1) / size.choice->ranks,
+                            file.device == "cuda" ? kCudaActivationBytes : kCpuActivationBytes));
   spec.set_device(file.device);
   spec.set_deterministic(file.deterministic);
   spec.set_step_backend("auto");

@@ -14,6 +14,9 @@
 // k = 0, 1, ..., of those after the warm-up: a grid that does not depend on the budget, so that a
 // larger one only adds steps.
 //
+// A rank whose share of a batch would keep more than 2 GiB of activations (24 GiB on a GPU) takes
+// it in micro-batches (models/micro_batch.h).
+//
 // Under wsd one trunk for each (size, seed): the constant run (and key) up to the last branching
 // point, without a cell, with a checkpoint at every branching point; and a branch for each cell,
 // whose identity is its whole recipe and whose input is the trunk's checkpoint at decay_begin.

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <functional>
 #include <thread>
 
@@ -11,14 +12,11 @@
 #include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "base/files.h"
-#include "data/text.h"
 #include "worker/agent/launch.h"
 #include "worker/agent/processes.h"
 
 namespace allometry::testing {
 namespace {
-
-constexpr char kDataset[] = "generated";
 
 // Asks again while the coordinator is away.
 void Ask(const std::function<grpc::Status(grpc::ClientContext*)>& call) {
@@ -54,14 +52,15 @@ std::string GeneratedText(int64_t bytes) {
   return text;
 }
 
-Deployment::Deployment() {
-  const std::string text = folder_.Path("text.txt");
-  ALLO_CHECK(WriteFileAtomically(text, GeneratedText(400'000)).ok());
-  data::TextOptions options;
-  options.name = kDataset;
-  options.inputs = {text};
+Deployment::Deployment(const DeploymentOptions& options) {
+  data::TextOptions text = options.text;
+  if (text.inputs.empty()) {
+    text.name = "generated";
+    text.inputs = {folder_.Path("text.txt")};
+    ALLO_CHECK(WriteFileAtomically(text.inputs[0], GeneratedText(400'000)).ok());
+  }
   const absl::StatusOr<data::TextDataset> dataset =
-      data::MakeTextDataset(options, folder_.Path("data"));
+      data::MakeTextDataset(text, folder_.Path("data"));
   ALLO_CHECK(dataset.ok()) << dataset.status();
   manifest_ = dataset->manifest;
   StartCoordinator();
@@ -79,7 +78,7 @@ Deployment::~Deployment() {
 }
 
 std::string Deployment::ManifestJson() const {
-  const auto json = ReadFile(folder_.Path("data") + "/" + kDataset + "/dataset.json");
+  const auto json = ReadFile(folder_.Path("data") + "/" + manifest_.name + "/dataset.json");
   ALLO_CHECK(json.ok()) << json.status();
   return *json;
 }

@@ -9,21 +9,28 @@
 #include <vector>
 
 #include "data/manifest.h"
+#include "data/text.h"
 #include "proto/client.grpc.pb.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace allometry::testing {
 
+struct DeploymentOptions {
+  // What the dataset is made of; without inputs it is "generated", of GeneratedText.
+  data::TextOptions text;
+};
+
 class Deployment {
  public:
   // Starts both.
-  Deployment();
+  explicit Deployment(const DeploymentOptions& options = {});
   // Kills both; trainers end by themselves.
   ~Deployment();
 
   const data::Manifest& manifest() const { return manifest_; }
   std::string ManifestJson() const;
+  std::string Path(const std::string& name) const { return folder_.Path(name); }
 
   // SIGKILL, and a new life on the same folders and port.
   void KillAndRestartCoordinator();

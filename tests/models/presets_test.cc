@@ -7,6 +7,7 @@
 #include <map>
 
 #include "models/data_budget.h"
+#include "models/micro_batch.h"
 #include "models/objective.h"
 #include "models/train_step.h"
 
@@ -105,6 +106,21 @@ TEST(PresetsTest, AnUnknownNameListsItsGroupOrTheGroups) {
   EXPECT_THAT(std::string(FindPreset("wm-540/28M").status().message()),
               HasSubstr("allowed are wm-540/4M, wm-540/11M, wm-540/27M"));
   EXPECT_THAT(std::string(FindPreset("27M").status().message()), HasSubstr("wm-256, wm-540"));
+}
+
+TEST(MicroBatchTest, ASmallShareIsTakenAtOnceAndALargeOneInEqualParts) {
+  const Preset small = *FindPreset("char/10k"), large = *FindPreset("wm-540/27M");
+  EXPECT_EQ(MicroBatchFor(small.shape, 128, 2e9), 0);
+  const double each = SequenceActivationBytes(large.shape);
+  EXPECT_NEAR(each, 4.0 * 5560 * (20 * 8 * 512 + 3 * 4164), 1);
+  EXPECT_EQ(MicroBatchFor(large.shape, 96, each / 2), 1);
+  EXPECT_EQ(MicroBatchFor(large.shape, 96, 7.5 * each), 7);
+  EXPECT_EQ(MicroBatchFor(large.shape, 96, 95.5 * each), 48);
+  EXPECT_EQ(MicroBatchFor(large.shape, 96, 96 * each), 0);
+  // An image costs its encoder's places, far more than a token.
+  const Preset frames = *FindPreset("bc-cnn/2M");
+  EXPECT_GT(SequenceActivationBytes(frames.shape), 10 * 4.0 * 16 * 1024 * 32);
+  EXPECT_GT(MicroBatchFor(frames.shape, 256, 2e9), 0);
 }
 
 // TARGETS 2, the paper's own sums.
