@@ -3,10 +3,10 @@
 //
 // Order. Priority first; within a priority the sweep that holds the fewest slots goes first (fair
 // share, counted anew after each assignment; a run that shares a slot counts as one); within a
-// sweep the run with the most ranks, then the longest expected duration, then the most remaining
-// FLOPs, then the smallest id. Wide runs first, because narrow ones fill what is left and end a
-// sweep evenly; long before short, because list scheduling is then within 4/3 of the best makespan
-// (Graham 1969).
+// sweep the run with the most work (expected duration x ranks, by octave), then the most ranks,
+// then the longest duration, then the most remaining FLOPs, then the smallest id. Large before
+// small, because list scheduling is then within 4/3 of the best makespan (Graham 1969); of similar
+// work the wide ones first, because narrow ones fill what is left and end a sweep evenly.
 //
 // Gangs. A run of k ranks starts on k free slots of one worker at once, or not at all. The first
 // run in order that no worker can start now, though one has slots enough, gets a reservation (EASY
@@ -25,8 +25,10 @@
 //
 // Sharing. A one-rank run that finds no free slot joins one-rank runs on a slot (pool.h, MayJoin):
 // the slot takes so many runs, their memory fits, and so many together were not measured to be
-// slower than one fewer. Of those slots: one at its newest checkpoint, then the fewest runs on it,
-// then the most memory left, then the smallest worker id. Gangs never share.
+// slower than one fewer. What is expected to take longer than all the open work would on all slots
+// together stays alone: the sweep ends when it does, and sharing slows it down. Of those slots: one
+// at its newest checkpoint, then the fewest runs on it, then the most memory left, then the
+// smallest worker id. Gangs never share.
 //
 // Drained workers keep what they run and get nothing new. A blocked run (RunState::blocked) is
 // skipped as if it were not there, and its reason is the one given.

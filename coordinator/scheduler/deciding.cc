@@ -13,13 +13,16 @@ constexpr double kNever = -std::numeric_limits<double>::infinity();
 }  // namespace
 
 Deciding::Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
-                   std::optional<int32_t> may_preempt_from, int64_t now_ns, const Options& options)
+                   const LeasedStarts& leased, const std::map<std::string, double>& open_work,
+                   int64_t now_ns, const Options& options)
     : fleet_(fleet),
       queues_(queues),
       shares_(shares),
-      may_preempt_from_(may_preempt_from),
+      leased_(leased),
       now_ns_(now_ns),
-      options_(options) {}
+      options_(options) {
+  for (const auto& [kind, work] : open_work) all_work_[kind] = fleet.AllWork(kind, work);
+}
 
 Deciding::~Deciding() {
   fleet_.Unreserve();
@@ -110,8 +113,13 @@ void Deciding::TryInOrder(const Queues::Level& level) {
   }
 }
 
+double Deciding::AllWork(const Need& need) const {
+  const auto found = all_work_.find(need.device);
+  return found == all_work_.end() ? -kNever : found->second;
+}
+
 bool Deciding::TryToStart(const RunState& run, const Need* need) {
-  std::optional<Spot> spot = fleet_.Find(run, *need);
+  std::optional<Spot> spot = fleet_.Find(run, *need, AllWork(*need));
   if (!spot.has_value()) return false;
   Assignment assignment;
   assignment.run_id = run.run_id;
@@ -134,7 +142,9 @@ void Deciding::Refuse(const RunState& run, const Need* need, const Line* line,
   const bool was_reserved = fleet_.reservation().has_value();
   const bool shorter_may_borrow =
       was_reserved && fleet_.reservation()->backfill && run.duration > fleet_.reservation()->ready;
-  const double until = shorter_may_borrow ? fleet_.reservation()->ready : kNever;
+  double until = shorter_may_borrow ? fleet_.reservation()->ready : kNever;
+  // It may not share because of its own time.
+  if (run.duration > AllWork(*need)) until = std::max(until, AllWork(*need));
   const bool is_first = refused_.insert_or_assign(need, until).second;
   if (run.ranks == 1) {
     // Each of those in line may ask, until nobody can make room.
@@ -147,13 +157,20 @@ void Deciding::Refuse(const RunState& run, const Need* need, const Line* line,
   }
 }
 
-bool Deciding::AskForRoom(const RunState& run, const Need& need) {
-  if (!may_preempt_from_.has_value() || *may_preempt_from_ >= run.priority ||
-      rooms_asked_ >= options_.max_preemptions) {
-    return false;
+std::optional<int32_t> Deciding::LowestToAsk(const RunState& run) const {
+  for (const auto& [priority, starts] : leased_) {
+    if (priority >= run.priority) break;
+    if (*starts.begin() <= now_ns_ - options_.min_run_ns) return priority;
   }
+  return std::nullopt;
+}
+
+bool Deciding::AskForRoom(const RunState& run, const Need& need) {
+  if (rooms_asked_ >= options_.max_preemptions) return false;
+  const std::optional<int32_t> lowest = LowestToAsk(run);
+  if (!lowest.has_value()) return false;
   const std::vector<const RunState*> victims =
-      fleet_.Victims(run, need, now_ns_ - options_.min_run_ns);
+      fleet_.Victims(run, need, now_ns_ - options_.min_run_ns, *lowest);
   if (victims.empty()) return false;
   ++rooms_asked_;
   for (const RunState* victim : victims) {

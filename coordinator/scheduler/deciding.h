@@ -5,6 +5,8 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -16,11 +18,16 @@
 
 namespace allometry::scheduler {
 
+// priority -> when each LEASED run of it started
+using LeasedStarts = std::map<int32_t, std::multiset<int64_t>>;
+
 class Deciding {
  public:
-  // Borrows all. `may_preempt_from`: the lowest priority of LEASED runs; unset: none may be asked.
+  // Borrows all. `leased`: empty: nobody may be asked to stop. `open_work`: by kind of slot, the
+  // expected time x ranks of all runs that are not blocked.
   Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
-           std::optional<int32_t> may_preempt_from, int64_t now_ns, const Options& options);
+           const LeasedStarts& leased, const std::map<std::string, double>& open_work,
+           int64_t now_ns, const Options& options);
   // Undoes what the decision took.
   ~Deciding();
   Deciding(const Deciding&) = delete;
@@ -45,20 +52,24 @@ class Deciding {
   void SkipKnown(Cursor& cursor) const;
   // The one to try first; nullptr when all are at their end. Drops those at their end.
   Cursor* First(std::vector<Cursor>& cursors) const;
+  double AllWork(const Need& need) const;
   bool TryToStart(const RunState& run, const Need* need);
   // `line` and `place`: the run and those after it; nullptr: the run alone.
   void Refuse(const RunState& run, const Need* need, const Line* line, Line::const_iterator place);
   bool AskForRoom(const RunState& run, const Need& need);
+  // The lowest priority below the run's at which a run may be asked to stop; unset: there is none.
+  std::optional<int32_t> LowestToAsk(const RunState& run) const;
 
   Fleet& fleet_;
   const Queues& queues_;
   std::map<int64_t, int64_t>& shares_;
-  const std::optional<int32_t> may_preempt_from_;
+  const LeasedStarts& leased_;
+  std::map<std::string, double> all_work_;  // Fleet::AllWork of each kind
   const int64_t now_ns_;
   const Options& options_;
   int rooms_asked_ = 0;
   // Needs that found no room. Slots only get fewer during a decision, so that what was refused is
-  // refused again, unless it ends by the time given: those may use held slots.
+  // refused again, unless it ends by the time given: those may use held slots, or share.
   std::unordered_map<const Need*, double> refused_;
   std::unordered_set<int64_t> started_;
   std::vector<std::pair<const RunState*, Spot>> taken_;

@@ -1,11 +1,17 @@
 #include "coordinator/scheduler/fleet.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "base/check.h"
 
 namespace allometry::scheduler {
+namespace {
+
+constexpr double kForever = std::numeric_limits<double>::infinity();
+
+}  // namespace
 
 bool Fleet::ByFree::operator<(const ByFree& other) const {
   if (free != other.free) return free < other.free;
@@ -28,12 +34,17 @@ void Fleet::PutAgent(const AgentState& agent) {
   for (const std::string& kind : kinds) {
     Entry& entry = pools_[{agent.agent_id, kind}];
     entry.pool = std::make_unique<Pool>(agent, kind);
+    for (const Place& place : entry.pool->places()) {
+      entry.places += std::max(1, place.slot.runs());
+    }
     std::set<std::string> hashes = agent.dataset_hashes;
     hashes.insert("");
     for (const std::string& hash : hashes) {
       Group& group = groups_[{kind, hash}];
       group.pools[agent.agent_id] = entry.pool.get();
       group.memories.insert(entry.pool->memory_bytes());
+      group.slots += entry.pool->width();
+      group.places += entry.places;
       entry.groups.push_back(&group);
       entry.shelves.push_back(&group.shelves[""]);
       if (!agent.run_root_id.empty()) entry.shelves.push_back(&group.shelves[agent.run_root_id]);
@@ -50,6 +61,8 @@ void Fleet::RemoveAgent(const std::string& agent_id) {
     for (Group* group : entry.groups) {
       group->pools.erase(agent_id);
       group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
+      group->slots -= entry.pool->width();
+      group->places -= entry.places;
     }
     if (reservation_.has_value() && reservation_->pool == entry.pool.get()) reservation_.reset();
     it = pools_.erase(it);
@@ -65,7 +78,7 @@ void Fleet::Shelve(Entry& entry) {
   int32_t most = 1;
   for (const Place& place : pool->places()) most = std::max(most, place.slot.runs());
   for (size_t users = 1; users < static_cast<size_t>(most); ++users) {
-    const std::optional<size_t> place = pool->RoomiestWith(users, {});
+    const std::optional<size_t> place = pool->RoomiestWith(users, kForever, {});
     if (place.has_value()) entry.sharing.emplace_back(users, pool->places()[*place].memory_left);
   }
   for (Shelf* shelf : entry.shelves) {
@@ -196,7 +209,15 @@ std::vector<bool> Fleet::KeptFrom(const RunState& run) const {
   return lent ? std::vector<bool>(reservation_->held.size(), false) : reservation_->held;
 }
 
-std::optional<Spot> Fleet::Find(const RunState& run, const Need& need) const {
+double Fleet::AllWork(const std::string& kind, double work) const {
+  const auto group = groups_.find({kind, ""});
+  if (group == groups_.end() || group->second.places == group->second.slots) return kForever;
+  // A sum that is kept and one that is made anew differ by roundings.
+  constexpr double kRoundings = 1e-6;
+  return (1 + kRoundings) * work / static_cast<double>(group->second.slots);
+}
+
+std::optional<Spot> Fleet::Find(const RunState& run, const Need& need, double all_work) const {
   const Group* group = GroupFor(need);
   if (group == nullptr) return std::nullopt;
   const int64_t memory = MemoryAsked(*group, need);
@@ -206,11 +227,13 @@ std::optional<Spot> Fleet::Find(const RunState& run, const Need& need) const {
   }
   const bool anywhere = need.root_id.empty();
   if (!spot.has_value() && anywhere) spot = FindWhole(*group, "", run, need, memory);
-  if (spot.has_value() || need.ranks > 1 || need.max_sharers <= 1) return spot;
-  if (!run.checkpoint_root_id.empty()) {
-    spot = FindShared(*group, run.checkpoint_root_id, run, need);
+  if (spot.has_value() || need.ranks > 1 || need.max_sharers <= 1 || run.duration > all_work) {
+    return spot;
   }
-  if (!spot.has_value() && anywhere) spot = FindShared(*group, "", run, need);
+  if (!run.checkpoint_root_id.empty()) {
+    spot = FindShared(*group, run.checkpoint_root_id, run, need, all_work);
+  }
+  if (!spot.has_value() && anywhere) spot = FindShared(*group, "", run, need, all_work);
   return spot;
 }
 
@@ -248,7 +271,8 @@ std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root
 }
 
 std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& root,
-                                      const RunState& run, const Need& need) const {
+                                      const RunState& run, const Need& need,
+                                      double all_work) const {
   const auto shelf = group.shelves.find(root);
   if (shelf == group.shelves.end()) return std::nullopt;
   Pool* reserved = Reserved(group, root);
@@ -263,12 +287,21 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
   for (size_t users = 1; users < most; ++users) {
     Pool* best = nullptr;
     std::optional<size_t> place;
-    if (users < shelf->second.sharing.size() && !shelf->second.sharing[users].empty()) {
-      best = shelf->second.sharing[users].begin()->pool;
-      place = best->RoomiestWith(users, {});
+    if (users < shelf->second.sharing.size()) {
+      // By the roomiest place of each pool, which may be one that is left alone.
+      for (const ByMemory& next : shelf->second.sharing[users]) {
+        if (best != nullptr && next.memory_left < best->places()[*place].memory_left) break;
+        const std::optional<size_t> other = next.pool->RoomiestWith(users, all_work, {});
+        if (!other.has_value()) continue;
+        const ByMemory own{next.pool->places()[*other].memory_left, next.pool};
+        if (best != nullptr && !(own < ByMemory{best->places()[*place].memory_left, best}))
+          continue;
+        best = next.pool;
+        place = other;
+      }
     }
     if (reserved != nullptr) {
-      const std::optional<size_t> own = reserved->RoomiestWith(users, kept);
+      const std::optional<size_t> own = reserved->RoomiestWith(users, all_work, kept);
       if (own.has_value() &&
           (best == nullptr || ByMemory{reserved->places()[*own].memory_left, reserved} <
                                   ByMemory{best->places()[*place].memory_left, best})) {
@@ -276,14 +309,17 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
         place = own;
       }
     }
-    if (best == nullptr || MayJoin(best->places()[*place], need) != Refusal::kNone) continue;
+    if (best == nullptr ||
+        MayJoin(best->places()[*place], need, run.duration, all_work) != Refusal::kNone) {
+      continue;
+    }
     return Spot{best, {*place}};
   }
   return std::nullopt;
 }
 
 std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& need,
-                                            int64_t started_by_ns) const {
+                                            int64_t started_by_ns, int32_t lowest) const {
   const Group* group = GroupFor(need);
   if (group == nullptr) return {};
   const int64_t memory = MemoryAsked(*group, need);
@@ -302,6 +338,7 @@ std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& nee
                       is_reserved ? reservation_->held : std::vector<bool>());
     if (victims.empty()) continue;
     if (best.empty() || cost(victims) < cost(best)) best = std::move(victims);
+    if (best.size() == 1 && best.front()->priority == lowest) break;
   }
   return best;
 }

@@ -53,13 +53,16 @@ class Fleet {
   void Refresh(const RunState& run);  // a LEASED one
 
   // --- One decision ---
+  // How long this much open work of a kind takes on all its slots; infinity where none is shared.
+  double AllWork(const std::string& kind, double work) const;
   // Where the run can start now, as decide.h says; unset: nowhere.
-  std::optional<Spot> Find(const RunState& run, const Need& need) const;
+  std::optional<Spot> Find(const RunState& run, const Need& need, double all_work) const;
   void Take(const RunState& run, const Spot& spot);
   void GiveBack(const RunState& run, const Spot& spot);
   // Who should stop so that a run that is nowhere to start finds room; empty: nobody can help.
-  std::vector<const RunState*> Victims(const RunState& run, const Need& need,
-                                       int64_t started_by_ns) const;
+  // `lowest`: no run below this priority may be asked; one of it alone is as cheap as it gets.
+  std::vector<const RunState*> Victims(const RunState& run, const Need& need, int64_t started_by_ns,
+                                       int32_t lowest) const;
   void SetAsked(const RunState& victim, bool asked);
   // Holds the places that come free soonest; false: no pool could ever run it.
   bool Reserve(const RunState& run, const Need& need, bool backfill);
@@ -93,9 +96,11 @@ class Fleet {
     std::map<std::string, Shelf> shelves;  // by run root
     std::map<std::string, Pool*> pools;    // by agent_id
     std::multiset<int64_t> memories;       // of the pools
+    int64_t slots = 0, places = 0;         // of the pools; runs that they take together
   };
   struct Entry {
     std::unique_ptr<Pool> pool;
+    int64_t places = 0;  // runs that its slots take
     std::vector<Group*> groups;
     std::vector<Shelf*> shelves;
     // As it stands on each shelf now.
@@ -116,7 +121,7 @@ class Fleet {
   std::optional<Spot> FindWhole(const Group& group, const std::string& root, const RunState& run,
                                 const Need& need, int64_t memory) const;
   std::optional<Spot> FindShared(const Group& group, const std::string& root, const RunState& run,
-                                 const Need& need) const;
+                                 const Need& need, double all_work) const;
   // The reserved pool, where it is of this group and root.
   Pool* Reserved(const Group& group, const std::string& root) const;
   // Its places that this run may not take.

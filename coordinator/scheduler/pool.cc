@@ -33,7 +33,7 @@ void Summarize(Place& place) {
 
 }  // namespace
 
-Refusal MayJoin(const Place& place, const Need& need) {
+Refusal MayJoin(const Place& place, const Need& need, double duration, double all_work) {
   const auto together = static_cast<int32_t>(place.users.size()) + 1;
   if (need.ranks > 1 || (!place.users.empty() && place.users.front()->ranks > 1)) {
     return Refusal::kGang;
@@ -41,6 +41,7 @@ Refusal MayJoin(const Place& place, const Need& need) {
   if (place.stopping) return Refusal::kEnding;
   if (together > std::max(1, place.slot.runs())) return Refusal::kFull;
   if (together > place.sharers || together > need.max_sharers) return Refusal::kSlower;
+  if (duration > all_work || place.ends > all_work) return Refusal::kLast;
   return need.memory_bytes > place.memory_left ? Refusal::kMemory : Refusal::kNone;
 }
 
@@ -94,10 +95,14 @@ std::vector<size_t> Pool::FreePlaces(const std::vector<bool>& held) const {
   return free;
 }
 
-std::optional<size_t> Pool::RoomiestWith(size_t users, const std::vector<bool>& held) const {
+std::optional<size_t> Pool::RoomiestWith(size_t users, double ends_by,
+                                         const std::vector<bool>& held) const {
   std::optional<size_t> best;
   for (size_t i = 0; i < places_.size(); ++i) {
-    if (places_[i].users.size() != users || !places_[i].open() || IsHeld(held, i)) continue;
+    if (places_[i].users.size() != users || !places_[i].open() || IsHeld(held, i) ||
+        places_[i].ends > ends_by) {
+      continue;
+    }
     if (!best.has_value() || places_[i].memory_left > places_[*best].memory_left) best = i;
   }
   return best;

@@ -44,10 +44,12 @@ enum class Refusal {
   kEnding,  // a user is asked to stop: the slot is for another
   kFull,    // the slot takes no more runs
   kSlower,  // so many together were measured to be slower than one fewer
+  kLast,    // it, or a user, is expected to end after all the work that is open: it would end later
   kMemory,
 };
-// Of a slot that somebody uses.
-Refusal MayJoin(const Place& place, const Need& need);
+// Whether a run of this need and expected time may join the users of a slot. `all_work`: how long
+// the open work takes on all slots together, in RunState::duration's unit.
+Refusal MayJoin(const Place& place, const Need& need, double duration, double all_work);
 
 class Pool {
  public:
@@ -70,8 +72,10 @@ class Pool {
 
   // Free places, of which `held` names those that do not count. Empty: all count.
   std::vector<size_t> FreePlaces(const std::vector<bool>& held) const;
-  // The open place with so many users that has the most memory left, but for those held.
-  std::optional<size_t> RoomiestWith(size_t users, const std::vector<bool>& held) const;
+  // The open place with so many users that ends by `ends_by` and has the most memory left, but for
+  // those held.
+  std::optional<size_t> RoomiestWith(size_t users, double ends_by,
+                                     const std::vector<bool>& held) const;
   // Until `ranks` places are free; no more than width().
   double SoonestFree(int ranks) const;
   // Those places, soonest first.

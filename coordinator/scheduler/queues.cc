@@ -1,5 +1,7 @@
 #include "coordinator/scheduler/queues.h"
 
+#include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "base/check.h"
@@ -7,8 +9,11 @@
 namespace allometry::scheduler {
 
 bool GoesFirst(const RunState& a, const RunState& b) {
-  return std::make_tuple(-a.ranks, -a.duration, -a.flops_remaining, a.run_id) <
-         std::make_tuple(-b.ranks, -b.duration, -b.flops_remaining, b.run_id);
+  const auto octave = [](const RunState& run) {
+    return std::ilogb(std::max(0.0, run.duration) * run.ranks);
+  };
+  return std::make_tuple(octave(b), b.ranks, b.duration, b.flops_remaining, a.run_id) <
+         std::make_tuple(octave(a), a.ranks, a.duration, a.flops_remaining, b.run_id);
 }
 
 bool InLine::operator<(const InLine& other) const {

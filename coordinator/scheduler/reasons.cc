@@ -1,6 +1,7 @@
 #include "coordinator/scheduler/reasons.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -86,11 +87,13 @@ std::string WaitsForSlots(const RunState& run, const std::vector<const Pool*>& p
 std::string WhyItDoesNotShare(const Need& need, const std::vector<const Pool*>& pools) {
   int32_t most_runs = 1;
   int64_t most_left = 0;
-  bool memory = false, slower = false;
+  bool memory = false, slower = false, could = false;
   for (const Pool* pool : pools) {
     for (const Place& place : pool->places()) {
       most_runs = std::max(most_runs, place.slot.runs());
-      const Refusal refusal = MayJoin(place, need);
+      constexpr double kForever = std::numeric_limits<double>::infinity();
+      const Refusal refusal = MayJoin(place, need, /*duration=*/0, /*all_work=*/kForever);
+      could = could || (refusal == Refusal::kNone && !place.users.empty());
       slower = slower || refusal == Refusal::kSlower;
       if (refusal != Refusal::kMemory) continue;
       memory = true;
@@ -98,6 +101,7 @@ std::string WhyItDoesNotShare(const Need& need, const std::vector<const Pool*>& 
     }
   }
   if (most_runs == 1) return "";
+  if (could) return "; what is expected to end last is left alone on its slot";
   if (memory) {
     return absl::StrFormat("; beside others it needs %s, at most %s are left",
                            Bytes(need.memory_bytes), Bytes(most_left));

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "coordinator/scheduler/deciding.h"
 #include "coordinator/scheduler/reasons.h"
 
 namespace allometry::scheduler {
@@ -15,19 +14,26 @@ bool IsWaiting(const RunState& run) { return !run.placement.has_value() && run.b
 
 }  // namespace
 
+void Scheduler::CountWork(const RunState& run, int sign) {
+  if (!run.blocked.empty() && !run.placement.has_value()) return;
+  open_work_[run.device] += sign * run.duration * run.ranks;
+}
+
 void Scheduler::Insert(const RunState& run) {
   reasons_.clear();
+  CountWork(run, 1);
   if (IsWaiting(run)) queues_.Add(run);
   if (!run.placement.has_value()) return;
   fleet_.Add(run, run.placement->agent_id, run.placement->slots);
   held_by_[run.placement->agent_id].insert(run.run_id);
   shares_[run.sweep_id] += run.ranks;
-  ++leased_at_[run.priority];
+  leased_[run.priority].insert(run.started_ns);
   stopping_ += run.stopping;
 }
 
 void Scheduler::Extract(const RunState& run) {
   reasons_.clear();
+  CountWork(run, -1);
   if (IsWaiting(run)) queues_.Remove(run);
   if (!run.placement.has_value()) return;
   fleet_.Remove(run, run.placement->agent_id, run.placement->slots);
@@ -35,7 +41,9 @@ void Scheduler::Extract(const RunState& run) {
   held->second.erase(run.run_id);
   if (held->second.empty()) held_by_.erase(held);
   if ((shares_[run.sweep_id] -= run.ranks) == 0) shares_.erase(run.sweep_id);
-  if (--leased_at_[run.priority] == 0) leased_at_.erase(run.priority);
+  std::multiset<int64_t>& starts = leased_.at(run.priority);
+  starts.erase(starts.find(run.started_ns));
+  if (starts.empty()) leased_.erase(run.priority);
   stopping_ -= run.stopping;
 }
 
@@ -52,6 +60,7 @@ void Scheduler::RemoveRun(int64_t run_id) {
   if (run == state_.runs.end()) return;
   Extract(run->second);
   state_.runs.erase(run);
+  if (state_.runs.empty()) open_work_.clear();  // and what roundings left of it
 }
 
 void Scheduler::ChangeRun(int64_t run_id, absl::FunctionRef<void(RunState&)> change) {
@@ -66,8 +75,10 @@ void Scheduler::SetRemaining(int64_t run_id, double flops_remaining, double dura
   RunState& run = state_.runs.at(run_id);
   if (run.flops_remaining == flops_remaining && run.duration == duration) return;
   if (IsWaiting(run)) queues_.Remove(run);
+  CountWork(run, -1);
   run.flops_remaining = flops_remaining;
   run.duration = duration;
+  CountWork(run, 1);
   if (IsWaiting(run)) queues_.Add(run);
   if (run.placement.has_value()) fleet_.Refresh(run);
 }
@@ -101,11 +112,10 @@ void Scheduler::ChangeAgent(const std::string& agent_id,
 
 Decision Scheduler::Decide(int64_t now_ns, const Options& options) {
   reasons_.clear();
-  std::optional<int32_t> may_preempt_from;
-  if (options.preempt && stopping_ == 0 && !leased_at_.empty()) {
-    may_preempt_from = leased_at_.begin()->first;
-  }
-  Deciding deciding(fleet_, queues_, shares_, may_preempt_from, now_ns, options);
+  static const LeasedStarts nobody;
+  const bool may_ask = options.preempt && stopping_ == 0;
+  Deciding deciding(fleet_, queues_, shares_, may_ask ? leased_ : nobody, open_work_, now_ns,
+                    options);
   Decision decision = deciding.Run();
   held_for_ = fleet_.reservation().has_value() ? fleet_.reservation()->run_id : 0;
   return decision;

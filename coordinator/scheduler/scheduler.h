@@ -15,6 +15,7 @@
 #include "absl/functional/function_ref.h"
 #include "coordinator/scheduler/cluster_state.h"
 #include "coordinator/scheduler/decide.h"
+#include "coordinator/scheduler/deciding.h"
 #include "coordinator/scheduler/fleet.h"
 #include "coordinator/scheduler/queues.h"
 
@@ -50,16 +51,18 @@ class Scheduler {
  private:
   void Insert(const RunState& run);
   void Extract(const RunState& run);
+  void CountWork(const RunState& run, int sign);
 
   ClusterState state_;
   Fleet fleet_;
   Queues queues_;
   std::map<std::string, std::set<int64_t>> held_by_;  // agent_id -> LEASED runs
   std::map<int64_t, int64_t> shares_;                 // sweep_id -> slots that it holds
-  std::map<int32_t, int> leased_at_;                  // priority -> LEASED runs
-  int stopping_ = 0;                                  // LEASED runs asked to stop
-  int64_t held_for_ = 0;                              // the gang of the last reservation; 0: none
-  mutable std::map<Need, std::string> reasons_;       // until something changes
+  LeasedStarts leased_;
+  std::map<std::string, double> open_work_;      // kind of slot -> time x ranks, see Deciding
+  int stopping_ = 0;                             // LEASED runs asked to stop
+  int64_t held_for_ = 0;                         // the gang of the last reservation; 0: none
+  mutable std::map<Need, std::string> reasons_;  // until something changes
 };
 
 }  // namespace allometry::scheduler

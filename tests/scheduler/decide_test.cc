@@ -101,7 +101,7 @@ TEST(DecideTest, SlotsThatNoGangWaitsForAreFreeToAll) {
   cluster.Running(19, 10, "a", {2});
   cluster.Worker("b", 1);
   cluster.Run(1, 100, 2);
-  cluster.Run(2, 1000);
+  cluster.Run(2, 120);
   const Decided decision(cluster.state(), 0);
   EXPECT_THAT(decision.Starts(), ElementsAre("2@b:0"));
   EXPECT_EQ(decision.ReasonOf(1),

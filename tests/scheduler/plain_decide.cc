@@ -1,6 +1,8 @@
 #include "tests/scheduler/plain_decide.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -77,6 +79,9 @@ class Plain {
   void TryInOrder(std::map<int64_t, Queue>& sweeps) {
     for (auto& [sweep_id, queue] : sweeps) {
       std::sort(queue.begin(), queue.end(), [](const RunState* a, const RunState* b) {
+        const int of_a = std::ilogb(a->duration * a->ranks);
+        const int of_b = std::ilogb(b->duration * b->ranks);
+        if (of_a != of_b) return of_a > of_b;
         if (a->ranks != b->ranks) return a->ranks > b->ranks;
         if (a->duration != b->duration) return a->duration > b->duration;
         if (a->flops_remaining != b->flops_remaining) {
@@ -160,7 +165,26 @@ class Plain {
     return true;
   }
 
+  // Of the kind, on all slots; infinity where none is shared.
+  double AllWork(const std::string& kind) const {
+    double work = 0, slots = 0;
+    bool shared = false;
+    for (const auto& [run_id, run] : state_.runs) {
+      const bool open = run.placement.has_value() || run.blocked.empty();
+      if (open && run.device == kind) work += run.duration * run.ranks;
+    }
+    for (const Pool& pool : pools_) {
+      if (DeviceKind(pool.places().front().slot) != kind) continue;
+      slots += pool.width();
+      for (const Place& place : pool.places()) shared = shared || place.slot.runs() > 1;
+    }
+    return shared ? (1 + 1e-6) * work / slots : std::numeric_limits<double>::infinity();
+  }
+
   bool TryToShare(const RunState& run, const Need& need) {
+    const auto [known, is_new] = all_work_.try_emplace(need.device);
+    if (is_new) known->second = AllWork(need.device);
+    const double all_work = known->second;
     Pool* best = nullptr;
     size_t best_place = 0;
     std::tuple<bool, size_t, int64_t> best_rank;
@@ -169,7 +193,7 @@ class Plain {
       for (size_t i = 0; i < pool.places().size(); ++i) {
         const Place& place = pool.places()[i];
         if (place.users.empty() || !MayUse(pool, i, run)) continue;
-        if (MayJoin(place, need) != Refusal::kNone) continue;
+        if (MayJoin(place, need, run.duration, all_work) != Refusal::kNone) continue;
         const std::tuple<bool, size_t, int64_t> rank(IsFar(pool, run), place.users.size(),
                                                      -place.memory_left);
         if (best != nullptr && rank >= best_rank) continue;
@@ -270,6 +294,7 @@ class Plain {
   int rooms_ = 0;
   std::map<Need, double> refused_;  // the shortest
   std::set<int64_t> started_;
+  std::map<std::string, double> all_work_;
   const Pool* reserved_ = nullptr;
   std::set<size_t> held_;
   double ready_ = 0;

@@ -18,7 +18,7 @@ using ::testing::IsEmpty;
 
 TEST(SharingTest, ARunTakesAFreeSlotBeforeItSharesOne) {
   ClusterBuilder cluster = SharedWorker(2, 2);
-  cluster.Running(1, 50, "a", {0});
+  cluster.Running(1, 12, "a", {0});
   cluster.Run(2, 10);
   cluster.Run(3, 5);
   const Decided decision(cluster.state(), 0);
@@ -64,6 +64,24 @@ TEST(SharingTest, RunsThatWouldBeSlowerTogetherStayApart) {
   EXPECT_EQ(decision.ReasonOf(2),
             "waiting: no slot is free, 1 is busy; more on a slot than now were measured to be "
             "slower together");
+}
+
+TEST(SharingTest, WhatEndsLastIsLeftAlone) {
+  ClusterBuilder cluster = SharedWorker(2, 2);
+  cluster.Running(1, 1000, "a", {0});
+  cluster.Running(2, 20, "a", {1});
+  cluster.Run(3, 10);
+  cluster.Run(4, 800);
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("4@a:1")) << "all work is 1830 over two slots";
+  EXPECT_EQ(decision.ReasonOf(3),
+            "waiting: no slot is free, 2 are busy; what is expected to end last is left alone on "
+            "its slot");
+  cluster.state().runs.at(4).duration = 960;
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("4@a:1"));
+  cluster.state().runs.at(4).duration = 1100;
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:0"))
+      << "now run 4 ends last, and waits for a slot of its own";
 }
 
 TEST(SharingTest, AGangNeverShares) {

@@ -1,188 +1,116 @@
-// A seeded simulator of the pure scheduler in virtual time: runs of widely different cost, gangs,
-// two sweeps, workers that join and die, expectations that are wrong. A failing seed names itself.
+// Seeds of the simulator (simulation.h). A failing one prints how to run it alone:
+//
+//   ALLO_SEEDS=17 scheduler_simulation_test --gtest_filter=SimulationTest.AThousandWorkers...
+//
+// ALLO_SEEDS=1-200 runs all of those, at the size of each test.
+#include "tests/scheduler/simulation.h"
+
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
+#include <iostream>
 #include <map>
 #include <random>
-#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "coordinator/scheduler/decide.h"
-#include "gmock/gmock.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
 #include "tests/scheduler/cluster_builder.h"
 
 namespace allometry::scheduler {
 namespace {
 
+// The seeds that are asked for, or those from 1 to `usual`.
+std::vector<uint64_t> Seeds(uint64_t usual) {
+  uint64_t first = 1, last = usual;
+  if (const char* asked = std::getenv("ALLO_SEEDS"); asked != nullptr) {
+    const std::pair<std::string, std::string> range =
+        absl::StrSplit(asked, absl::MaxSplits('-', 1));
+    EXPECT_TRUE(absl::SimpleAtoi(range.first, &first)) << "ALLO_SEEDS is '" << asked << "'";
+    if (!absl::SimpleAtoi(range.second, &last)) last = first;
+  }
+  std::vector<uint64_t> seeds;
+  for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
+  return seeds;
+}
+
+// Runs a seed; says what failed, and how to see it again. `over_bound`: the makespan allowed over
+// the bound; 0: any.
+void RunSeed(const SimulationOptions& options, double over_bound) {
+  const SimulationResult result = Simulation(options).Run();
+  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+  const std::string again = absl::StrFormat(
+      "seed %d; alone: ALLO_SEEDS=%d scheduler_simulation_test --gtest_filter=%s.%s", options.seed,
+      options.seed, test->test_suite_name(), test->name());
+  EXPECT_EQ(result.error, "") << again;
+  EXPECT_LE(result.late_start, 1) << "a run starved; " << again;
+  const double ratio = result.makespan / result.bound;
+  if (over_bound > 0) {
+    EXPECT_LE(ratio, over_bound) << again;
+  }
+  if (std::getenv("ALLO_SEEDS") != nullptr || !result.error.empty()) {
+    std::cout << absl::StrFormat(
+        "seed %d makespan %.0f bound %.0f ratio %.4f latest_start %.2f starts %d shared %d "
+        "preempted %d crashes %d cuts %d given_away %d\n",
+        options.seed, result.makespan, result.bound, ratio, result.late_start, result.starts,
+        result.shared, result.preempted, result.crashes, result.cuts, result.given_away);
+  }
+}
+
+// The size of the issue; what else there is goes by the seed.
+SimulationOptions AThousandWorkers(uint64_t seed) {
+  SimulationOptions options;
+  options.seed = seed;
+  options.workers = 1000;
+  options.runs = 10'000;
+  options.max_slots = 1 << (seed % 4);
+  options.sweeps = seed % 2 == 0 ? 10 : 1;
+  options.children = seed % 4 == 0 ? 0.1 : 0;
+  options.runs_per_slot = seed % 5 < 2 ? 4 : 1;
+  options.compare_every = 500;
+  return options;
+}
+
+TEST(SimulationTest, AThousandWorkersWithoutFaultsAreNearTheBound) {
+  for (const uint64_t seed : Seeds(1)) RunSeed(AThousandWorkers(seed), 1.10);
+}
+
+TEST(SimulationTest, AThousandWorkersUnderFaultsLoseNothing) {
+  for (const uint64_t seed : Seeds(1)) {
+    SimulationOptions options = AThousandWorkers(seed);
+    options.priorities = seed % 3 == 0 ? 3 : 1;
+    options.wrong_by = 1.5;
+    options.crash_every_s = 200'000;
+    options.cut_every_s = 200'000;
+    options.late = 0.1;
+    RunSeed(options, 1.10);
+  }
+}
+
+// Small, so that slots are contested, gangs wait and the oracle looks at every decision.
+TEST(SimulationTest, EveryDecisionOfASmallClusterIsTheOracles) {
+  for (const uint64_t seed : Seeds(60)) {
+    SimulationOptions options;
+    options.seed = seed;
+    options.workers = 2 + static_cast<int>(seed % 9);
+    options.gangs = seed % 3 == 0 ? 0.6 : 0.2;
+    options.children = seed % 2 == 0 ? 0.2 : 0;
+    options.sweeps = 1 + static_cast<int>(seed % 4);
+    options.priorities = 1 + static_cast<int>(seed % 3);
+    options.runs_per_slot = seed % 5 < 2 ? 4 : 1;
+    options.wrong_by = seed % 4 == 1 ? 5 : 1;
+    options.crash_every_s = 3000;
+    options.cut_every_s = 3000;
+    options.late = 0.3;
+    RunSeed(options, 0);
+  }
+}
+
 constexpr double kSecond = 1e9;
-
-struct Faults {
-  double worker_dies_every_s = 0;  // on average; 0: never
-  double comes_back_after_s = 50;
-  double wrong_by = 1;  // expectations are wrong by up to this factor, both ways
-};
-
-class Simulation {
- public:
-  Simulation(uint64_t seed, int workers, int runs, const Faults& faults)
-      : random_(seed), faults_(faults) {
-    for (int i = 0; i < workers; ++i) {
-      const int slots = 1 << Below(4);  // 1, 2, 4, 8
-      cluster_.Worker(absl::StrCat("w", i), i == 0 ? 8 : slots);
-      capacity_ += static_cast<double>(i == 0 ? 8 : slots);
-    }
-    for (int id = 1; id <= runs; ++id) {
-      const double work = std::pow(10.0, 3 * Uniform());  // three decades
-      const int ranks = Below(5) == 0 ? 1 << (1 + Below(3)) : 1;
-      cluster_.Run(id, work, ranks, /*sweep_id=*/1 + Below(2));
-      left_[id] = work / ranks;
-      total_work_ += work;
-      longest_ = std::max(longest_, work / ranks);
-      Expect(id);
-    }
-    next_death_ = NextDeath();
-  }
-
-  // Runs to the end; false when it does not come.
-  bool Run() {
-    for (int events = 0; events < 200'000; ++events) {
-      if (left_.empty()) return true;
-      Decision decision = Decide(cluster_.state(), NowNanos());
-      Check(decision);
-      for (const Assignment& start : decision.assignments) Place(start);
-      Advance();
-    }
-    return false;
-  }
-
-  double now() const { return now_; }
-  double lower_bound() const { return std::max(longest_, total_work_ / capacity_); }
-  int deaths() const { return deaths_; }
-
- private:
-  int Below(int limit) { return static_cast<int>(random_() % static_cast<uint64_t>(limit)); }
-  double Uniform() { return std::uniform_real_distribution<double>()(random_); }
-  int64_t NowNanos() const { return static_cast<int64_t>(now_ * kSecond); }
-  double NextDeath() {
-    if (faults_.worker_dies_every_s == 0) return 1e300;
-    return now_ + std::exponential_distribution<double>(1 / faults_.worker_dies_every_s)(random_);
-  }
-
-  void Expect(int64_t id) {
-    const double wrong = std::pow(faults_.wrong_by, 2 * Uniform() - 1);
-    cluster_.state().runs.at(id).duration = left_.at(id) * wrong;
-  }
-
-  void Check(const Decision& decision) {
-    std::set<std::string> used;
-    size_t waiting = 0;
-    for (const auto& [id, run] : cluster_.state().runs) {
-      if (!run.placement.has_value()) {
-        ++waiting;
-        continue;
-      }
-      for (const v1::Slot& slot : run.placement->slots) {
-        ASSERT_TRUE(used.insert(slot.host() + slot.device()).second);
-      }
-    }
-    std::set<int64_t> mentioned;
-    for (const Assignment& start : decision.assignments) {
-      const RunState& run = cluster_.state().runs.at(start.run_id);
-      ASSERT_FALSE(run.placement.has_value()) << "run " << start.run_id << " is assigned twice";
-      ASSERT_TRUE(mentioned.insert(start.run_id).second);
-      ASSERT_TRUE(cluster_.state().agents.at(start.agent_id).live);
-      ASSERT_EQ(static_cast<int>(start.slots.size()), run.ranks);
-      for (const v1::Slot& slot : start.slots) {
-        ASSERT_EQ(slot.host(), "host-" + start.agent_id) << "a gang on one worker";
-        ASSERT_TRUE(used.insert(slot.host() + slot.device()).second)
-            << "slot " << slot.device() << " of " << slot.host() << " is assigned twice";
-      }
-    }
-  }
-
-  void Place(const Assignment& start) {
-    RunState& run = cluster_.state().runs.at(start.run_id);
-    run.placement = {1, start.agent_id, start.slots};
-  }
-
-  // To the next end, death or return, whichever is first.
-  void Advance() {
-    double next = next_death_;
-    for (const auto& [id, run] : cluster_.state().runs) {
-      if (run.placement.has_value()) next = std::min(next, now_ + left_.at(id));
-    }
-    if (!returns_.empty()) next = std::min(next, returns_.begin()->first);
-    const double step = next - now_;
-    now_ = next;
-    std::vector<int64_t> ended;
-    for (auto& [id, run] : cluster_.state().runs) {
-      if (!run.placement.has_value()) continue;
-      left_.at(id) -= step;
-      run.duration = std::max(0.0, run.duration - step);
-      if (left_.at(id) <= 1e-9) ended.push_back(id);
-    }
-    for (const int64_t id : ended) {
-      cluster_.state().runs.erase(id);
-      left_.erase(id);
-    }
-    while (!returns_.empty() && returns_.begin()->first <= now_) {
-      cluster_.state().agents.at(returns_.begin()->second).live = true;
-      returns_.erase(returns_.begin());
-    }
-    if (now_ >= next_death_) KillAWorker();
-  }
-
-  // Its runs wait again; what they did since their start is lost.
-  void KillAWorker() {
-    next_death_ = NextDeath();
-    auto worker = cluster_.state().agents.begin();
-    std::advance(worker, Below(static_cast<int>(cluster_.state().agents.size())));
-    if (!worker->second.live) return;
-    ++deaths_;
-    worker->second.live = false;
-    returns_.emplace(now_ + faults_.comes_back_after_s, worker->first);
-    for (auto& [id, run] : cluster_.state().runs) {
-      if (!run.placement.has_value() || run.placement->agent_id != worker->first) continue;
-      run.placement.reset();
-      run.waiting_since_ns = NowNanos();
-      Expect(id);
-    }
-  }
-
-  std::mt19937_64 random_;
-  const Faults faults_;
-  ClusterBuilder cluster_;
-  std::map<int64_t, double> left_;  // true time to the end of each run not ended
-  std::multimap<double, std::string> returns_;
-  double now_ = 0, next_death_ = 0;
-  double capacity_ = 0, total_work_ = 0, longest_ = 0;
-  int deaths_ = 0;
-};
-
-TEST(SimulationTest, EveryRunEndsAndNoSlotIsUsedTwice) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE(absl::StrCat("seed ", seed));
-    Faults faults;
-    faults.worker_dies_every_s = 20;
-    faults.wrong_by = 5;
-    Simulation simulation(seed, 6, 120, faults);
-    ASSERT_TRUE(simulation.Run()) << "a run starved";
-    EXPECT_GT(simulation.deaths(), 0);
-  }
-}
-
-TEST(SimulationTest, WithoutFaultsTheMakespanIsNearTheLowerBound) {
-  double worst = 0;
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE(absl::StrCat("seed ", seed));
-    Simulation simulation(seed, 6, 300, Faults());
-    ASSERT_TRUE(simulation.Run());
-    worst = std::max(worst, simulation.now() / simulation.lower_bound());
-  }
-  RecordProperty("worst_makespan_over_bound", absl::StrCat(worst));
-  EXPECT_LE(worst, 1.25);
-}
 
 TEST(SimulationTest, OneGangAmongAStreamOfNarrowRunsStarts) {
   ClusterBuilder cluster;
