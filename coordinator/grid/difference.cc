@@ -61,8 +61,11 @@ v1::RunSpec MergedSpec(const v1::Run& run, const v1::RunSpec& wanted) {
   *spec.mutable_inputs() = stored.inputs();
   spec.set_steps(std::max(stored.steps(), wanted.steps()));
   spec.clear_start();
-  // What a run was seen to need: no file asks for it.
-  if (wanted.micro_batch() == 0) spec.set_micro_batch(stored.micro_batch());
+  // What a run was seen to need after it ran out of memory: less than a file or arithmetic says.
+  if (stored.micro_batch() > 0 &&
+      (spec.micro_batch() == 0 || stored.micro_batch() < spec.micro_batch())) {
+    spec.set_micro_batch(stored.micro_batch());
+  }
   return spec;
 }
 

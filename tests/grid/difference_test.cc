@@ -219,6 +219,20 @@ TEST(DifferenceTest, SettingsOfExecutionHoldFromTheNextAttemptOn) {
   EXPECT_TRUE(done.empty());
 }
 
+TEST(DifferenceTest, AMicroBatchThatOutOfMemoryHalvedStays) {
+  StoredSweep stored = Stored(kOneShape);
+  const std::string faster = absl::StrCat(kOneShape, "log_every: 50\n");
+  const auto micro_batch = [&](int before) {
+    stored.runs[0].mutable_spec()->set_micro_batch(before);
+    const auto changes = Submit(stored, faster);
+    EXPECT_OK(changes);
+    return changes->changed_runs.at(0).spec.micro_batch();
+  };
+  const int arithmetic = micro_batch(0);
+  EXPECT_EQ(micro_batch(1), 1);
+  EXPECT_EQ(micro_batch(1 << 20), arithmetic == 0 ? 1 << 20 : arithmetic);
+}
+
 TEST(DifferenceTest, AnAttemptsStartDoesNotCount) {
   StoredSweep stored = Stored(kOneShape);
   stored.runs[0].mutable_spec()->mutable_start()->set_step(100);
