@@ -158,6 +158,58 @@ TEST(ClusterViewTest, MeasuredPaceTurnsDurationsIntoSeconds) {
   EXPECT_DOUBLE_EQ(view.state().runs.at(1).flops_remaining, 50 * 10 * 6000.0);
 }
 
+// Slot cpu:0 of agent "a" takes two runs.
+v1::RegisterRequest SharedRegistration() {
+  v1::RegisterRequest request = Registration();
+  request.mutable_slots()->DeleteSubrange(1, 1);
+  request.mutable_slots(0)->set_runs(2);
+  return request;
+}
+
+// A heartbeat with room for so many on cpu:0, that lists these attempts.
+v1::HeartbeatRequest HeartbeatWithRoom(int32_t room, const std::vector<store::RunRow>& held) {
+  v1::HeartbeatRequest request = HeartbeatWithFree({});
+  if (room > 0) {
+    *request.add_free_slots() = SlotAt("cpu:0");
+    request.mutable_free_slots(0)->set_runs(room);
+  }
+  for (const store::RunRow& row : held) *request.add_held()->mutable_lease() = LeaseOf(row);
+  return request;
+}
+
+TEST(ClusterViewTest, NobodyJoinsASlotWhereMoreRunThanRowsKnowOf) {
+  ClusterView view(kLeaseNs);
+  view.PutAgent(SharedRegistration(), 0);
+  view.Heard(HeartbeatWithRoom(2, {}), 0);
+  const store::RunRow first = LeasedRow(1, "t1", "cpu:0");
+  view.Put(first, 0);
+  view.Put(Row(2, v1::PENDING), 0);
+  view.Heard(HeartbeatWithRoom(1, {first}), 0);
+  EXPECT_EQ(view.Decide(0).assignments.size(), 1u);
+  // Run 1 has ended for the rows, its trainer has not: the room that is left is not used.
+  store::RunRow ended = first;
+  ended.run.set_state(v1::RUN_SUCCEEDED);
+  view.Put(ended, 0);
+  EXPECT_THAT(view.Decide(0).assignments, IsEmpty());
+  view.Heard(HeartbeatWithRoom(2, {}), 0);
+  EXPECT_EQ(view.Decide(0).assignments.size(), 1u);
+}
+
+TEST(ClusterViewTest, RunsThatWereMeasuredToBeSlowerTogetherNoLongerShare) {
+  ClusterView view(kLeaseNs);
+  view.PutAgent(SharedRegistration(), 0);
+  view.Heard(HeartbeatWithRoom(2, {}), 0);
+  const store::RunRow first = LeasedRow(1, "t1", "cpu:0");
+  const store::RunRow second = LeasedRow(2, "t2", "cpu:0");
+  view.Put(first, 0);
+  for (int i = 0; i < 3; ++i) view.Progress(LeaseOf(first), 1 + i, /*tokens_per_second=*/100);
+  view.Put(second, 0);
+  for (int i = 0; i < 3; ++i) view.Progress(LeaseOf(first), 5 + i, /*tokens_per_second=*/40);
+  view.RefreshDurations();
+  EXPECT_EQ(view.state().runs.at(1).max_sharers, 1);
+  EXPECT_EQ(view.throughput().FlopsPerSecond(1000), 100 * 6000.0) << "the pace of one alone";
+}
+
 TEST(ClusterViewTest, ProgressOfAStaleAttemptIsNotBelieved) {
   ClusterView view(kLeaseNs);
   const store::RunRow first = LeasedRow(1, "t1", "cpu:0");
