@@ -69,6 +69,9 @@ std::string StateWord(const v1::Run& run) {
 
 std::string SizeWord(const v1::Run& run) {
   const v1::RunIdentity& identity = run.spec().identity();
+  if (run.stage() == "ladder") {
+    return absl::StrFormat("%s rate %.4g", run.size(), identity.learning_rate());
+  }
   if (run.spec().checkpoint_steps_size() > 0) return absl::StrCat(run.size(), " trunk");
   if (identity.schedule() == "wsd") {
     return absl::StrFormat("%s from %d", run.size(), identity.decay_begin());
@@ -95,6 +98,26 @@ std::string Columns(const std::vector<std::vector<std::string>>& rows,
     absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line), "\n");
   }
   return text;
+}
+
+std::string StagesText(const v1::Sweep& sweep) {
+  std::string text;
+  for (const v1::StageResult& stage : sweep.stages()) {
+    absl::StrAppend(&text, "  stage ", stage.name(), stage.done() ? " (done): " : ": ",
+                    stage.rule(), "\n");
+    for (const std::string& line : stage.lines()) absl::StrAppend(&text, "    ", line, "\n");
+  }
+  return text;
+}
+
+bool StagesDone(const v1::Sweep& sweep) {
+  return std::all_of(sweep.stages().begin(), sweep.stages().end(),
+                     [](const v1::StageResult& stage) { return stage.done(); });
+}
+
+bool ServedItsPurpose(const v1::Run& run) {
+  return run.state() == v1::RUN_SUCCEEDED ||
+         (run.stage() == "ladder" && run.failure() == v1::DIVERGED);
 }
 
 std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons) {

@@ -34,6 +34,14 @@ std::string Columns(const std::vector<std::vector<std::string>>& rows,
 // "0.42 device-hours used", "0.42 of 2 device-hours used (limits.max_device_hours)".
 std::string DeviceHours(const v1::Sweep& sweep);
 
+// The stages of a sweep, each with its rule and how far it is; empty of a sweep without stages.
+std::string StagesText(const v1::Sweep& sweep);
+bool StagesDone(const v1::Sweep& sweep);
+
+// The run did what it was for: it succeeded, or it was a tuning run and showed that its learning
+// rate is too large.
+bool ServedItsPurpose(const v1::Run& run);
+
 // The table of `allo runs` and `allo watch`.
 std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons);
 

@@ -91,7 +91,7 @@ int ListRuns(const Context& context, const RunsArguments& arguments) {
     return kExitOk;
   }
   std::cout << RunsTable({response.runs().begin(), response.runs().end()}, true);
-  std::cout << "  " << DeviceHours(response.sweep()) << "\n";
+  std::cout << "  " << DeviceHours(response.sweep()) << "\n" << StagesText(response.sweep());
   if (arguments.cells) std::cout << "\n" << CellsTable(response);
   for (const std::string& reason : response.sweep().left_out()) {
     std::cout << "  left out: " << reason << "\n";

@@ -3,6 +3,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/proto_json.h"
 #include "cli/sweep_input.h"
 #include "coordinator/planner/plan.h"
@@ -44,6 +45,7 @@ int Submit(const Context& context, const Arguments& arguments) {
     for (const std::string& change : response.changes()) {
       std::cout << (arguments.dry_run ? "would add: " : "") << change << "\n";
     }
+    std::cout << StagesText(response.sweep());
   }
   std::cout << std::flush;
   if (arguments.watch && !arguments.dry_run) return WatchUntilEnd(context, name, 60);

@@ -57,9 +57,9 @@ class Screen {
     }
     const auto now = std::chrono::steady_clock::now();
     if (terminal_) {
-      const std::string text =
-          absl::StrCat(Headline(message), "\n",
-                       RunsTable({message.runs().begin(), message.runs().end()}, false));
+      const std::string text = absl::StrCat(
+          Headline(message), "\n", RunsTable({message.runs().begin(), message.runs().end()}, false),
+          StagesText(message.sweep()));
       Clear();
       std::cout << text << std::flush;
       drawn_lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
@@ -96,17 +96,25 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
     const std::unique_ptr<grpc::ClientReader<Message>> reader =
         (*stub)->WatchSweep(call.get(), request);
     Message message;
-    v1::Sweep last;
+    Message last_message;
     while (reader->Read(&message)) {
       if (told_away) screen.Notice("  the coordinator is back");
       told_away = false;
       screen.Show(message);
-      last = message.sweep();
+      last_message = message;
       away_since = std::chrono::steady_clock::now();
     }
     const grpc::Status status = reader->Finish();
+    const v1::Sweep& last = last_message.sweep();
     if (status.ok() && last.runs() > 0 && Ended(last)) {
-      return last.runs_succeeded() == last.runs() ? kExitOk : kExitFailed;
+      if (!StagesDone(last)) {
+        std::cerr << "allo: sweep " << name << " waits in a stage that cannot go on by itself:\n"
+                  << StagesText(last);
+        return kExitFailed;
+      }
+      const bool all =
+          std::all_of(last_message.runs().begin(), last_message.runs().end(), ServedItsPurpose);
+      return all ? kExitOk : kExitFailed;
     }
     const bool can_return = status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE ||
                             status.error_code() == grpc::StatusCode::CANCELLED;

@@ -26,6 +26,10 @@ grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
   return grpc::Status::OK;
 }
 
+void AddStages(const std::vector<v1::StageResult>& stages, v1::Sweep& sweep) {
+  sweep.mutable_stages()->Add(stages.begin(), stages.end());
+}
+
 }  // namespace
 
 grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
@@ -34,6 +38,10 @@ grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
   if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const grpc::Status status = Answer(coordinator::CreateSweep(store_, *request), response);
   if (!status.ok() || request->dry_run()) return status;
+  // What keeps a stage from going on is shown with the sweep, and does not undo the submission.
+  const std::string& name = response->sweep().name();
+  stages_.Advance(name).IgnoreError();
+  AddStages(stages_.Results(name), *response->mutable_sweep());
   dispatch_.Decide();
   dispatch_.AddReasons(*response->mutable_runs());
   return status;
@@ -46,6 +54,7 @@ grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
   const absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
   if (!stored.ok()) return ToGrpc(stored.status());
   *response->mutable_sweep() = stored->sweep;
+  AddStages(stages_.Results(request->name()), *response->mutable_sweep());
   response->mutable_runs()->Add(stored->runs.begin(), stored->runs.end());
   response->mutable_cells()->Add(stored->cells.begin(), stored->cells.end());
   dispatch_.AddReasons(*response->mutable_runs());
@@ -68,7 +77,8 @@ grpc::Status ClientService::WatchSweep(grpc::ServerContext* context,
   grpc::Status status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                       absl::StrFormat("%d clients watch already; end one of them", kMaxWatchers));
   if (watchers_.fetch_add(1) < kMaxWatchers) {
-    status = coordinator::WatchSweep(store_, dispatch_, feed_, request->name(), *context, *writer);
+    status = coordinator::WatchSweep(store_, dispatch_, stages_, feed_, request->name(), *context,
+                                     *writer);
   }
   watchers_.fetch_sub(1);
   return status;

@@ -9,6 +9,7 @@
 #include "coordinator/access.h"
 #include "coordinator/change_feed.h"
 #include "coordinator/dispatch.h"
+#include "coordinator/stages.h"
 #include "coordinator/store/store.h"
 #include "proto/client.grpc.pb.h"
 
@@ -17,9 +18,9 @@ namespace allometry::coordinator {
 class ClientService final : public v1::ClientService::Service {
  public:
   // All outlive it.
-  ClientService(store::Store& store, Dispatch& dispatch, const ChangeFeed& feed,
+  ClientService(store::Store& store, Dispatch& dispatch, Stages& stages, const ChangeFeed& feed,
                 const TokenCheck& token)
-      : store_(store), dispatch_(dispatch), feed_(feed), token_(token) {}
+      : store_(store), dispatch_(dispatch), stages_(stages), feed_(feed), token_(token) {}
 
   grpc::Status CreateSweep(grpc::ServerContext* context, const v1::CreateSweepRequest* request,
                            v1::CreateSweepResponse* response) override;
@@ -49,6 +50,7 @@ class ClientService final : public v1::ClientService::Service {
  private:
   store::Store& store_;
   Dispatch& dispatch_;
+  Stages& stages_;
   const ChangeFeed& feed_;
   const TokenCheck& token_;
   std::atomic<int> watchers_ = 0;

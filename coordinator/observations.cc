@@ -31,6 +31,7 @@ int64_t CountUnder(const v1::ParamCounts& stored, models::ParamPolicy policy) {
 // Why a fit does not read the point.
 std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::Sweep& sweep,
                                     bool allow_repeat) {
+  if (row.stage == "ladder") return "tuning runs of the learning-rate ladder";
   const std::string run = absl::StrFormat("run %d (%s)", row.run_id, row.size);
   if (row.failure == v1::DIVERGED) return absl::StrCat(run, " diverged");
   if (row.state == v1::RUN_CANCELLED) return absl::StrCat(run, " was cancelled");

@@ -8,6 +8,7 @@
 #include "coordinator/client_service.h"
 #include "coordinator/dispatch.h"
 #include "coordinator/retry_table.h"
+#include "coordinator/stages.h"
 #include "coordinator/store/store.h"
 #include "coordinator/worker_service.h"
 #include "grpcpp/resource_quota.h"
@@ -29,7 +30,8 @@ constexpr int kMaxThreads = 1500;
 struct Server::Parts {
   Parts(const Options& options, std::string token)
       : token(std::move(token)),
-        dispatch({options.lease_ms, options.heartbeat_ms, options.clock}, feed) {}
+        dispatch({options.lease_ms, options.heartbeat_ms, options.clock}, feed),
+        stages(feed) {}
 
   ~Parts() {
     feed.Close();
@@ -38,14 +40,16 @@ struct Server::Parts {
       server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
       server->Wait();
     }
+    stages.Stop();
     dispatch.Stop();
-    // Its last commits still call the dispatch.
+    // Its last commits still call the dispatch and the stages.
     store.reset();
   }
 
   const TokenCheck token;
   ChangeFeed feed;
   Dispatch dispatch;
+  Stages stages;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<ClientService> client;
   std::unique_ptr<WorkerService> worker;
@@ -61,14 +65,17 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
 
   store::Options store_options;
   store_options.exit_rule = ApplyRetryTable;
-  store_options.committed = [dispatch = &parts->dispatch](absl::Span<const store::RunRow> rows) {
-    dispatch->Committed(rows);
+  store_options.committed = [parts = parts.get()](absl::Span<const store::RunRow> rows) {
+    parts->dispatch.Committed(rows);
+    parts->stages.Committed(rows);
   };
   store_options.clock = options.clock;
   ALLO_ASSIGN_OR_RETURN(parts->store, store::Store::Open(options.db_path, store_options));
   ALLO_RETURN_IF_ERROR(parts->dispatch.Start(*parts->store));
-  parts->client =
-      std::make_unique<ClientService>(*parts->store, parts->dispatch, parts->feed, parts->token);
+  ALLO_RETURN_IF_ERROR(
+      parts->stages.Start(*parts->store, [dispatch = &parts->dispatch] { dispatch->Decide(); }));
+  parts->client = std::make_unique<ClientService>(*parts->store, parts->dispatch, parts->stages,
+                                                  parts->feed, parts->token);
   parts->worker = std::make_unique<WorkerService>(parts->dispatch, parts->token);
 
   grpc::ServerBuilder builder;

@@ -1,11 +1,13 @@
 #include "coordinator/submission.h"
 
 #include <map>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "coordinator/grid/difference.h"
 #include "coordinator/grid/expansion.h"
 #include "coordinator/grid/sweep_file.h"
+#include "coordinator/stages.h"
 #include "data/manifest.h"
 
 namespace allometry::coordinator {
@@ -15,42 +17,41 @@ namespace {
 constexpr int kTries = 10;
 
 struct Asked {
-  grid::Expansion expansion;
+  grid::SweepFile file;
   data::Manifest manifest;
 };
 
 absl::StatusOr<Asked> Read(const v1::CreateSweepRequest& request) {
   const std::string& name = request.file_name().empty() ? "sweep" : request.file_name();
-  ALLO_ASSIGN_OR_RETURN(const grid::SweepFile file,
-                        grid::ParseSweepFile(request.sweep_yaml(), name));
+  Asked asked;
+  ALLO_ASSIGN_OR_RETURN(asked.file, grid::ParseSweepFile(request.sweep_yaml(), name));
   if (request.manifest_json().empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, ":", file.dataset_line, ": dataset ", file.dataset,
+        absl::StrCat(name, ":", asked.file.dataset_line, ": dataset ", asked.file.dataset,
                      ": its dataset.json must be sent along, and none was"));
   }
-  Asked asked;
   ALLO_ASSIGN_OR_RETURN(asked.manifest, data::ParseManifest(request.manifest_json()));
-  ALLO_ASSIGN_OR_RETURN(asked.expansion, grid::Expand(file, asked.manifest));
   return asked;
 }
 
-store::Submission ToSubmission(const v1::CreateSweepRequest& request, const Asked& asked,
-                               const store::StoredSweep& stored, grid::Changes changes) {
-  store::Submission submission;
-  submission.sweep = std::move(changes.sweep);
-  submission.based_on = stored.newest_expansion;
-  submission.file_name = request.file_name();
-  submission.text = request.sweep_yaml();
-  submission.dataset = {asked.manifest.hash, asked.manifest.name, request.manifest_json(),
-                        asked.manifest.unique_tokens};
-  submission.new_runs = std::move(changes.new_runs);
-  for (grid::NewCell& cell : changes.new_cells) {
-    submission.new_cells.push_back({std::move(cell.run_key), std::move(cell.cell)});
+// The sweep's rows and decisions; empty of a new one.
+struct Known {
+  store::StoredSweep stored;
+  std::vector<std::string> decisions;
+};
+
+absl::StatusOr<Known> Load(const store::Store& store, const std::string& name) {
+  Known known;
+  // The decisions first: one that comes in between is found by `based_on`.
+  if (absl::StatusOr<store::SweepSource> source = store.GetSource(name); source.ok()) {
+    known.decisions = std::move(source->decisions);
+  } else if (absl::IsNotFound(source.status())) {
+    return known;
+  } else {
+    return source.status();
   }
-  for (grid::ChangedRun& run : changes.changed_runs) {
-    submission.changed_runs.push_back({run.run_id, std::move(run.spec)});
-  }
-  return submission;
+  ALLO_ASSIGN_OR_RETURN(known.stored, store.GetSweep(name));
+  return known;
 }
 
 void Fill(const store::StoredSweep& stored, v1::CreateSweepResponse& response) {
@@ -88,39 +89,76 @@ void FillAsIfDone(const store::StoredSweep& stored, const grid::Changes& changes
   }
 }
 
+// A ladder's rule lives in the stored text alone: where it changed, the text must be stored though
+// nothing is added yet.
+bool HasOtherRule(const grid::SweepFile& file, const store::StoredSweep& stored) {
+  if (stored.sweep.sweep_id() == 0) return false;
+  const absl::StatusOr<grid::SweepFile> before = grid::ParseSweepFile(stored.newest_text, "stored");
+  if (!before.ok()) return file.ladder.has_value();
+  if (before->ladder.has_value() != file.ladder.has_value()) return true;
+  return file.ladder && !file.ladder->SameAs(*before->ladder);
+}
+
 }  // namespace
+
+absl::StatusOr<grid::Changes> DifferenceFrom(const store::Store& store,
+                                             const store::StoredSweep& stored,
+                                             const grid::Expansion& expansion) {
+  std::map<int64_t, std::vector<int64_t>> checkpoints;
+  if (stored.sweep.sweep_id() != 0) {
+    ALLO_ASSIGN_OR_RETURN(checkpoints, store.CheckpointSteps(stored.sweep.name()));
+  }
+  return grid::Difference({stored.sweep, stored.runs, stored.cells, std::move(checkpoints)},
+                          expansion);
+}
+
+store::Submission ToSubmission(grid::Changes changes, int64_t based_on) {
+  store::Submission submission;
+  submission.sweep = std::move(changes.sweep);
+  submission.based_on = based_on;
+  submission.new_runs = std::move(changes.new_runs);
+  for (grid::NewCell& cell : changes.new_cells) {
+    submission.new_cells.push_back({std::move(cell.run_key), std::move(cell.cell)});
+  }
+  for (grid::ChangedRun& run : changes.changed_runs) {
+    submission.changed_runs.push_back({run.run_id, std::move(run.spec)});
+  }
+  return submission;
+}
 
 absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
                                                     const v1::CreateSweepRequest& request) {
   ALLO_ASSIGN_OR_RETURN(const Asked asked, Read(request));
-  const std::string& name = asked.expansion.sweep.name();
+  const std::string& name = asked.file.name;
   for (int i = 0; i < kTries; ++i) {
-    store::StoredSweep stored;
-    std::map<int64_t, std::vector<int64_t>> checkpoints;
-    if (absl::StatusOr<store::StoredSweep> found = store.GetSweep(name); found.ok()) {
-      stored = *std::move(found);
-      ALLO_ASSIGN_OR_RETURN(checkpoints, store.CheckpointSteps(name));
-    } else if (!absl::IsNotFound(found.status())) {
-      return found.status();
-    }
+    ALLO_ASSIGN_OR_RETURN(const Known known, Load(store, name));
+    const store::StoredSweep& stored = known.stored;
+    std::vector<v1::StageResult> stages;
     ALLO_ASSIGN_OR_RETURN(
-        grid::Changes changes,
-        grid::Difference({stored.sweep, stored.runs, stored.cells, std::move(checkpoints)},
-                         asked.expansion));
+        const grid::Expansion expansion,
+        ExpandAgainst(asked.file, asked.manifest, stored, known.decisions, stages));
+    ALLO_ASSIGN_OR_RETURN(grid::Changes changes, DifferenceFrom(store, stored, expansion));
 
     v1::CreateSweepResponse response;
     response.set_existed(stored.sweep.sweep_id() != 0);
+    const bool other_rule = HasOtherRule(asked.file, stored);
+    if (other_rule) changes.lines.push_back("changes the rule of the learning-rate ladder");
     response.mutable_changes()->Add(changes.lines.begin(), changes.lines.end());
-    if (changes.empty()) {
+    if (changes.empty() && !other_rule) {
       Fill(stored, response);
       return response;
     }
     if (request.dry_run()) {
       FillAsIfDone(stored, changes, response);
+      response.mutable_sweep()->mutable_stages()->Add(stages.begin(), stages.end());
       return response;
     }
-    const absl::StatusOr<int64_t> id =
-        store.Submit(ToSubmission(request, asked, stored, std::move(changes)));
+    store::Submission submission = ToSubmission(std::move(changes), stored.newest_expansion);
+    submission.file_name = request.file_name();
+    submission.text = request.sweep_yaml();
+    submission.dataset = {asked.manifest.hash, asked.manifest.name, request.manifest_json(),
+                          asked.manifest.unique_tokens};
+    const absl::StatusOr<int64_t> id = store.Submit(submission);
     if (absl::IsAborted(id.status()) || absl::IsAlreadyExists(id.status())) continue;
     ALLO_RETURN_IF_ERROR(id.status());
     ALLO_ASSIGN_OR_RETURN(const store::StoredSweep after, store.GetSweep(name));

@@ -18,8 +18,9 @@ constexpr int kEventsAPage = 100;
 // One watcher's place in the sweep's history.
 class Watch {
  public:
-  Watch(const store::Store& store, const Dispatch& dispatch, const std::string& name)
-      : store_(store), dispatch_(dispatch), name_(name) {}
+  Watch(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
+        const std::string& name)
+      : store_(store), dispatch_(dispatch), stages_(stages), name_(name) {}
 
   // From the newest event on.
   absl::Status Begin() {
@@ -32,6 +33,8 @@ class Watch {
     const std::string& convention = stored.sweep.flops_convention();
     v1::WatchSweepResponse response;
     *response.mutable_sweep() = stored.sweep;
+    const std::vector<v1::StageResult> stages = stages_.Results(name_);
+    response.mutable_sweep()->mutable_stages()->Add(stages.begin(), stages.end());
     response.mutable_runs()->Add(stored.runs.begin(), stored.runs.end());
     dispatch_.AddReasons(*response.mutable_runs());
     double left = 0;
@@ -63,6 +66,7 @@ class Watch {
 
   const store::Store& store_;
   const Dispatch& dispatch_;
+  const Stages& stages_;
   const std::string name_;
   int64_t last_event_ = 0;
 };
@@ -82,14 +86,17 @@ std::string WithoutTimes(v1::WatchSweepResponse snapshot) {
 
 }  // namespace
 
-grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const ChangeFeed& feed,
-                        const std::string& name, const grpc::ServerContext& context,
+grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
+                        const ChangeFeed& feed, const std::string& name,
+                        const grpc::ServerContext& context,
                         grpc::ServerWriter<v1::WatchSweepResponse>& writer) {
-  Watch watch(store, dispatch, name);
+  Watch watch(store, dispatch, stages, name);
   if (const absl::Status begun = watch.Begin(); !begun.ok()) return ToGrpc(begun);
   std::string sent;
   for (;;) {
     const uint64_t version = feed.version();
+    // Asked before the rows are read: a stage that ends in between has its runs among them.
+    const bool goes_on = stages.GoesOn(name);
     absl::StatusOr<v1::WatchSweepResponse> snapshot = watch.Snapshot();
     if (!snapshot.ok()) return ToGrpc(snapshot.status());
     // Another sweep's change gives the same snapshot but for the time that passed, and there is
@@ -100,7 +107,7 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
           dispatch.EtaSeconds(snapshot->runs(), snapshot->sweep().flops_convention()));
       if (!writer.Write(*snapshot)) return grpc::Status::OK;
     }
-    if (HasEnded(*snapshot)) return grpc::Status::OK;
+    if (!goes_on && HasEnded(*snapshot)) return grpc::Status::OK;
 
     feed.WaitUntilClosed(kBetweenMessages);
     uint64_t seen = version;

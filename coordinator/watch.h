@@ -3,6 +3,7 @@
 
 #include "coordinator/change_feed.h"
 #include "coordinator/dispatch.h"
+#include "coordinator/stages.h"
 #include "coordinator/store/store.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/sync_stream.h"
@@ -12,8 +13,9 @@ namespace allometry::coordinator {
 
 // Returns when every run has ended, when the client went away (looked for twice a second), or
 // UNAVAILABLE when the feed is closed.
-grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const ChangeFeed& feed,
-                        const std::string& name, const grpc::ServerContext& context,
+grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
+                        const ChangeFeed& feed, const std::string& name,
+                        const grpc::ServerContext& context,
                         grpc::ServerWriter<v1::WatchSweepResponse>& writer);
 
 }  // namespace allometry::coordinator

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/grid/ladder_expansion.h"
 #include "coordinator/grid/run_names.h"
 
 namespace allometry::grid {
@@ -40,6 +41,10 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> runs) {
   const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run& run) {
     return run.spec().identity().schedule() != "constant";
   });
+  // Tuning runs alone say nothing of it: they are constant, and the grid is still to come.
+  const bool tuning_only = std::all_of(
+      runs.begin(), runs.end(), [](const v1::Run& run) { return run.stage() == kLadderStage; });
+  if (tuning_only) return facts;
   const v1::RunIdentity& scheduled = falling == runs.end() ? identity : falling->spec().identity();
   facts.insert(facts.end(), {{"schedule", scheduled.schedule()},
                              {"final_rate_fraction", Exact(scheduled.final_rate_fraction())}});

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/grid/conflicts.h"
+#include "coordinator/grid/ladder_expansion.h"
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/run_names.h"
 #include "coordinator/grid/schedule.h"
@@ -18,7 +19,9 @@ namespace {
 
 // ---- the parts of a difference -------------------------------------------------------------
 
+// The cell of a tuning run and one of the grid are two, also at one step: each has its own reader.
 bool SameCell(const v1::Cell& a, const v1::Cell& b) {
+  if ((a.stage() == kLadderStage) != (b.stage() == kLadderStage)) return false;
   return a.step() == b.step() ||
          std::abs(a.asked_tokens() - b.asked_tokens()) <= 1e-9 * a.asked_tokens();
 }
@@ -245,7 +248,7 @@ class Comparison {
     }
     MoveToStep(cell, nearest);
     const bool taken = std::any_of(cells.begin(), cells.end(),
-                                   [&](const v1::Cell& other) { return other.step() == nearest; });
+                                   [&](const v1::Cell& other) { return SameCell(cell, other); });
     if (taken) {
       changes_.sweep.add_left_out(absl::StrFormat("%s at %s: step %d, as of another cell", name,
                                                   BudgetText(cell), nearest));

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
+#include "coordinator/grid/ladder_expansion.h"
 #include "coordinator/grid/mistakes.h"
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/run_key.h"
@@ -319,6 +320,7 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
 }  // namespace
 
 absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& manifest) {
+  if (asked.ladder) return ExpandLadder(asked, manifest, {});
   Mistakes mistakes(asked.file_name);
   CheckManifest(asked, manifest, mistakes);
   SweepFile file = asked;

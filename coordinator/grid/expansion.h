@@ -51,7 +51,8 @@ struct Expansion {
 // InvalidArgument has one line for each mistake, as ParseSweepFile: a manifest of another dataset,
 // a size that cannot be built, two sizes of the same shape, a sweep without a cell. A cell is left
 // out, with its reason, when it needs more than max_epochs (unless allow_repeat), ends (wsd: begins
-// to decay) within the warm-up, or falls on the same step as a smaller budget.
+// to decay) within the warm-up, or falls on the same step as a smaller budget. Of a file with a
+// ladder: its first tuning runs, which is all that is known before they have ended.
 absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& manifest);
 
 }  // namespace allometry::grid

@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/grid/by_size.h"
+#include "coordinator/grid/ladder_file.h"
 #include "coordinator/grid/mistakes.h"
 #include "coordinator/grid/model_section.h"
 #include "coordinator/grid/number.h"
@@ -55,6 +56,9 @@ constexpr Section kSections[] = {
     {"conventions", kConventionKeys},
     {"evaluation", kEvaluationKeys},
     {"limits", kLimitKeys},
+    {"training.learning_rate", kLadderParentKeys},
+    {"training.learning_rate.ladder", kLadderKeys},
+    {"training.learning_rate.ladder.tune", kTuneKeys},
 };
 constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
@@ -154,12 +158,17 @@ class Reader {
     if (const auto optimizer = fields.Find("optimizer")) ReadOptimizer(*optimizer);
     // Presets bring theirs.
     const bool has_rates = !file_.sizes.empty() && file_.sizes.front().learning_rate > 0;
-    const auto rate =
-        has_rates ? fields.Find("learning_rate")
-                  : fields.Require("learning_rate", "a number such as 3e-3, or a table by size");
+    const auto rate = has_rates
+                          ? fields.Find("learning_rate")
+                          : fields.Require("learning_rate",
+                                           "a number such as 3e-3, a table by size, or a ladder");
     if (!rate) return;
     for (SizeChoice& size : file_.sizes) size.learning_rate = 0;
-    ReadLearningRates(*rate, file_.sizes, mistakes_);
+    if (IsLadder(*rate)) {
+      ReadLadder(*rate, kSections, file_, mistakes_);
+    } else {
+      ReadLearningRates(*rate, file_.sizes, mistakes_);
+    }
   }
 
   void ReadSeeds(const Field& seeds) {

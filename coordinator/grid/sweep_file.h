@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct SizeChoice {
   int layers = 0;
   int heads = 0;
   int width = 0;
-  double learning_rate = 0;  // peak
+  double learning_rate = 0;  // peak; 0 where a ladder is to find it
   int ranks = 1;
   int line = 0;
 };
@@ -42,6 +43,23 @@ struct Budget {
   double value = 0;   // in the unit of the file's BudgetKind
   std::string label;  // as in the file: "3e10"
   int line = 0;
+};
+
+// learning_rate: {ladder: ...}: rates that the sweep finds (coordinator/planner/ladder.h).
+struct LadderChoice {
+  std::vector<double> rates;  // of the smallest size, ascending
+  double ratio = 2;
+  BudgetKind tune_kind = BudgetKind::kTokens;
+  Budget tune;             // of a tuning run; 0 after a mistake
+  int64_t tune_steps = 0;  // updates instead, when not 0
+  int max_widen = 4;
+  bool half_octave_on_ties = true;
+  double tie_tolerance = 0.002;
+  bool accept_edge = false;
+  int line = 0;
+
+  // The same search, wherever in the file and however written.
+  bool SameAs(const LadderChoice& other) const;
 };
 
 enum class FlopsConvention { k6nd, kExact };
@@ -74,6 +92,7 @@ struct SweepFile {
   int64_t warmup_steps = 100;
   std::vector<int64_t> seeds = {1};
   OptimizerChoice optimizer;
+  std::optional<LadderChoice> ladder;  // then no size has a rate of its own
 
   BudgetKind budget_kind = BudgetKind::kFlops;
   std::vector<Budget> budgets;  // ascending

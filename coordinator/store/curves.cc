@@ -54,6 +54,7 @@ ObservationRow ReadObservation(const Statement& row) {
   observation.ends_cell = row.Int(20) != 0;
   observation.schedule = row.Text(21);
   observation.trunk_run_id = row.Int(22);
+  observation.stage = row.Text(23);
   return observation;
 }
 
@@ -68,9 +69,10 @@ absl::StatusOr<std::vector<ObservationRow>> LoadObservations(Connection& db,
       "r.params_token_embedding, r.params_position_embedding, r.params_head, r.params_extra, "
       "r.n_params, r.flops_per_token_6n, r.flops_per_token_exact, r.state, r.failure, "
       "p.step, p.tokens, p.value, p.attempt, d.train_tokens, "
-      "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = r.run_id AND c.step = p.step), "
+      "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = r.run_id AND c.step = p.step "
+      "AND c.stage <> 'ladder'), "
       "r.schedule, (SELECT i.input_run_id FROM run_inputs AS i WHERE i.run_id = r.run_id "
-      "AND i.kind = 'trunk') "
+      "AND i.kind = 'trunk'), r.stage "
       "FROM sweeps AS s JOIN datasets AS d ON d.hash = s.dataset_hash "
       "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id AND NOT EXISTS "
       "(SELECT 1 FROM run_inputs AS b WHERE b.input_run_id = r.run_id AND b.kind = 'trunk') "

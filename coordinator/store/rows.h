@@ -38,6 +38,7 @@ struct Submission {
   std::string file_name;
   std::string text;           // the sweep file, kept as the expansion
   std::string kind = "file";  // or "stage", "proposal": then `text` is JSON of what was decided
+  std::string event;          // a sentence for watchers; empty: how much is new
   Dataset dataset;
   std::vector<v1::Run> new_runs;  // run_id is given by the store
   std::vector<NewCell> new_cells;
@@ -51,6 +52,15 @@ struct StoredSweep {
   int64_t newest_expansion = 0;
   std::string newest_text;  // of the newest sweep file submitted
   int64_t train_tokens = 0;
+};
+
+// What a sweep was made of: its newest file, and what its stages decided since.
+struct SweepSource {
+  int64_t sweep_id = 0;
+  std::string file_name;  // as submitted, for messages
+  std::string text;
+  std::string manifest_json;
+  std::vector<std::string> decisions;  // texts of the expansions of kind "stage", oldest first
 };
 
 // States of an attempt, stored by name.
@@ -159,6 +169,7 @@ struct ObservationRow {
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
   v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;
   int32_t attempt = 0;
+  std::string stage;  // of its run
 };
 
 // An attempt that ended on a host, for the rule that drains hosts (coordinator/scheduler/drain.h).

@@ -77,11 +77,14 @@ class Store {
 
   // Creates or extends a sweep. Aborted: another submission came in between (based_on is not the
   // newest any more); compute the difference again. AlreadyExists: sweep_id 0 and the name is
-  // taken. Returns the sweep's id.
+  // taken. A tuning run that gets a cell of another stage is a run of the grid from then on.
+  // Returns the sweep's id.
   absl::StatusOr<int64_t> Submit(const Submission& submission);
   // NotFound lists the names there are.
   absl::StatusOr<StoredSweep> GetSweep(absl::string_view name) const;
   absl::StatusOr<std::vector<v1::Sweep>> ListSweeps() const;
+  // NotFound as GetSweep.
+  absl::StatusOr<SweepSource> GetSource(absl::string_view name) const;
   // PENDING runs become CANCELLED, LEASED ones are asked to stop; the others stay. `run_ids` empty:
   // all. Returns how many runs it touched. NotFound: no such sweep, or a run not of it.
   absl::StatusOr<int> Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids);

@@ -137,6 +137,13 @@ absl::Status PutCell(Connection& db, int64_t run_id, const v1::Cell& cell) {
       .Run();
 }
 
+// A run of the tuning alone is not read by fits; one that ends a cell of the grid is.
+absl::Status LeaveTuning(Connection& db, int64_t run_id) {
+  return db.Prepare("UPDATE runs SET stage = '' WHERE run_id = ?1 AND stage = 'ladder'")
+      .With(run_id)
+      .Run();
+}
+
 absl::Status ChangeSpec(Transaction& transaction, int64_t sweep_id, const ChangedRun& changed) {
   const std::string spec_bytes = changed.spec.SerializeAsString();
   ALLO_RETURN_IF_ERROR(transaction.db
@@ -217,6 +224,9 @@ absl::Status PutRunsAndCells(Transaction& transaction, int64_t sweep_id,
           absl::StrCat("a cell names run ", added.run_key, ", which the sweep has not"));
     }
     ALLO_RETURN_IF_ERROR(PutCell(transaction.db, run->second, added.cell));
+    if (added.cell.stage() != "ladder") {
+      ALLO_RETURN_IF_ERROR(LeaveTuning(transaction.db, run->second));
+    }
     touched.insert(run->second);
   }
   for (const int64_t run_id : touched) {
@@ -234,6 +244,7 @@ absl::Status PutExpansion(Transaction& transaction, int64_t sweep_id,
           .With(sweep_id, submission.file_name, submission.text, transaction.now_unix_us,
                 submission.kind)
           .Run());
+  if (!submission.event.empty()) return InsertEvent(transaction, sweep_id, 0, submission.event);
   return InsertEvent(transaction, sweep_id, 0,
                      absl::StrFormat("submitted: %d new runs, %d new cells, %d runs changed",
                                      submission.new_runs.size(), submission.new_cells.size(),

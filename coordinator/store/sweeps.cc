@@ -68,6 +68,28 @@ absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name, in
   return loaded;
 }
 
+absl::StatusOr<SweepSource> LoadSource(Connection& db, absl::string_view name) {
+  SweepSource source;
+  ALLO_ASSIGN_OR_RETURN(source.sweep_id, FindSweep(db, name));
+  Statement newest = db.Prepare(
+      "SELECT file_name, text, manifest_json FROM expansions JOIN sweeps USING (sweep_id) "
+      "JOIN datasets ON hash = dataset_hash WHERE sweep_id = ?1 AND kind = 'file' "
+      "ORDER BY expansion_id DESC LIMIT 1");
+  newest.With(source.sweep_id);
+  if (newest.Step()) {
+    source.file_name = newest.Text(0);
+    source.text = newest.Text(1);
+    source.manifest_json = newest.Text(2);
+  }
+  ALLO_RETURN_IF_ERROR(newest.status());
+  Statement decisions = db.Prepare(
+      "SELECT text FROM expansions WHERE sweep_id = ?1 AND kind = 'stage' ORDER BY expansion_id");
+  decisions.With(source.sweep_id);
+  while (decisions.Step()) source.decisions.push_back(decisions.Text(0));
+  ALLO_RETURN_IF_ERROR(decisions.status());
+  return source;
+}
+
 // The runs of the sweep that `run_ids` names, all of them for none.
 absl::StatusOr<std::vector<v1::Run>> ChosenRuns(Connection& db, absl::string_view sweep,
                                                 int64_t sweep_id,
@@ -232,6 +254,10 @@ absl::StatusOr<StoredSweep> Store::GetSweep(absl::string_view name) const {
 absl::StatusOr<std::vector<v1::Sweep>> Store::ListSweeps() const {
   const int64_t now_unix_us = parts_->options.clock->UnixMicros();
   return parts_->readers->Run([&](Connection& db) { return LoadSweeps(db, 0, now_unix_us); });
+}
+
+absl::StatusOr<SweepSource> Store::GetSource(absl::string_view name) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadSource(db, name); });
 }
 
 absl::StatusOr<int> Store::Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids) {

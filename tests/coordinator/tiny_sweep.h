@@ -15,6 +15,7 @@ struct TinySweep {
   std::string sizes = "[5k, 20k]";
   std::string budgets = "[10240, 20480, 40960, 102400]";  // tokens; steps of 512 tokens
   std::string seeds = "[1]";
+  std::string rate = "3e-3";
   std::string more = "";  // further lines of the file
   int64_t unique_tokens = 1'000'000;
 };
@@ -61,9 +62,9 @@ inline v1::CreateSweepRequest Request(const TinySweep& sweep = {}) {
       "name: %s\n"
       "dataset: tiny-text\n"
       "model: {context: 16, sizes: %s}\n"
-      "training: {batch_tokens: 512, warmup_steps: 2, learning_rate: 3e-3, seeds: %s}\n"
+      "training: {batch_tokens: 512, warmup_steps: 2, learning_rate: %s, seeds: %s}\n"
       "budgets: {tokens: %s}\n%s",
-      sweep.name, sweep.sizes, sweep.seeds, sweep.budgets, sweep.more));
+      sweep.name, sweep.sizes, sweep.rate, sweep.seeds, sweep.budgets, sweep.more));
   request.set_manifest_json(TinyManifestJson(sweep));
   return request;
 }
