@@ -5,16 +5,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "base/atomic_file.h"
 #include "base/check.h"
 #include "xxhash.h"
 
@@ -35,18 +34,6 @@ class FileDescriptor {
  private:
   int fd_;
 };
-
-absl::Status WriteAll(int fd, absl::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd, bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoStatus(path, "write");
-    }
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
-}
 
 // Calls use(piece) for successive pieces of the file.
 template <class Use>
@@ -93,29 +80,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents) {
-  // Distinct for two threads that write the same path at once.
-  static std::atomic<int64_t> writes = 0;
-  const std::string temporary = absl::StrCat(path, ".tmp.", getpid(), ".", ++writes);
-  {
-    FileDescriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (file.get() < 0) return ErrnoStatus(temporary, "create");
-    absl::Status written = WriteAll(file.get(), contents, temporary);
-    if (written.ok() && fsync(file.get()) != 0) written = ErrnoStatus(temporary, "sync");
-    if (!written.ok()) {
-      unlink(temporary.c_str());
-      return written;
-    }
-  }
-  if (rename(temporary.c_str(), path.c_str()) != 0) {
-    const absl::Status renamed = ErrnoStatus(path, "rename");
-    unlink(temporary.c_str());
-    return renamed;
-  }
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  FileDescriptor directory(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() < 0 || fsync(directory.get()) != 0) return ErrnoStatus(folder, "sync");
-  return absl::OkStatus();
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file, AtomicFile::Create(path));
+  ALLO_RETURN_IF_ERROR(file->Append(contents));
+  return file->Commit();
 }
 
 absl::Status MakeDirectories(const std::string& path) {

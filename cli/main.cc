@@ -57,6 +57,7 @@ int Main(int argc, char** argv) {
   AddFit(app, context);
   AddPredict(app, context);
   AddExport(app, context);
+  AddBackup(app, context);
   data::AddDataCommand(app, &context.run);
   app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
   app.add_subcommand("worker", "start a worker agent (allo worker --help)");

@@ -30,6 +30,13 @@ void AddStages(const std::vector<v1::StageResult>& stages, v1::Sweep& sweep) {
   sweep.mutable_stages()->Add(stages.begin(), stages.end());
 }
 
+// A sweep may have ten thousand runs.
+template <class Message>
+void MoveInto(std::vector<Message>& from, google::protobuf::RepeatedPtrField<Message>& to) {
+  to.Reserve(static_cast<int>(from.size()));
+  for (Message& message : from) *to.Add() = std::move(message);
+}
+
 }  // namespace
 
 grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
@@ -51,12 +58,12 @@ grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
                                      const v1::GetSweepRequest* request,
                                      v1::GetSweepResponse* response) {
   if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
-  const absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
+  absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
   if (!stored.ok()) return ToGrpc(stored.status());
-  *response->mutable_sweep() = stored->sweep;
+  *response->mutable_sweep() = std::move(stored->sweep);
   AddStages(stages_.Results(request->name()), *response->mutable_sweep());
-  response->mutable_runs()->Add(stored->runs.begin(), stored->runs.end());
-  response->mutable_cells()->Add(stored->cells.begin(), stored->cells.end());
+  MoveInto(stored->runs, *response->mutable_runs());
+  MoveInto(stored->cells, *response->mutable_cells());
   dispatch_.AddReasons(*response->mutable_runs());
   return ToGrpc(AddRemarks(store_, request->name(), *response->mutable_runs()));
 }
@@ -160,6 +167,22 @@ grpc::Status ClientService::ListWorkers(grpc::ServerContext* context, const v1::
                                         v1::ListWorkersResponse* response) {
   if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   *response = dispatch_.ListWorkers();
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::Backup(grpc::ServerContext* context, const v1::BackupRequest*,
+                                   grpc::ServerWriter<v1::BackupResponse>* writer) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  v1::BackupResponse response;
+  const absl::StatusOr<store::BackupSummary> summary = store_.Backup([&](absl::string_view piece) {
+    response.set_data(piece.data(), piece.size());
+    return writer->Write(response);
+  });
+  if (!summary.ok()) return ToGrpc(summary.status());
+  v1::BackupResponse last;
+  last.set_total_bytes(summary->bytes);
+  last.set_hash(summary->hash);
+  writer->Write(last);
   return grpc::Status::OK;
 }
 

@@ -46,6 +46,8 @@ class ClientService final : public v1::ClientService::Service {
                       grpc::ServerWriter<v1::ExportResponse>* writer) override;
   grpc::Status ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest* request,
                            v1::ListWorkersResponse* response) override;
+  grpc::Status Backup(grpc::ServerContext* context, const v1::BackupRequest* request,
+                      grpc::ServerWriter<v1::BackupResponse>* writer) override;
 
  private:
   store::Store& store_;

@@ -1,7 +1,9 @@
 // What a Store is made of, for the files that implement its members by subject.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <string>
 
 #include "coordinator/store/file_lock.h"
 #include "coordinator/store/readers.h"
@@ -10,13 +12,18 @@
 
 namespace allometry::store {
 
-// Constant after construction. Destroyed from the bottom: the writer ends before the readers that
-// its callbacks may use, the lock last.
+// Constant after construction but for the flag. Destroyed from the bottom: the writer ends before
+// the readers that its callbacks may use, the lock last.
 struct Store::Parts {
+  std::string path;
   Options options;
+  std::atomic<bool> backing_up = false;  // one copy beside the database is enough for its disk
   std::unique_ptr<FileLock> lock;
   std::unique_ptr<Readers> readers;
   std::unique_ptr<Writer> writer;
 };
+
+// Where a backup is made before it is given away.
+std::string UnfinishedBackup(const std::string& db_path);
 
 }  // namespace allometry::store

@@ -215,6 +215,11 @@ struct Fit {
   int64_t created_unix_us = 0;
 };
 
+struct BackupSummary {
+  int64_t bytes = 0;
+  std::string hash;  // XXH3 of the whole copy, 16 hex digits
+};
+
 struct Prediction {
   double flops = 0;
   double params = 0;

@@ -1,5 +1,7 @@
 #include "coordinator/store/store.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,8 +32,10 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path,
                                                    const Options& options) {
   ALLO_CHECK(options.exit_rule != nullptr && options.readers > 0 && options.clock != nullptr);
   auto parts = std::make_unique<Parts>();
+  parts->path = path;
   parts->options = options;
   ALLO_ASSIGN_OR_RETURN(parts->lock, FileLock::Acquire(absl::StrCat(path, ".lock")));
+  unlink(UnfinishedBackup(path).c_str());  // of a coordinator that was killed
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
                         OpenForWriting(path, options.busy_timeout_ms));
   ALLO_ASSIGN_OR_RETURN(parts->readers,

@@ -198,6 +198,16 @@ class Store {
   absl::StatusOr<std::string> RecordFit(const Fit& fit, absl::Span<const Prediction> predictions);
   absl::StatusOr<Fit> GetFit(absl::string_view fit_id) const;
 
+  // --- Backup -------------------------------------------------------------------------------
+
+  // The whole database as of one commit during this call, while others read and write: calls
+  // write(piece) for successive pieces of a file that opens as a database, verified before the
+  // first. It is made beside the database and gone from there before the first piece. Cancelled:
+  // `write` returned false. FailedPrecondition: another backup is under way. ResourceExhausted: no
+  // room beside the database.
+  absl::StatusOr<BackupSummary> Backup(
+      const std::function<bool(absl::string_view piece)>& write) const;
+
  private:
   struct Parts;
   explicit Store(std::unique_ptr<Parts> parts);

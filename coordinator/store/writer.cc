@@ -55,7 +55,7 @@ void Writer::Loop() {
     {
       MutexLock lock(mutex_);
       while (queue_.empty() && !closing_) changed_.Wait(lock);
-      if (queue_.empty()) return;
+      if (queue_.empty()) break;
       const auto end =
           queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), kLargestGroup));
       group.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
@@ -67,6 +67,9 @@ void Writer::Loop() {
       pending = {};  // releases the captures before the next group
     }
   }
+  // A coordinator that was stopped leaves all in the one file. SQLite would see to it itself if the
+  // last connection to close could write. Where it fails the log stays, and nothing is lost.
+  db_->Execute("PRAGMA wal_checkpoint(TRUNCATE)").IgnoreError();
 }
 
 void Writer::CommitGroup(std::vector<Pending>& group) {

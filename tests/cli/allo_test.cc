@@ -55,8 +55,9 @@ class AlloTest : public testing::Test {
 };
 
 TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
-  for (const char* command : {"", "plan", "submit", "watch", "sweeps", "runs", "cancel", "retry",
-                              "fit", "predict", "export", "data", "coordinator", "worker"}) {
+  for (const char* command :
+       {"", "plan", "submit", "watch", "sweeps", "runs", "cancel", "retry", "fit", "predict",
+        "export", "backup", "data", "coordinator", "worker"}) {
     const Outcome outcome = Allo(std::string(command) + " --help");
     EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("--")) << command;
@@ -71,8 +72,9 @@ TEST_F(AlloTest, BadUsageExitsWithTwo) {
 }
 
 TEST_F(AlloTest, ADeadCoordinatorIsASentenceAndExitCodeThree) {
-  for (const char* command : {"sweeps", "runs q", "cancel q", "retry q", "fit q",
-                              "predict q --budget 1e15", "export q", "watch q --patience 0"}) {
+  for (const char* command :
+       {"sweeps", "runs q", "cancel q", "retry q", "fit q", "predict q --budget 1e15", "export q",
+        "backup copy.db", "watch q --patience 0"}) {
     const Outcome outcome = Allo(kNobody + std::string(command));
     EXPECT_EQ(outcome.exit_code, 3) << command << ": " << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("allo coordinator")) << command;

@@ -1,6 +1,4 @@
 #include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include "coordinator/store/schema.h"
 #include "coordinator/store/sqlite.h"
 #include "tests/store/store_fixture.h"
+#include "tests/testing/small_disk.h"
 
 namespace allometry::store {
 namespace {
@@ -20,22 +19,6 @@ using allometry::testing::IsOk;
 using allometry::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// A 2 MiB disk at `folder` for this process alone; false where the system does not allow it.
-bool MountSmallDisk(const std::string& folder) {
-  const std::string user = absl::StrCat("0 ", getuid(), " 1"),
-                    group = absl::StrCat("0 ", getgid(), " 1");
-  const auto write_to = [](const char* path, const std::string& text) {
-    const int fd = open(path, O_WRONLY);
-    const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    close(fd);
-    return written;
-  };
-  return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_to("/proc/self/setgroups", "deny") &&
-         write_to("/proc/self/uid_map", user) && write_to("/proc/self/gid_map", group) &&
-         mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-         mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=2m") == 0;
-}
 
 class DurabilityTest : public StoreFixture {
  protected:
@@ -171,7 +154,7 @@ TEST_F(DurabilityTest, AFullDiskRefusesWritesAndLosesNothing) {
   store_.reset();
   const pid_t child = fork();
   if (child == 0) {
-    if (!MountSmallDisk(folder_)) _exit(77);
+    if (!allometry::testing::MountSmallDisk(folder_)) _exit(77);
     [&] {
       Reopen();
       SubmitAndRegister();
@@ -195,7 +178,7 @@ TEST_F(DurabilityTest, AFullDiskRefusesWritesAndLosesNothing) {
       EXPECT_GT(acknowledged, 0u);
       ASSERT_OK_AND_ASSIGN(const RunRow row, store_->GetRun(1));
       EXPECT_EQ(row.attempt->durable_sequence, acknowledged);
-      ASSERT_EQ(mount("tmpfs", folder_.c_str(), "tmpfs", MS_REMOUNT, "size=16m"), 0);
+      ASSERT_TRUE(allometry::testing::ResizeSmallDisk(folder_, "16m"));
       EXPECT_EQ(Append(batch).durable_sequence(), acknowledged + 100) << "room again: it goes on";
       EXPECT_THAT(Sql("PRAGMA integrity_check"), ElementsAre("ok"));
     }();
@@ -205,7 +188,7 @@ TEST_F(DurabilityTest, AFullDiskRefusesWritesAndLosesNothing) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFEXITED(status)) << status;
   if (WEXITSTATUS(status) == 77) {
-    GTEST_SKIP() << "this process may not mount a small disk of its own";
+    GTEST_SKIP() << allometry::testing::kNoSmallDisk;
   }
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
