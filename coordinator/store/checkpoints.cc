@@ -19,6 +19,9 @@ struct CheckpointKey {
   int64_t step = 0;
 };
 
+// The index of checkpoints by root leaves deleted ones out, and SQLite takes it where a query says
+// the same in its words: hence "state <> 'DELETED'" beside stronger conditions.
+
 // GOOD or BAD ones under the root that neither their rank among the run's good ones nor a live
 // attempt keeps. 'finished' keeps one, any other run two: the newest may turn out to be damaged.
 absl::StatusOr<std::vector<CheckpointKey>> Candidates(Connection& db, absl::string_view root_id) {
@@ -28,7 +31,7 @@ absl::StatusOr<std::vector<CheckpointKey>> Candidates(Connection& db, absl::stri
       "  row_number() OVER (PARTITION BY c.run_id, c.state = 'GOOD' "
       "                     ORDER BY c.step DESC, c.attempt DESC) AS place "
       "  FROM checkpoints AS c JOIN runs AS r USING (run_id) "
-      "  WHERE c.root_id = ?1 AND c.state IN ('GOOD', 'BAD')) "
+      "  WHERE c.root_id = ?1 AND c.state IN ('GOOD', 'BAD') AND c.state <> 'DELETED') "
       "SELECT run_id, attempt, step FROM ranked "
       "WHERE (state = 'BAD' OR place > CASE run_state WHEN 'SUCCEEDED' THEN 1 ELSE 2 END) "
       "AND NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.run_id = ranked.run_id "
@@ -70,7 +73,7 @@ absl::StatusOr<std::vector<std::string>> Named(Connection& db, absl::string_view
   std::vector<std::string> paths;
   Statement list = db.Prepare(
       "SELECT run_id, file FROM checkpoints WHERE root_id = ?1 AND state = 'DELETABLE' "
-      "ORDER BY run_id, step");
+      "AND state <> 'DELETED' ORDER BY run_id, step");
   list.With(root_id);
   while (list.Step()) paths.push_back(absl::StrCat("run-", list.Int(0), "/", list.Text(1)));
   ALLO_RETURN_IF_ERROR(list.status());
@@ -127,7 +130,8 @@ absl::Status Store::CheckpointsDeleted(absl::string_view root_id,
       ALLO_RETURN_IF_ERROR(
           transaction.db
               .Prepare("UPDATE checkpoints SET state = 'DELETED' WHERE root_id = ?1 "
-                       "AND state = 'DELETABLE' AND 'run-' || run_id || '/' || file = ?2")
+                       "AND state = 'DELETABLE' AND state <> 'DELETED' AND 'run-' || run_id || '/' "
+                       "|| file = ?2")
               .With(root_id, path)
               .Run());
     }

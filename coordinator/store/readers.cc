@@ -8,6 +8,8 @@ absl::StatusOr<std::unique_ptr<Readers>> Readers::Open(const std::string& path, 
   for (int i = 0; i < count; ++i) {
     ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
                           Connection::Open(path, Connection::Mode::kReadOnly, busy_timeout_ms));
+    // A sweep of ten thousand runs or a curve of a hundred thousand points is read once a look.
+    ALLO_RETURN_IF_ERROR(db->Execute("PRAGMA cache_size = -16384"));
     MutexLock lock(readers->mutex_);
     readers->free_.push_back(std::move(db));
   }

@@ -179,6 +179,12 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db) {
 absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id,
                                                      int64_t now_unix_us) {
   std::vector<v1::Run> runs;
+  {
+    Statement count = db.Prepare("SELECT count(*) FROM runs WHERE sweep_id = ?1");
+    count.With(sweep_id);
+    if (count.Step()) runs.reserve(static_cast<size_t>(count.Int(0)));
+    ALLO_RETURN_IF_ERROR(count.status());
+  }
   Statement list = db.Prepare("SELECT " ALLO_RUN_COLUMNS "FROM runs " ALLO_RUN_JOINS
                               "WHERE runs.sweep_id = ?1 ORDER BY runs.run_id");
   list.With(sweep_id);

@@ -32,10 +32,18 @@ bool DiskIsFull(int code, sqlite3* db) {
   return false;
 }
 
+// Without its counters of memory, SQLite takes no lock of the whole process at every allocation.
+// Only before its first use, which need not be ours in a test: then they stay on.
+void ConfigureOnce() {
+  static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)configured;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& path, Mode mode,
                                                              int busy_timeout_ms) {
+  ConfigureOnce();
   sqlite3* db = nullptr;
   const int flags =
       mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;

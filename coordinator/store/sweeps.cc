@@ -1,4 +1,5 @@
 // Sweeps as people see them: read, listed, cancelled, retried. Submissions are in submissions.cc.
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string>
@@ -34,25 +35,77 @@ v1::Cell ReadCell(const Statement& row) {
   return cell;
 }
 
-absl::StatusOr<std::vector<v1::Cell>> LoadCells(Connection& db, int64_t sweep_id) {
+absl::StatusOr<std::vector<v1::Cell>> LoadCells(Connection& db, int64_t sweep_id, size_t runs) {
   std::vector<v1::Cell> cells;
+  cells.reserve(runs);
+  // CROSS JOIN keeps the order of the loops, which is that of the indices: nothing is sorted, and
+  // each cell is one seek into its run's held-out curve.
   Statement list = db.Prepare(
-      "SELECT cell_id, run_id, size, params, asked_tokens, asked_flops, tokens, step, flops, "
-      "epochs, done, loss, stage FROM cell_results WHERE sweep_id = ?1 ORDER BY run_id, step, "
-      "cell_id");
+      "SELECT c.cell_id, c.run_id, c.size, c.params, c.asked_tokens, c.asked_flops, c.tokens, "
+      "c.step, c.flops, c.epochs, p.value IS NOT NULL, p.value, c.stage "
+      "FROM runs AS r CROSS JOIN cells AS c ON c.run_id = r.run_id "
+      "LEFT JOIN points AS p ON p.run_id = c.run_id AND p.series_id = 1 AND p.step = c.step "
+      "WHERE r.sweep_id = ?1 ORDER BY r.run_id, c.step, c.cell_id");
   list.With(sweep_id);
   while (list.Step()) cells.push_back(ReadCell(list));
   ALLO_RETURN_IF_ERROR(list.status());
   return cells;
 }
 
+void CountRuns(v1::RunState state, int runs, v1::Sweep& sweep) {
+  sweep.set_runs(sweep.runs() + runs);
+  if (state == v1::RUN_SUCCEEDED) sweep.set_runs_succeeded(sweep.runs_succeeded() + runs);
+  if (state == v1::RUN_FAILED) sweep.set_runs_failed(sweep.runs_failed() + runs);
+  if (state == v1::RUN_CANCELLED) sweep.set_runs_cancelled(sweep.runs_cancelled() + runs);
+  if (state == v1::LEASED) sweep.set_runs_leased(sweep.runs_leased() + runs);
+}
+
+// Without counts.
+absl::StatusOr<std::vector<v1::Sweep>> LoadSweepRows(Connection& db, int64_t sweep_id,
+                                                     int64_t now_unix_us) {
+  std::vector<v1::Sweep> sweeps;
+  Statement list = db.Prepare(
+      "SELECT sweep_id, sweeps.name, datasets.name, params_policy, flops_convention, max_epochs, "
+      "priority, created_unix_us, left_out, max_device_hours, max_run_hours, device_us + "
+      "(SELECT coalesce(sum(max(0, ?2 - started_unix_us) * "
+      "(1 + length(slots) - length(replace(slots, ' ', '')))), 0) "
+      "FROM runs r JOIN attempts a ON a.run_id = r.run_id AND a.attempt = r.attempt "
+      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED') "
+      "FROM sweeps JOIN datasets ON hash = dataset_hash "
+      "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
+  list.With(sweep_id, now_unix_us);
+  while (list.Step()) {
+    v1::Sweep& sweep = sweeps.emplace_back();
+    sweep.set_sweep_id(list.Int(0));
+    sweep.set_name(list.Text(1));
+    sweep.set_dataset(list.Text(2));
+    sweep.set_params_policy(list.Text(3));
+    sweep.set_flops_convention(list.Text(4));
+    sweep.set_max_epochs(list.Real(5));
+    sweep.set_priority(static_cast<int32_t>(list.Int(6)));
+    sweep.set_created_unix_us(list.Int(7));
+    for (const absl::string_view line : absl::StrSplit(list.Text(8), '\n', absl::SkipEmpty())) {
+      sweep.add_left_out(std::string(line));
+    }
+    sweep.set_max_device_hours(list.Real(9));
+    sweep.set_max_run_hours(list.Real(10));
+    sweep.set_device_seconds(static_cast<double>(list.Int(11)) / 1e6);
+  }
+  ALLO_RETURN_IF_ERROR(list.status());
+  return sweeps;
+}
+
 absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name, int64_t now_unix_us) {
   StoredSweep loaded;
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, name));
-  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweeps(db, sweep_id, now_unix_us));
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweepRows(db, sweep_id, now_unix_us));
   loaded.sweep = std::move(sweeps.at(0));
   ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id, now_unix_us));
-  ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id));
+  for (const v1::Run& run : loaded.runs) CountRuns(run.state(), 1, loaded.sweep);
+  ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id, loaded.runs.size()));
+  loaded.sweep.set_cells(static_cast<int32_t>(loaded.cells.size()));
+  loaded.sweep.set_cells_done(static_cast<int32_t>(std::count_if(
+      loaded.cells.begin(), loaded.cells.end(), [](const v1::Cell& cell) { return cell.done(); })));
   Statement newest = db.Prepare(
       "SELECT max(expansion_id), (SELECT text FROM expansions WHERE sweep_id = ?1 "
       "AND kind = 'file' ORDER BY expansion_id DESC LIMIT 1), train_tokens "
@@ -198,51 +251,29 @@ absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name) {
 
 absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id,
                                                   int64_t now_unix_us) {
-  std::vector<v1::Sweep> sweeps;
-  Statement list = db.Prepare(
-      "SELECT sweep_id, sweeps.name, datasets.name, params_policy, flops_convention, max_epochs, "
-      "priority, created_unix_us, left_out, "
-      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id), "
-      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'SUCCEEDED'), "
-      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'FAILED'), "
-      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'CANCELLED'), "
-      "(SELECT count(*) FROM runs r WHERE r.sweep_id = sweeps.sweep_id AND state = 'LEASED'), "
-      "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id), "
-      "(SELECT count(*) FROM cell_results c WHERE c.sweep_id = sweeps.sweep_id AND done), "
-      "max_device_hours, max_run_hours, device_us + "
-      "(SELECT coalesce(sum(max(0, ?2 - started_unix_us) * "
-      "(1 + length(slots) - length(replace(slots, ' ', '')))), 0) "
-      "FROM runs r JOIN attempts a ON a.run_id = r.run_id AND a.attempt = r.attempt "
-      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED') "
-      "FROM sweeps JOIN datasets ON hash = dataset_hash "
-      "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
-  list.With(sweep_id, now_unix_us);
-  while (list.Step()) {
-    v1::Sweep sweep;
-    sweep.set_sweep_id(list.Int(0));
-    sweep.set_name(list.Text(1));
-    sweep.set_dataset(list.Text(2));
-    sweep.set_params_policy(list.Text(3));
-    sweep.set_flops_convention(list.Text(4));
-    sweep.set_max_epochs(list.Real(5));
-    sweep.set_priority(static_cast<int32_t>(list.Int(6)));
-    sweep.set_created_unix_us(list.Int(7));
-    for (const absl::string_view line : absl::StrSplit(list.Text(8), '\n', absl::SkipEmpty())) {
-      sweep.add_left_out(std::string(line));
-    }
-    sweep.set_runs(static_cast<int32_t>(list.Int(9)));
-    sweep.set_runs_succeeded(static_cast<int32_t>(list.Int(10)));
-    sweep.set_runs_failed(static_cast<int32_t>(list.Int(11)));
-    sweep.set_runs_cancelled(static_cast<int32_t>(list.Int(12)));
-    sweep.set_runs_leased(static_cast<int32_t>(list.Int(13)));
-    sweep.set_cells(static_cast<int32_t>(list.Int(14)));
-    sweep.set_cells_done(static_cast<int32_t>(list.Int(15)));
-    sweep.set_max_device_hours(list.Real(16));
-    sweep.set_max_run_hours(list.Real(17));
-    sweep.set_device_seconds(static_cast<double>(list.Int(18)) / 1e6);
-    sweeps.push_back(std::move(sweep));
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweepRows(db, sweep_id, now_unix_us));
+  std::map<int64_t, v1::Sweep*> by_id;
+  for (v1::Sweep& sweep : sweeps) by_id[sweep.sweep_id()] = &sweep;
+  Statement runs = db.Prepare(
+      "SELECT sweep_id, state, count(*) FROM runs WHERE ?1 = 0 OR sweep_id = ?1 "
+      "GROUP BY sweep_id, state");
+  runs.With(sweep_id);
+  while (runs.Step()) {
+    CountRuns(ParseRunState(runs.Text(1)), static_cast<int>(runs.Int(2)), *by_id.at(runs.Int(0)));
   }
-  ALLO_RETURN_IF_ERROR(list.status());
+  ALLO_RETURN_IF_ERROR(runs.status());
+  Statement cells = db.Prepare(
+      "SELECT r.sweep_id, count(*), count(p.value) "
+      "FROM runs AS r CROSS JOIN cells AS c ON c.run_id = r.run_id "
+      "LEFT JOIN points AS p ON p.run_id = c.run_id AND p.series_id = 1 AND p.step = c.step "
+      "WHERE ?1 = 0 OR r.sweep_id = ?1 GROUP BY r.sweep_id");
+  cells.With(sweep_id);
+  while (cells.Step()) {
+    v1::Sweep& sweep = *by_id.at(cells.Int(0));
+    sweep.set_cells(static_cast<int32_t>(cells.Int(1)));
+    sweep.set_cells_done(static_cast<int32_t>(cells.Int(2)));
+  }
+  ALLO_RETURN_IF_ERROR(cells.status());
   return sweeps;
 }
 
