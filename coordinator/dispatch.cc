@@ -89,7 +89,7 @@ absl::Status Dispatch::Start(store::Store& store) {
         absl::StrFormat("the coordinator started again; %d running attempts have %.1f s to report",
                         leased, static_cast<double>(options_.lease_ms) / 1000)));
   }
-  ticker_ = std::thread([this] { TickUntilStopped(); });
+  if (options_.ticks_by_itself) ticker_ = std::thread([this] { TickUntilStopped(); });
   return absl::OkStatus();
 }
 

@@ -39,6 +39,7 @@ struct DispatchOptions {
   const Clock* clock = &Clock::Real();
   // For the checkpoint of a run that makes room for another; then it is killed.
   int64_t preempt_within_ms = 60'000;
+  bool ticks_by_itself = true;  // false: a test that owns time calls Tick
 };
 
 class Dispatch {
@@ -72,6 +73,10 @@ class Dispatch {
   // Starts what can start now. Called after every change; cheap when nothing changed.
   void Decide();
 
+  // What time alone brings: leases that end, agents that are silent. Calls itself several times a
+  // heartbeat.
+  void Tick();
+
   // The reason for which each PENDING run waits, into Run.reason, before what was stored there.
   void AddReasons(google::protobuf::RepeatedPtrField<v1::Run>& runs) const;
   // Seconds until the last of these runs ends at the pace measured so far; negative: not known.
@@ -84,7 +89,6 @@ class Dispatch {
 
  private:
   void TickUntilStopped();
-  void Tick();
   void ExpireLeases(int64_t now_ns);
   void ForgetSilentAgents(int64_t now_ns);
   // After an attempt ended: drains the hosts that kill runs.

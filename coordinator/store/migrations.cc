@@ -243,7 +243,8 @@ CREATE VIEW cell_results AS
                   AND points.step = cells.step;
 )sql";
 
-// Stages, limits, drained hosts, what a rank was seen to need, and runs that start from others.
+// Stages, limits, drained hosts, refused writers, what a rank was seen to need, and runs that start
+// from others.
 constexpr char kVersion2[] = R"sql(
 ALTER TABLE sweeps ADD COLUMN max_device_hours REAL NOT NULL DEFAULT 0;  -- 0: no limit
 ALTER TABLE sweeps ADD COLUMN max_run_hours REAL NOT NULL DEFAULT 0;     -- of one run; 0: no limit
@@ -267,6 +268,10 @@ CREATE INDEX run_inputs_by_input ON run_inputs (input_run_id);
 ALTER TABLE cells ADD COLUMN stage TEXT NOT NULL DEFAULT '';
 ALTER TABLE agent_slots ADD COLUMN memory_bytes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE agent_slots ADD COLUMN runs INTEGER NOT NULL DEFAULT 1;      -- at once
+ALTER TABLE attempts ADD COLUMN refused_batches INTEGER NOT NULL DEFAULT 0;  -- came too late
+CREATE INDEX runs_by_sweep ON runs (sweep_id);          -- lists a sweep in the order of run_id
+CREATE INDEX runs_by_state ON runs (sweep_id, state);   -- counts it
+CREATE INDEX good_checkpoints ON checkpoints (run_id, step, attempt) WHERE state = 'GOOD';
 CREATE TABLE drained_hosts (                                             -- they get no runs
   host    TEXT PRIMARY KEY,
   reason  TEXT NOT NULL,                                                 -- '': given work again,

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/store/attempt_end.h"
+#include "coordinator/store/events.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/schema.h"
@@ -76,7 +77,7 @@ class Appending {
     if (absl::IsFailedPrecondition(fenced.status())) {
       ack_.set_stale(true);
       ack_.set_message(std::string(fenced.status().message()));
-      return absl::OkStatus();
+      return CountRefusal();
     }
     ALLO_RETURN_IF_ERROR(fenced.status());
     fenced_ = *std::move(fenced);
@@ -112,6 +113,26 @@ class Appending {
       default:
         return SetAside(record, "a kind of record that this coordinator does not know");
     }
+  }
+
+  // A zombie's writes are worth a word, once an attempt, and a count; a made-up token's are not.
+  absl::Status CountRefusal() {
+    const v1::Lease& lease = batch_.lease();
+    ALLO_RETURN_IF_ERROR(db_.Prepare("UPDATE attempts SET refused_batches = refused_batches + 1 "
+                                     "WHERE run_id = ?1 AND attempt = ?2 AND token = ?3")
+                             .With(lease.run_id(), lease.attempt(), lease.token())
+                             .Run());
+    if (db_.changes() == 0) return absl::OkStatus();
+    Statement find = db_.Prepare(
+        "SELECT a.host, r.sweep_id, r.size FROM attempts AS a JOIN runs AS r USING (run_id) "
+        "WHERE a.run_id = ?1 AND a.attempt = ?2 AND a.refused_batches = 1");
+    find.With(lease.run_id(), lease.attempt());
+    if (!find.Step()) return find.status();
+    return InsertEvent(
+        transaction_, find.Int(1), lease.run_id(),
+        absl::StrFormat("run %d (%s): attempt %d on %s went on writing after its lease was given "
+                        "away; refused, nothing of it is stored",
+                        lease.run_id(), find.Text(2), lease.attempt(), find.Text(0)));
   }
 
   absl::Status SetAside(const v1::Record& record, const std::string& reason) {
