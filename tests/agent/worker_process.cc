@@ -31,6 +31,7 @@ void WorkerProcess::Start() {
                                         "--trainer",
                                         FAKE_TRAINER};
   arguments.insert(arguments.end(), extra_arguments.begin(), extra_arguments.end());
+  arguments.insert(arguments.begin(), wrapper.begin(), wrapper.end());
   process_.Start(arguments, folder() + "/output");
 }
 

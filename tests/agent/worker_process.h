@@ -20,6 +20,7 @@ class WorkerProcess {
   // For the next Start.
   std::string state_dir;  // its own, unless set
   std::vector<std::string> extra_arguments;
+  std::vector<std::string> wrapper;  // a program that becomes the agent, with its arguments
 
   // Starts it, again after it ended: the same folders.
   void Start();

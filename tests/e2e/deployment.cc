@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "base/files.h"
+#include "coordinator/store/sqlite.h"
 #include "worker/agent/launch.h"
 #include "worker/agent/processes.h"
 
@@ -52,7 +53,7 @@ std::string GeneratedText(int64_t bytes) {
   return text;
 }
 
-Deployment::Deployment(const DeploymentOptions& options) {
+Deployment::Deployment(const DeploymentOptions& options) : options_(options) {
   data::TextOptions text = options.text;
   if (text.inputs.empty()) {
     text.name = "generated";
@@ -64,14 +65,18 @@ Deployment::Deployment(const DeploymentOptions& options) {
   ALLO_CHECK(dataset.ok()) << dataset.status();
   manifest_ = dataset->manifest;
   StartCoordinator();
-  StartWorker();
+  for (int worker = 0; worker < options_.workers; ++worker) {
+    workers_.push_back(std::make_unique<ChildProcess>());
+    StartWorker(worker);
+  }
 }
 
 Deployment::~Deployment() {
-  coordinator_.Signal(SIGKILL);
-  worker_.Signal(SIGKILL);
-  coordinator_.Wait();
-  worker_.Wait();
+  // SIGKILL ends stopped ones too.
+  if (coordinator_.started()) KillCoordinator();
+  for (int worker = 0; worker < workers(); ++worker) {
+    if (workers_[static_cast<size_t>(worker)]->started()) KillWorker(worker);
+  }
   for (int i = 0; i < 1000 && !NoTrainerLeft(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -83,46 +88,66 @@ std::string Deployment::ManifestJson() const {
   return *json;
 }
 
+std::string Deployment::WorkerPath(const std::string& what, int worker) const {
+  return folder_.Path(worker == 0 ? what : absl::StrCat(what, "-", worker));
+}
+
 void Deployment::StartCoordinator() {
   const std::string address_file = folder_.Path("address");
-  coordinator_.Start(
-      {ALLO_BIN_DIR "/allo-coordinator", "--db", folder_.Path("allometry.db"), "--listen", address_,
-       "--lease-ms", "10000", "--heartbeat-ms", "200", "--address-file", address_file},
-      folder_.Path("coordinator.log"));
+  coordinator_.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", DbPath(), "--listen", address_,
+                      "--lease-ms", absl::StrCat(options_.lease_ms), "--heartbeat-ms",
+                      absl::StrCat(options_.heartbeat_ms), "--address-file", address_file},
+                     folder_.Path("coordinator.log"));
   for (int i = 0; i < 3000 && client_ == nullptr; ++i) {
     if (const absl::StatusOr<std::string> written = ReadFile(address_file); written.ok()) {
       address_ = std::string(absl::StripAsciiWhitespace(*written));
+      grpc::ChannelArguments arguments;
+      arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
       client_ = v1::ClientService::NewStub(
-          grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+          grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   ALLO_CHECK(client_ != nullptr) << Logs();
 }
 
-void Deployment::StartWorker() {
-  worker_.Start({ALLO_BIN_DIR "/allo-worker", "--coordinator", address_, "--state-dir",
-                 folder_.Path("state"), "--run-root", folder_.Path("runs"), "--data-dir",
-                 folder_.Path("data"), "--slots", "cpu:2", "--launcher", "mpirun"},
-                folder_.Path("worker.log"));
+void Deployment::StartWorker(int worker) {
+  workers_[static_cast<size_t>(worker)]->Start(
+      {ALLO_BIN_DIR "/allo-worker", "--coordinator", address_, "--state-dir",
+       WorkerPath("state", worker), "--run-root", WorkerPath("runs", worker), "--data-dir",
+       folder_.Path("data"), "--slots", options_.slots, "--launcher", "mpirun", "--host",
+       absl::StrCat("host-", worker)},
+      WorkerPath("worker.log", worker));
+}
+
+void Deployment::KillCoordinator() {
+  coordinator_.Signal(SIGKILL);
+  coordinator_.Wait();
+}
+
+void Deployment::KillWorker(int worker) {
+  SignalWorker(worker, SIGKILL);
+  workers_[static_cast<size_t>(worker)]->Wait();
+}
+
+void Deployment::SignalWorker(int worker, int signal) const {
+  workers_[static_cast<size_t>(worker)]->Signal(signal);
 }
 
 void Deployment::KillAndRestartCoordinator() {
-  coordinator_.Signal(SIGKILL);
-  coordinator_.Wait();
+  KillCoordinator();
   StartCoordinator();
 }
 
-void Deployment::KillAndRestartWorker() {
-  worker_.Signal(SIGKILL);
-  worker_.Wait();
-  StartWorker();
+void Deployment::KillAndRestartWorker(int worker) {
+  KillWorker(worker);
+  StartWorker(worker);
 }
 
 void Deployment::StopAndRestartWorker() {
-  worker_.Signal(SIGTERM);
-  ALLO_CHECK(worker_.Wait() == 0) << Logs();
-  StartWorker();
+  SignalWorker(0, SIGTERM);
+  ALLO_CHECK(workers_[0]->Wait() == 0) << Logs();
+  StartWorker(0);
 }
 
 bool Deployment::KillRank(int64_t run_id, int rank) const {
@@ -130,20 +155,29 @@ bool Deployment::KillRank(int64_t run_id, int rank) const {
   for (const pid_t pid :
        agent::ProcessesWithEnvironment(absl::StrCat("OMPI_COMM_WORLD_RANK=", rank))) {
     const auto environment = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
-    const auto root_id = ReadFile(folder_.Path("runs/root_id"));
-    if (!environment.ok() || !root_id.ok()) continue;
-    const std::string mark =
-        absl::StrCat(agent::AttemptMark(absl::StripAsciiWhitespace(*root_id)), run);
-    if (environment->find(mark) != std::string::npos) return kill(pid, SIGKILL) == 0;
+    if (!environment.ok()) continue;
+    for (int worker = 0; worker < workers(); ++worker) {
+      const auto root_id = ReadFile(WorkerPath("runs", worker) + "/root_id");
+      if (!root_id.ok()) continue;
+      const std::string mark =
+          absl::StrCat(agent::AttemptMark(absl::StripAsciiWhitespace(*root_id)), run);
+      if (environment->find(mark) != std::string::npos) return kill(pid, SIGKILL) == 0;
+    }
   }
   return false;
 }
 
+std::string Deployment::MarkOf(int worker) const {
+  const auto agent_id = ReadFile(WorkerPath("state", worker) + "/agent_id");
+  return agent_id.ok() ? agent::AgentMark(absl::StripAsciiWhitespace(*agent_id)) : "";
+}
+
 bool Deployment::NoTrainerLeft() const {
-  const auto agent_id = ReadFile(folder_.Path("state/agent_id"));
-  return !agent_id.ok() ||
-         agent::ProcessesWithEnvironment(agent::AgentMark(absl::StripAsciiWhitespace(*agent_id)))
-             .empty();
+  for (int worker = 0; worker < workers(); ++worker) {
+    const std::string mark = MarkOf(worker);
+    if (!mark.empty() && !agent::ProcessesWithEnvironment(mark).empty()) return false;
+  }
+  return true;
 }
 
 v1::CreateSweepResponse Deployment::Submit(const std::string& sweep_yaml,
@@ -165,6 +199,31 @@ v1::GetSweepResponse Deployment::Get(const std::string& sweep) const {
   v1::GetSweepResponse response;
   Ask([&](grpc::ClientContext* context) { return client_->GetSweep(context, request, &response); });
   return response;
+}
+
+std::optional<v1::GetSweepResponse> Deployment::TryGet(const std::string& sweep) const {
+  v1::GetSweepRequest request;
+  request.set_name(sweep);
+  v1::GetSweepResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  if (!client_->GetSweep(&context, request, &response).ok()) return std::nullopt;
+  return response;
+}
+
+int Deployment::Retry(const std::string& sweep) const {
+  v1::RetrySweepRequest request;
+  request.set_name(sweep);
+  v1::RetrySweepResponse response;
+  Ask([&](grpc::ClientContext* context) {
+    return client_->RetrySweep(context, request, &response);
+  });
+  return response.retried();
+}
+
+std::unique_ptr<v1::WorkerService::Stub> Deployment::NewWorkerStub() const {
+  return v1::WorkerService::NewStub(
+      grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
 }
 
 std::vector<std::string> Deployment::Export(const std::string& sweep, const std::string& what,
@@ -208,9 +267,24 @@ std::string Deployment::Allo(const std::vector<std::string>& arguments) const {
   return output;
 }
 
+std::vector<std::string> Deployment::Query(const char* sql) const {
+  auto db = store::Connection::Open(DbPath(), store::Connection::Mode::kReadOnly, 5000);
+  ALLO_CHECK(db.ok()) << db.status();
+  std::vector<std::string> values;
+  store::Statement rows = (*db)->Prepare(sql);
+  while (rows.Step()) values.push_back(rows.Text(0));
+  ALLO_CHECK(rows.status().ok()) << rows.status();
+  return values;
+}
+
 std::string Deployment::Logs() const {
-  return absl::StrCat("--- coordinator\n", ReadFile(folder_.Path("coordinator.log")).value_or(""),
-                      "--- worker\n", ReadFile(folder_.Path("worker.log")).value_or(""));
+  std::string logs =
+      absl::StrCat("--- coordinator\n", ReadFile(folder_.Path("coordinator.log")).value_or(""));
+  for (int worker = 0; worker < workers(); ++worker) {
+    absl::StrAppend(&logs, "--- worker ", worker, "\n",
+                    ReadFile(WorkerPath("worker.log", worker)).value_or(""));
+  }
+  return logs;
 }
 
 }  // namespace allometry::testing

@@ -1,8 +1,11 @@
-// The real programs on this machine: a coordinator, an agent with two slots, a dataset made of
-// generated text. What systemd does elsewhere (starting a dead one again) the test does here.
+// The real programs on this machine: a coordinator, agents, a dataset made of generated text. What
+// systemd does elsewhere (starting a dead one again) the test does here.
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -11,6 +14,7 @@
 #include "data/manifest.h"
 #include "data/text.h"
 #include "proto/client.grpc.pb.h"
+#include "proto/worker.grpc.pb.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/temporary_folder.h"
 
@@ -19,27 +23,44 @@ namespace allometry::testing {
 struct DeploymentOptions {
   // What the dataset is made of; without inputs it is "generated", of GeneratedText.
   data::TextOptions text;
+  int workers = 1;
+  std::string slots = "cpu:2";  // of each worker
+  int64_t lease_ms = 10'000;
+  int64_t heartbeat_ms = 200;
 };
 
 class Deployment {
  public:
-  // Starts both.
+  // Starts all of them.
   explicit Deployment(const DeploymentOptions& options = {});
-  // Kills both; trainers end by themselves.
+  // Kills all of them; trainers end by themselves.
   ~Deployment();
 
   const data::Manifest& manifest() const { return manifest_; }
   std::string ManifestJson() const;
+  std::string DbPath() const { return folder_.Path("allometry.db"); }
   std::string Path(const std::string& name) const { return folder_.Path(name); }
+  int workers() const { return options_.workers; }
 
   // SIGKILL, and a new life on the same folders and port.
   void KillAndRestartCoordinator();
-  void KillAndRestartWorker();
+  void KillAndRestartWorker(int worker = 0);
   // SIGTERM: the agent has its trainers write checkpoints; then a new life.
   void StopAndRestartWorker();
+  // The same in steps, for tests that do something between them. Kill waits for the death.
+  void KillCoordinator();
+  void StartCoordinator();
+  void SignalCoordinator(int signal) const { coordinator_.Signal(signal); }
+  void KillWorker(int worker);
+  void StartWorker(int worker = 0);
+  void SignalWorker(int worker, int signal) const;
+
   // SIGKILL to one process of the run: rank `rank` of it. False when there was none.
   bool KillRank(int64_t run_id, int rank) const;
-  // Every process that the agent ever started is gone.
+  // What marks the trainers and mpiruns of the worker in their environment; empty before its first
+  // start is over.
+  std::string MarkOf(int worker) const;
+  // Every process that an agent ever started is gone.
   bool NoTrainerLeft() const;
 
   // Client calls; each waits for a coordinator that is being started, and fails the test's process
@@ -48,27 +69,35 @@ class Deployment {
   v1::CreateSweepResponse Submit(const std::string& sweep_yaml,
                                  const std::string& manifest_json = "") const;
   v1::GetSweepResponse Get(const std::string& sweep) const;
+  // Nothing where the coordinator does not answer within two seconds.
+  std::optional<v1::GetSweepResponse> TryGet(const std::string& sweep) const;
+  // FAILED and CANCELLED runs of the sweep wait again; how many those were.
+  int Retry(const std::string& sweep) const;
   // The lines of an export, the first being the names of the columns.
   std::vector<std::string> Export(const std::string& sweep, const std::string& what,
                                   const std::string& series) const;
+  std::unique_ptr<v1::WorkerService::Stub> NewWorkerStub() const;
 
   // Writes a file into the deployment's folder; returns its path.
   std::string Write(const std::string& name, const std::string& text) const;
   // Runs `allo` with its coordinator and datasets; returns what it printed on standard output.
   std::string Allo(const std::vector<std::string>& arguments) const;
+  // The first column of a query to the database, read beside the coordinator. A string literal.
+  std::vector<std::string> Query(const char* sql) const;
 
-  // What coordinator and agent printed.
+  // What coordinator and agents printed.
   std::string Logs() const;
 
  private:
-  void StartCoordinator();
-  void StartWorker();
+  // "state", "state-1", ...: the first worker's have no number.
+  std::string WorkerPath(const std::string& what, int worker) const;
 
+  const DeploymentOptions options_;
   const TemporaryFolder folder_;
   data::Manifest manifest_;
   std::string address_ = "127.0.0.1:0";
   ChildProcess coordinator_;
-  ChildProcess worker_;
+  std::vector<std::unique_ptr<ChildProcess>> workers_;
   std::unique_ptr<v1::ClientService::Stub> client_;
 };
 

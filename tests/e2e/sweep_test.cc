@@ -3,22 +3,26 @@
 #include <chrono>
 #include <functional>
 #include <iostream>
-#include <set>
 #include <thread>
 
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "data/generated.h"
 #include "data/strata/entropy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/e2e/sweep_result.h"
 
 namespace allometry {
 namespace {
 
 using ::allometry::testing::Deployment;
+using ::allometry::testing::Differences;
+using ::allometry::testing::HasEnded;
+using ::allometry::testing::Repeated;
+using ::allometry::testing::ResultOf;
+using ::allometry::testing::SweepResult;
+using ::allometry::testing::Unfinished;
 using ::testing::Gt;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -51,84 +55,23 @@ bool WaitUntil(const Deployment& deployment,
   return false;
 }
 
-bool HasEnded(const v1::GetSweepResponse& sweep) {
-  return std::all_of(sweep.runs().begin(), sweep.runs().end(), [](const v1::Run& run) {
-    return run.state() == v1::RUN_SUCCEEDED || run.state() == v1::RUN_FAILED;
-  });
-}
-
 const v1::Run& TwoRankRun(const v1::GetSweepResponse& sweep) {
   return *std::find_if(sweep.runs().begin(), sweep.runs().end(),
                        [](const v1::Run& run) { return run.spec().ranks() == 2; });
 }
 
-// What a sweep leaves that does not depend on time: every loss point and every observation.
-struct Result {
-  std::vector<std::string> train;
-  std::vector<std::string> heldout;
-  std::vector<std::string> observations;
-};
-
-// CSV lines without the column that says which attempt a line is of.
-std::vector<std::string> WithoutAttempt(std::vector<std::string> lines) {
-  const std::vector<std::string> names = absl::StrSplit(lines.front(), ',');
-  const auto found = std::find(names.begin(), names.end(), "attempt");
-  EXPECT_NE(found, names.end()) << lines.front();
-  const auto column = found - names.begin();
-  for (std::string& line : lines) {
-    std::vector<std::string> values = absl::StrSplit(line, ',');
-    values.erase(values.begin() + column);
-    line = absl::StrJoin(values, ",");
-  }
-  return lines;
-}
-
-Result ResultOf(const Deployment& deployment) {
-  return {WithoutAttempt(deployment.Export(kName, "points", "train")),
-          WithoutAttempt(deployment.Export(kName, "points", "heldout")),
-          WithoutAttempt(deployment.Export(kName, "observations", "heldout"))};
-}
-
-void ExpectSameLines(const std::vector<std::string>& expected,
-                     const std::vector<std::string>& lines) {
-  ASSERT_EQ(lines.size(), expected.size());
-  for (size_t i = 0; i < lines.size(); ++i) ASSERT_EQ(lines[i], expected[i]) << "line " << i;
-}
-
-void ExpectAllSucceeded(const v1::GetSweepResponse& sweep) {
-  for (const v1::Run& run : sweep.runs()) {
-    EXPECT_EQ(run.state(), v1::RUN_SUCCEEDED) << run.size() << ": " << run.reason();
-    EXPECT_EQ(run.step(), run.spec().steps()) << run.size();
-  }
-  for (const v1::Cell& cell : sweep.cells()) {
-    EXPECT_TRUE(cell.done()) << cell.size() << " at " << cell.tokens();
-  }
-}
-
-// Each point once: run, size, series and step are the first columns.
-void ExpectEachPointOnce(const std::vector<std::string>& lines) {
-  EXPECT_THAT(lines, SizeIs(Gt(1u)));
-  std::set<std::string> keys;
-  for (const std::string& line : lines) {
-    const std::vector<std::string> values = absl::StrSplit(line, ',');
-    ASSERT_GT(values.size(), 4u) << line;
-    const bool is_new = keys.insert(absl::StrJoin(values.begin(), values.begin() + 4, ",")).second;
-    EXPECT_TRUE(is_new) << line;
-  }
-}
-
 class SweepTest : public ::testing::Test {
  protected:
   // Runs the sweep to its end while `disturb` does what it likes.
-  Result RunSweep(int64_t tokens, const std::function<void(Deployment&)>& disturb) {
+  SweepResult RunSweep(int64_t tokens, const std::function<void(Deployment&)>& disturb) {
     Deployment deployment;
     deployment.Submit(SweepYaml(tokens));
     disturb(deployment);
     EXPECT_TRUE(WaitUntil(deployment, HasEnded)) << deployment.Logs();
     EXPECT_TRUE(WaitUntil(deployment, [&](const auto&) { return deployment.NoTrainerLeft(); }));
     last_sweep_ = deployment.Get(kName);
-    ExpectAllSucceeded(last_sweep_);
-    const Result result = ResultOf(deployment);
+    EXPECT_THAT(Unfinished(last_sweep_), IsEmpty());
+    const SweepResult result = ResultOf(deployment, kName, /*with_fit=*/false);
     if (HasFailure()) std::cerr << deployment.Logs();
     return result;
   }
@@ -137,11 +80,11 @@ class SweepTest : public ::testing::Test {
 };
 
 TEST_F(SweepTest, RunsFromAFileToObservations) {
-  const Result result = RunSweep(65'536, [](Deployment&) {});
+  const SweepResult result = RunSweep(65'536, [](Deployment&) {});
   EXPECT_EQ(last_sweep_.runs_size(), 3);
   EXPECT_EQ(last_sweep_.cells_size(), 9);
-  ExpectEachPointOnce(result.train);
-  ExpectEachPointOnce(result.heldout);
+  EXPECT_THAT(result.points, SizeIs(Gt(1u)));
+  EXPECT_THAT(Repeated(result.points), IsEmpty());
   EXPECT_GE(result.observations.size(), 1u + static_cast<size_t>(last_sweep_.cells_size()));
   // Learned something: under the entropy of guessing each byte of the vocabulary alike.
   for (const v1::Cell& cell : last_sweep_.cells()) {
@@ -190,9 +133,9 @@ TEST_F(SweepTest, KillingEveryProcessOnceChangesNothing) {
   // Long enough that the two-rank run outlasts four disturbances on a fast machine: its spool is
   // flushed once a second, so each costs a second or two of training.
   constexpr int64_t kTokens = 8'388'608;
-  const Result quiet = RunSweep(kTokens, [](Deployment&) {});
+  const SweepResult quiet = RunSweep(kTokens, [](Deployment&) {});
   bool rank_killed = false;
-  const Result disturbed = RunSweep(kTokens, [&](Deployment& deployment) {
+  const SweepResult disturbed = RunSweep(kTokens, [&](Deployment& deployment) {
     int64_t step = 0;
     const auto two_ranks_past = [&](int64_t steps) {
       return WaitUntil(deployment, [&](const v1::GetSweepResponse& sweep) {
@@ -212,11 +155,7 @@ TEST_F(SweepTest, KillingEveryProcessOnceChangesNothing) {
   EXPECT_TRUE(rank_killed) << "the run had ended before: give it more tokens";
   const v1::Run& run = TwoRankRun(last_sweep_);
   EXPECT_GE(run.attempt(), 4) << run.reason();
-  ExpectSameLines(quiet.train, disturbed.train);
-  ExpectSameLines(quiet.heldout, disturbed.heldout);
-  ExpectSameLines(quiet.observations, disturbed.observations);
-  ExpectEachPointOnce(disturbed.train);
-  ExpectEachPointOnce(disturbed.heldout);
+  EXPECT_THAT(Differences(quiet, disturbed), IsEmpty());
 }
 
 }  // namespace

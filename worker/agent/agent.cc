@@ -29,7 +29,7 @@ constexpr int64_t kMaxRetryMs = 2'000;
 constexpr int64_t kDeliverWithinMs = 5'000;  // after the time to stop, before the agent ends
 constexpr int kReconnectAfterFailures = 3;
 
-std::string HostName() {
+std::string MachineName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
 }
@@ -87,6 +87,11 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
   if (settings.devices.empty()) {
     return absl::InvalidArgumentError("no slots: name some with --slots");
   }
+  if (options.host.empty()) options.host = MachineName();
+  if (options.host.find_first_of("/ \t\r\n") != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "host '", options.host, "': a name without slashes and spaces is allowed for --host"));
+  }
   // Trainers are started, and read data, from wherever mpirun puts them.
   for (std::string* path : {&settings.trainer, &settings.trainer_cuda, &settings.data_dir}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
@@ -103,7 +108,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
 Agent::Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
              std::unique_ptr<CoordinatorLink> link)
     : options_(std::move(options)),
-      host_(HostName()),
+      host_(options_.host),
       attempts_(std::move(attempts)),
       memory_(MemoryOf(options_.attempts.devices)),
       datasets_(options_.attempts.data_dir),

@@ -27,12 +27,14 @@ struct AgentOptions {
   LinkOptions link;
   std::string state_dir;
   std::string run_root;
+  std::string host;  // its name to the coordinator and in slots; empty: the machine's
   AttemptSettings attempts;
 };
 
 class Agent {
  public:
-  // FailedPrecondition: the state dir is in use; NotFound: a trainer that a slot needs is missing.
+  // FailedPrecondition: the state dir is in use; NotFound: a trainer that a slot needs is missing;
+  // InvalidArgument: no slots, or a host's name with a slash or a space.
   static absl::StatusOr<std::unique_ptr<Agent>> Create(AgentOptions options);
   // Ends every trainer that still runs.
   ~Agent();

@@ -96,6 +96,10 @@ int main(int argc, char** argv) {
       ->required();
   app.add_option("--data-dir", options.attempts.data_dir, "where datasets lie, a folder each")
       ->required();
+  app.add_option(
+      "--host", options.host,
+      "name of this machine to the coordinator; default: its hostname. Two agents of one "
+      "machine need two names, or slots that differ");
   app.add_option("--slots", flags.slots,
                  "auto, cpu:COUNT or cuda:INDEX, several with commas; auto: every GPU, without one "
                  "every CPU core")
