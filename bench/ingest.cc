@@ -3,7 +3,12 @@
 //
 // The server is the real one over a real file; client and server share the machine's cores. Full
 // load: every stream writes batches as fast as it may. Half load: every stream writes what has
-// come together in 50 ms, as an agent does. Exit code 1 when a target is missed.
+// come together in 50 ms, as an agent does. Stalled: full load, but another program holds the
+// database for three seconds; what waits for it is bounded by flow control, and the rise of the
+// process's memory (both sides of the streams) is shown. Exit code 1 when a target is missed.
+#include <sqlite3.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -21,9 +26,11 @@
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "base/files.h"
 #include "base/mutex.h"
+#include "bench/text_manifest.h"
 #include "coordinator/server.h"
 #include "data/manifest.h"
 #include "grpcpp/create_channel.h"
@@ -40,38 +47,11 @@ constexpr double kTargetPointsPerSecond = 200'000;
 constexpr double kTargetAckMs = 250;
 constexpr int kRecordsABatch = 1000;
 constexpr std::chrono::milliseconds kTick(50);
+constexpr std::chrono::seconds kStall(3);
 const char* const kSeries[] = {"train", "grad_norm", "learning_rate", "tokens_per_second"};
 
 double Seconds(SteadyClock::duration duration) {
   return std::chrono::duration<double>(duration).count();
-}
-
-std::string ManifestJson() {
-  data::Manifest manifest;
-  manifest.name = "bench-text";
-  manifest.kind = "text";
-  manifest.licence = "none";
-  manifest.source = "bench/ingest";
-  manifest.generator = "bench/ingest";
-  manifest.vocabulary = 64;
-  manifest.segments = {{.name = "text", .begin = 0, .end = 64}};
-  manifest.tokenizer = "none";
-  manifest.tokenizer_hash = "00000000000000aa";
-  manifest.documents = 1;
-  manifest.unique_tokens = 1'000'000'000;
-  manifest.heldout_tokens = 100'000;
-  for (const auto& [split, tokens] : {std::pair<std::string, int64_t>("train", 1'000'000'000),
-                                      std::pair<std::string, int64_t>("heldout", 100'000)}) {
-    data::Shard shard;
-    shard.file = split + "-00000.npy";
-    shard.split = split;
-    shard.dtype = "u8";
-    shard.tokens = tokens;
-    shard.bytes = tokens + 128;
-    shard.hash = "00000000000000bb";
-    manifest.shards.push_back(shard);
-  }
-  return data::ManifestJson(manifest);
 }
 
 // A coordinator over a new file with one attempt LEASED for each stream.
@@ -79,7 +59,7 @@ class Bench {
  public:
   Bench(const std::string& folder, int streams) {
     coordinator::Options options;
-    options.db_path = absl::StrFormat("%s/ingest-%d.db", folder, streams);
+    options.db_path = db_path_ = absl::StrFormat("%s/ingest-%d.db", folder, streams);
     options.listen = "127.0.0.1:0";
     options.lease_ms = 3'600'000;
     auto server = coordinator::Server::Start(options);
@@ -96,6 +76,7 @@ class Bench {
         server_->address(), grpc::InsecureChannelCredentials(), arguments));
   }
   const std::vector<v1::Lease>& leases() const { return leases_; }
+  const std::string& db_path() const { return db_path_; }
 
  private:
   void Submit(int streams) {
@@ -107,7 +88,7 @@ class Bench {
         "training: {batch_tokens: 16, warmup_steps: 1, learning_rate: 1e-3, seeds: [%s]}\n"
         "budgets: {tokens: [1000000000]}\n",
         absl::StrJoin(seeds, ",")));
-    request.set_manifest_json(ManifestJson());
+    request.set_manifest_json(bench::TextManifestJson());
     grpc::ClientContext context;
     v1::CreateSweepResponse response;
     const auto channel =
@@ -127,7 +108,7 @@ class Bench {
     heartbeat.set_agent_id("bench");
     v1::Dataset dataset;
     dataset.set_name("bench-text");
-    dataset.set_hash(data::ParseManifest(ManifestJson())->hash);
+    dataset.set_hash(data::ParseManifest(bench::TextManifestJson())->hash);
     *request.add_datasets() = dataset;
     *heartbeat.add_datasets() = dataset;
     for (int i = 0; i < streams; ++i) {
@@ -150,6 +131,7 @@ class Bench {
     ALLO_CHECK(static_cast<int>(leases_.size()) == streams) << leases_.size();
   }
 
+  std::string db_path_;
   std::unique_ptr<coordinator::Server> server_;
   std::vector<v1::Lease> leases_;
 };
@@ -269,6 +251,47 @@ Load Run(const Bench& bench, std::vector<uint64_t>& sent, double seconds,
   return load;
 }
 
+// The most that the process's resident memory rises over what it is at the begin.
+class MemoryRise {
+ public:
+  MemoryRise() : before_(Resident()), sampler_([this] { Sample(); }) {}
+  double Megabytes() {
+    over_ = true;
+    sampler_.join();
+    return static_cast<double>(std::max<int64_t>(0, most_ - before_)) / 1e6;
+  }
+
+ private:
+  static int64_t Resident() {
+    const auto pages = ReadFile("/proc/self/statm");
+    ALLO_CHECK(pages.ok()) << pages.status();
+    const std::vector<std::string> fields = absl::StrSplit(*pages, ' ');
+    return std::stoll(fields.at(1)) * sysconf(_SC_PAGESIZE);
+  }
+  void Sample() {
+    while (!over_.load()) {
+      most_ = std::max(most_, Resident());
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+
+  const int64_t before_;
+  int64_t most_ = 0;
+  std::atomic<bool> over_ = false;
+  std::thread sampler_;
+};
+
+// Holds the database as a sqlite3 by hand may.
+void HoldDatabase(const std::string& path, std::chrono::seconds time) {
+  sqlite3* db = nullptr;
+  ALLO_CHECK(sqlite3_open(path.c_str(), &db) == SQLITE_OK);
+  sqlite3_busy_timeout(db, 5000);
+  ALLO_CHECK(sqlite3_exec(db, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) == SQLITE_OK);
+  std::this_thread::sleep_for(time);
+  ALLO_CHECK(sqlite3_exec(db, "ROLLBACK", nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(db);
+}
+
 double Percentile(const std::vector<double>& ascending, double p) {
   if (ascending.empty()) return 0;
   return ascending[static_cast<size_t>(p * static_cast<double>(ascending.size() - 1))];
@@ -291,15 +314,21 @@ int Main(int argc, char** argv) {
   bool met = true;
   std::cout << absl::StrFormat("%u cores; database in %s\n", std::thread::hardware_concurrency(),
                                folder)
-            << "streams   points/s   half load: points/s   p50 ack ms   p99 ack ms\n";
+            << "streams   points/s   half load: points/s   p50 ack ms   p99 ack ms"
+               "   stalled: memory MB\n";
   for (const int count : streams) {
     const Bench bench(place, count);
     std::vector<uint64_t> sent(static_cast<size_t>(count), 0);
     const Load full = Run(bench, sent, seconds, 0);
     const Load half = Run(bench, sent, seconds, full.points_per_second / 2);
     const double p99 = Percentile(half.ack_ms, 0.99);
-    std::cout << absl::StrFormat("%7d %10.0f %21.0f %12.1f %12.1f\n", count, full.points_per_second,
-                                 half.points_per_second, Percentile(half.ack_ms, 0.5), p99)
+    MemoryRise memory;
+    std::thread other(HoldDatabase, bench.db_path(), kStall);
+    Run(bench, sent, 1 + Seconds(kStall), 0);
+    other.join();
+    std::cout << absl::StrFormat("%7d %10.0f %21.0f %12.1f %12.1f %20.0f\n", count,
+                                 full.points_per_second, half.points_per_second,
+                                 Percentile(half.ack_ms, 0.5), p99, memory.Megabytes())
               << std::flush;
     met = met && full.points_per_second >= kTargetPointsPerSecond && p99 <= kTargetAckMs;
   }
