@@ -15,7 +15,7 @@
 #include "coordinator/change_feed.h"
 #include "coordinator/cluster_view.h"
 #include "coordinator/dispatch.h"
-#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/retry_table.h"
 #include "coordinator/submission.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -37,12 +37,7 @@ class Coordinator {
       : clock_(clock), dispatch_(DispatchOptions(clock), feed_), view_(kLeaseMs * 1'000'000) {
     store::Options options;
     options.clock = &clock;
-    options.exit_rule = [](const store::EndedAttempt& ended) {
-      const scheduler::Outcome outcome = scheduler::AfterExit(
-          {ended.reason, ended.message, ended.failures, ended.lost_leases, ended.cancel_asked});
-      return store::NextState{outcome.state,       outcome.failure,      outcome.failures,
-                              outcome.lost_leases, outcome.start_is_bad, outcome.reason};
-    };
+    options.exit_rule = coordinator::ApplyRetryTable;
     options.committed = [this](absl::Span<const store::RunRow> rows) {
       for (const store::RunRow& row : rows) view_.Put(row, clock_.BootNanos());
       dispatch_.Committed(rows);
