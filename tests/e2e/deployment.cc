@@ -112,12 +112,24 @@ void Deployment::StartCoordinator() {
 }
 
 void Deployment::StartWorker(int worker) {
-  workers_[static_cast<size_t>(worker)]->Start(
-      {ALLO_BIN_DIR "/allo-worker", "--coordinator", address_, "--state-dir",
-       WorkerPath("state", worker), "--run-root", WorkerPath("runs", worker), "--data-dir",
-       folder_.Path("data"), "--slots", options_.slots, "--launcher", "mpirun", "--host",
-       absl::StrCat("host-", worker)},
-      WorkerPath("worker.log", worker));
+  std::vector<std::string> command = {ALLO_BIN_DIR "/allo-worker",
+                                      "--coordinator",
+                                      address_,
+                                      "--state-dir",
+                                      WorkerPath("state", worker),
+                                      "--run-root",
+                                      WorkerPath("runs", worker),
+                                      "--data-dir",
+                                      folder_.Path("data"),
+                                      "--slots",
+                                      options_.slots,
+                                      "--launcher",
+                                      "mpirun"};
+  // Several share this machine's devices under names of their own; one is simply this machine.
+  if (options_.workers > 1) {
+    command.insert(command.end(), {"--host", absl::StrCat("host-", worker)});
+  }
+  workers_[static_cast<size_t>(worker)]->Start(command, WorkerPath("worker.log", worker));
 }
 
 void Deployment::KillCoordinator() {
