@@ -1,8 +1,10 @@
 #include "coordinator/planner/makespan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <list>
+#include <tuple>
 
 namespace allometry::planner {
 namespace {
@@ -30,10 +32,13 @@ class Play {
         Run(i, static_cast<size_t>(run.runs_on));
       }
     }
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      if (runs[a].ranks != runs[b].ranks) return runs[a].ranks > runs[b].ranks;
-      return runs[a].seconds > runs[b].seconds;
-    });
+    // As coordinator/scheduler/decide.h says.
+    const auto place = [&](size_t i) {
+      const RunToPlace& run = runs[i];
+      return std::make_tuple(std::ilogb(run.seconds * run.ranks), run.ranks, run.seconds);
+    };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return place(a) > place(b); });
     waiting_.assign(order.begin(), order.end());
   }
 

@@ -1,7 +1,8 @@
 // When a set of runs will be done, by playing the coordinator's own order of starting them.
 //
-// As coordinator/scheduler/decide.h orders the runs of one sweep: most ranks first, then the
-// longest, then the first listed; a run of k ranks starts on k free slots of one worker; the first
+// As coordinator/scheduler/decide.h orders the runs of one sweep: the most work first, by octaves
+// of time x ranks, then the most ranks, then the longest, then the first listed; a run of k ranks
+// starts on k free slots of one worker; the first
 // gang that fits nowhere holds the slots of the worker where they come free soonest, and only runs
 // that end before that take them. A run that starts from another's checkpoint waits until it is
 // written. The planner may not read the scheduler, so the order is repeated here, without sharing,

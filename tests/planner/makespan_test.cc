@@ -17,8 +17,16 @@ TEST(MakespanTest, LongestGoesFirstHoweverTheyAreListed) {
   EXPECT_EQ(Makespan({OneRank(1), OneRank(3), OneRank(4)}, kTwoSlots), 4);
 }
 
-TEST(MakespanTest, GangsGoFirst) {
-  EXPECT_EQ(Makespan({OneRank(5), OneRank(5), Gang(2, 1)}, kTwoSlots), 6);
+TEST(MakespanTest, OfSimilarWorkTheWideGoFirst) {
+  // Work 4 and 5 are of one octave. The gang first: 2, then 5 and 5 side by side.
+  EXPECT_EQ(Makespan({OneRank(5), OneRank(5), Gang(2, 2)}, kTwoSlots), 7);
+}
+
+TEST(MakespanTest, MuchWorkGoesBeforeWidth) {
+  // Three slots. Work 8 and 9 of one octave begin, the second gang, of work 6, follows at 4. With
+  // gangs first it would hold the third slot until then, and 9 would end at 13.
+  const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
+  EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(9)}, three), 9);
 }
 
 TEST(MakespanTest, GangDoesNotSpanTwoWorkers) {
