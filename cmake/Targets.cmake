@@ -18,10 +18,11 @@ function(allo_executable name)
 endfunction()
 
 # allo_test(fitting_test LABEL unit SOURCES a_test.cc DEPS allo_fitting)
-# SERIAL: no other test runs beside it.
+# SERIAL: no other test runs beside it. WHOLE: one entry for the program, whose tests share what is
+# costly to set up; otherwise one for each test.
 # Labels: unit (no LibTorch, seconds), torch, mpi, e2e, gpu.
 function(allo_test name)
-  cmake_parse_arguments(ARG "SERIAL" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL;WHOLE" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -35,10 +36,16 @@ function(allo_test name)
   if(ARG_LABEL STREQUAL "mpi")
     set(places 2)  # of ctest -j: two ranks
   endif()
-  include(GoogleTest)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
-    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL} PROCESSORS ${places}
-               ENVIRONMENT "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
+  set(environment "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
+  set(properties LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL} PROCESSORS ${places})
+  if(ARG_WHOLE)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES ${properties} ENVIRONMENT "${environment}")
+  else()
+    include(GoogleTest)
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+      PROPERTIES ${properties} ENVIRONMENT "${environment}")
+  endif()
 endfunction()
 
 # A Google Benchmark or a plain program in build/bench.
