@@ -17,6 +17,12 @@
 // lent any more, so that neither wrong expectations nor other sweeps starve it. Slots that are not
 // held are free to all.
 //
+// Last ones. Only runs that are expected to take longer than all the open work of their kind would
+// on all its slots are tried before those gangs, in the order above: the sweep ends when the
+// longest does, and with thousands of gangs waiting it would start when they are done. There are
+// always fewer of them than slots, because together they are less than all the work: they do not
+// starve a gang.
+//
 // Where. A run that is bound to its checkpoint's run root goes there or waits. Otherwise, of the
 // workers that can start a run now: one that holds its newest checkpoint, then the
 // one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
@@ -25,8 +31,7 @@
 //
 // Sharing. A one-rank run that finds no free slot joins one-rank runs on a slot (pool.h, MayJoin):
 // the slot takes so many runs, their memory fits, and so many together were not measured to be
-// slower than one fewer. What is expected to take longer than all the open work would on all slots
-// together stays alone: the sweep ends when it does, and sharing slows it down. Of those slots: one
+// slower than one fewer. A last one stays alone, because sharing slows it down. Of those slots: one
 // at its newest checkpoint, then the fewest runs on it, then the most memory left, then the
 // smallest worker id. Gangs never share.
 //

@@ -8,7 +8,8 @@
 namespace allometry::scheduler {
 namespace {
 
-constexpr double kNever = -std::numeric_limits<double>::infinity();
+constexpr double kForever = std::numeric_limits<double>::infinity();
+constexpr double kNever = -kForever;
 
 }  // namespace
 
@@ -35,14 +36,22 @@ Deciding::~Deciding() {
 
 Decision Deciding::Run() {
   for (const auto& [priority, level] : queues_.levels()) {
-    TryImpatientGangs(level);
-    TryInOrder(level);
+    if (HasImpatientGangs(level)) {
+      TryInOrder(level, /*last_ones=*/true);
+      TryImpatientGangs(level);
+    }
+    TryInOrder(level, /*last_ones=*/false);
   }
   return std::move(decision_);
 }
 
 bool Deciding::IsImpatient(const RunState& run) const {
   return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
+}
+
+bool Deciding::HasImpatientGangs(const Queues::Level& level) const {
+  return std::any_of(level.gangs.begin(), level.gangs.end(),
+                     [&](const auto& gangs) { return IsImpatient(*gangs.second.begin()->run); });
 }
 
 void Deciding::TryImpatientGangs(const Queues::Level& level) {
@@ -52,9 +61,9 @@ void Deciding::TryImpatientGangs(const Queues::Level& level) {
     auto first = fronts.end();
     for (auto front = fronts.begin(); front != fronts.end(); ++front) {
       const auto end = level.gangs.at(front->first).end();
-      if (front->second == end || !IsImpatient(*front->second->run) || IsDone(front->first)) {
-        continue;
-      }
+      while (front->second != end && started_.count(front->second->run_id) > 0) ++front->second;
+      if (front->second == end || !IsImpatient(*front->second->run)) continue;
+      if (refused_.count(front->first) > 0) continue;
       if (first == fronts.end() || *front->second < *first->second) first = front;
     }
     if (first == fronts.end()) return;
@@ -64,58 +73,73 @@ void Deciding::TryImpatientGangs(const Queues::Level& level) {
   }
 }
 
-void Deciding::SkipKnown(Cursor& cursor) const {
+bool Deciding::GoesLater(const Cursor& a, const Cursor& b) {
+  return GoesFirst(*b.next->run, *a.next->run);
+}
+
+bool Deciding::SkipKnown(Cursor& cursor) const {
   const Line& line = *cursor.line;
   const auto refused = refused_.find(cursor.need);
-  while (cursor.next != line.end()) {
+  while (cursor.next != line.end() && cursor.next->duration > cursor.longer_than) {
     if (refused != refused_.end() && cursor.next->duration > refused->second) {
-      constexpr double kMost = std::numeric_limits<double>::infinity();
-      cursor.next = refused->second == kNever
-                        ? line.end()
-                        : line.lower_bound({refused->second, kMost, 0, nullptr});
+      if (refused->second == kNever) return false;
+      cursor.next = line.lower_bound({refused->second, kForever, 0, nullptr});
     } else if (!started_.empty() && started_.count(cursor.next->run_id) > 0) {
       ++cursor.next;
     } else {
-      return;
+      return true;
     }
   }
+  return false;
 }
 
-Deciding::Cursor* Deciding::First(std::vector<Cursor>& cursors) const {
-  Cursor* first = nullptr;
-  for (Cursor& cursor : cursors) {
-    SkipKnown(cursor);
-    if (cursor.next == cursor.line->end()) continue;
-    if (first == nullptr || GoesFirst(*cursor.next->run, *first->next->run)) first = &cursor;
+std::optional<Deciding::Cursor> Deciding::Pop(std::vector<Cursor>& cursors) const {
+  while (!cursors.empty()) {
+    std::pop_heap(cursors.begin(), cursors.end(), GoesLater);
+    Cursor cursor = cursors.back();
+    cursors.pop_back();
+    const RunState* run = cursor.next->run;
+    if (!SkipKnown(cursor)) continue;
+    if (cursor.next->run == run) return cursor;
+    cursors.push_back(cursor);
+    std::push_heap(cursors.begin(), cursors.end(), GoesLater);
   }
-  return first;
+  return std::nullopt;
 }
 
-void Deciding::TryInOrder(const Queues::Level& level) {
+void Deciding::TryInOrder(const Queues::Level& level, bool last_ones) {
   std::map<int64_t, std::vector<Cursor>> sweeps;
   for (const auto& [sweep_id, lines] : level.sweeps) {
-    std::vector<Cursor>& cursors = sweeps[sweep_id];
-    for (const auto& [need, line] : lines) cursors.push_back({need, &line, line.begin()});
+    std::vector<Cursor> cursors;
+    for (const auto& [need, line] : lines) {
+      const Cursor cursor{need, &line, line.begin(), last_ones ? AllWork(*need) : kNever};
+      if (cursor.next->duration > cursor.longer_than) cursors.push_back(cursor);
+    }
+    if (cursors.empty()) continue;
+    std::make_heap(cursors.begin(), cursors.end(), GoesLater);
+    sweeps[sweep_id] = std::move(cursors);
   }
   while (!sweeps.empty()) {
     const auto least = std::min_element(
         sweeps.begin(), sweeps.end(),
         [this](const auto& a, const auto& b) { return shares_[a.first] < shares_[b.first]; });
-    Cursor* first = First(least->second);
-    if (first == nullptr) {
+    const std::optional<Cursor> first = Pop(least->second);
+    if (!first.has_value()) {
       sweeps.erase(least);
       continue;
     }
-    const Line::const_iterator place = first->next++;
-    if (!TryToStart(*place->run, first->need)) {
-      Refuse(*place->run, first->need, first->line, place);
-    }
+    const RunState& run = *first->next->run;
+    if (!TryToStart(run, first->need)) Refuse(run, first->need, first->line, first->next);
+    Cursor next = *first;
+    if (++next.next == next.line->end()) continue;
+    least->second.push_back(next);
+    std::push_heap(least->second.begin(), least->second.end(), GoesLater);
   }
 }
 
 double Deciding::AllWork(const Need& need) const {
   const auto found = all_work_.find(need.device);
-  return found == all_work_.end() ? -kNever : found->second;
+  return found == all_work_.end() ? kForever : found->second;
 }
 
 bool Deciding::TryToStart(const RunState& run, const Need* need) {
@@ -165,13 +189,24 @@ std::optional<int32_t> Deciding::LowestToAsk(const RunState& run) const {
   return std::nullopt;
 }
 
+bool Deciding::IsWithoutRoom(const Need& need) const {
+  return std::any_of(no_room_.begin(), no_room_.end(), [&](const Need& known) {
+    return known.device == need.device && known.dataset_hash == need.dataset_hash &&
+           known.root_id == need.root_id && known.ranks <= need.ranks &&
+           fleet_.MemoryAsked(known) <= fleet_.MemoryAsked(need);
+  });
+}
+
 bool Deciding::AskForRoom(const RunState& run, const Need& need) {
-  if (rooms_asked_ >= options_.max_preemptions) return false;
+  if (rooms_asked_ >= options_.max_preemptions || IsWithoutRoom(need)) return false;
   const std::optional<int32_t> lowest = LowestToAsk(run);
   if (!lowest.has_value()) return false;
   const std::vector<const RunState*> victims =
       fleet_.Victims(run, need, now_ns_ - options_.min_run_ns, *lowest);
-  if (victims.empty()) return false;
+  if (victims.empty()) {
+    no_room_.push_back(need);
+    return false;
+  }
   ++rooms_asked_;
   for (const RunState* victim : victims) {
     fleet_.SetAsked(*victim, true);

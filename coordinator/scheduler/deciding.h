@@ -42,21 +42,25 @@ class Deciding {
     const Need* need;
     const Line* line;
     Line::const_iterator next;
+    double longer_than;  // what is not is not to be tried
   };
+  static bool GoesLater(const Cursor& a, const Cursor& b);
 
-  void TryImpatientGangs(const Queues::Level& level);
-  void TryInOrder(const Queues::Level& level);
   bool IsImpatient(const RunState& run) const;
-  bool IsDone(const Need* need) const { return refused_.count(need) > 0; }
-  // Past what was started, or is known to be refused.
-  void SkipKnown(Cursor& cursor) const;
-  // The one to try first; nullptr when all are at their end. Drops those at their end.
-  Cursor* First(std::vector<Cursor>& cursors) const;
+  bool HasImpatientGangs(const Queues::Level& level) const;
+  void TryImpatientGangs(const Queues::Level& level);
+  // `last_ones`: those alone.
+  void TryInOrder(const Queues::Level& level, bool last_ones);
+  // Past what was started, or is known to be refused; false: nothing is left to try.
+  bool SkipKnown(Cursor& cursor) const;
+  // The one to try first, out of the heap of a sweep's lines; unset: nothing is left to try.
+  std::optional<Cursor> Pop(std::vector<Cursor>& cursors) const;
   double AllWork(const Need& need) const;
   bool TryToStart(const RunState& run, const Need* need);
   // `line` and `place`: the run and those after it; nullptr: the run alone.
   void Refuse(const RunState& run, const Need* need, const Line* line, Line::const_iterator place);
   bool AskForRoom(const RunState& run, const Need& need);
+  bool IsWithoutRoom(const Need& need) const;
   // The lowest priority below the run's at which a run may be asked to stop; unset: there is none.
   std::optional<int32_t> LowestToAsk(const RunState& run) const;
 
@@ -68,6 +72,9 @@ class Deciding {
   const int64_t now_ns_;
   const Options& options_;
   int rooms_asked_ = 0;
+  // Needs for which nobody could make room. During a decision fewer and fewer may be asked, so that
+  // what needs as much or more has no use of a look at every pool.
+  std::vector<Need> no_room_;
   // Needs that found no room. Slots only get fewer during a decision, so that what was refused is
   // refused again, unless it ends by the time given: those may use held slots, or share.
   std::unordered_map<const Need*, double> refused_;

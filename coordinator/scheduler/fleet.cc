@@ -34,9 +34,6 @@ void Fleet::PutAgent(const AgentState& agent) {
   for (const std::string& kind : kinds) {
     Entry& entry = pools_[{agent.agent_id, kind}];
     entry.pool = std::make_unique<Pool>(agent, kind);
-    for (const Place& place : entry.pool->places()) {
-      entry.places += std::max(1, place.slot.runs());
-    }
     std::set<std::string> hashes = agent.dataset_hashes;
     hashes.insert("");
     for (const std::string& hash : hashes) {
@@ -44,7 +41,6 @@ void Fleet::PutAgent(const AgentState& agent) {
       group.pools[agent.agent_id] = entry.pool.get();
       group.memories.insert(entry.pool->memory_bytes());
       group.slots += entry.pool->width();
-      group.places += entry.places;
       entry.groups.push_back(&group);
       entry.shelves.push_back(&group.shelves[""]);
       if (!agent.run_root_id.empty()) entry.shelves.push_back(&group.shelves[agent.run_root_id]);
@@ -62,7 +58,6 @@ void Fleet::RemoveAgent(const std::string& agent_id) {
       group->pools.erase(agent_id);
       group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
       group->slots -= entry.pool->width();
-      group->places -= entry.places;
     }
     if (reservation_.has_value() && reservation_->pool == entry.pool.get()) reservation_.reset();
     it = pools_.erase(it);
@@ -211,7 +206,7 @@ std::vector<bool> Fleet::KeptFrom(const RunState& run) const {
 
 double Fleet::AllWork(const std::string& kind, double work) const {
   const auto group = groups_.find({kind, ""});
-  if (group == groups_.end() || group->second.places == group->second.slots) return kForever;
+  if (group == groups_.end() || group->second.slots == 0) return kForever;
   // A sum that is kept and one that is made anew differ by roundings.
   constexpr double kRoundings = 1e-6;
   return (1 + kRoundings) * work / static_cast<double>(group->second.slots);

@@ -53,7 +53,7 @@ class Fleet {
   void Refresh(const RunState& run);  // a LEASED one
 
   // --- One decision ---
-  // How long this much open work of a kind takes on all its slots; infinity where none is shared.
+  // How long this much open work of a kind takes on all its slots; infinity where there are none.
   double AllWork(const std::string& kind, double work) const;
   // Where the run can start now, as decide.h says; unset: nowhere.
   std::optional<Spot> Find(const RunState& run, const Need& need, double all_work) const;
@@ -96,11 +96,10 @@ class Fleet {
     std::map<std::string, Shelf> shelves;  // by run root
     std::map<std::string, Pool*> pools;    // by agent_id
     std::multiset<int64_t> memories;       // of the pools
-    int64_t slots = 0, places = 0;         // of the pools; runs that they take together
+    int64_t slots = 0;                     // of the pools
   };
   struct Entry {
     std::unique_ptr<Pool> pool;
-    int64_t places = 0;  // runs that its slots take
     std::vector<Group*> groups;
     std::vector<Shelf*> shelves;
     // As it stands on each shelf now.

@@ -94,6 +94,21 @@ TEST(DecideTest, AGangThatWaitedLongIsNotDelayedByBackfill) {
   EXPECT_THAT(Decided(cluster.state(), 1500, options).Starts(), IsEmpty());
 }
 
+TEST(DecideTest, WhatEndsLastGoesBeforeGangsThatWaitedLong) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2);
+  cluster.Run(1, 40, 2).waiting_since_ns = 0;
+  cluster.Run(2, 101).waiting_since_ns = 1000;
+  cluster.Run(3, 30);
+  cluster.Run(4, 30);
+  Options options;
+  options.gang_patience_ns = 500;
+  EXPECT_THAT(Decided(cluster.state(), 1000, options).Starts(), ElementsAre("2@a:0"))
+      << "all work is 201 over two slots, and the other one is held";
+  cluster.state().runs.at(2).duration = 99;
+  EXPECT_THAT(Decided(cluster.state(), 1000, options).Starts(), ElementsAre("1@a:0,1"));
+}
+
 TEST(DecideTest, SlotsThatNoGangWaitsForAreFreeToAll) {
   ClusterBuilder cluster;
   cluster.Worker("a", 4).Running(17, 90, "a", {0});

@@ -49,8 +49,16 @@ class Plain {
       queues[run.priority][run.sweep_id].push_back(&run);
     }
     for (auto& [priority, sweeps] : queues) {
-      TryImpatientGangs(sweeps);
-      TryInOrder(sweeps);
+      for (auto& [sweep_id, queue] : sweeps) Sort(queue);
+      const Queue gangs = ImpatientGangs(sweeps);
+      if (!gangs.empty()) {
+        TryInOrder(LastOnes(sweeps), sweeps);
+        for (const RunState* run : gangs) {
+          if (started_.count(run->run_id) > 0 || refused_.count(NeedOf(*run)) > 0) continue;
+          if (!TryToStart(*run)) Refuse(*run, {});
+        }
+      }
+      TryInOrder(sweeps, sweeps);
     }
     return std::move(decision_);
   }
@@ -60,7 +68,17 @@ class Plain {
     return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
   }
 
-  void TryImpatientGangs(std::map<int64_t, Queue>& sweeps) {
+  std::map<int64_t, Queue> LastOnes(const std::map<int64_t, Queue>& sweeps) {
+    std::map<int64_t, Queue> last;
+    for (const auto& [sweep_id, queue] : sweeps) {
+      for (const RunState* run : queue) {
+        if (run->duration > KnownAllWork(run->device)) last[sweep_id].push_back(run);
+      }
+    }
+    return last;
+  }
+
+  Queue ImpatientGangs(const std::map<int64_t, Queue>& sweeps) const {
     Queue impatient;
     for (const auto& [sweep_id, queue] : sweeps) {
       for (const RunState* run : queue) {
@@ -70,26 +88,25 @@ class Plain {
     std::sort(impatient.begin(), impatient.end(), [](const RunState* a, const RunState* b) {
       return std::tie(a->waiting_since_ns, a->run_id) < std::tie(b->waiting_since_ns, b->run_id);
     });
-    for (const RunState* run : impatient) {
-      if (refused_.count(NeedOf(*run)) > 0) continue;
-      if (!TryToStart(*run)) Refuse(*run, {});
-    }
+    return impatient;
   }
 
-  void TryInOrder(std::map<int64_t, Queue>& sweeps) {
-    for (auto& [sweep_id, queue] : sweeps) {
-      std::sort(queue.begin(), queue.end(), [](const RunState* a, const RunState* b) {
-        const int of_a = std::ilogb(a->duration * a->ranks);
-        const int of_b = std::ilogb(b->duration * b->ranks);
-        if (of_a != of_b) return of_a > of_b;
-        if (a->ranks != b->ranks) return a->ranks > b->ranks;
-        if (a->duration != b->duration) return a->duration > b->duration;
-        if (a->flops_remaining != b->flops_remaining) {
-          return a->flops_remaining > b->flops_remaining;
-        }
-        return a->run_id < b->run_id;
-      });
-    }
+  static void Sort(Queue& queue) {
+    std::sort(queue.begin(), queue.end(), [](const RunState* a, const RunState* b) {
+      const int of_a = std::ilogb(a->duration * a->ranks);
+      const int of_b = std::ilogb(b->duration * b->ranks);
+      if (of_a != of_b) return of_a > of_b;
+      if (a->ranks != b->ranks) return a->ranks > b->ranks;
+      if (a->duration != b->duration) return a->duration > b->duration;
+      if (a->flops_remaining != b->flops_remaining) {
+        return a->flops_remaining > b->flops_remaining;
+      }
+      return a->run_id < b->run_id;
+    });
+  }
+
+  // `sweeps`: what to try; `all`: every run of them.
+  void TryInOrder(std::map<int64_t, Queue> sweeps, const std::map<int64_t, Queue>& all) {
     while (!sweeps.empty()) {
       auto least = sweeps.begin();
       for (auto sweep = sweeps.begin(); sweep != sweeps.end(); ++sweep) {
@@ -100,7 +117,7 @@ class Plain {
       if (started_.count(run.run_id) == 0 && !TryToStart(run)) {
         const bool is_new =
             refused_.count(NeedOf(run)) == 0 || refused_.at(NeedOf(run)) > run.duration;
-        if (is_new) Refuse(run, queue);
+        if (is_new) Refuse(run, all.at(least->first));
       }
       queue.erase(queue.begin());
       if (queue.empty()) sweeps.erase(least);
@@ -165,10 +182,14 @@ class Plain {
     return true;
   }
 
-  // Of the kind, on all slots; infinity where none is shared.
+  double KnownAllWork(const std::string& kind) {
+    const auto [known, is_new] = all_work_.try_emplace(kind);
+    if (is_new) known->second = AllWork(kind);
+    return known->second;
+  }
+  // Of the kind, on all slots; infinity where there are none.
   double AllWork(const std::string& kind) const {
     double work = 0, slots = 0;
-    bool shared = false;
     for (const auto& [run_id, run] : state_.runs) {
       const bool open = run.placement.has_value() || run.blocked.empty();
       if (open && run.device == kind) work += run.duration * run.ranks;
@@ -176,15 +197,12 @@ class Plain {
     for (const Pool& pool : pools_) {
       if (DeviceKind(pool.places().front().slot) != kind) continue;
       slots += pool.width();
-      for (const Place& place : pool.places()) shared = shared || place.slot.runs() > 1;
     }
-    return shared ? (1 + 1e-6) * work / slots : std::numeric_limits<double>::infinity();
+    return slots > 0 ? (1 + 1e-6) * work / slots : std::numeric_limits<double>::infinity();
   }
 
   bool TryToShare(const RunState& run, const Need& need) {
-    const auto [known, is_new] = all_work_.try_emplace(need.device);
-    if (is_new) known->second = AllWork(need.device);
-    const double all_work = known->second;
+    const double all_work = KnownAllWork(need.device);
     Pool* best = nullptr;
     size_t best_place = 0;
     std::tuple<bool, size_t, int64_t> best_rank;
@@ -220,13 +238,14 @@ class Plain {
     started_.insert(run.run_id);
   }
 
-  // `queue`: of its sweep, from the run on.
+  // `queue`: of its sweep.
   void Refuse(const RunState& run, const Queue& queue) {
     const bool is_first = refused_.insert_or_assign(NeedOf(run), run.duration).second;
     if (run.ranks == 1) {
       if (!is_first) return;
-      for (const RunState* other : queue) {
-        if (NeedOf(*other) == NeedOf(run) && !AskForRoom(*other)) break;
+      for (auto other = std::find(queue.begin(), queue.end(), &run); other != queue.end();
+           ++other) {
+        if (NeedOf(**other) == NeedOf(run) && !AskForRoom(**other)) break;
       }
     } else if (reserved_ == nullptr) {
       AskForRoom(run);
