@@ -123,6 +123,9 @@ class ClusterView {
   void Remove(int64_t run_id);
   // A run ended there for its data: the agent has it no more, until its next heartbeat says so.
   void DoubtDataset(const std::string& agent_id, const std::string& hash);
+  // An attempt is over of which its agent never said that it held it: what it called free when it
+  // did not know of it is so no more, until its next heartbeat. Its trainer may be ending still.
+  void DoubtDevices(const store::Attempt& attempt);
   // The LEASED run that this lease is of; nullptr where there is none.
   const OpenRun* Leased(const v1::Lease& lease) const;
   // How many runs may be on the slot: 0 when it cannot be used now, and no more than are there when

@@ -145,6 +145,20 @@ TEST(ClusterViewTest, SlotIsUsableOnlyWhenReportedFreeOrHeldByALeasedRun) {
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
 }
 
+// It was called free by an agent that did not know of the attempt, whose trainer may be ending.
+TEST(ClusterViewTest, SlotOfAnAttemptThatEndedUnlistedIsFreeWhenItsAgentSaysSoAgain) {
+  ClusterView view(kLeaseNs);
+  view.PutAgent(Registration(), 0);
+  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 1);
+  const store::RunRow row = LeasedRow(1, "t", "cpu:0");
+  view.Put(row, 2);
+  EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
+  view.Put(Row(1, v1::PENDING), 3);
+  EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:1"));
+  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 4);
+  EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
+}
+
 TEST(ClusterViewTest, MeasuredPaceTurnsDurationsIntoSeconds) {
   ClusterView view(kLeaseNs);
   const store::RunRow row = LeasedRow(1, "t", "cpu:0");
