@@ -44,6 +44,8 @@ class AutogradStep final : public TrainStep {
         positions_(
             at::arange(shape.context, at::TensorOptions().dtype(at::kLong).device(device_))) {}
 
+  int64_t gradient_size() const override { return layout_.size; }
+
   absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch, float weight,
                                std::span<float> gradient, double* loss) override {
     ALLO_CHECK(static_cast<int64_t>(gradient.size()) == layout_.size);
@@ -304,6 +306,10 @@ absl::StatusOr<std::unique_ptr<TrainStep>> CreateAutogradStep(const Shape& shape
                                                               const ParameterLayout& layout,
                                                               Device device) {
   ALLO_RETURN_IF_ERROR(Validate(shape));
+  if (FindFamily(shape.family)->tokenizer) {
+    return absl::UnimplementedError(
+        absl::StrCat("autograd trains transformers; family ", shape.family, " is a tokenizer"));
+  }
   if (device.cuda && !at::globalContext().hasCUDA()) {
     return absl::UnimplementedError(
         "device cuda was asked for, but no CUDA device is here (or this program was built without "

@@ -44,6 +44,8 @@ class FusedCpuStep final : public TrainStep {
   FusedCpuStep(std::unique_ptr<fused_cpu::PlanStorage> storage, int64_t parameters)
       : storage_(std::move(storage)), parameters_(parameters), step_(StepForThisCpu()) {}
 
+  int64_t gradient_size() const override { return parameters_; }
+
   absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch, float weight,
                                std::span<float> gradient, double* loss) override {
     ALLO_CHECK(static_cast<int64_t>(gradient.size()) == parameters_);
@@ -137,7 +139,8 @@ absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape
                                                               Device device) {
   if (device.cuda) return absl::UnimplementedError("fused_cpu runs on CPUs only");
   ALLO_RETURN_IF_ERROR(Validate(shape));
-  if (FindFamily(shape.family)->encoder_channels > 0) {
+  const Family& family = *FindFamily(shape.family);
+  if (family.encoder_channels > 0 || family.tokenizer) {
     return absl::UnimplementedError(
         absl::StrCat("fused_cpu has no image encoder, as family ", shape.family, " needs"));
   }

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
 #include "base/split_mix.h"
 #include "models/image_encoder.h"
 #include "models/train_step.h"
+#include "models/vq_network.h"
 
 namespace allometry::models {
 namespace {
@@ -29,6 +31,8 @@ class LayoutBuilder {
     Add(name + ".weight", {out, in});
     Add(name + ".bias", {out});
   }
+  // What was added up to here is trained by AdamW.
+  void EndTrained() { layout_.trained = layout_.size; }
   ParameterLayout Take() { return std::move(layout_); }
 
  private:
@@ -45,8 +49,46 @@ double Normal(uint64_t seed, uint64_t counter) {
 
 }  // namespace
 
+namespace {
+
+ParameterLayout VqLayout(const Shape& shape) {
+  LayoutBuilder layout;
+  for (VqTensor& tensor : VqTensors(shape)) {
+    layout.Add(std::move(tensor.name), std::move(tensor.shape));
+  }
+  layout.EndTrained();
+  const int64_t codes = shape.vocabulary, width = CodeWidth(shape);
+  layout.Add("quantizer.codebook", {codes, width});
+  layout.Add("quantizer.counts", {codes});
+  layout.Add("quantizer.sums", {codes, width});
+  return layout.Take();
+}
+
+// N(0, 1 / fan-in), twice that variance before a rectifier's half; gains 1; biases, positions and
+// the quantiser's state, which its first batches fill, 0.
+void InitializeVq(const Shape& shape, const ParameterLayout& layout, int64_t seed,
+                  std::span<float> parameters) {
+  std::fill(parameters.begin(), parameters.end(), 0.0f);
+  const double gain = shape.family == "vqvae" ? 2.0 : 1.0;
+  size_t next = 0;
+  for (const VqTensor& tensor : VqTensors(shape)) {
+    const ParameterView& view = layout.views[next++];
+    if (tensor.fan_in == 0) continue;
+    const bool is_matrix = tensor.multiply_adds > 0;
+    const double deviation = std::sqrt(gain / static_cast<double>(tensor.fan_in));
+    for (int64_t i = view.offset; i < view.offset + view.size; ++i) {
+      parameters[i] = is_matrix ? static_cast<float>(deviation * Normal(static_cast<uint64_t>(seed),
+                                                                        static_cast<uint64_t>(i)))
+                                : (tensor.fan_in == 1 ? 1.0f : 0.0f);
+    }
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape) {
   ALLO_RETURN_IF_ERROR(Validate(shape));
+  if (FindFamily(shape.family)->tokenizer) return VqLayout(shape);
   const int64_t d = shape.width;
   LayoutBuilder layout;
   layout.Add("transformer.wte.weight", {shape.vocabulary, d});
@@ -64,12 +106,14 @@ absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape) {
   for (EncoderTensor& tensor : EncoderTensors(shape)) {
     layout.Add(std::move(tensor.name), std::move(tensor.shape));
   }
+  layout.EndTrained();
   return layout.Take();
 }
 
 void Initialize(const Shape& shape, const ParameterLayout& layout, int64_t seed,
                 std::span<float> parameters) {
   ALLO_CHECK(static_cast<int64_t>(parameters.size()) == layout.size);
+  if (FindFamily(shape.family)->tokenizer) return InitializeVq(shape, layout, seed, parameters);
   const double residual = 0.02 / std::sqrt(2.0 * shape.layers);
   for (const ParameterView& view : layout.views) {
     const bool is_matrix = view.shape.size() > 1;

@@ -4,10 +4,14 @@
 #include <cmath>
 
 #include "models/image_encoder.h"
+#include "models/vq_network.h"
 
 namespace allometry::models {
 
 double SequenceActivationBytes(const Shape& shape) {
+  if (const Family* family = FindFamily(shape.family); family != nullptr && family->tokenizer) {
+    return VqActivationBytes(shape);
+  }
   double floats = 20.0 * shape.layers * shape.width + 3.0 * shape.vocabulary;
   const Family* family = FindFamily(shape.family);
   if (family != nullptr && family->encoder_channels > 0) {

@@ -10,7 +10,8 @@ namespace allometry::models {
 
 // Single precision, kept for the backward pass of one sequence by the autograd step, whose
 // attention keeps no weights:  4 T (20 L d + 3 V), and of an image encoder 16 floats a channel and
-// place of each stage. Measured with bench/presets: 0.8 of the estimate at 5560 tokens.
+// place of each stage; of a tokenizer what all its operations give. Measured with bench/presets:
+// 0.8 of the estimate at 5560 tokens.
 double SequenceActivationBytes(const Shape& shape);
 
 // 0, everything at once, where `sequences` (a rank's share of a batch) fit into `bytes`; otherwise

@@ -2,6 +2,7 @@
 #include "models/autograd_step.h"
 #include "models/fused_cpu_step.h"
 #include "models/train_step.h"
+#include "models/vq_step.h"
 
 namespace allometry::models {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 constexpr TrainStepBackend kBackends[] = {
     {"fused_cpu", "by hand, fp32, one thread; CPU", &CreateFusedCpuStep},
     {"autograd", "LibTorch's autograd; CPU and CUDA; the reference", &CreateAutogradStep},
+    {"vq", "tokenizers of images, on LibTorch's autograd; CPU", &CreateVqStep},
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "models/image_encoder.h"
+#include "models/vq_network.h"
 
 namespace allometry::models {
 namespace {
@@ -17,6 +18,9 @@ constexpr Family kFamilies[] = {
     {"gpt", "a transformer over tokens", 0},
     {"bc-cnn", "behaviour cloning from images: an encoder of about 0.6M parameters", 32},
     {"bc-cnn-lite", "the same with a quarter of the encoder's channels", 8},
+    {"vqvae", "tokenizer of images: strided convolutions", 0, true},
+    {"vqgan", "tokenizer of images: residual blocks and attention", 0, true},
+    {"vit-vq", "tokenizer of images: a transformer over patches", 0, true},
 };
 
 constexpr int kMaxLayers = 48;
@@ -145,6 +149,7 @@ absl::Status Validate(const Shape& shape) {
         absl::StrJoin(kFamilies, ", ",
                       [](std::string* out, const Family& row) { out->append(row.name); })));
   }
+  if (family->tokenizer) return ValidateVq(shape);
   ALLO_RETURN_IF_ERROR(CheckImage(shape, family->encoder_channels > 0));
   const struct {
     const char* name;
@@ -166,6 +171,11 @@ absl::Status Validate(const Shape& shape) {
 ParamCounts CountParams(const Shape& shape) {
   const int64_t d = shape.width;
   ParamCounts counts;
+  if (FindFamily(shape.family)->tokenizer) {
+    for (const VqTensor& tensor : VqTensors(shape)) counts.blocks += tensor.size();
+    counts.token_embedding = int64_t{shape.vocabulary} * CodeWidth(shape);
+    return counts;
+  }
   counts.blocks = shape.layers * (12 * d * d + 13 * d) + 2 * d;
   counts.token_embedding = shape.vocabulary * d;
   counts.position_embedding = shape.context * d;
@@ -195,6 +205,7 @@ double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy) {
 }
 
 double FlopsPerTokenExact(const Shape& shape) {
+  if (FindFamily(shape.family)->tokenizer) return VqFlopsPerImage(shape) / shape.context;
   const double d = shape.width;
   double matmul_weights = shape.layers * 12 * d * d + shape.vocabulary * d;
   for (const EncoderTensor& tensor : EncoderTensors(shape)) {

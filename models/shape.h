@@ -29,6 +29,9 @@ struct Family {
   // row of the token table; the head, tied to that table, predicts each dimension's action
   // independently. The context counts frames, the vocabulary the actions of all dimensions.
   int encoder_channels;
+  // A tokenizer of images (vq_network.h), trained by a stage of its own and never by a sweep's
+  // grid: a position is a code of the image's grid, context = g^2, the vocabulary its codebook.
+  bool tokenizer = false;
 };
 std::span<const Family> Families();
 // nullptr where there is none of the name.
@@ -50,8 +53,8 @@ struct Shape {
 
 // Each parameter in exactly one count.
 struct ParamCounts {
-  int64_t blocks = 0;              // L (12d^2+13d) + 2d
-  int64_t token_embedding = 0;     // V d
+  int64_t blocks = 0;              // L (12d^2+13d) + 2d; of a tokenizer both networks
+  int64_t token_embedding = 0;     // V d; of a tokenizer its codebook
   int64_t position_embedding = 0;  // T d
   int64_t head = 0;                // untied head; 0 when tied
   int64_t extra = 0;               // encoders
@@ -77,8 +80,9 @@ int64_t CountN(const ParamCounts& counts, ParamPolicy policy);
 double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy);
 // Forward and backward of every matmul: 6 (blocks' and head's matmul weights) + 12 L d Tbar, Tbar
 // the mean attended length, (T+1)/2 for causal attention. Look-ups and element-wise work are free.
-// Of an image encoder 6 times the multiply-adds of an image: a convolution's weights count at every
-// place, so this is far above 6 times its parameters.
+// Of a tokenizer's token its share of an image (VqFlopsPerImage). Of an image encoder 6 times the
+// multiply-adds of an image: a convolution's weights count at every place, so this is far above 6
+// times its parameters.
 double FlopsPerTokenExact(const Shape& shape);
 
 // The buildable shape for a wanted N under `policy`: layers 1..48, widths in steps of 4 below 64

@@ -30,7 +30,11 @@ struct ParameterView {
 
 struct ParameterLayout {
   std::vector<ParameterView> views;  // wte, wpe, blocks in order, ln_f, the encoder's
-  int64_t size = 0;  // of the flat buffer, in elements; equals CountParams().total()
+  // Of the flat buffer, in elements. Those below `trained` are AdamW's. What follows is state that
+  // the step itself keeps up to date (TrainStep::AfterUpdate); the transformers have none, and
+  // their size is CountParams().total().
+  int64_t size = 0;
+  int64_t trained = 0;
 };
 
 absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape);
@@ -58,6 +62,13 @@ struct Batch {
   // ids: those below action_ends[i] and not below action_ends[i - 1].
   std::span<const uint8_t> images = {};
   std::span<const int32_t> action_ends = {};
+
+  // Tokenizers of images have no ids: `images` is u8 [sequences, height, width, channels]. Where
+  // the batch stands in its update: the update from 1, its first sequence among all of the
+  // update's.
+  int64_t update = 0;
+  int64_t first_sequence = 0;
+  int64_t update_sequences = 0;
 };
 
 // Where the flat buffers lie. Token ids are always in host memory.
@@ -78,6 +89,15 @@ class TrainStep {
   // add up to the mean of the global batch. Deterministic on CPUs: same inputs, same bits.
   virtual absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch,
                                        float weight, std::span<float> gradient, double* loss) = 0;
+
+  // Elements of the gradient; beyond the layout a step may gather what AfterUpdate reads. All of it
+  // is zeroed and summed over micro-batches and ranks alike.
+  virtual int64_t gradient_size() const = 0;
+  // Once an update, after AdamW, with the summed gradient of its `sequences`.
+  virtual void AfterUpdate(std::span<float> /*parameters*/, std::span<const float> /*gradient*/,
+                           int64_t /*sequences*/) {}
+  // Of tokenizers: the codes of the images of the last call, [sequences, context].
+  virtual std::span<const int32_t> codes() const { return {}; }
 
   // The targets' cross-entropies, in nats, without a gradient, to host memory [sequences, context];
   // 0 where a target does not count.

@@ -40,6 +40,14 @@ std::span<const float> ConstSpan(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
 
+// What AdamW trains of it.
+models::ParameterLayout Trained(models::ParameterLayout layout) {
+  std::erase_if(layout.views,
+                [&](const models::ParameterView& view) { return view.offset >= layout.trained; });
+  layout.size = layout.trained;
+  return layout;
+}
+
 models::AdamWOptions ToAdamWOptions(const rundir::Optimizer& optimizer) {
   return {.beta1 = optimizer.beta1,
           .beta2 = optimizer.beta2,
@@ -76,14 +84,14 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const rundir::Identity&
   ALLO_ASSIGN_OR_RETURN(state->train_step,
                         models::CreateTrainStep(step_backend, shape, state->layout, device.device,
                                                 &state->step_backend));
-  for (at::Tensor* buffer :
-       {&state->parameters, &state->gradient, &state->exp_avg, &state->exp_avg_sq}) {
+  for (at::Tensor* buffer : {&state->parameters, &state->exp_avg, &state->exp_avg_sq}) {
     *buffer = Zeros(state->layout.size, at::kFloat, device.device);
   }
+  state->gradient = Zeros(state->train_step->gradient_size(), at::kFloat, device.device);
   state->loss = Zeros(1, at::kDouble, device.device);
   state->gradient_norm = Zeros(1, at::kDouble, device.device);
-  state->adamw =
-      models::CreateAdamW(state->layout, ToAdamWOptions(identity.optimizer), device.device);
+  state->adamw = models::CreateAdamW(Trained(state->layout), ToAdamWOptions(identity.optimizer),
+                                     device.device);
 
   const at::Tensor initial = Zeros(state->layout.size, at::kFloat, {});
   models::Initialize(shape, state->layout, identity.seed, Span(initial));
@@ -130,13 +138,17 @@ std::span<float> Learner::gradient() { return Span(state_->gradient); }
 
 double Learner::Loss() const { return state_->loss.item<double>(); }
 
-void Learner::Update(int64_t step) {
-  state_->adamw->Step({.parameters = Span(state_->parameters),
-                       .gradient = Span(state_->gradient),
-                       .first_moment = Span(state_->exp_avg),
-                       .second_moment = Span(state_->exp_avg_sq)},
+void Learner::Update(int64_t step, int64_t sequences) {
+  const auto trained = [this](const at::Tensor& buffer) {
+    return Span(buffer).first(static_cast<size_t>(state_->layout.trained));
+  };
+  state_->adamw->Step({.parameters = trained(state_->parameters),
+                       .gradient = trained(state_->gradient),
+                       .first_moment = trained(state_->exp_avg),
+                       .second_moment = trained(state_->exp_avg_sq)},
                       step, LearningRateAt(state_->identity, step),
                       state_->gradient_norm.mutable_data_ptr<double>());
+  state_->train_step->AfterUpdate(Span(state_->parameters), ConstSpan(state_->gradient), sequences);
 }
 
 double Learner::GradientNorm() const { return state_->gradient_norm.item<double>(); }
@@ -144,5 +156,7 @@ double Learner::GradientNorm() const { return state_->gradient_norm.item<double>
 absl::Status Learner::Losses(const models::Batch& batch, std::span<double> losses) const {
   return state_->train_step->Losses(ConstSpan(state_->parameters), batch, losses);
 }
+
+std::span<const int32_t> Learner::codes() const { return state_->train_step->codes(); }
 
 }  // namespace allometry::trainer

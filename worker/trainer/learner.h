@@ -41,12 +41,15 @@ class Learner {
   std::span<float> gradient();
   double Loss() const;  // blocks until the device is idle
 
-  // AdamW update `step` (from 1) from the gradient.
-  void Update(int64_t step);
+  // AdamW update `step` (from 1) from the gradient of `sequences` over all ranks, and what the
+  // training step does after it.
+  void Update(int64_t step, int64_t sequences);
   double GradientNorm() const;  // before clipping, of the last update; blocks like Loss
 
   // The targets' cross-entropies, nats, by position. Touches neither gradient nor moments.
   absl::Status Losses(const models::Batch& batch, std::span<double> losses) const;
+  // Of a tokenizer: the codes of those images.
+  std::span<const int32_t> codes() const;
 
  private:
   struct State;
