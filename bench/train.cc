@@ -100,6 +100,7 @@ absl::Status Table() {
   for (const NamedShape& row : kShapes) {
     const int64_t params = CountParams(row.shape).total();
     for (const TrainStepBackend& backend : TrainStepBackends()) {
+      if (backend.tokenizers) continue;
       std::vector<double> speeds;
       for (int i = 0; i < kRepetitions; ++i) {
         ALLO_ASSIGN_OR_RETURN(const double speed, TokensPerSecond(row.shape, backend.name, 1.0));

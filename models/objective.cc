@@ -106,6 +106,15 @@ Objective Objective::OfFrames(int context) {
   return objective;
 }
 
+Objective Objective::OfImages(int context) {
+  Objective objective;
+  objective.context_ = context;
+  objective.counts_.assign(context, false);
+  objective.counts_[0] = true;
+  objective.supervised_ = {0};
+  return objective;
+}
+
 void Objective::Mask(std::span<int32_t> targets) const {
   ALLO_CHECK(targets.size() % context_ == 0) << targets.size() << " of windows of " << context_;
   if (static_cast<int>(supervised_.size()) == context_) return;

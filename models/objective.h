@@ -61,6 +61,8 @@ class Objective {
                                           int context, const FrameTokens& frame);
   // For families that take one input a frame: every one of the `context` frames counts.
   static Objective OfFrames(int context);
+  // For tokenizers of images: an image's loss stands at the first of its `context` positions.
+  static Objective OfImages(int context);
 
   // Of the `context` positions of a window, those that count, ascending.
   std::span<const int> supervised() const { return supervised_; }

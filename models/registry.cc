@@ -11,7 +11,7 @@ namespace {
 constexpr TrainStepBackend kBackends[] = {
     {"fused_cpu", "by hand, fp32, one thread; CPU", &CreateFusedCpuStep},
     {"autograd", "LibTorch's autograd; CPU and CUDA; the reference", &CreateAutogradStep},
-    {"vq", "tokenizers of images, on LibTorch's autograd; CPU", &CreateVqStep},
+    {"vq", "tokenizers of images, on LibTorch's autograd; CPU", &CreateVqStep, true},
 };
 
 }  // namespace

@@ -119,6 +119,7 @@ struct TrainStepBackend {
   absl::StatusOr<std::unique_ptr<TrainStep>> (*create)(const Shape& shape,
                                                        const ParameterLayout& layout,
                                                        Device device);
+  bool tokenizers = false;  // it trains those, and nothing else
 };
 
 std::span<const TrainStepBackend> TrainStepBackends();

@@ -184,6 +184,7 @@ std::vector<Parameter> Cases() {
   std::vector<Parameter> cases;
   for (const ObjectiveRow& objective : Objectives()) {
     for (const TrainStepBackend& backend : TrainStepBackends()) {
+      if (backend.tokenizers) continue;
       cases.emplace_back(objective.name, backend.name);
     }
   }

@@ -170,6 +170,7 @@ TEST_P(TrainStepTest, LaterTokensDoNotReachEarlierLosses) {
 std::vector<Parameter> Cases() {
   std::vector<Parameter> cases;
   for (const TrainStepBackend& row : TrainStepBackends()) {
+    if (row.tokenizers) continue;
     for (size_t shape = 0; shape < std::size(kShapes); ++shape) {
       cases.emplace_back(row.name, static_cast<int>(shape));
     }

@@ -340,6 +340,17 @@ absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
 
 std::string IdentityJson(const Identity& identity) { return DumpJson(IdentityToJson(identity)); }
 
+absl::StatusOr<Identity> ParseIdentityJson(absl::string_view text) {
+  Json json;
+  Document document(json);
+  if (!Json::sax_parse(text.begin(), text.end(), &document)) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", document.message));
+  }
+  Identity identity;
+  ALLO_RETURN_IF_ERROR(ParseIdentity(json, &identity));
+  return identity;
+}
+
 std::string RunSpecJson(const RunSpec& spec) {
   Json json{{"attempt", spec.attempt},
             {"identity", IdentityToJson(spec.identity)},

@@ -105,6 +105,8 @@ std::string RunSpecJson(const RunSpec& spec);
 // The identity alone, on one line: what a checkpoint says it belongs to. Equal identities give
 // equal bytes.
 std::string IdentityJson(const Identity& identity);
+// And back; InvalidArgument as ParseRunSpec, for the fields' names and types alone.
+absl::StatusOr<Identity> ParseIdentityJson(absl::string_view json);
 
 // RUN_DIR/run.json.
 absl::StatusOr<RunSpec> ReadRunSpec(const std::string& run_dir);

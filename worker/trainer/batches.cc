@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "data/generated.h"
 #include "data/generated_windows.h"
+#include "data/window_source.h"
+#include "worker/trainer/dataset_checks.h"
+#include "worker/trainer/image_batches.h"
+#include "worker/trainer/tokenized_windows.h"
 
 namespace allometry::trainer {
 namespace {
@@ -28,18 +33,6 @@ models::FrameTokens FrameTokensOf(const data::Manifest& manifest) {
           .action = static_cast<int>(manifest.frames->tokens_per_action)};
 }
 
-absl::Status CheckImages(const rundir::Shape& shape, const data::Manifest& manifest) {
-  const data::Frames& frames = *manifest.frames;
-  if (frames.image_height == shape.image_height && frames.image_width == shape.image_width &&
-      frames.image_channels == shape.image_channels) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrFormat("dataset %s has images of %d x %d x %d; the model's are %d x %d x %d",
-                      manifest.name, frames.image_height, frames.image_width, frames.image_channels,
-                      shape.image_height, shape.image_width, shape.image_channels));
-}
-
 // Side by side and in the order of a frame's action tokens.
 absl::Status CheckActions(const data::Manifest& manifest) {
   const auto segments = data::ActionSegments(manifest);
@@ -55,63 +48,57 @@ absl::Status CheckActions(const data::Manifest& manifest) {
       absl::StrFormat("dataset %s has no actions to predict", manifest.name));
 }
 
-absl::Status CheckFit(const rundir::Identity& identity, const data::Manifest& manifest) {
-  if (!identity.dataset_hash.empty() && manifest.hash != identity.dataset_hash) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "its dataset.json has the hash ", manifest.hash, "; the run was submitted with ",
-        identity.dataset_hash, ": it is another dataset"));
-  }
-  const rundir::Shape& shape = identity.shape;
-  int64_t vocabulary = manifest.vocabulary;
+// `read` is the manifest of the tokens that are read.
+absl::Status CheckFit(const rundir::Shape& shape, const data::Manifest& read) {
+  int64_t vocabulary = read.vocabulary;
   if (SeesImages(shape)) {
-    if (!manifest.frames.has_value()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("family ", shape.family, " needs a dataset of frames"));
-    }
-    ALLO_RETURN_IF_ERROR(CheckImages(shape, manifest));
-    ALLO_RETURN_IF_ERROR(CheckActions(manifest));
-    vocabulary = data::ActionVocabulary(manifest);
+    ALLO_RETURN_IF_ERROR(CheckImages(shape, read));
+    ALLO_RETURN_IF_ERROR(CheckActions(read));
+    vocabulary = data::ActionVocabulary(read);
   }
   if (vocabulary > shape.vocabulary) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("dataset ", manifest.name, " has ", vocabulary,
-                     " token ids; the model's vocabulary is ", shape.vocabulary));
+    return absl::FailedPreconditionError(absl::StrCat("dataset ", read.name, " has ", vocabulary,
+                                                      " token ids; the model's vocabulary is ",
+                                                      shape.vocabulary));
   }
   return absl::OkStatus();
 }
 
-}  // namespace
+class WindowBatches final : public Batches {
+ public:
+  WindowBatches(const rundir::Shape& shape, data::WindowSources sources,
+                models::Objective objective);
 
-absl::StatusOr<std::unique_ptr<Batches>> Batches::Open(const std::string& data_dir,
-                                                       const rundir::RunSpec& spec) {
-  const rundir::Identity& identity = spec.identity;
-  const rundir::Shape& shape = identity.shape;
-  ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
-                        data::FindManifest(data_dir, identity.dataset));
-  const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);
-  const absl::Status fits = CheckFit(identity, manifest);
-  if (!fits.ok()) return Annotate(fits, folder);
-  const int64_t frame = SeesImages(shape) ? manifest.frames->tokens_per_frame() : 1;
-  const data::WindowOptions options = {.context = shape.context * frame,
-                                       .seed = identity.seed,
-                                       .heldout_windows = spec.evaluation_windows};
-  ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
-                        data::IsGenerated(identity.dataset)
-                            ? data::OpenGenerated(identity.dataset, options)
-                            : data::OpenWindows(folder, options));
-  if (SeesImages(shape)) {
-    return std::unique_ptr<Batches>(
-        new Batches(shape, std::move(sources), models::Objective::OfFrames(shape.context)));
+  const models::Objective& objective() const override { return objective_; }
+  int64_t heldout_windows() const override { return sources_.heldout_count; }
+  int64_t evaluation_group() const override;
+  absl::Status ReadTrain(int64_t first, int64_t count) override {
+    return Read(*sources_.train, first, count);
   }
-  ALLO_ASSIGN_OR_RETURN(
-      models::Objective objective,
-      models::Objective::Create(identity.objective, identity.objective_seed, shape.vocabulary,
-                                shape.context, FrameTokensOf(manifest)));
-  return std::unique_ptr<Batches>(new Batches(shape, std::move(sources), std::move(objective)));
-}
+  absl::Status ReadHeldout(int64_t first, int64_t count) override {
+    return Read(*sources_.heldout, first, count);
+  }
+  models::Batch Slice(int64_t begin, int64_t count) const override;
+  absl::StatusOr<double> HeldoutClassEntropy() override;
 
-Batches::Batches(const rundir::Shape& shape, data::WindowSources sources,
-                 models::Objective objective)
+ private:
+  absl::Status Read(const data::WindowSource& source, int64_t first, int64_t count);
+  absl::Status ReadActions(int64_t count);
+
+  const rundir::Shape shape_;
+  const data::WindowSources sources_;
+  const models::Objective objective_;
+  const bool sees_images_;
+  int64_t window_tokens_;                     // of the dataset's windows
+  int64_t first_action_ = 0;                  // id
+  std::vector<int32_t> action_ends_;          // from first_action_; empty for families of tokens
+  std::vector<int32_t> tokens_, successors_;  // windows as the source gives them
+  std::vector<int32_t> inputs_, targets_;     // as the family takes them
+  std::vector<uint8_t> images_;
+};
+
+WindowBatches::WindowBatches(const rundir::Shape& shape, data::WindowSources sources,
+                             models::Objective objective)
     : shape_(shape),
       sources_(std::move(sources)),
       objective_(std::move(objective)),
@@ -126,12 +113,12 @@ Batches::Batches(const rundir::Shape& shape, data::WindowSources sources,
   }
 }
 
-int64_t Batches::evaluation_group() const {
+int64_t WindowBatches::evaluation_group() const {
   const int64_t positions = sees_images_ ? kEvaluationGroupFrames : kEvaluationGroupTokens;
   return std::max<int64_t>(1, positions / shape_.context);
 }
 
-absl::Status Batches::Read(const data::WindowSource& source, int64_t first, int64_t count) {
+absl::Status WindowBatches::Read(const data::WindowSource& source, int64_t first, int64_t count) {
   const auto elements = static_cast<size_t>(count * window_tokens_);
   std::vector<int32_t>& inputs = sees_images_ ? tokens_ : inputs_;
   std::vector<int32_t>& targets = sees_images_ ? successors_ : targets_;
@@ -149,7 +136,7 @@ absl::Status Batches::Read(const data::WindowSource& source, int64_t first, int6
 }
 
 // From tokens_ to the columns of inputs_ and targets_.
-absl::Status Batches::ReadActions(int64_t count) {
+absl::Status WindowBatches::ReadActions(int64_t count) {
   const auto dimensions = static_cast<int64_t>(action_ends_.size());
   const int64_t frame = sources_.manifest.frames->tokens_per_frame();
   inputs_.resize(static_cast<size_t>(count * shape_.context * dimensions));
@@ -172,7 +159,7 @@ absl::Status Batches::ReadActions(int64_t count) {
   return absl::OkStatus();
 }
 
-models::Batch Batches::Slice(int64_t begin, int64_t count) const {
+models::Batch WindowBatches::Slice(int64_t begin, int64_t count) const {
   const int64_t columns = sees_images_ ? static_cast<int64_t>(action_ends_.size()) : 1;
   const auto part = [&](const auto& values, int64_t a_position) {
     const auto a_window = static_cast<size_t>(a_position * shape_.context);
@@ -192,7 +179,7 @@ models::Batch Batches::Slice(int64_t begin, int64_t count) const {
   return batch;
 }
 
-absl::StatusOr<double> Batches::HeldoutClassEntropy() {
+absl::StatusOr<double> WindowBatches::HeldoutClassEntropy() {
   std::vector<int64_t> counts(shape_.vocabulary, 0);
   for (int64_t first = 0; first < heldout_windows(); first += evaluation_group()) {
     const int64_t count = std::min(evaluation_group(), heldout_windows() - first);
@@ -202,6 +189,64 @@ absl::StatusOr<double> Batches::HeldoutClassEntropy() {
     }
   }
   return models::ClassEntropy(objective_.classes(), counts);
+}
+
+// The input of kind "tokenizer"; nullptr where the run reads the dataset's own tokens.
+absl::StatusOr<const rundir::RunInput*> TokenizerOf(const rundir::RunSpec& spec) {
+  if (spec.identity.tokenizer_key.empty()) return nullptr;
+  for (const rundir::RunInput& input : spec.inputs) {
+    if (input.kind == "tokenizer") return &input;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the run reads the tokens of tokenizer ", spec.identity.tokenizer_key,
+                   ", and run.json has no input of kind tokenizer"));
+}
+
+absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
+                                                const std::string& data_dir,
+                                                const rundir::RunSpec& spec,
+                                                const data::Manifest& manifest) {
+  const rundir::Identity& identity = spec.identity;
+  const int64_t frame = SeesImages(identity.shape) ? manifest.frames->tokens_per_frame() : 1;
+  const data::WindowOptions options = {.context = identity.shape.context * frame,
+                                       .seed = identity.seed,
+                                       .heldout_windows = spec.evaluation_windows};
+  ALLO_ASSIGN_OR_RETURN(const rundir::RunInput* tokenizer, TokenizerOf(spec));
+  if (tokenizer != nullptr) {
+    return OpenTokenized(run_dir, data_dir, *tokenizer, manifest, options);
+  }
+  if (data::IsGenerated(identity.dataset)) return data::OpenGenerated(identity.dataset, options);
+  return data::OpenWindows(absl::StrCat(data_dir, "/", identity.dataset), options);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Batches>> Batches::Open(const std::string& run_dir,
+                                                       const std::string& data_dir,
+                                                       const rundir::RunSpec& spec) {
+  if (spec.kind == "tokenizer") return OpenImageBatches(data_dir, spec);
+  const rundir::Identity& identity = spec.identity;
+  const rundir::Shape& shape = identity.shape;
+  const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);
+  ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
+                        data::FindManifest(data_dir, identity.dataset));
+  absl::Status fits = CheckDatasetHash(identity, manifest);
+  if (fits.ok() && SeesImages(shape)) fits = CheckImages(shape, manifest);
+  if (!fits.ok()) return Annotate(fits, folder);
+  ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
+                        OpenSources(run_dir, data_dir, spec, manifest));
+  fits = CheckFit(shape, sources.manifest);
+  if (!fits.ok()) return Annotate(fits, folder);
+  if (SeesImages(shape)) {
+    return std::unique_ptr<Batches>(std::make_unique<WindowBatches>(
+        shape, std::move(sources), models::Objective::OfFrames(shape.context)));
+  }
+  ALLO_ASSIGN_OR_RETURN(
+      models::Objective objective,
+      models::Objective::Create(identity.objective, identity.objective_seed, shape.vocabulary,
+                                shape.context, FrameTokensOf(sources.manifest)));
+  return std::unique_ptr<Batches>(
+      std::make_unique<WindowBatches>(shape, std::move(sources), std::move(objective)));
 }
 
 }  // namespace allometry::trainer

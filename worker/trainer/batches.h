@@ -8,10 +8,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/status.h"
-#include "data/window_source.h"
 #include "models/objective.h"
 #include "models/train_step.h"
 #include "worker/rundir/run_spec.h"
@@ -20,44 +18,27 @@ namespace allometry::trainer {
 
 class Batches {
  public:
-  // Opens the dataset of the identity. FailedPrecondition where it is another one than the run was
-  // submitted with, or does not fit the model's shape.
-  static absl::StatusOr<std::unique_ptr<Batches>> Open(const std::string& data_dir,
+  // Opens the dataset of the identity: its images where the run trains a tokenizer, its tokens or
+  // those of the run's tokenizer otherwise. FailedPrecondition where it is another one than the run
+  // was submitted with, or does not fit the model's shape.
+  static absl::StatusOr<std::unique_ptr<Batches>> Open(const std::string& run_dir,
+                                                       const std::string& data_dir,
                                                        const rundir::RunSpec& spec);
+  virtual ~Batches() = default;
 
-  const models::Objective& objective() const { return objective_; }
-  int64_t heldout_windows() const { return sources_.heldout_count; }
+  virtual const models::Objective& objective() const = 0;
+  virtual int64_t heldout_windows() const = 0;
   // Of those that are evaluated together (training.h).
-  int64_t evaluation_group() const;
+  virtual int64_t evaluation_group() const = 0;
 
   // Reads windows first .. first + count - 1; those read before are gone.
-  absl::Status ReadTrain(int64_t first, int64_t count) {
-    return Read(*sources_.train, first, count);
-  }
-  absl::Status ReadHeldout(int64_t first, int64_t count) {
-    return Read(*sources_.heldout, first, count);
-  }
+  virtual absl::Status ReadTrain(int64_t first, int64_t count) = 0;
+  virtual absl::Status ReadHeldout(int64_t first, int64_t count) = 0;
   // Of the windows read, `count` from number `begin`. Valid until the next are read.
-  models::Batch Slice(int64_t begin, int64_t count) const;
+  virtual models::Batch Slice(int64_t begin, int64_t count) const = 0;
 
   // Entropy in nats of the class of the held-out targets: the loss of `super` by chance.
-  absl::StatusOr<double> HeldoutClassEntropy();
-
- private:
-  Batches(const rundir::Shape& shape, data::WindowSources sources, models::Objective objective);
-  absl::Status Read(const data::WindowSource& source, int64_t first, int64_t count);
-  absl::Status ReadActions(int64_t count);
-
-  const rundir::Shape shape_;
-  const data::WindowSources sources_;
-  const models::Objective objective_;
-  const bool sees_images_;
-  int64_t window_tokens_;                     // of the dataset's windows
-  int64_t first_action_ = 0;                  // id
-  std::vector<int32_t> action_ends_;          // from first_action_; empty for families of tokens
-  std::vector<int32_t> tokens_, successors_;  // windows as the source gives them
-  std::vector<int32_t> inputs_, targets_;     // as the family takes them
-  std::vector<uint8_t> images_;
+  virtual absl::StatusOr<double> HeldoutClassEntropy() = 0;
 };
 
 }  // namespace allometry::trainer

@@ -6,23 +6,11 @@
 #include <utility>
 
 #include "models/adamw.h"
-#include "models/shape.h"
 #include "worker/trainer/learning_rate.h"
+#include "worker/trainer/model_shape.h"
 
 namespace allometry::trainer {
 namespace {
-
-models::Shape ToModelShape(const rundir::Shape& shape) {
-  return {.family = shape.family,
-          .layers = shape.layers,
-          .heads = shape.heads,
-          .width = shape.width,
-          .context = shape.context,
-          .vocabulary = shape.vocabulary,
-          .image_height = shape.image_height,
-          .image_width = shape.image_width,
-          .image_channels = shape.image_channels};
-}
 
 at::Tensor Zeros(int64_t size, at::ScalarType type, models::Device device) {
   at::TensorOptions options(type);

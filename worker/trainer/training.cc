@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "models/codebook.h"
 #include "worker/trainer/batches.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/learner.h"
@@ -73,6 +74,7 @@ class TrainingImpl final : public Training {
   struct Heldout {
     double loss = 0;
     std::vector<std::pair<int, double>> frames;  // from 0; those with a supervised position
+    double perplexity = 0;                       // of a tokenizer's codes
   };
   absl::StatusOr<Heldout> HeldoutLoss();
   absl::Status RecordClassEntropy();
@@ -131,7 +133,11 @@ absl::Status TrainingImpl::ComputeGradient(int64_t step) {
   for (int64_t begin = 0; begin < share; begin += micro_batch_) {
     const int64_t count = std::min(micro_batch_, share - begin);
     const float weight = static_cast<float>(static_cast<double>(count) / sequences_);
-    ALLO_RETURN_IF_ERROR(learner_->AddGradient(batches_->Slice(begin, count), weight));
+    models::Batch batch = batches_->Slice(begin, count);
+    batch.update = step;
+    batch.first_sequence = share_begin_ + begin;
+    batch.update_sequences = sequences_;
+    ALLO_RETURN_IF_ERROR(learner_->AddGradient(batch, weight));
   }
   return absl::OkStatus();
 }
@@ -150,7 +156,7 @@ absl::Status TrainingImpl::Update(LeaseCommand* command, double* loss) {
   *command = static_cast<LeaseCommand>(static_cast<int>(scalars[1]));
   if (!std::isfinite(*loss)) return absl::OkStatus();
 
-  learner_->Update(step);
+  learner_->Update(step, sequences_);
   progress_.step = step;
   progress_.tokens += spec_.identity.batch_tokens;
   LogStep(*loss, SecondsSince(start));
@@ -196,6 +202,7 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
   const int64_t columns = 1 + objective.frames();  // of a group: its sum, and its frames' sums
   std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group * columns), 0.0);
   std::vector<double> losses;
+  std::vector<double> codes(spec_.kind == "tokenizer" ? spec_.identity.shape.vocabulary : 0, 0.0);
   for (int64_t i = 0; i * group < windows; ++i) {
     if (i % collective_.world_size() != collective_.rank()) continue;
     const int64_t first = i * group;
@@ -203,6 +210,9 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
     ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, batches_->ReadHeldout(first, count)));
     losses.resize(static_cast<size_t>(count * context));
     ALLO_RETURN_IF_ERROR(learner_->Losses(batches_->Slice(0, count), losses));
+    if (!codes.empty()) {
+      for (const int32_t code : learner_->codes()) ++codes[code];
+    }
     for (int64_t window = 0; window < count; ++window) {
       for (const int position : objective.supervised()) {
         const double loss = losses[window * context + position];
@@ -216,6 +226,10 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
   std::vector<double> totals(columns, 0.0);
   for (size_t i = 0; i < sums.size(); ++i) totals[i % columns] += sums[i];
   Heldout heldout;
+  if (!codes.empty()) {
+    ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(codes)));
+    heldout.perplexity = models::Perplexity(codes);
+  }
   const auto supervised = objective.supervised();
   heldout.loss = totals[0] / static_cast<double>(windows * static_cast<int64_t>(supervised.size()));
   for (int frame = 0; frame < objective.frames(); ++frame) {
@@ -289,6 +303,7 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
       for (const auto& [frame, loss] : heldout.frames) {
         curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
       }
+      if (heldout.perplexity > 0) curve_.Add(step, "perplexity", heldout.perplexity);
       if (!std::isfinite(heldout.loss)) {
         return TrainingEnd{
             ExitReason::kDiverged,
@@ -370,7 +385,8 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
 
 absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) {
   const rundir::RunSpec& spec = parts.spec;
-  absl::StatusOr<std::unique_ptr<Batches>> batches = Batches::Open(parts.data_dir, spec);
+  absl::StatusOr<std::unique_ptr<Batches>> batches =
+      Batches::Open(parts.run_dir, parts.data_dir, spec);
   if (!batches.ok()) return WithReason(ExitReason::kData, batches.status());
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Learner> learner,
                         Learner::Create(spec.identity, spec.step_backend, parts.device));

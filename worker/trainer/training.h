@@ -11,7 +11,8 @@
 // without evaluations and checkpoints) every log_every updates; `heldout` at evaluation steps, with
 // `heldout/frame=1` .. `heldout/frame=K` where the objective looks at frames (for a world model 1
 // is the prior of images, 2..K the dynamics). At step 0 `class_entropy`, chance, where the loss is
-// that of classes.
+// that of classes. A run that trains a tokenizer has its loss (vq_step.h) as `train`, the mean
+// squared error of the held-out images as `heldout`, and `perplexity`, how many codes those use.
 // `memory_bytes` (the peak of rank 0 so far, no curve) when it rose, at most once a second.
 //
 // `heldout` is the mean over the supervised positions of the fixed windows. Windows are computed in
