@@ -52,6 +52,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.run_id = run_id;
   state.sweep_id = row.sweep_id;
   state.priority = row.priority;
+  // Later rungs, and the grid of its own size, wait for a tuning run's loss.
+  state.ahead = row.run.stage() == "ladder";
   state.ranks = spec.ranks();
   state.device = spec.device();
   state.dataset = spec.identity().dataset();

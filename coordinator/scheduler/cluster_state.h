@@ -39,6 +39,7 @@ struct RunState {
   int64_t run_id = 0;
   int64_t sweep_id = 0;
   int32_t priority = 0;  // larger goes first
+  bool ahead = false;    // others of its sweep wait for what it finds: before all of these
   int32_t ranks = 1;
   std::string device = "cpu";  // kind of slot: what stands before ':' in Slot.device
   std::string dataset;

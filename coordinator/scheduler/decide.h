@@ -3,10 +3,11 @@
 //
 // Order. Priority first; within a priority the sweep that holds the fewest slots goes first (fair
 // share, counted anew after each assignment; a run that shares a slot counts as one); within a
-// sweep the run with the most work (expected duration x ranks, by octave), then the most ranks,
-// then the longest duration, then the most remaining FLOPs, then the smallest id. Large before
-// small, because list scheduling is then within 4/3 of the best makespan (Graham 1969); of similar
-// work the wide ones first, because narrow ones fill what is left and end a sweep evenly.
+// sweep a run that others wait for (`ahead`), then the run with the most work (expected duration x
+// ranks, by octave), then the most ranks, then the longest duration, then the most remaining FLOPs,
+// then the smallest id. Large before small, because list scheduling is then within 4/3 of the best
+// makespan (Graham 1969); of similar work the wide ones first, because narrow ones fill what is
+// left and end a sweep evenly.
 //
 // Gangs. A run of k ranks starts on k free slots of one worker at once, or not at all. The first
 // run in order that no worker can start now, though one has slots enough, gets a reservation (EASY

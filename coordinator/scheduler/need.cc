@@ -6,6 +6,7 @@ namespace allometry::scheduler {
 
 Need NeedOf(const RunState& run) {
   Need need;
+  need.ahead = run.ahead;
   need.ranks = run.ranks;
   need.device = run.device;
   need.dataset_hash = run.dataset_hash;

@@ -1,5 +1,6 @@
-// What decides where a waiting run can start, beside its expected time. Runs of one need stand for
-// each other: where one of them found no room, the others find none. Pure.
+// What decides where a waiting run can start, beside its expected time, and whether it goes ahead
+// of its sweep. Runs of one need stand for each other: where one of them found no room, the others
+// of no less time find none. Pure.
 #pragma once
 
 #include <compare>
@@ -11,6 +12,7 @@
 namespace allometry::scheduler {
 
 struct Need {
+  bool ahead = false;  // so that a line is in the order of its runs
   int32_t ranks = 1;
   std::string device;        // kind of slot
   std::string dataset_hash;  // empty: there everywhere

@@ -12,8 +12,8 @@ bool GoesFirst(const RunState& a, const RunState& b) {
   const auto octave = [](const RunState& run) {
     return std::ilogb(std::max(0.0, run.duration) * run.ranks);
   };
-  return std::make_tuple(octave(b), b.ranks, b.duration, b.flops_remaining, a.run_id) <
-         std::make_tuple(octave(a), a.ranks, a.duration, a.flops_remaining, b.run_id);
+  return std::make_tuple(b.ahead, octave(b), b.ranks, b.duration, b.flops_remaining, a.run_id) <
+         std::make_tuple(a.ahead, octave(a), a.ranks, a.duration, a.flops_remaining, b.run_id);
 }
 
 bool InLine::operator<(const InLine& other) const {

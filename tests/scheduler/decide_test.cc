@@ -38,6 +38,17 @@ TEST(DecideTest, PriorityGoesBeforeLength) {
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("2@a:0"));
 }
 
+TEST(DecideTest, WhatOthersWaitForGoesBeforeTheRestOfItsSweepAlone) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Run(1, 100);
+  cluster.Run(2, 1).ahead = true;
+  cluster.Run(3, 50, 1, /*sweep_id=*/2);
+  // One slot for each sweep.
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("2@a:0", "3@a:1"));
+  cluster.Run(4, 200, 2).priority = 1;
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("4@a:0,1"));
+}
+
 TEST(DecideTest, TheSweepThatHoldsLessGoesFirst) {
   ClusterBuilder cluster;
   cluster.Worker("a", 3).Running(1, 10, "a", {0}, /*sweep_id=*/1);

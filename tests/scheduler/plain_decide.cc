@@ -93,6 +93,7 @@ class Plain {
 
   static void Sort(Queue& queue) {
     std::sort(queue.begin(), queue.end(), [](const RunState* a, const RunState* b) {
+      if (a->ahead != b->ahead) return a->ahead;
       const int of_a = std::ilogb(a->duration * a->ranks);
       const int of_b = std::ilogb(b->duration * b->ranks);
       if (of_a != of_b) return of_a > of_b;

@@ -47,6 +47,9 @@ void Simulation::MakeRuns() {
     // Large models are slow and large; the measured peak scatters.
     const double size = std::log10(job.cost / kShortest_s) / kDecades;
     run.memory_bytes = static_cast<int64_t>(1e9 + 70e9 * size * size * (0.5 + 0.5 * Uniform()));
+    // By id, not by chance: the other draws of a seed stay as they are.
+    run.ahead = options_.ahead > 0 &&
+                std::fmod(static_cast<double>(id) * options_.ahead, 1.0) < options_.ahead;
     if (run.ranks == 1) {
       const int64_t fit = kSimulatedMemory / RoundedMemory(run.memory_bytes);
       const int64_t together = std::min<int64_t>({fit, options_.runs_per_slot, 3});

@@ -38,6 +38,7 @@ struct SimulationOptions {
   int max_slots = 8;  // of a worker: a power of two up to this; the first has so many
   int runs = 120;
   double gangs = 0.2;   // share of the runs that have 2, 4 or 8 ranks
+  double ahead = 0;     // share that goes before the rest of its sweep
   double children = 0;  // share that wait for another run to end
   int sweeps = 2;
   int priorities = 1;

@@ -98,6 +98,7 @@ TEST(SimulationTest, EveryDecisionOfASmallClusterIsTheOracles) {
     options.seed = seed;
     options.workers = 2 + static_cast<int>(seed % 9);
     options.gangs = seed % 3 == 0 ? 0.6 : 0.2;
+    options.ahead = seed % 3 == 1 ? 0.3 : 0;
     options.children = seed % 2 == 0 ? 0.2 : 0;
     options.sweeps = 1 + static_cast<int>(seed % 4);
     options.priorities = 1 + static_cast<int>(seed % 3);
