@@ -11,7 +11,8 @@
 
 namespace allometry::coordinator {
 
-// Returns when every run has ended, when the client went away (looked for twice a second), or
+// Returns when every run has ended and no stage of the sweep goes on by itself (one that is blocked
+// does not), when the client went away (looked for twice a second), or
 // UNAVAILABLE when the feed is closed.
 grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
                         const ChangeFeed& feed, const std::string& name,

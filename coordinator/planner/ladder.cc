@@ -46,9 +46,28 @@ std::string TrialsText(const std::vector<Trial>& trials) {
   });
 }
 
+// See the header: `value` is a product or mean of rates that were rounded before.
+double RateNear(const LadderRule& rule, double value) {
+  constexpr double kRounding = 0.01;  // relative; three digits of a few factors are within it
+  for (const double rate : rule.rates) {
+    if (std::abs(value / rate - 1) < kRounding) return rate;  // as the file has it
+  }
+  double nearest = value;
+  double least = kRounding;
+  for (const double rate : rule.rates) {
+    const double half_steps = std::round(2 * std::log(value / rate) / std::log(rule.ratio));
+    const double on_grid = rate * std::pow(rule.ratio, half_steps / 2);
+    const double distance = std::abs(value / on_grid - 1);
+    if (distance >= least) continue;
+    least = distance;
+    nearest = on_grid;
+  }
+  return ThreeDigits(nearest);
+}
+
 // The rates with which a size after (or before) one with optimum `rate` begins.
-std::vector<double> Around(double rate, double ratio) {
-  return {ThreeDigits(rate / ratio), rate, ThreeDigits(rate * ratio)};
+std::vector<double> Around(const LadderRule& rule, double rate) {
+  return {RateNear(rule, rate / rule.ratio), rate, RateNear(rule, rate * rule.ratio)};
 }
 
 // One size, from its first rates to its decision.
@@ -114,7 +133,7 @@ class Rung {
 
   void Widen(double rate) {
     if (widened_ >= rule_.max_widen) return;
-    Add(ThreeDigits(rate));
+    Add(RateNear(rule_, rate));
     ++widened_;
   }
 
@@ -172,7 +191,8 @@ class Rung {
     std::vector<double> halves;
     for (const size_t neighbour : {best - 1, best + 1}) {
       const Trial& other = decision_.trials[neighbour];
-      if (LossOf(other) <= most) halves.push_back(ThreeDigits(std::sqrt(other.rate * middle.rate)));
+      if (LossOf(other) <= most)
+        halves.push_back(RateNear(rule_, std::sqrt(other.rate * middle.rate)));
     }
     for (const double rate : halves) Add(rate);
     ties_ = static_cast<int>(halves.size());
@@ -226,7 +246,7 @@ LadderDecision DecideLadder(const LadderRule& rule, absl::Span<const LadderSize>
       decision.sizes.push_back(rung.Decided());
     } else {
       const std::optional<double> start = before ? before : NextDecided(sizes, i);
-      decision.sizes.push_back(rung.Decide(start ? Around(*start, rule.ratio) : rule.rates));
+      decision.sizes.push_back(rung.Decide(start ? Around(rule, *start) : rule.rates));
     }
     const SizeDecision& made = decision.sizes.back();
     before = made.chosen;

@@ -16,7 +16,9 @@
 // than by diverging: nothing goes on until the rule is changed or the run retried. A larger size
 // begins when the one before has its rate.
 //
-// Rates are rounded to three significant digits, so that they can be written down. Pure: the same
+// Rates are rounded to three significant digits, so that they can be written down; one that is a
+// rate of the rule times a power of ratio^(1/2) is rounded from that, so that half steps up and
+// down meet again: 0.008, which the file names, and not 0.00799. Pure: the same
 // rule and results give the same decision, in whatever order the results came, because a size moves
 // on only when all of its rates are measured.
 #pragma once

@@ -5,14 +5,17 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 
 namespace allometry::planner {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -81,6 +84,42 @@ LadderRule RuleOf(std::vector<double> rates) {
   LadderRule rule;
   rule.rates = std::move(rates);
   return rule;
+}
+
+// 5.66e-3 won at the first size, so the second tries 2.83e-3, 5.66e-3 and 0.0113, of which the last
+// two tie: sqrt(5.66e-3 x 0.0113) is 7.997e-3, and with 5.65e-3 it would be 7.990e-3.
+TEST(LadderTest, HalfStepsMeetTheRatesOfTheFileAgain) {
+  for (const double named : {8e-3, 8.004e-3}) {
+    const LadderRule rule = RuleOf({2e-3, 4e-3, named});
+    const Climb climb = ClimbTo(rule, Sizes({"5k", "20k"}), [&](const std::string& size, double r) {
+      const double best = size == "5k" ? 4e-3 * std::sqrt(2.0) : named;
+      // Flat between half steps, so that neighbours tie.
+      return 2 + std::max(0.0, std::abs(std::log2(r / best)) - 0.55);
+    });
+    ASSERT_THAT(climb.decision.sizes, SizeIs(2));
+    EXPECT_THAT(climb.Rates(1), Contains(named));
+  }
+}
+
+TEST(LadderTest, WhateverIsClimbedRatesStayOnOneGrid) {
+  const LadderRule rule = RuleOf({4e-3, 8e-3});
+  std::set<double> grid;
+  for (int half = -24; half <= 24; ++half) {
+    const double rate = 8e-3 * std::pow(2.0, half / 2.0);
+    grid.insert(std::stod(absl::StrFormat("%.2e", rate)));
+  }
+  const std::vector<std::string> labels = {"1", "2", "3", "4", "5", "6", "7", "8"};
+  for (const int way : {-1, 1}) {
+    // A half step down, or up, from size to size.
+    const Climb climb = ClimbTo(rule, Sizes(labels), [&](const std::string& size, double r) {
+      const double best = 8e-3 * std::pow(2.0, way * (std::stoi(size) - 0.5) / 2);
+      return Bowl(r, best);
+    });
+    EXPECT_TRUE(climb.decision.done);
+    for (size_t size = 0; size < labels.size(); ++size) {
+      for (const double rate : climb.Rates(size)) EXPECT_TRUE(grid.contains(rate)) << rate;
+    }
+  }
 }
 
 struct Case {
