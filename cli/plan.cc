@@ -1,25 +1,25 @@
 // allo plan: what a sweep will take and what it can be expected to buy, before it is trained.
 #include "coordinator/planner/plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <iostream>
 #include <optional>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "cli/commands.h"
+#include "cli/ladder_input.h"
 #include "cli/measure.h"
 #include "cli/pilot_input.h"
 #include "cli/plan_json.h"
 #include "cli/sweep_input.h"
+#include "cli/worker_slots.h"
 #include "coordinator/planner/design.h"
+#include "coordinator/planner/ladder_section.h"
 #include "coordinator/planner/schedule_cost.h"
+#include "coordinator/planner/stopping_section.h"
+#include "data/manifest.h"
 
 namespace allometry::cli {
 namespace {
@@ -48,6 +48,9 @@ struct Ground {
   std::vector<std::string> notes;
   std::vector<std::string> changes;  // against the sweep that the coordinator has
   bool measurable = true;            // the workers are this machine
+  std::optional<LadderAhead> ladder;
+  std::optional<planner::StoppingRule> stopping;
+  std::vector<v1::Cell> whole_grid;  // of the file, where it has stopping
 };
 
 template <class T>
@@ -55,72 +58,10 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
   return {field.begin(), field.end()};
 }
 
-std::string ThisHost() {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return name;
-}
-
-double MemoryOfThisMachine() {
-  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-}
-
-// "cpu:2", "cuda:0,cuda:1", "auto": as `allo worker --slots`, of this machine.
-absl::StatusOr<std::vector<planner::WorkerSlots>> SlotsOfThisMachine(const std::string& text) {
-  int cpu = 0, cuda = 0;
-  for (const absl::string_view entry : absl::StrSplit(text, ',')) {
-    const std::vector<std::string> parts = absl::StrSplit(entry, ':');
-    int count = 0;
-    if (entry == "auto") {
-      cpu += static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-    } else if (parts.size() == 2 && parts[0] == "cpu" && absl::SimpleAtoi(parts[1], &count) &&
-               count >= 1 && count <= 4096) {
-      cpu += count;
-    } else if (parts.size() == 2 && parts[0] == "cuda" && !parts[1].empty()) {
-      ++cuda;
-    } else {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "--slots: '%s' is not known: allowed are auto, cpu:COUNT (1 to 4096) and cuda:INDEX, "
-          "several with commas",
-          entry));
-    }
-  }
-  std::vector<planner::WorkerSlots> workers;
-  if (cpu > 0) workers.push_back({ThisHost(), "cpu", cpu, MemoryOfThisMachine() / cpu});
-  if (cuda > 0) workers.push_back({ThisHost(), "cuda", cuda, 0});
-  return workers;
-}
-
-std::vector<planner::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response) {
-  std::vector<planner::WorkerSlots> workers;
-  for (const v1::Worker& worker : response.workers()) {
-    if (!worker.drained().empty()) continue;
-    std::map<std::string, planner::WorkerSlots> by_kind;
-    for (const v1::Slot& slot : worker.slots()) {
-      const std::string kind = slot.device().substr(0, slot.device().find(':'));
-      planner::WorkerSlots& slots = by_kind[kind];
-      slots.host = worker.host();
-      slots.kind = kind;
-      ++slots.slots;
-      slots.memory_bytes = std::max(slots.memory_bytes, static_cast<double>(slot.memory_bytes()));
-    }
-    for (const auto& [kind, slots] : by_kind) workers.push_back(slots);
-  }
-  return workers;
-}
-
-std::string WorkersText(const std::vector<planner::WorkerSlots>& workers) {
-  std::vector<std::string> parts;
-  for (const planner::WorkerSlots& worker : workers) {
-    parts.push_back(absl::StrFormat("%s %s:%d", worker.host, worker.kind, worker.slots));
-  }
-  return parts.empty() ? "none" : absl::StrJoin(parts, ", ");
-}
-
 void NoteDataset(const v1::ListWorkersResponse& response, Ground* ground) {
   if (ground->runs.empty() || response.workers().empty()) return;
   const v1::RunIdentity& identity = ground->runs[0].spec().identity();
-  if (identity.dataset_hash().empty()) return;
+  if (identity.dataset_hash().empty() || data::IsGenerated(identity.dataset())) return;
   for (const v1::Worker& worker : response.workers()) {
     for (const v1::Dataset& dataset : worker.datasets()) {
       if (dataset.hash() == identity.dataset_hash()) return;
@@ -147,6 +88,11 @@ absl::StatusOr<std::optional<Ground>> AskCoordinator(const Context& context,
   ground.sweep = sweep.sweep();
   ground.runs = Copy(sweep.runs());
   ground.cells = Copy(sweep.cells());
+  if (!sweep.existed() && input.file.stopping) {
+    // What is granted at first is not what it will cost.
+    ground.runs = input.expansion.runs;
+    ground.cells = input.expansion.cells;
+  }
   if (sweep.existed()) ground.changes = Copy(sweep.changes());
   if (sweep.existed() && sweep.changes().empty()) {
     ground.changes.push_back("nothing: the sweep exists with all of this");
@@ -232,8 +178,15 @@ bool HasPace(const planner::Throughput& throughput, double params) {
 MeasuredCosts Measure(const Context& context, const Arguments& arguments, const Ground& ground) {
   if (!ground.measurable) return {};
   std::vector<v1::Run> runs;
-  for (const v1::Run& run : ground.runs) {
-    if (!HasPace(ground.throughput, static_cast<double>(run.n_params()))) runs.push_back(run);
+  const auto add = [&](const std::vector<v1::Run>& more) {
+    for (const v1::Run& run : more) {
+      if (!HasPace(ground.throughput, static_cast<double>(run.n_params()))) runs.push_back(run);
+    }
+  };
+  add(ground.runs);
+  if (ground.ladder) {
+    add(ground.ladder->tuning.runs);
+    add(ground.ladder->grid.runs);
   }
   MeasureOptions options;
   options.data_dir = context.data_dir;
@@ -259,6 +212,63 @@ std::string WhyNoTimes(const planner::SweepPlan& plan, const Arguments& argument
                              : "they could not be measured");
 }
 
+template <class T>
+std::vector<T> Joined(const std::vector<T>& a, const std::vector<T>& b) {
+  std::vector<T> joined = a;
+  joined.insert(joined.end(), b.begin(), b.end());
+  return joined;
+}
+
+struct WholePlan {
+  planner::SweepPlan plan;
+  planner::ExpectedBuy buy;
+};
+
+// What is known now, and of a ladder also what is to come: its bounds, its limits at the most that
+// it may cost, and the widths that its grid buys.
+WholePlan MakePlan(Ground& ground, const planner::PlanOptions& options, const fitting::Pilot& pilot,
+                   double budget) {
+  const v1::Sweep& sweep = ground.sweep;
+  WholePlan made;
+  planner::SweepPlan& plan = made.plan;
+  plan = planner::Plan(sweep, ground.runs, ground.cells, options);
+  std::vector<v1::Run> runs = ground.runs;
+  std::vector<v1::Cell> cells = ground.cells;
+  planner::SweepPlan most = plan;
+  if (ground.ladder) {
+    LadderAhead& ladder = *ground.ladder;
+    ladder.outlook.tuning = planner::Plan(sweep, ladder.tuning.runs, ladder.tuning.cells, options);
+    ladder.outlook.grid = planner::Plan(sweep, ladder.grid.runs, ladder.grid.cells, options);
+    plan.sections.push_back(planner::LadderSection(ladder.outlook));
+    for (const planner::SweepPlan* part : {&ladder.outlook.tuning, &ladder.outlook.grid}) {
+      for (const std::string& why : part->impossible) {
+        const auto known = std::find(plan.impossible.begin(), plan.impossible.end(), why);
+        if (known == plan.impossible.end()) plan.impossible.push_back(why);
+      }
+    }
+    runs = Joined(runs, ladder.grid.runs);
+    cells = Joined(cells, ladder.grid.cells);
+    most.runs = Joined(most.runs, ladder.outlook.grid.runs);
+    most.device_seconds = planner::BoundsOf(ladder.outlook).most_seconds;
+    for (size_t i = 0; most.device_seconds && i < ground.runs.size(); ++i) {
+      const planner::PlannedRun& run = plan.runs[i];  // of a size with a rate
+      if (!ground.runs[i].stage().empty() || !run.new_work) continue;
+      *most.device_seconds += run.seconds.value_or(0) * run.ranks;
+    }
+  }
+  if (ground.stopping) {
+    plan.sections.push_back(planner::StoppingSection(*ground.stopping, ground.whole_grid));
+  }
+  std::vector<std::string> schedule =
+      planner::ScheduleSentences(planner::CostOfSchedule(sweep, runs, cells));
+  if (!schedule.empty()) plan.sections.push_back({"schedule", std::move(schedule)});
+  planner::PlanSection limits = planner::LimitsSection(sweep, most, runs);
+  if (!limits.sentences.empty()) plan.sections.push_back(std::move(limits));
+  made.buy = planner::ExpectBuy(sweep, runs, cells, pilot, budget);
+  plan.sections.push_back(planner::BuySection(made.buy));
+  return made;
+}
+
 int RunPlan(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
   if (!input.ok()) return Fail(input.status());
@@ -266,6 +276,15 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   absl::StatusOr<Ground> ground = ChooseGround(context, arguments, *input, &exit_code);
   if (!ground.ok()) return Fail(ground.status());
   if (exit_code != kExitOk) return exit_code;
+  absl::StatusOr<std::optional<LadderAhead>> ladder = LookAhead(*input, ground->cells);
+  if (!ladder.ok()) return Fail(ladder.status());
+  ground->ladder = *std::move(ladder);
+  if (input->file.stopping) {
+    planner::StoppingRule& rule = ground->stopping.emplace();
+    rule.margin = input->file.stopping->margin;
+    for (const grid::Budget& budget : input->file.budgets) rule.budgets.push_back(budget.value);
+    ground->whole_grid = input->expansion.cells;
+  }
   const absl::StatusOr<fitting::Pilot> pilot = ReadPilot(context, arguments.pilot);
   if (!pilot.ok()) return Fail(pilot.status());
 
@@ -274,21 +293,14 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   options.throughput = ground->throughput;
   options.costs = measured.costs;
   options.workers = ground->workers;
-  planner::SweepPlan plan = planner::Plan(ground->sweep, ground->runs, ground->cells, options);
-  std::vector<std::string> schedule = planner::ScheduleSentences(
-      planner::CostOfSchedule(ground->sweep, ground->runs, ground->cells));
-  if (!schedule.empty()) plan.sections.push_back({"schedule", std::move(schedule)});
-  planner::PlanSection limits = planner::LimitsSection(ground->sweep, plan, ground->runs);
-  if (!limits.sentences.empty()) plan.sections.push_back(std::move(limits));
-  const planner::ExpectedBuy buy =
-      planner::ExpectBuy(ground->sweep, ground->runs, ground->cells, *pilot, arguments.budget);
-  plan.sections.push_back(planner::BuySection(buy));
+  const WholePlan made = MakePlan(*ground, options, *pilot, arguments.budget);
+  const planner::SweepPlan& plan = made.plan;
   std::vector<std::string> notes = ground->notes;
   notes.insert(notes.end(), measured.problems.begin(), measured.problems.end());
   if (!plan.device_seconds.has_value()) notes.push_back(WhyNoTimes(plan, arguments, *ground));
 
   if (context.json) {
-    std::cout << PlanJson(plan, buy, ground->said, ground->changes, notes).dump(2) << "\n";
+    std::cout << PlanJson(plan, made.buy, ground->said, ground->changes, notes).dump(2) << "\n";
   } else {
     std::cout << planner::PlanText(plan) << "\n" << ground->said << "\n";
     for (const std::string& change : ground->changes) std::cout << "would add: " << change << "\n";

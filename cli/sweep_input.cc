@@ -2,9 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
-#include "coordinator/grid/sweep_file.h"
 #include "data/generated.h"
-#include "data/manifest.h"
 
 namespace allometry::cli {
 
@@ -22,14 +20,15 @@ absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
   SweepInput input;
   input.file_name = file_name;
   ALLO_ASSIGN_OR_RETURN(input.text, ReadFile(file_name));
-  ALLO_ASSIGN_OR_RETURN(const grid::SweepFile sweep, grid::ParseSweepFile(input.text, file_name));
-  ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest, data::FindManifest(data_dir, sweep.dataset));
-  ALLO_ASSIGN_OR_RETURN(input.expansion, grid::Expand(sweep, manifest));
-  if (data::IsGenerated(sweep.dataset)) {
-    input.manifest_json = data::ManifestJson(manifest);
+  ALLO_ASSIGN_OR_RETURN(input.file, grid::ParseSweepFile(input.text, file_name));
+  const std::string& dataset = input.file.dataset;
+  ALLO_ASSIGN_OR_RETURN(input.manifest, data::FindManifest(data_dir, dataset));
+  ALLO_ASSIGN_OR_RETURN(input.expansion, grid::Expand(input.file, input.manifest));
+  if (data::IsGenerated(dataset)) {
+    input.manifest_json = data::ManifestJson(input.manifest);
   } else {
     ALLO_ASSIGN_OR_RETURN(input.manifest_json,
-                          ReadFile(absl::StrCat(data_dir, "/", sweep.dataset, "/dataset.json")));
+                          ReadFile(absl::StrCat(data_dir, "/", dataset, "/dataset.json")));
   }
   return input;
 }

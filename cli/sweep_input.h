@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 #include "coordinator/grid/expansion.h"
+#include "coordinator/grid/sweep_file.h"
+#include "data/manifest.h"
 #include "proto/client.pb.h"
 
 namespace allometry::cli {
@@ -14,6 +16,8 @@ struct SweepInput {
   std::string file_name;
   std::string text;
   std::string manifest_json;
+  grid::SweepFile file;  // as parsed
+  data::Manifest manifest;
   grid::Expansion expansion;
 
   v1::CreateSweepRequest Request(bool dry_run) const;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/grid/ladder_file.h"
 #include "coordinator/planner/quantity.h"
 
 namespace allometry::coordinator {
@@ -90,12 +91,6 @@ std::vector<std::pair<const v1::Run*, const v1::Cell*>> TrialRows(
   return rows;
 }
 
-std::string TuneText(const grid::LadderChoice& ladder) {
-  if (ladder.tune_steps > 0) return absl::StrCat(ladder.tune.label, " steps");
-  constexpr absl::string_view kUnits[] = {"tokens", "FLOPs", "tokens per parameter"};
-  return absl::StrCat(ladder.tune.label, " ", kUnits[static_cast<int>(ladder.tune_kind)]);
-}
-
 planner::LadderRule RuleOf(const grid::LadderChoice& ladder) {
   planner::LadderRule rule;
   rule.rates = ladder.rates;
@@ -123,7 +118,7 @@ absl::StatusOr<LadderView> ViewLadder(const grid::SweepFile& file, const data::M
   ALLO_ASSIGN_OR_RETURN(const Stored stored, ReadDecisions(decisions));
   LadderView view;
   view.rule = RuleOf(*file.ladder);
-  view.tune = TuneText(*file.ladder);
+  view.tune = grid::TuningBudgetText(*file.ladder);
   for (const grid::LadderRung& rung : rungs) {
     planner::LadderSize size;
     size.label = rung.label;

@@ -10,6 +10,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/csv_field.h"
+#include "coordinator/planner/quantity.h"
+#include "coordinator/stopping_stage.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -89,6 +91,18 @@ std::string NumericsNote(const std::vector<store::ObservationRow>& rows,
 
 std::string Number(double value) { return absl::StrFormat("%.17g", value); }
 
+// A damaged decision keeps its sweep from going on (stages.h); it does not keep what is there from
+// being fitted.
+std::string StoppingNote(absl::Span<const std::string> decisions) {
+  const auto stopped = StoppedSizes(decisions);
+  if (!stopped.ok() || stopped->empty()) return "";
+  return absl::StrCat("sizes that were stopped early have no points beyond: ",
+                      absl::StrJoin(*stopped, ", ", [](std::string* out, const auto& size) {
+                        absl::StrAppendFormat(out, "%s %s FLOPs", size.first,
+                                              planner::FlopsText(size.second));
+                      }));
+}
+
 }  // namespace
 
 absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& store,
@@ -140,6 +154,10 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
   ALLO_ASSIGN_OR_RETURN(const std::vector<store::NumericsChange> changes,
                         store.NumericsChanges(sweep));
   if (std::string note = NumericsNote(gathered.rows, changes); !note.empty()) {
+    gathered.points.AddNote(std::move(note));
+  }
+  ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store.GetSource(sweep));
+  if (std::string note = StoppingNote(source.decisions); !note.empty()) {
     gathered.points.AddNote(std::move(note));
   }
   for (const auto& [reason, points] : excluded) gathered.points.Exclude(0, reason, points);

@@ -6,8 +6,9 @@
 // 2023). Warm-up is left out by the store, as is all but the end of a run whose rate falls, and all
 // of a trunk.
 //
-// A note names the runs that were trained under more than one numerics (another micro-batch, other
-// ranks, another device or build): read all the same, they hold to a tolerance and not to the bit.
+// A note names the sizes that were stopped early, another the runs that were trained under more
+// than one numerics (another micro-batch, other ranks, another device or build): read all the same,
+// they hold to a tolerance and not to the bit.
 #pragma once
 
 #include <string>

@@ -6,8 +6,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/grid/difference.h"
 #include "coordinator/ladder_stage.h"
+#include "coordinator/stopping_stage.h"
 #include "coordinator/submission.h"
 
 namespace allometry::coordinator {
@@ -23,17 +25,59 @@ bool HasEnded(const v1::Run& run) {
   return run.state() != v1::PENDING && run.state() != v1::LEASED;
 }
 
-// What a decision makes of a sweep, in a sentence or a few.
-std::string EventText(const LadderView& view, const grid::Changes& changes) {
-  std::string text = "ladder";
+// What a sweep's stage decides of its rows.
+struct Step {
+  v1::StageResult result;
+  bool goes_on = false;  // by itself, when more is measured
+  bool decides = false;  // something that is to be stored even if it adds nothing
+  grid::Expansion expansion;
+  std::string text;                    // to be stored
+  std::vector<std::string> sentences;  // what is decided now
+};
+
+absl::StatusOr<Step> LadderStep(const grid::SweepFile& file, const data::Manifest& manifest,
+                                const store::StoredSweep& stored,
+                                absl::Span<const std::string> decisions) {
+  ALLO_ASSIGN_OR_RETURN(const LadderView view,
+                        ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
+  Step step;
+  step.result = ToStageResult(view);
+  step.goes_on = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  ALLO_ASSIGN_OR_RETURN(step.expansion, grid::ExpandLadder(file, manifest, view.as_decided));
+  step.text = LadderDecisionJson(view, stored.runs, stored.cells);
   for (const planner::SizeDecision& size : view.decision.sizes) {
     if (size.chosen && !view.as_stored.chosen.contains(size.label)) {
-      absl::StrAppend(&text, ": ", size.sentence);
+      step.sentences.push_back(size.sentence);
     }
   }
-  absl::StrAppend(&text, ": ", changes.new_runs.size(), " new runs, ", changes.new_cells.size(),
-                  " new cells");
-  return text;
+  return step;
+}
+
+absl::StatusOr<Step> StoppingStep(const grid::SweepFile& file, const data::Manifest& manifest,
+                                  const store::StoredSweep& stored,
+                                  absl::Span<const std::string> decisions) {
+  ALLO_ASSIGN_OR_RETURN(StoppingView view,
+                        ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
+  Step step;
+  step.result = ToStageResult(view);
+  step.goes_on = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  step.text = StoppingDecisionJson(view);
+  step.expansion = std::move(view.as_decided);
+  for (const planner::SizeGrant& grant : view.decision.sizes) {
+    if (grant.stopped_now) step.sentences.push_back(grant.sentence);
+  }
+  return step;
+}
+
+bool HasStage(const grid::SweepFile& file) { return file.ladder || file.stopping; }
+
+absl::StatusOr<Step> StepOf(const grid::SweepFile& file, const data::Manifest& manifest,
+                            const store::StoredSweep& stored,
+                            absl::Span<const std::string> decisions) {
+  return file.ladder ? LadderStep(file, manifest, stored, decisions)
+                     : StoppingStep(file, manifest, stored, decisions);
 }
 
 }  // namespace
@@ -44,7 +88,13 @@ absl::StatusOr<grid::Expansion> ExpandAgainst(const grid::SweepFile& file,
                                               absl::Span<const std::string> decisions,
                                               std::vector<v1::StageResult>& stages) {
   stages.clear();
-  if (!file.ladder) return grid::Expand(file, manifest);
+  if (!HasStage(file)) return grid::Expand(file, manifest);
+  if (file.stopping) {
+    ALLO_ASSIGN_OR_RETURN(StoppingView view,
+                          ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
+    stages.push_back(ToStageResult(view));
+    return std::move(view.as_stored);
+  }
   ALLO_ASSIGN_OR_RETURN(const LadderView view,
                         ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
   stages.push_back(ToStageResult(view));
@@ -113,7 +163,7 @@ absl::Status Stages::Advance(const std::string& sweep) {
     if (!status.ok()) {
       // What it was stays, with what hinders it; the next look tries again.
       State& shown = states_[sweep];
-      if (shown.results.empty()) shown.results.emplace_back().set_name("ladder");
+      if (shown.results.empty()) shown.results.emplace_back().set_name("stage");
       v1::StageResult& result = shown.results.back();
       const std::string line = absl::StrCat("cannot go on: ", status.message());
       if (result.lines().empty() || *result.lines().rbegin() != line) result.add_lines(line);
@@ -132,28 +182,30 @@ absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& sub
   for (int i = 0; i < kTries; ++i) {
     // The rows first: a submission between the two reads is found by `based_on`.
     ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store_->GetSource(sweep));
-    if (!absl::StrContains(source.text, "ladder")) return State();
+    // Most sweeps have no stage, and are not parsed to see that.
+    if (!absl::StrContains(source.text, "ladder") && !absl::StrContains(source.text, "stopping")) {
+      return State();
+    }
     ALLO_ASSIGN_OR_RETURN(const grid::SweepFile file,
                           grid::ParseSweepFile(source.text, source.file_name));
-    if (!file.ladder) return State();
+    if (!HasStage(file)) return State();
     ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store_->GetSweep(sweep));
     if (stored.newest_text != source.text) continue;
     ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest, data::ParseManifest(source.manifest_json));
-    ALLO_ASSIGN_OR_RETURN(const LadderView view,
-                          ViewLadder(file, manifest, stored.runs, stored.cells, source.decisions));
-    ALLO_ASSIGN_OR_RETURN(const grid::Expansion expansion,
-                          grid::ExpandLadder(file, manifest, view.as_decided));
-    ALLO_ASSIGN_OR_RETURN(grid::Changes changes, DifferenceFrom(*store_, stored, expansion));
-    const State state{{ToStageResult(view)}, !view.decision.done && !view.decision.blocked};
+    ALLO_ASSIGN_OR_RETURN(Step step, StepOf(file, manifest, stored, source.decisions));
+    ALLO_ASSIGN_OR_RETURN(grid::Changes changes, DifferenceFrom(*store_, stored, step.expansion));
+    const State state{{step.result}, step.goes_on};
     const bool adds = !changes.new_runs.empty() || !changes.new_cells.empty();
-    if (!adds && !view.decides) return state;
+    if (!adds && !step.decides) return state;
 
-    const std::string event = EventText(view, changes);
+    step.sentences.insert(step.sentences.begin(), step.result.name());
+    step.sentences.push_back(absl::StrCat(changes.new_runs.size(), " new runs, ",
+                                          changes.new_cells.size(), " new cells"));
     store::Submission submission = ToSubmission(std::move(changes), stored.newest_expansion);
-    submission.event = event;
+    submission.event = absl::StrJoin(step.sentences, ": ");
     submission.kind = "stage";
     submission.file_name = source.file_name;
-    submission.text = LadderDecisionJson(view, stored.runs, stored.cells);
+    submission.text = std::move(step.text);
     submission.dataset = {manifest.hash, manifest.name, source.manifest_json,
                           manifest.unique_tokens};
     const absl::StatusOr<int64_t> id = store_->Submit(submission);

@@ -1,7 +1,8 @@
 // Moves sweeps from stage to stage: reads what the runs of a stage found, decides by its rule, and
 // submits what comes next as an expansion that stores the decision with its inputs.
 //
-// One stage there is: the learning-rate ladder (ladder_stage.h). A decision reads stored rows only
+// Two there are, never both in one file: the learning-rate ladder (ladder_stage.h) and
+// frontier-aware stopping (stopping_stage.h). A decision reads stored rows only
 // and is a pure function of them, so it is the same whenever and however often it is taken: after a
 // commit in which a run ended, at start, after a submission. One that was overtaken by another
 // submission is taken anew (Aborted); one that is stored already changes nothing.
@@ -31,7 +32,8 @@
 namespace allometry::coordinator {
 
 // The expansion of a file against what its sweep has stored: of one with a ladder the tuning runs
-// that are asked for now and the grid of the sizes whose rates are stored. `stages` says how far.
+// that are asked for now and the grid of the sizes whose rates are stored, of one with stopping the
+// cells that are granted by what is stored. `stages` says how far.
 absl::StatusOr<grid::Expansion> ExpandAgainst(const grid::SweepFile& file,
                                               const data::Manifest& manifest,
                                               const store::StoredSweep& stored,

@@ -89,14 +89,16 @@ void FillAsIfDone(const store::StoredSweep& stored, const grid::Changes& changes
   }
 }
 
-// A ladder's rule lives in the stored text alone: where it changed, the text must be stored though
-// nothing is added yet.
-bool HasOtherRule(const grid::SweepFile& file, const store::StoredSweep& stored) {
-  if (stored.sweep.sweep_id() == 0) return false;
+// A stage's rule lives in the stored text alone: where it changed, the text must be stored though
+// nothing is added yet. Says which.
+std::string OtherRule(const grid::SweepFile& file, const store::StoredSweep& stored) {
+  constexpr char kLadder[] = "changes the rule of the learning-rate ladder";
+  if (stored.sweep.sweep_id() == 0) return "";
   const absl::StatusOr<grid::SweepFile> before = grid::ParseSweepFile(stored.newest_text, "stored");
-  if (!before.ok()) return file.ladder.has_value();
-  if (before->ladder.has_value() != file.ladder.has_value()) return true;
-  return file.ladder && !file.ladder->SameAs(*before->ladder);
+  if (!before.ok()) return file.ladder || file.stopping ? "changes the rule of its stage" : "";
+  if (before->ladder.has_value() != file.ladder.has_value()) return kLadder;
+  if (file.ladder && !file.ladder->SameAs(*before->ladder)) return kLadder;
+  return before->stopping == file.stopping ? "" : "changes the rule of early stopping";
 }
 
 }  // namespace
@@ -141,10 +143,10 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
 
     v1::CreateSweepResponse response;
     response.set_existed(stored.sweep.sweep_id() != 0);
-    const bool other_rule = HasOtherRule(asked.file, stored);
-    if (other_rule) changes.lines.push_back("changes the rule of the learning-rate ladder");
+    const std::string other_rule = OtherRule(asked.file, stored);
+    if (!other_rule.empty()) changes.lines.push_back(other_rule);
     response.mutable_changes()->Add(changes.lines.begin(), changes.lines.end());
-    if (changes.empty() && !other_rule) {
+    if (changes.empty() && other_rule.empty()) {
       Fill(stored, response);
       return response;
     }

@@ -122,4 +122,10 @@ void ReadLadder(const Field& learning_rate, absl::Span<const Section> sections, 
   file.ladder = std::move(ladder);
 }
 
+std::string TuningBudgetText(const LadderChoice& ladder) {
+  if (ladder.tune_steps > 0) return absl::StrCat(ladder.tune.label, " steps");
+  constexpr absl::string_view kUnits[] = {"tokens", "FLOPs", "tokens per parameter"};
+  return absl::StrCat(ladder.tune.label, " ", kUnits[static_cast<int>(ladder.tune_kind)]);
+}
+
 }  // namespace allometry::grid

@@ -2,6 +2,8 @@
 // (docs/sweep-file.md, "The learning-rate ladder").
 #pragma once
 
+#include <string>
+
 #include "absl/types/span.h"
 #include "coordinator/grid/mistakes.h"
 #include "coordinator/grid/sweep_file.h"
@@ -22,5 +24,8 @@ inline constexpr absl::string_view kTuneKeys[] = {"tokens", "flops", "tokens_per
 // Reads it into file.ladder; every mistake is added and reading goes on.
 void ReadLadder(const Field& learning_rate, absl::Span<const Section> sections, SweepFile& file,
                 Mistakes& mistakes);
+
+// The budget of a tuning run, in words: "2M tokens", "400 steps".
+std::string TuningBudgetText(const LadderChoice& ladder);
 
 }  // namespace allometry::grid

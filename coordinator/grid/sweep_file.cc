@@ -13,6 +13,7 @@
 #include "coordinator/grid/mistakes.h"
 #include "coordinator/grid/model_section.h"
 #include "coordinator/grid/number.h"
+#include "coordinator/grid/stopping_file.h"
 #include "coordinator/grid/window.h"
 #include "coordinator/grid/yaml_fields.h"
 #include "coordinator/grid/yaml_text.h"
@@ -32,7 +33,7 @@ constexpr double kMostTokens = 1e15;
 constexpr absl::string_view kTopKeys[] = {
     "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
     "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
-    "allow_repeat", "priority", "deterministic", "limits"};
+    "allow_repeat", "priority", "deterministic", "limits",     "stopping"};
 constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
                                             "sizes",  "shapes",  "presets"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
@@ -56,6 +57,7 @@ constexpr Section kSections[] = {
     {"conventions", kConventionKeys},
     {"evaluation", kEvaluationKeys},
     {"limits", kLimitKeys},
+    {"stopping", kStoppingKeys},
     {"training.learning_rate", kLadderParentKeys},
     {"training.learning_rate.ladder", kLadderKeys},
     {"training.learning_rate.ladder.tune", kTuneKeys},
@@ -107,6 +109,9 @@ class Reader {
       fields.Real("max_run_hours", hours, &file_.max_run_hours);
     }
     if (const auto devices = top.Find("devices")) ReadDevices(*devices);
+    if (const auto stopping = top.Find("stopping")) {
+      ReadStopping(*stopping, kSections, file_, mistakes_);
+    }
     CheckCounts();
   }
 

@@ -62,6 +62,13 @@ struct LadderChoice {
   bool SameAs(const LadderChoice& other) const;
 };
 
+// stopping: {frontier: true}: cells that need not be trained (coordinator/planner/stopping.h).
+struct StoppingChoice {
+  double margin = 0.01;  // relative, of two losses
+
+  bool operator==(const StoppingChoice&) const = default;
+};
+
 enum class FlopsConvention { k6nd, kExact };
 // "6nd" and "exact", as stored in Sweep.flops_convention.
 absl::string_view FlopsConventionName(FlopsConvention convention);
@@ -95,7 +102,8 @@ struct SweepFile {
   std::optional<LadderChoice> ladder;  // then no size has a rate of its own
 
   BudgetKind budget_kind = BudgetKind::kFlops;
-  std::vector<Budget> budgets;  // ascending
+  std::vector<Budget> budgets;             // ascending
+  std::optional<StoppingChoice> stopping;  // then with budgets in FLOPs and without a ladder
 
   models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
   FlopsConvention flops_convention = FlopsConvention::k6nd;

@@ -44,6 +44,16 @@ class PlanProgramTest : public ::testing::Test {
                      "3e-3}\nbudgets: {tokens: [51200, 102400, 512000]}\n",
                      more));
   }
+  // Six sizes whose rates are to be found.
+  std::string Ladder(const std::string& more = "") const {
+    return Write(
+        "ladder.yaml",
+        absl::StrCat("name: ladder\ndataset: pattern\nmodel: {context: 16, sizes: [3k, 5k, "
+                     "10k, 20k, 40k, 80k]}\ntraining: {batch_tokens: 512, warmup_steps: 2, "
+                     "learning_rate: {ladder: {rates: [2e-3, 4e-3, 8e-3], tune: {steps: "
+                     "20}}}}\nbudgets: {tokens: [51200, 102400]}\n",
+                     more));
+  }
   // Standard output; the exit code in exit_code_, standard error in errors_.
   std::string Plan(const std::string& arguments) {
     const std::string command =
@@ -126,6 +136,24 @@ TEST_F(PlanProgramTest, MistakesAreExitCodeTwo) {
   Plan(Sweep() + " --slots cpu:2 --pilot " + folder_.Path("nowhere.csv"));
   EXPECT_EQ(exit_code_, 2);
   EXPECT_THAT(errors_, HasSubstr("nowhere.csv"));
+}
+
+TEST_F(PlanProgramTest, LadderHasItsBoundsAndItsGridBuysTheIntervals) {
+  const auto json = nlohmann::json::parse(Plan(Ladder() + " --slots cpu:2 --json"));
+  EXPECT_EQ(exit_code_, 0) << errors_;
+  EXPECT_EQ(json["runs"].size(), 3u) << "what is known now: the first rates of the smallest size";
+  const auto& ladder = json["sections"]["learning-rate ladder"];
+  ASSERT_EQ(ladder.size(), 4u);
+  EXPECT_THAT(ladder[1].get<std::string>(),
+              HasSubstr("tuning of 6 sizes without a rate: at least 18"));
+  EXPECT_THAT(ladder[1].get<std::string>(), HasSubstr("at most 54 runs"));
+  EXPECT_THAT(ladder[2].get<std::string>(), HasSubstr("6 runs, 12 cells"));
+  EXPECT_EQ(json["expected"]["sizes"], 6);
+  EXPECT_GT(json["expected"]["widths"]["a"]["half_width"], 0);
+  // A size that can never be scheduled is told though its runs come later.
+  Plan(Ladder("devices: {default: 1, 80k: 8}\n") + " --slots cpu:2");
+  EXPECT_EQ(exit_code_, 2);
+  EXPECT_THAT(errors_, HasSubstr("80k seed 1 needs 8 devices at once, and no worker has more"));
 }
 
 TEST_F(PlanProgramTest, PilotGivesLawAndErrors) {

@@ -1,0 +1,62 @@
+#include "cli/ladder_input.h"
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "coordinator/grid/ladder_expansion.h"
+#include "coordinator/grid/ladder_file.h"
+
+namespace allometry::cli {
+namespace {
+
+constexpr int64_t kFirstId = int64_t{1} << 40;
+
+planner::LadderRule RuleOf(const grid::LadderChoice& ladder) {
+  planner::LadderRule rule;
+  rule.rates = ladder.rates;
+  rule.ratio = ladder.ratio;
+  rule.max_widen = ladder.max_widen;
+  rule.half_octave_on_ties = ladder.half_octave_on_ties;
+  rule.tie_tolerance = ladder.tie_tolerance;
+  rule.accept_edge = ladder.accept_edge;
+  return rule;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<LadderAhead>> LookAhead(const SweepInput& input,
+                                                     absl::Span<const v1::Cell> cells) {
+  if (!input.file.ladder) return std::nullopt;
+  std::set<std::string> with_grid;
+  for (const v1::Cell& cell : cells) {
+    if (cell.stage().empty()) with_grid.insert(cell.size());
+  }
+  ALLO_ASSIGN_OR_RETURN(const std::vector<grid::LadderRung> rungs,
+                        grid::Rungs(input.file, input.manifest));
+  LadderAhead ahead;
+  ahead.outlook.rule = RuleOf(*input.file.ladder);
+  ahead.outlook.tune = grid::TuningBudgetText(*input.file.ladder);
+  const double rate = input.file.ladder->rates.front();
+  grid::LadderRates tuning, chosen;
+  for (const grid::LadderRung& rung : rungs) {
+    planner::LadderSize& size = ahead.outlook.sizes.emplace_back();
+    size.label = rung.label;
+    size.trial_flops = rung.trial.flops();
+    if (with_grid.contains(rung.label)) {
+      size.decided = rate;  // some rate: only that there is one counts
+      continue;
+    }
+    tuning.trials[rung.label] = {rate};
+    chosen.chosen[rung.label] = rate;
+  }
+  if (chosen.chosen.empty()) return std::nullopt;
+  ALLO_ASSIGN_OR_RETURN(ahead.tuning, grid::ExpandLadder(input.file, input.manifest, tuning));
+  ALLO_ASSIGN_OR_RETURN(ahead.grid, grid::ExpandLadder(input.file, input.manifest, chosen));
+  // Beside those that there are.
+  for (v1::Run& run : ahead.grid.runs) run.set_run_id(kFirstId + run.run_id());
+  for (v1::Cell& cell : ahead.grid.cells) cell.set_run_id(kFirstId + cell.run_id());
+  return ahead;
+}
+
+}  // namespace allometry::cli

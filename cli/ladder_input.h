@@ -1,0 +1,26 @@
+// What is still to come of a sweep file's learning-rate ladder, as runs: for plans, which cannot
+// know the losses that the ladder follows.
+#pragma once
+
+#include <optional>
+
+#include "absl/types/span.h"
+#include "base/status.h"
+#include "cli/sweep_input.h"
+#include "coordinator/grid/expansion.h"
+#include "coordinator/planner/ladder_section.h"
+
+namespace allometry::cli {
+
+struct LadderAhead {
+  planner::LadderOutlook outlook;  // its plans are not made yet
+  grid::Expansion tuning;          // a tuning run of each size without a rate, at the first rate
+  grid::Expansion grid;            // their grid, at the same rate; with run ids that no run has
+};
+
+// `cells` are those that there are: a size has its rate when it has one of the grid. nullopt: no
+// ladder, or every size has its rate.
+absl::StatusOr<std::optional<LadderAhead>> LookAhead(const SweepInput& input,
+                                                     absl::Span<const v1::Cell> cells);
+
+}  // namespace allometry::cli
