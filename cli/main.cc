@@ -58,6 +58,7 @@ int Main(int argc, char** argv) {
   AddPredict(app, context);
   AddExport(app, context);
   AddBackup(app, context);
+  AddNext(app, context);
   data::AddDataCommand(app, &context.run);
   app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
   app.add_subcommand("worker", "start a worker agent (allo worker --help)");

@@ -8,6 +8,7 @@
 #include "coordinator/export.h"
 #include "coordinator/fits.h"
 #include "coordinator/grpc_status.h"
+#include "coordinator/proposals.h"
 #include "coordinator/run_remarks.h"
 #include "coordinator/submission.h"
 #include "coordinator/watch.h"
@@ -151,6 +152,16 @@ grpc::Status ClientService::Predict(grpc::ServerContext* context, const v1::Pred
                                     v1::PredictResponse* response) {
   if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   return Answer(PredictSweep(store_, *request), response);
+}
+
+grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
+                                         const v1::ProposeCellsRequest* request,
+                                         v1::ProposeCellsResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const grpc::Status status = Answer(
+      coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())), response);
+  if (status.ok() && request->accept() > 0) dispatch_.Decide();
+  return status;
 }
 
 grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::ExportRequest* request,

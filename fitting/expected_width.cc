@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "fitting/statistics.h"
@@ -79,32 +81,6 @@ class PseudoErrors {
 struct Block {
   Eigen::MatrixXd derivative, covariance;
 };
-
-std::vector<Block> MakeBlocks(const Law& law, const Sample& sample, const Clusters& clusters,
-                              const Theta& theta, const NoiseModel& noise,
-                              const Objective& objective) {
-  std::optional<double> delta;
-  if (objective.kind == ObjectiveKind::kLad) delta = 0;
-  if (objective.kind == ObjectiveKind::kHuber) delta = objective.delta / noise.sd;
-  const PseudoErrors pseudo(delta);
-  std::vector<Block> blocks;
-  for (const std::vector<int>& members : clusters.Members()) {
-    const int size = static_cast<int>(members.size());
-    Block& block = blocks.emplace_back();
-    block.derivative.resize(size, law.free);
-    Eigen::VectorXd log_tokens(size), scale(size);
-    for (int k = 0; k < size; ++k) {
-      Theta gradient;
-      Residual(law, objective, sample, theta, members[k], &gradient);
-      block.derivative.row(k) = gradient.head(law.free);
-      log_tokens[k] = sample.y[members[k]];
-      scale[k] = noise.sd * (objective.of_loss() ? sample.loss[members[k]] : 1);
-    }
-    block.covariance = Correlations(noise, log_tokens).unaryExpr(pseudo);
-    block.covariance = scale.asDiagonal() * block.covariance * scale.asDiagonal();
-  }
-  return blocks;
-}
 
 // (I - H_c)^-power times the rows of J_c, through the p x p matrix K = R^-T J_c'J_c R^-1.
 Eigen::MatrixXd Adjusted(const Eigen::MatrixXd& derivative, const Eigen::MatrixXd& r_inverse,
@@ -185,6 +161,42 @@ Theta ThetaOf(const AssumedLaw& law, const Sample& sample) {
 
 }  // namespace
 
+// Covariances of errors as the objective sees them, in units of their variance, by the tokens of a
+// curve's points.
+class WidthForecast::Covariances {
+ public:
+  Covariances(const NoiseModel& noise, const Objective& objective)
+      : noise_(noise), pseudo_(DeltaOf(noise, objective)) {}
+
+  const Eigen::MatrixXd& Of(const std::vector<double>& tokens) {
+    const auto known = by_tokens_.find(tokens);
+    if (known != by_tokens_.end()) return known->second;
+    Eigen::VectorXd log_tokens(tokens.size());
+    for (size_t i = 0; i < tokens.size(); ++i) log_tokens[i] = std::log(tokens[i]);
+    return by_tokens_.emplace(tokens, Correlations(noise_, log_tokens).unaryExpr(pseudo_))
+        .first->second;
+  }
+
+ private:
+  static std::optional<double> DeltaOf(const NoiseModel& noise, const Objective& objective) {
+    if (objective.kind == ObjectiveKind::kLad) return 0;
+    if (objective.kind == ObjectiveKind::kHuber) return objective.delta / noise.sd;
+    return std::nullopt;
+  }
+
+  const NoiseModel noise_;
+  const PseudoErrors pseudo_;
+  std::map<std::vector<double>, Eigen::MatrixXd> by_tokens_;
+};
+
+WidthForecast::WidthForecast(const AssumedLaw& law, const NoiseModel& noise,
+                             const Objective& objective)
+    : law_(law),
+      noise_(noise),
+      objective_(objective),
+      covariances_(std::make_unique<Covariances>(noise, objective)) {}
+WidthForecast::~WidthForecast() = default;
+
 double AssumedLaw::Loss(double params, double tokens) const {
   return floor + a_term * std::pow(params, -alpha) + b_term * std::pow(tokens, -beta);
 }
@@ -204,15 +216,20 @@ double HuberCovariance(double delta, double rho) {
   return covariance / (mean_slope * mean_slope);
 }
 
-ExpectedWidths ExpectWidths(const std::vector<Observation>& design, const AssumedLaw& assumed,
+ExpectedWidths ExpectWidths(const std::vector<Observation>& design, const AssumedLaw& law,
                             const NoiseModel& noise, const Objective& objective,
                             const std::vector<Quantity>& quantities) {
+  return WidthForecast(law, noise, objective).Of(design, quantities);
+}
+
+ExpectedWidths WidthForecast::Of(const std::vector<Observation>& design,
+                                 const std::vector<Quantity>& quantities) {
   const Law& law = FindLaw(LawKind::kStandard);
   std::vector<Observation> points = design;
-  for (Observation& point : points) point.loss = assumed.Loss(point.params, point.tokens);
+  for (Observation& point : points) point.loss = law_.Loss(point.params, point.tokens);
   const Sample sample = MakeSample(points, nullptr);
   const Clusters clusters = MakeClusters(points, Cluster::kParams);
-  const Kind kind = KindOf(objective, noise, clusters.count);
+  const Kind kind = KindOf(objective_, noise_, clusters.count);
   ExpectedWidths result;
   result.method = NameOf(kind);
   result.clusters = clusters.count;
@@ -227,8 +244,23 @@ ExpectedWidths ExpectWidths(const std::vector<Observation>& design, const Assume
         absl::StrFormat("%d sizes: an interval needs at least %d", clusters.count, kFewestClusters);
     return result;
   }
-  const Theta theta = ThetaOf(assumed, sample);
-  const std::vector<Block> blocks = MakeBlocks(law, sample, clusters, theta, noise, objective);
+  const Theta theta = ThetaOf(law_, sample);
+  std::vector<Block> blocks;
+  for (const std::vector<int>& members : clusters.Members()) {
+    const int size = static_cast<int>(members.size());
+    Block& block = blocks.emplace_back();
+    block.derivative.resize(size, law.free);
+    Eigen::VectorXd scale(size);
+    std::vector<double> tokens;
+    for (int k = 0; k < size; ++k) {
+      Theta gradient;
+      Residual(law, objective_, sample, theta, members[k], &gradient);
+      block.derivative.row(k) = gradient.head(law.free);
+      tokens.push_back(points[members[k]].tokens);
+      scale[k] = noise_.sd * (objective_.of_loss() ? sample.loss[members[k]] : 1);
+    }
+    block.covariance = scale.asDiagonal() * covariances_->Of(tokens) * scale.asDiagonal();
+  }
   Eigen::MatrixXd information = Eigen::MatrixXd::Zero(law.free, law.free);
   for (const Block& block : blocks) {
     information.noalias() += block.derivative.transpose() * block.derivative;

@@ -20,6 +20,7 @@
 // wider than what was promised. docs/results/plan.md has both.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,6 +58,24 @@ struct ExpectedWidths {
 ExpectedWidths ExpectWidths(const std::vector<Observation>& design, const AssumedLaw& law,
                             const NoiseModel& noise, const Objective& objective,
                             const std::vector<Quantity>& quantities);
+
+// ExpectWidths of many designs that share most of their curves, as when candidates are ranked: the
+// covariance of a curve's errors is kept from one design to the next. Results are the same. One
+// thread at a time.
+class WidthForecast {
+ public:
+  WidthForecast(const AssumedLaw& law, const NoiseModel& noise, const Objective& objective);
+  ~WidthForecast();
+  ExpectedWidths Of(const std::vector<Observation>& design,
+                    const std::vector<Quantity>& quantities);
+
+ private:
+  class Covariances;
+  const AssumedLaw law_;
+  const NoiseModel noise_;
+  const Objective objective_;
+  const std::unique_ptr<Covariances> covariances_;
+};
 
 // Variance and covariance, at correlation `rho`, of psi(e) / E psi' of standard normal errors and a
 // Huber threshold of `delta` standard deviations; delta 0: least absolute deviations.

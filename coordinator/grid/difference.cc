@@ -287,7 +287,7 @@ class Comparison {
                                      : absl::StrCat("size ", run.size());
         if (told.insert(what).second) {
           changes_.lines.push_back(
-              absl::StrFormat("removes nothing: %s is no longer in the file and stays", what));
+              absl::StrFormat("removes nothing: %s is not in the file and stays", what));
         }
         continue;
       }
@@ -299,7 +299,7 @@ class Comparison {
     }
     if (cells > 0) {
       changes_.lines.push_back(absl::StrFormat(
-          "removes nothing: %s no longer in the file stay%s",
+          "removes nothing: %s not in the file stay%s",
           cells == 1 ? "a cell" : absl::StrCat(cells, " cells"), cells == 1 ? "s" : ""));
     }
   }

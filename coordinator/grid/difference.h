@@ -42,7 +42,7 @@ struct ChangedRun {
 
 struct Changes {
   // For people: "adds size 640k: 1 run, 5 cells"; "raises run 40k to 1e13 FLOPs: from step 2000 to
-  // step 20000"; "removes nothing: size 5k is no longer in the file and stays".
+  // step 20000"; "removes nothing: size 5k is not in the file and stays".
   std::vector<std::string> lines;
   v1::Sweep sweep;                // the sweep's fields after the change (of a new one: sweep_id 0)
   std::vector<v1::Run> new_runs;  // run_id 0

@@ -162,7 +162,7 @@ TEST(BranchesTest, ALargerBudgetContinuesTheTrunkAndABudgetBetweenNamesItsCost) 
                           "from",
                           "raises trunk 10k: from step 205 to step 410, 1 more checkpoint to "
                           "branch from",
-                          "removes nothing: 2 cells no longer in the file stay"));
+                          "removes nothing: 2 cells not in the file stay"));
   ASSERT_TRUE(WaitUntil(deployment, HasEnded)) << deployment.Logs();
   const v1::GetSweepResponse sweep = deployment.Get(kName);
   ExpectAllSucceeded(sweep);

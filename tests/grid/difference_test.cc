@@ -178,13 +178,12 @@ TEST(DifferenceTest, NothingIsRemoved) {
   ASSERT_OK_AND_ASSIGN(const Changes size, Submit(stored, SweepWith("[5k, ", "[")));
   EXPECT_THAT(size.new_runs, IsEmpty());
   EXPECT_THAT(size.changed_runs, IsEmpty());
-  EXPECT_THAT(size.lines,
-              ElementsAre("removes nothing: size 5k is no longer in the file and stays"));
+  EXPECT_THAT(size.lines, ElementsAre("removes nothing: size 5k is not in the file and stays"));
   EXPECT_EQ(size.sweep.runs(), 3);
 
   ASSERT_OK_AND_ASSIGN(const Changes budget, Submit(stored, SweepWith(", 1e12]", "]")));
   EXPECT_THAT(budget.changed_runs, IsEmpty());
-  EXPECT_THAT(budget.lines, ElementsAre("removes nothing: 3 cells no longer in the file stay"));
+  EXPECT_THAT(budget.lines, ElementsAre("removes nothing: 3 cells not in the file stay"));
   EXPECT_EQ(budget.sweep.cells(), 8);
 }
 
@@ -200,7 +199,7 @@ TEST(DifferenceTest, AnotherSeedOrRateIsARunBesideTheOthers) {
   EXPECT_THAT(
       rate.lines,
       ElementsAre("adds 2x32 learning rate 0.002 beside the others of its size: 1 run, 2 cells",
-                  "removes nothing: run 2x32 learning rate 0.003 is no longer in the file and "
+                  "removes nothing: run 2x32 learning rate 0.003 is not in the file and "
                   "stays"));
 }
 

@@ -118,7 +118,7 @@ TEST(ScheduleDifferenceTest, ChangedSettingsKeepWhereABranchStartsAndWhereATrunk
 TEST(ScheduleDifferenceTest, BudgetsNoLongerInTheFileStay) {
   ASSERT_OK_AND_ASSIGN(const Changes changes, Submit(Stored(Wsd()), Wsd("1M")));
   EXPECT_TRUE(changes.empty());
-  EXPECT_THAT(changes.lines, ElementsAre("removes nothing: a cell no longer in the file stays"));
+  EXPECT_THAT(changes.lines, ElementsAre("removes nothing: a cell not in the file stays"));
 }
 
 TEST(ScheduleDifferenceTest, AnotherSeedIsATrunkWithBranches) {

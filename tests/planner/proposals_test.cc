@@ -1,0 +1,181 @@
+#include "coordinator/planner/proposals.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "fitting/fit.h"
+#include "gmock/gmock.h"
+
+namespace allometry::planner {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+using Points = std::vector<fitting::Observation>;
+
+fitting::Pilot KnownPilot() {
+  fitting::Pilot pilot;
+  pilot.law = {1.6, 260, 750, 0.6, 0.5};
+  pilot.noise = {0.01, 0.3, 0.0, 1.0};
+  return pilot;
+}
+
+// Ten evaluations a decade from `from` to `to` tokens.
+Points Curve(double params, double from, double to) {
+  Points points;
+  for (double tokens = from; tokens <= to * 1.0001; tokens *= std::pow(10, 0.1)) {
+    fitting::Observation point;
+    point.params = params;
+    point.tokens = tokens;
+    point.flops = 6 * params * tokens;
+    points.push_back(point);
+  }
+  return points;
+}
+
+Points Design() {
+  Points design;
+  for (const double params : {5e3, 1e4, 2e4, 4e4, 8e4, 1.6e5}) {
+    const Points curve = Curve(params, 1e6, 1e7);
+    design.insert(design.end(), curve.begin(), curve.end());
+  }
+  return design;
+}
+
+// Longer curves of the sizes, and new sizes between, below and above.
+std::vector<Candidate> Candidates() {
+  std::vector<Candidate> candidates;
+  for (const double params : {5e3, 1e4, 2e4, 4e4, 8e4, 1.6e5}) {
+    for (const double factor : {2.0, 4.0}) {
+      candidates.push_back({absl::StrCat(params), 6 * params * 1e7 * (factor - 1),
+                            Curve(params, 1.2589e7, 1e7 * factor)});
+    }
+  }
+  for (const double params : {2.5e3, 1.4e4, 5.7e4, 3.2e5, 6.4e5}) {
+    for (const double most : {2e6, 1e7}) {
+      candidates.push_back({absl::StrCat(params), 6 * params * most, Curve(params, 1e6, most)});
+    }
+  }
+  return candidates;
+}
+
+const fitting::Objective kSquares{fitting::ObjectiveKind::kLsqLog, 0};
+const fitting::Quantity kAlphaQuantity{fitting::QuantityKind::kAlpha, 0, {}};
+
+// Width of alpha's interval of a fit to the design under one draw of the noise. A size's shift and
+// a point's own error depend on where they are, not on what else is in the design.
+double RealisedWidth(const Points& design, const fitting::Pilot& pilot, uint64_t draw) {
+  fitting::Observations observations;
+  std::normal_distribution<double> normal;
+  for (fitting::Observation point : design) {
+    std::mt19937_64 of_size(draw * 1000003 + static_cast<uint64_t>(point.params));
+    std::mt19937_64 of_point(draw * 7919 + static_cast<uint64_t>(point.params * 13 + point.tokens));
+    normal.reset();
+    const double shift = normal(of_size);
+    normal.reset();
+    const double own = normal(of_point);
+    const double error = pilot.noise.sd * (std::sqrt(pilot.noise.shared) * shift +
+                                           std::sqrt(1 - pilot.noise.shared) * own);
+    point.loss = pilot.law.Loss(point.params, point.tokens) * std::exp(error);
+    observations.Add(point, absl::StrCat(point.params), absl::StrCat(point.params));
+  }
+  fitting::FitOptions options;
+  options.method = fitting::Method::kParametric;
+  options.objective = fitting::ObjectiveKind::kLsqLog;
+  const auto report = fitting::Fit(observations, options);
+  if (!report.ok() || report->fits.empty()) return std::nan("");
+  const fitting::Estimate* alpha = report->fits.front().Find("alpha");
+  if (alpha == nullptr || !alpha->lower || !alpha->upper) return std::nan("");
+  return *alpha->upper - *alpha->lower;
+}
+
+double MeanWidth(const Points& design, const fitting::Pilot& pilot) {
+  double sum = 0;
+  int count = 0;
+  for (uint64_t draw = 1; draw <= 40; ++draw) {
+    const double width = RealisedWidth(design, pilot, draw);
+    if (!std::isfinite(width)) continue;
+    sum += width;
+    ++count;
+  }
+  EXPECT_GT(count, 30);
+  return sum / count;
+}
+
+Points With(const Points& design, const Candidate& candidate) {
+  Points both = design;
+  both.insert(both.end(), candidate.points.begin(), candidate.points.end());
+  return both;
+}
+
+TEST(ProposalsTest, TheFirstNarrowsMorePerFlopThanMostCandidatesDo) {
+  const fitting::Pilot pilot = KnownPilot();
+  const Points design = Design();
+  const std::vector<Candidate> candidates = Candidates();
+  const Choices choices = ChooseCandidates(design, candidates, pilot, kSquares, kAlphaQuantity, 1);
+  ASSERT_THAT(choices.best, SizeIs(1)) << choices.reason;
+  const double now = MeanWidth(design, pilot);
+  const auto realised = [&](size_t place) {
+    return (now - MeanWidth(With(design, candidates[place]), pilot)) / candidates[place].flops;
+  };
+  const double first = realised(choices.best[0].candidate);
+  double sum = 0;
+  int better = 0;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const double other = realised(i);
+    sum += other;
+    better += other > first;
+  }
+  // A candidate drawn at random.
+  EXPECT_GT(first, sum / static_cast<double>(candidates.size()));
+  EXPECT_LE(better, static_cast<int>(candidates.size()) / 5);
+}
+
+TEST(ProposalsTest, EachIsOnTopOfThoseBeforeAndOfAnotherCurve) {
+  const std::vector<Candidate> candidates = Candidates();
+  const Choices choices =
+      ChooseCandidates(Design(), candidates, KnownPilot(), kSquares, kAlphaQuantity, 5);
+  ASSERT_THAT(choices.best, Not(IsEmpty()));
+  std::set<std::string> curves;
+  for (size_t i = 0; i < choices.best.size(); ++i) {
+    const Choice& choice = choices.best[i];
+    EXPECT_LT(choice.width_then, choice.width_now);
+    if (i > 0) {
+      EXPECT_EQ(choice.width_now, choices.best[i - 1].width_then);
+    }
+    EXPECT_TRUE(curves.insert(candidates[choice.candidate].curve).second);
+  }
+}
+
+TEST(ProposalsTest, WhatSaysNothingNewIsNotProposed) {
+  // Points that are there already, of errors that a size shares.
+  fitting::Pilot pilot = KnownPilot();
+  pilot.noise.shared = 0.98;
+  std::vector<Candidate> candidates;
+  for (const double params : {1e4, 4e4, 8e4}) {
+    for (const double tokens : {1e6, 1e7}) {
+      candidates.push_back({absl::StrCat(params), 1e9, Curve(params, tokens, tokens)});
+    }
+  }
+  const Choices choices =
+      ChooseCandidates(Design(), candidates, pilot, kSquares, kAlphaQuantity, 3);
+  EXPECT_THAT(choices.best, IsEmpty());
+  EXPECT_THAT(choices.reason, Not(IsEmpty()));
+}
+
+TEST(ProposalsTest, TooFewSizesHaveTheReasonOfTheInterval) {
+  const Choices choices = ChooseCandidates(Curve(5e3, 1e6, 1e7), Candidates(), KnownPilot(),
+                                           kSquares, kAlphaQuantity, 3);
+  EXPECT_THAT(choices.best, IsEmpty());
+  EXPECT_THAT(choices.reason, Not(IsEmpty()));
+}
+
+}  // namespace
+}  // namespace allometry::planner
