@@ -1,10 +1,18 @@
 // Frontier-aware stopping: which sizes go on to the next budget of an isoFLOP grid, and which are
 // past their compute-optimal range.
 //
-// The frontier reads, at a C, the size of least loss and two sizes on each side of it
-// (fitting/frontier.h), and the best size grows with C. A small size that lies more than two sizes
-// below the best one is read no more, and every further budget costs as much there as anywhere. So,
-// of consecutive budgets b and b' a size stops after b' when, at both,
+// Why it is safe. Let L = g(N) + B / D^beta and C = 6 N D, as in the laws that are fitted here
+// (where g is E + A / N^alpha). Of two sizes n < m the difference at one C is
+//
+//   L(n) - L(m) = g(n) - g(m) - B (6 / C)^beta (m^beta - n^beta)
+//
+// which grows with C: two curves cross once, and a size that a larger one has beaten stays beaten,
+// by more and more. So the best size never moves back to a smaller one. The frontier reads, at a C,
+// the best size and two sizes on each side of it (fitting/frontier.h); one that lies further below
+// is read at no larger C, where every further budget costs as much as anywhere.
+//
+// One pair of losses does not show that, because losses scatter. Of consecutive budgets b and b' a
+// size stops after b' when, at both,
 //
 //   - the size of least loss is larger, with at least two measured sizes between them, and
 //   - its own loss is above the least by more than `margin` of it,
@@ -14,9 +22,10 @@
 // trained that a decision could take back, so results depend on no timing. The `kept + 1` largest
 // sizes can never stop and are granted all budgets at once.
 //
-// What it changes: sizes that stopped have no points at larger budgets. Minima of the frontier that
-// lie between the kept sizes are the same numbers; parametric fits lose points far from the
-// optimum, and with them some of what they know of A and alpha.
+// What it changes: sizes that stopped have no points at larger budgets. The frontier's minima are
+// the same numbers. IsoFLOP parabolas, which go through all sizes of a budget, lose their far left;
+// parametric fits lose points far from the optimum, and with them some of what they know of A and
+// alpha. Fits say so.
 //
 // Of several seeds the mean loss of those that did not diverge. A run that failed otherwise blocks:
 // nothing is granted until it is retried. A stop that is stored stays. Pure.

@@ -264,6 +264,50 @@ fitting::Observations Curves(const std::vector<double>& most_flops, uint64_t dra
   return observations;
 }
 
+// Laws of all kinds, every loss with an error: no size that stops is within the two sizes below the
+// best at any later budget, where the frontier would read it.
+TEST(StoppingTest, WhatStopsIsNeverReadAgain) {
+  StoppingRule rule;
+  for (int i = 0; i < 8; ++i) rule.budgets.push_back(1e10 * std::pow(4.0, i));
+  std::mt19937_64 random(1);
+  const auto between = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  int stopped = 0;
+  for (int draw = 0; draw < 500; ++draw) {
+    fitting::AssumedLaw law{between(0.5, 2), 0, 0, between(0.2, 0.9), between(0.2, 0.9)};
+    // Optima of 4k to 64k parameters at the middle budgets.
+    law.a_term = between(0.3, 3) * std::pow(2e4, law.alpha);
+    const double tokens = rule.budgets[4] / (6 * 4e3 * std::pow(16.0, between(0, 1)));
+    law.b_term = between(0.3, 3) * std::pow(tokens, law.beta);
+    std::vector<StoppingSize> sizes;
+    for (int i = 0; i < 10; ++i) {
+      const double params = 1e3 * std::pow(2.0, i);
+      std::vector<double> losses;
+      for (const double flops : rule.budgets) {
+        losses.push_back(law.Loss(params, flops / (6 * params)) *
+                         std::exp(0.002 * std::normal_distribution<double>()(random)));
+      }
+      sizes.push_back(Size(absl::StrCat(i), losses));
+    }
+    const StoppingDecision decision = DecideStopping(rule, sizes);
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      if (!decision.sizes[i].stopped) continue;
+      ++stopped;
+      for (size_t b = 0; b < rule.budgets.size(); ++b) {
+        if (rule.budgets[b] <= decision.sizes[i].up_to) continue;
+        const auto best = std::min_element(sizes.begin(), sizes.end(),
+                                           [&](const StoppingSize& one, const StoppingSize& other) {
+                                             return one.cells[b].loss < other.cells[b].loss;
+                                           });
+        EXPECT_GT(best - sizes.begin(), static_cast<int64_t>(i) + 2)
+            << "draw " << draw << ", size " << i << ", budget " << b;
+      }
+    }
+  }
+  EXPECT_GT(stopped, 500);
+}
+
 // What the rule rests on: the frontier reads five sizes around the best, so sizes that lie further
 // below and stop are no part of any minimum.
 TEST(StoppingTest, TheFrontierIsTheSameNumbers) {
