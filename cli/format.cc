@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -25,6 +26,12 @@ std::string Scientific(double value) {
   // "3.00e+12" reads better as "3.00e12".
   if (const size_t plus = text.find("e+"); plus != std::string::npos) text.erase(plus + 1, 1);
   return text;
+}
+
+std::string CheckAboveZero(const std::string& text) {
+  double value = 0;
+  if (absl::SimpleAtod(text, &value) && std::isfinite(value) && value > 0) return "";
+  return absl::StrCat("'", text, "' is not a number above 0");
 }
 
 std::string Duration(double seconds) {

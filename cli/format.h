@@ -13,6 +13,8 @@ namespace allometry::cli {
 std::string Short(double value);
 // "3.00e12".
 std::string Scientific(double value);
+// A check for CLI11: empty where `text` is a number above 0, otherwise what is wrong with it.
+std::string CheckAboveZero(const std::string& text);
 // "45s", "3m 05s", "2h 10m"; "?" when negative.
 std::string Duration(double seconds);
 // "4,904".

@@ -88,11 +88,11 @@ void AddNext(CLI::App& app, Context& context) {
   AddField<double>(*command, "--at",
                    "FLOPs at which the loss is wanted (default: ten times the largest budget)",
                    [request](double flops) { request->set_target_flops(flops); })
-      ->check(CLI::PositiveNumber);
+      ->check(CheckAboveZero);
   AddField<double>(*command, "--max-flops",
                    "most FLOPs of one cell (default: ten times the largest budget)",
                    [request](double flops) { request->set_max_flops(flops); })
-      ->check(CLI::PositiveNumber);
+      ->check(CheckAboveZero);
   AddField<int>(*command, "--count", "how many to name, at most 100 (default: 10)",
                 [request](int count) { request->set_count(count); })
       ->check(CLI::Range(1, 100));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/ladder_input.h"
 #include "cli/measure.h"
 #include "cli/pilot_input.h"
@@ -334,7 +335,7 @@ void AddPlan(CLI::App& app, Context& context) {
       ->add_option("--budget", arguments->budget,
                    "FLOPs at which the width on L* is wanted; otherwise ten times the largest "
                    "cell's")
-      ->check(CLI::PositiveNumber);
+      ->check(CheckAboveZero);
   command->add_flag("--no-measure", arguments->no_measure,
                     "no trainer is started: times only where they are remembered or the "
                     "coordinator has seen them");

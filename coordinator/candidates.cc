@@ -18,6 +18,10 @@ namespace {
 constexpr double kLeastGap = 1.5;        // ratio of neighbouring sizes with room for one between
 constexpr double kLeastShare = 1. / 64;  // of the sweep's largest C, at a new size
 
+double TokensPerParam(const v1::Cell& cell) {
+  return static_cast<double>(cell.tokens()) / static_cast<double>(cell.params());
+}
+
 std::vector<TrainedSize> TrainedSizes(const store::StoredSweep& stored,
                                       const grid::SweepFile& file) {
   std::map<int64_t, double> tokens_of_run;
@@ -202,9 +206,10 @@ absl::StatusOr<TrainedSweep> ReadTrainedSweep(store::StoredSweep stored,
   for (const v1::Cell& cell : sweep.stored.cells) {
     if (!cell.stage().empty()) continue;
     sweep.most_flops = std::max(sweep.most_flops, cell.flops());
-    if (sweep.least_tokens == 0 || cell.tokens() < sweep.least_tokens) {
-      sweep.least_tokens = cell.tokens();
-    }
+    const double ratio = TokensPerParam(cell);
+    const bool first = sweep.least_tokens == 0;
+    if (first || cell.tokens() < sweep.least_tokens) sweep.least_tokens = cell.tokens();
+    if (first || ratio < sweep.least_tokens_per_param) sweep.least_tokens_per_param = ratio;
   }
   if (sweep.sizes.empty()) {
     return absl::FailedPreconditionError(
@@ -223,6 +228,7 @@ std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_f
     if (!built) return;
     const v1::Cell& cell = built->expansion.cells.front();
     if (cell.flops() > kRoom * max_flops || cell.tokens() < sweep.least_tokens) return;
+    if (TokensPerParam(cell) < sweep.least_tokens_per_param) return;
     if (label_of.emplace(cell.params(), size.label).first->second != size.label) return;
     all.push_back(*std::move(built));
   };

@@ -3,7 +3,8 @@
 // Every size of the sweep at 2, 4, ... times its largest budget; sizes between two neighbours
 // (their geometric mean, where they are a factor of 1.5 or more apart), half the smallest, two and
 // four times the largest, at the sweep's largest C times 2^-6, 2^-5, ...; each as far as
-// `max_flops` and the file's max_epochs allow. They are built by the rules of the sweep's newest
+// `max_flops` and the file's max_epochs allow, and with no fewer tokens, and no fewer tokens per
+// parameter, than some cell of the sweep has. They are built by the rules of the sweep's newest
 // file (schedule, batch, evaluations) with its first seed, at the learning rate that their size has
 // or, of a new size, on the line through those of its neighbours (log rate over log N, three
 // digits). A new size's label has two digits and is the count that is asked for, so that a file may
@@ -40,7 +41,10 @@ struct TrainedSweep {
   data::Manifest manifest;
   std::vector<TrainedSize> sizes;  // ascending in params
   double most_flops = 0;           // of a cell of the grid
-  int64_t least_tokens = 0;        // of a cell of the grid
+  // Of a cell of the grid. Beyond either the law would be asked about what nobody has seen, and
+  // there the cheapest cells would win for ever.
+  int64_t least_tokens = 0;
+  double least_tokens_per_param = 0;
 };
 
 // FailedPrecondition where the sweep has no cell of a grid yet.

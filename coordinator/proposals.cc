@@ -86,9 +86,9 @@ absl::StatusOr<fitting::Pilot> PilotOf(const fitting::Observations& observations
   for (const fitting::Observation& point : observations.points()) sizes.insert(point.params);
   if (sizes.size() < fitting::kFewestClusters) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "nothing can be proposed for sweep '%s': it has observations of %d sizes, and an interval "
+        "nothing can be proposed for sweep '%s': it has observations of %d size%s, and an interval "
         "needs at least %d",
-        sweep, sizes.size(), fitting::kFewestClusters));
+        sweep, sizes.size(), sizes.size() == 1 ? "" : "s", fitting::kFewestClusters));
   }
   absl::StatusOr<fitting::Pilot> pilot = fitting::PilotFromObservations(observations, sweep);
   if (pilot.ok()) return pilot;

@@ -40,7 +40,7 @@ std::string Text(const nlohmann::json& json, const char* key) {
 
 absl::Status Refused(const std::string& name, const std::string& reason) {
   return absl::FailedPreconditionError(
-      absl::StrCat("the pilot ", name, " gives no law to plan with: ", reason));
+      absl::StrCat("a fit of ", name, " gives no law to plan with: ", reason));
 }
 
 }  // namespace

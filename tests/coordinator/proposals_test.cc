@@ -134,6 +134,29 @@ TEST_F(ProposalsTest, ProposalsAreRankedAndChangeNothing) {
   EXPECT_THAT(Get().runs(), SizeIs(5));
 }
 
+TEST_F(ProposalsTest, NothingIsProposedBeyondTheTokensPerParameterThatWereSeen) {
+  ASSERT_OK(Submit(FiveSizes()));
+  PlayToTheEnd();
+  const auto ratio = [](double tokens, double params) { return tokens / params; };
+  double least = 1e9;
+  const v1::GetSweepResponse sweep = Get();
+  for (const v1::Cell& cell : sweep.cells()) {
+    least = std::min(least,
+                     ratio(static_cast<double>(cell.tokens()), static_cast<double>(cell.params())));
+  }
+  bool larger = false;
+  for (const char* target : {"a", "alpha", "beta", "E", "loss"}) {
+    v1::ProposeCellsRequest request = Asking(target);
+    request.set_count(100);
+    ASSERT_OK_AND_ASSIGN(const v1::ProposeCellsResponse response, Propose(request));
+    for (const v1::ProposedCell& cell : response.cells()) {
+      EXPECT_GE(ratio(cell.tokens(), cell.params()), least) << cell.note();
+      larger |= cell.params() > 1.5 * 80e3;
+    }
+  }
+  EXPECT_TRUE(larger) << "no size above the sweep's is proposed: the test is too weak";
+}
+
 TEST_F(ProposalsTest, AcceptedCellsTrainOnlyWhatIsNewAndTheFileSaysNothingAgainstThem) {
   ASSERT_OK(Submit(FiveSizes()));
   PlayToTheEnd();

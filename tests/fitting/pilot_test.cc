@@ -38,7 +38,7 @@ TEST(PilotTest, RefusedFitIsNoPilotAndSaysWhy) {
   // One size only: alpha is not seen.
   EXPECT_THAT(PilotFromObservations(GridSweep(1, {1, 24, 0.003}), "one"),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("the pilot one gives no law to plan with: ")));
+                       HasSubstr("a fit of one gives no law to plan with: ")));
 }
 
 TEST(PilotTest, WhatIsNoReportIsSaidToBeNone) {
