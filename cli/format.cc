@@ -76,6 +76,7 @@ std::string StateWord(const v1::Run& run) {
 
 std::string SizeWord(const v1::Run& run) {
   const v1::RunIdentity& identity = run.spec().identity();
+  if (run.stage() == "tokenizer") return absl::StrCat("tokenizer ", identity.shape().family());
   if (run.stage() == "ladder") {
     return absl::StrFormat("%s rate %.4g", run.size(), identity.learning_rate());
   }

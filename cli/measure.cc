@@ -176,7 +176,7 @@ class Measuring {
     Json spec = ToJson(shape.spec);
     spec.erase("start");
     spec.erase("inputs");
-    spec["kind"] = "train";
+    if (shape.spec.kind().empty()) spec["kind"] = "train";
     spec["attempt"] = 1;
     ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_dir, "/run.json"), spec.dump()));
     ChildProgram program;
@@ -212,9 +212,12 @@ std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
   std::map<std::string, std::string> trainers;  // path -> hash; empty: it is not there
   std::vector<Shape> shapes;
   std::map<std::string, size_t> place;
+  bool waits_for_tokenizer = false;
   for (const v1::Run& run : runs) {
     const v1::RunSpec& spec = run.spec();
-    if (planner::WorkOf(run).updates == 0 || (!spec.kind().empty() && spec.kind() != "train")) {
+    if (planner::WorkOf(run).updates == 0 || spec.kind() == "evaluate") continue;
+    if (!spec.identity().tokenizer_key().empty()) {
+      waits_for_tokenizer = true;
       continue;
     }
     const std::string trainer = TrainerOf(spec);
@@ -231,6 +234,10 @@ std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
     const auto [found, is_new] = place.try_emplace(key, shapes.size());
     if (is_new) shapes.push_back({key, spec, run.size(), {}});
     shapes[found->second].run_keys.push_back(run.key());
+  }
+  if (waits_for_tokenizer) {
+    result->problems.push_back(
+        "the runs that read a tokenizer's tokens were not measured: it is not trained yet");
   }
   return shapes;
 }

@@ -46,14 +46,14 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
   scheduler_.PutAgent(std::move(state));
   RefreshSlots(request.agent_id());
-  RefreshRoots();
+  RefreshPlaces();
   dirty_ = true;
 }
 
 void ClusterView::RemoveAgent(const std::string& agent_id) {
   agents_.erase(agent_id);
   scheduler_.RemoveAgent(agent_id);
-  RefreshRoots();
+  RefreshPlaces();
   dirty_ = true;
 }
 
@@ -81,6 +81,7 @@ bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
   scheduler_.ChangeAgent(request.agent_id(), [&](scheduler::AgentState& own) {
     own.dataset_hashes = std::move(hashes);
   });
+  RefreshPlaces();
   dirty_ = true;
   return true;
 }
@@ -121,7 +122,7 @@ void ClusterView::RefreshSlots(const std::string& agent_id) {
     own.slots = std::move(usable);
     own.live = found->second.reported;
   });
-  if (comes_or_goes) RefreshRoots();
+  if (comes_or_goes) RefreshPlaces();
   dirty_ = true;
 }
 
@@ -151,7 +152,7 @@ void ClusterView::SetDrained(std::map<std::string, std::string> hosts) {
       agent.drained = why == drained_.end() ? "" : why->second;
     });
   }
-  RefreshRoots();
+  RefreshPlaces();
   dirty_ = true;
 }
 
@@ -167,6 +168,7 @@ void ClusterView::DoubtDataset(const std::string& agent_id, const std::string& h
   if (agents_.count(agent_id) == 0) return;
   scheduler_.ChangeAgent(agent_id,
                          [&](scheduler::AgentState& agent) { agent.dataset_hashes.erase(hash); });
+  RefreshPlaces();
 }
 
 void ClusterView::DoubtDevices(const store::Attempt& attempt) {

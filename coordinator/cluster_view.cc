@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/branch_wait.h"
+#include "coordinator/input_wait.h"
 #include "coordinator/planner/memory.h"
 #include "data/manifest.h"
 
@@ -80,23 +80,24 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   scheduler_.PutRun(std::move(state));
   runs_.insert_or_assign(run_id, std::move(next));
   if (leased) RefreshSlots(row.attempt->agent_id);
-  if (!row.trunk.has_value() || leased) return;
-  branches_[row.trunk->run_id].insert(run_id);
-  RefreshBranch(run_id);
-  RefreshDuration(row.trunk->run_id);
+  const std::vector<int64_t> inputs = InputsOf(row);
+  if (inputs.empty() || leased) return;
+  for (const int64_t input_id : inputs) dependents_[input_id].insert(run_id);
+  RefreshInputs(run_id);
+  for (const int64_t input_id : inputs) RefreshDuration(input_id);
 }
 
 void ClusterView::Remove(int64_t run_id) {
   const auto node = runs_.extract(run_id);
   scheduler_.RemoveRun(run_id);
   const store::RunRow& row = node.mapped().row;
-  if (row.trunk.has_value()) {
-    const auto branches = branches_.find(row.trunk->run_id);
-    if (branches != branches_.end() && branches->second.erase(run_id) > 0 &&
-        branches->second.empty()) {
-      branches_.erase(branches);
+  for (const int64_t input_id : InputsOf(row)) {
+    const auto dependents = dependents_.find(input_id);
+    if (dependents != dependents_.end() && dependents->second.erase(run_id) > 0 &&
+        dependents->second.empty()) {
+      dependents_.erase(dependents);
     }
-    RefreshDuration(row.trunk->run_id);
+    RefreshDuration(input_id);
   }
   if (row.run.state() != v1::LEASED) return;
   const std::string& agent_id = row.attempt->agent_id;
@@ -153,12 +154,12 @@ bool ClusterView::HasStreamed(int64_t run_id) const {
 }
 
 double ClusterView::DurationOf(const OpenRun& run, double flops_remaining) const {
-  // What waits for a trunk that waits itself ends after both: the longest way goes first.
-  const auto branches = branches_.find(run.row.run.run_id());
-  if (branches != branches_.end() && run.row.run.state() == v1::PENDING) {
+  // What waits for a run that waits itself ends after both: the longest way goes first.
+  const auto dependents = dependents_.find(run.row.run.run_id());
+  if (dependents != dependents_.end() && run.row.run.state() == v1::PENDING) {
     double longest = 0;
-    for (const int64_t branch : branches->second) {
-      longest = std::max(longest, state().runs.at(branch).flops_remaining);
+    for (const int64_t dependent : dependents->second) {
+      longest = std::max(longest, state().runs.at(dependent).flops_remaining);
     }
     flops_remaining += longest;
   }
@@ -243,8 +244,9 @@ bool ClusterView::TakeDirty() { return std::exchange(dirty_, false); }
 std::string ClusterView::WaitingReason(int64_t run_id) const {
   const auto run = state().runs.find(run_id);
   if (run == state().runs.end() || run->second.placement.has_value()) return "";
-  // Its trunk goes on without a decision.
-  if (!run->second.blocked.empty() && runs_.at(run_id).row.trunk.has_value()) {
+  // What it needs goes on without a decision.
+  const OpenRun& own = runs_.at(run_id);
+  if (!run->second.blocked.empty() && !own.by_limit && !InputsOf(own.row).empty()) {
     return absl::StrCat("waiting: ", WaitOf(run_id).blocked);
   }
   return scheduler_.WhyItWaits(run_id);

@@ -16,9 +16,10 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "coordinator/branch_wait.h"
+#include "coordinator/input_wait.h"
 #include "coordinator/planner/throughput.h"
 #include "coordinator/scheduler/cluster_state.h"
 #include "coordinator/scheduler/decide.h"
@@ -133,14 +134,16 @@ class ClusterView {
   int32_t RoomOn(const KnownAgent& agent, const std::string& agent_id, const v1::Slot& slot) const;
   void RefreshSlots(const std::string& agent_id);
   double DurationOf(const OpenRun& run, double flops_remaining) const;
-  // Of a PENDING branch: what it waits for and where it should go, with what is known of its trunk
-  // and of the agents.
-  BranchWait WaitOf(int64_t run_id) const;
-  void RefreshBranch(int64_t run_id);
+  // The runs that it needs something of.
+  static std::vector<int64_t> InputsOf(const store::RunRow& row);
+  // Of a PENDING run with inputs: what it waits for and where it should go, with what is known of
+  // those runs and of the agents.
+  InputWait WaitOf(int64_t run_id) const;
+  void RefreshInputs(int64_t run_id);
   // Whether some agent of that root has the slots and the data for the run.
   bool CouldRunUnder(const std::string& root_id, const scheduler::RunState& run) const;
-  // An agent came or went, or was drained.
-  void RefreshRoots();
+  // An agent came or went, was drained, or has other datasets.
+  void RefreshPlaces();
   void RefreshDuration(int64_t run_id);
   // LEASED runs on the slot of a one-rank run; 0: it has none, or several.
   int32_t SharersOf(const scheduler::RunState& run) const;
@@ -157,8 +160,9 @@ class ClusterView {
   std::map<int64_t, scheduler::SweepLimits> limits_;  // of sweeps that have one
   std::map<int64_t, std::string> used_up_;            // sweep -> why nothing of it may start
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
-  std::map<int64_t, std::set<int64_t>> branches_;     // trunk -> PENDING runs that branch off it
-  std::set<std::string> live_roots_;                  // run roots of the agents that get runs
+  std::map<int64_t, std::set<int64_t>> dependents_;   // run -> PENDING runs that need it
+  // Agents that get runs: each with its run root and the hashes of its datasets.
+  std::map<std::string, std::pair<std::string, std::set<std::string>>> places_;
   std::map<std::string, KnownAgent> agents_;
   std::map<std::string, std::string> drained_;  // host -> why
   std::map<double, double> pace_;               // params -> FLOPs/s of one device, newest

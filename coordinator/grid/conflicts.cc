@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/grid/ladder_expansion.h"
 #include "coordinator/grid/run_names.h"
+#include "coordinator/grid/tokenizer_run.h"
 
 namespace allometry::grid {
 namespace {
@@ -14,10 +15,20 @@ namespace {
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
 // What every run of a sweep shares, as (word of the sweep file, value).
-Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> runs) {
+Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
+  const v1::Run* tokenizer = nullptr;
+  std::vector<v1::Run> runs;
+  for (const v1::Run& run : all) {
+    if (run.stage() == kTokenizer) {
+      tokenizer = &run;
+    } else {
+      runs.push_back(run);
+    }
+  }
   Facts facts = {{"dataset", sweep.dataset()},
                  {"conventions params", sweep.params_policy()},
-                 {"conventions flops", sweep.flops_convention()}};
+                 {"conventions flops", sweep.flops_convention()},
+                 {"tokenizer", TokenizerText(tokenizer)}};
   if (runs.empty()) return facts;
   const v1::RunSpec& spec = runs[0].spec();
   const v1::RunIdentity& identity = spec.identity();

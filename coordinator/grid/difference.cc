@@ -12,6 +12,7 @@
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/run_names.h"
 #include "coordinator/grid/schedule.h"
+#include "coordinator/grid/tokenizer_run.h"
 #include "coordinator/grid/trunk_growth.h"
 
 namespace allometry::grid {
@@ -162,6 +163,9 @@ class Comparison {
   }
 
   std::string WhatIsNew(const v1::Run& wanted) const {
+    if (wanted.stage() == kTokenizer) {
+      return absl::StrCat("the tokenizer ", TokenizerText(&wanted));
+    }
     const bool known_size =
         std::any_of(stored_.runs.begin(), stored_.runs.end(),
                     [&](const v1::Run& run) { return run.size() == wanted.size(); });
@@ -173,7 +177,10 @@ class Comparison {
   // will be.
   bool LeaveStoredTrunk(v1::Run& run) {
     if (TrunkInput(run.spec()) == nullptr) return false;
-    v1::RunInput& input = *run.mutable_spec()->mutable_inputs(0);
+    auto& inputs = *run.mutable_spec()->mutable_inputs();
+    v1::RunInput& input = *std::find_if(inputs.begin(), inputs.end(), [](const v1::RunInput& one) {
+      return one.kind() == "trunk";
+    });
     const auto stored = run_by_key_.find(input.run_key());
     if (stored == run_by_key_.end()) return false;
     const v1::Run& trunk = *stored->second;

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
+#include "coordinator/grid/evaluation_steps.h"
 #include "coordinator/grid/ladder_expansion.h"
 #include "coordinator/grid/mistakes.h"
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/run_key.h"
+#include "coordinator/grid/tokenizer_run.h"
 #include "coordinator/grid/window.h"
 #include "models/micro_batch.h"
 
@@ -166,13 +169,7 @@ std::vector<v1::Cell> CellsOf(const SweepFile& file, const BuiltSize& size,
 // The log-spaced steps after `first` and up to `last`, and the cells' own.
 std::vector<int64_t> EvaluationSteps(const SweepFile& file, int64_t first, int64_t last,
                                      absl::Span<const v1::Cell> cells) {
-  std::vector<int64_t> steps;
-  for (int k = 0;; ++k) {
-    const int64_t step =
-        std::llround(std::pow(10.0, static_cast<double>(k) / file.evaluations_per_decade));
-    if (step > last) break;
-    if (step > first) steps.push_back(step);
-  }
+  std::vector<int64_t> steps = LogSpacedSteps(file.evaluations_per_decade, first, last);
   for (const v1::Cell& cell : cells) steps.push_back(cell.step());
   std::sort(steps.begin(), steps.end());
   steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
@@ -232,6 +229,12 @@ v1::Run RunOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentit
   spec.set_device(file.device);
   spec.set_deterministic(file.deterministic);
   spec.set_step_backend("auto");
+
+  if (!identity.tokenizer_key().empty()) {
+    v1::RunInput& input = *spec.add_inputs();
+    input.set_kind(kTokenizer);
+    input.set_run_key(identity.tokenizer_key());
+  }
 
   run.set_key(RunKey(spec.identity()));
   run.set_size(size.choice->label);
@@ -319,11 +322,17 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
 
 }  // namespace
 
-absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& manifest) {
-  if (asked.ladder) return ExpandLadder(asked, manifest, {});
+absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& source) {
+  if (asked.ladder) return ExpandLadder(asked, source, {});
   Mistakes mistakes(asked.file_name);
-  CheckManifest(asked, manifest, mistakes);
+  CheckManifest(asked, source, mistakes);
   SweepFile file = asked;
+  std::optional<v1::Run> tokenizer;
+  if (asked.tokenizer) {
+    tokenizer = TokenizerRun(asked, source, mistakes);
+    ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
+  }
+  const data::Manifest manifest = tokenizer.has_value() ? ReadByGrid(file, source) : source;
   const models::Shape like = ResolveWindow(manifest, file, mistakes);
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
 
@@ -339,12 +348,17 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& m
   sweep.set_max_device_hours(file.max_device_hours);
   sweep.set_max_run_hours(file.max_run_hours);
 
+  if (tokenizer.has_value()) {
+    tokenizer->set_run_id(1);
+    expansion.runs.push_back(*tokenizer);
+  }
   const std::vector<BuiltSize> sizes = BuildSizes(file, like, mistakes);
   for (const BuiltSize& size : sizes) {
     const auto cells = CellsOf(file, size, manifest, sweep, mistakes);
     if (cells.empty()) continue;
     for (const int64_t seed : file.seeds) {
-      const v1::RunIdentity constant = IdentityOf(file, manifest, size, seed);
+      v1::RunIdentity constant = IdentityOf(file, manifest, size, seed);
+      if (tokenizer.has_value()) constant.set_tokenizer_key(tokenizer->key());
       for (RunCells& made : RunsOf(file, size, constant, cells)) {
         expansion.runs.push_back(std::move(made.run));
         expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));

@@ -20,6 +20,10 @@
 // Under wsd one trunk for each (size, seed): the constant run (and key) up to the last branching
 // point, without a cell, with a checkpoint at every branching point; and a branch for each cell,
 // whose identity is its whole recipe and whose input is the trunk's checkpoint at decay_begin.
+// A file with a tokenizer has its run first (tokenizer_run.h); the others have its key in their
+// identity and it as an input, and read its tokens: vocabulary, context and epochs are those of the
+// tokenised dataset. What the tokenizer costs is in no cell's C.
+//
 // Under cosine one run for each cell. Both are evaluated at their last step and at those of the
 // grid while the rate falls.
 #pragma once
@@ -40,9 +44,9 @@ struct Expansion {
   //   "320k at 3e10 FLOPs: 4 steps, within the warm-up of 100 steps"
   v1::Sweep sweep;
   ScheduleChoice schedule;
-  // In the order of the file's sizes, then seeds, a trunk before its branches. key, size, spec
-  // (start unset), params, n_params and the FLOPs per token are set; run_id is the place here,
-  // from 1.
+  // The tokenizer, then in the order of the file's sizes and seeds, a trunk before its branches.
+  // key, size, spec (start unset), params, n_params and the FLOPs per token are set; run_id is the
+  // place here, from 1.
   std::vector<v1::Run> runs;
   // By run, then ascending in tokens. run_id is that of `runs`; cell_id is the place here, from 1.
   std::vector<v1::Cell> cells;
@@ -53,6 +57,6 @@ struct Expansion {
 // out, with its reason, when it needs more than max_epochs (unless allow_repeat), ends (wsd: begins
 // to decay) within the warm-up, or falls on the same step as a smaller budget. Of a file with a
 // ladder: its first tuning runs, which is all that is known before they have ended.
-absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& manifest);
+absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& source);
 
 }  // namespace allometry::grid

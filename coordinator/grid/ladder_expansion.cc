@@ -117,7 +117,7 @@ class Merging {
   int64_t AddRun(v1::Run run, const std::string& stage) {
     const auto [known, is_new] = place_.emplace(run.key(), merged_.runs.size());
     if (is_new) {
-      if (!stage.empty()) run.set_stage(stage);
+      if (!stage.empty() && run.stage().empty()) run.set_stage(stage);
       run.set_run_id(static_cast<int64_t>(merged_.runs.size()) + 1);
       merged_.runs.push_back(std::move(run));
       return merged_.runs.back().run_id();
@@ -128,7 +128,7 @@ class Merging {
     spec.set_steps(std::max(spec.steps(), more.steps()));
     AddSteps(more.evaluation_steps(), spec.steps(), *spec.mutable_evaluation_steps());
     AddSteps(more.checkpoint_steps(), spec.steps(), *spec.mutable_checkpoint_steps());
-    if (stage.empty()) old.clear_stage();
+    if (stage.empty() && old.stage() == kLadderStage) old.clear_stage();
     return old.run_id();
   }
 

@@ -55,7 +55,14 @@ class ModelReader {
 
   void ReadFamily(const Field& family) {
     if (const auto name = ReadText(family, mistakes_)) file_.family = *name;
-    if (models::FindFamily(file_.family) != nullptr) return;
+    if (const models::Family* known = models::FindFamily(file_.family); known != nullptr) {
+      if (!known->tokenizer) return;
+      mistakes_.Add(family.line,
+                    absl::StrFormat("family %s is a tokenizer: it goes into the section tokenizer",
+                                    file_.family));
+      file_.family = "gpt";
+      return;
+    }
     // Of an unknown family nothing else is looked at.
     mistakes_.Add(family.line, models::Validate({.family = file_.family}).message());
   }

@@ -14,6 +14,7 @@
 #include "coordinator/grid/model_section.h"
 #include "coordinator/grid/number.h"
 #include "coordinator/grid/stopping_file.h"
+#include "coordinator/grid/tokenizer_file.h"
 #include "coordinator/grid/window.h"
 #include "coordinator/grid/yaml_fields.h"
 #include "coordinator/grid/yaml_text.h"
@@ -33,7 +34,7 @@ constexpr double kMostTokens = 1e15;
 constexpr absl::string_view kTopKeys[] = {
     "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
     "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
-    "allow_repeat", "priority", "deterministic", "limits",     "stopping"};
+    "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer"};
 constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
                                             "sizes",  "shapes",  "presets"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
@@ -61,6 +62,7 @@ constexpr Section kSections[] = {
     {"training.learning_rate", kLadderParentKeys},
     {"training.learning_rate.ladder", kLadderKeys},
     {"training.learning_rate.ladder.tune", kTuneKeys},
+    {"tokenizer", kTokenizerKeys},
 };
 constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
@@ -87,6 +89,9 @@ class Reader {
       ReadBudgets(*budgets);
     }
     ReadConventions(top);
+    if (const auto tokenizer = top.Find("tokenizer")) {
+      ReadTokenizer(*tokenizer, kSections, file_, mistakes_);
+    }
     top.Real("max_epochs", {0, 1e6, /*open_low=*/true}, &file_.max_epochs);
     top.Flag("allow_repeat", &file_.allow_repeat);
     top.Choice("device", kDevices, &file_.device);

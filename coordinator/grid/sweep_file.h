@@ -69,6 +69,22 @@ struct StoppingChoice {
   bool operator==(const StoppingChoice&) const = default;
 };
 
+// tokenizer: {...}: one of images, trained before the grid (tokenizer_file.h).
+struct TokenizerChoice {
+  std::string family = "vqvae";
+  int grid = 0;         // side: grid^2 codes an image
+  int codebook = 4096;  // codes
+  int width = 64;
+  int layers = 2;
+  int heads = 1;
+  int64_t steps = 0;
+  int64_t batch_images = 128;  // an update
+  double learning_rate = 0;
+  int64_t seed = 1;
+  int64_t warmup_steps = 100;
+  int line = 0;
+};
+
 enum class FlopsConvention { k6nd, kExact };
 // "6nd" and "exact", as stored in Sweep.flops_convention.
 absl::string_view FlopsConventionName(FlopsConvention convention);
@@ -99,7 +115,8 @@ struct SweepFile {
   int64_t warmup_steps = 100;
   std::vector<int64_t> seeds = {1};
   OptimizerChoice optimizer;
-  std::optional<LadderChoice> ladder;  // then no size has a rate of its own
+  std::optional<LadderChoice> ladder;        // then no size has a rate of its own
+  std::optional<TokenizerChoice> tokenizer;  // then the grid reads its tokens
 
   BudgetKind budget_kind = BudgetKind::kFlops;
   std::vector<Budget> budgets;             // ascending

@@ -128,12 +128,14 @@ std::optional<double> PlayOnWorkers(const SweepPlan& plan, absl::Span<const v1::
     run.kind = planned.device;
     run.seconds = *planned.seconds;
     for (const v1::RunInput& input : runs[i].spec().inputs()) {
-      // A trunk that trains no more has its checkpoint already.
-      if (input.kind() != "trunk" || !place.contains(input.run_key())) continue;
+      // What trains no more has its checkpoint already. A branch comes after its trunk, and so
+      // after its trunk's tokenizer.
+      if (!place.contains(input.run_key()) || (run.after >= 0 && input.kind() != "trunk")) continue;
       run.after = place[input.run_key()];
-      const v1::Run& trunk = *training[run.after];
+      const v1::Run& before = *training[run.after];
+      const int64_t step = input.kind() == "trunk" ? input.step() : before.spec().steps();
       run.after_seconds =
-          UntilCheckpoint(trunk, input.step(), *CostOf(trunk, plan.flops_convention, options));
+          UntilCheckpoint(before, step, *CostOf(before, plan.flops_convention, options));
     }
   }
   return Makespan(to_place, options.workers);

@@ -8,9 +8,9 @@
 #include "absl/strings/string_view.h"
 #include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/run_rows.h"
-#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {

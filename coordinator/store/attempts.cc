@@ -76,6 +76,30 @@ void RemoveTrunk(v1::RunSpec& spec) {
                inputs.end());
 }
 
+// What an attempt under `root_id` is told of its tokenizer.
+absl::Status PutTokenizer(Connection& db, const RunRow& row, const Attempt& attempt,
+                          v1::RunSpec& spec) {
+  if (!row.tokenizer.has_value()) return absl::OkStatus();
+  const InputRun& made_by = *row.tokenizer;
+  Statement find = db.Prepare(
+      "SELECT file, hash FROM checkpoints WHERE run_id = ?1 AND step = ?2 AND state = 'GOOD' "
+      "AND root_id = ?3 ORDER BY attempt DESC LIMIT 1");
+  find.With(made_by.run_id, made_by.wanted_step, attempt.root_id);
+  if (!find.Step() || made_by.state != v1::RUN_SUCCEEDED) {
+    ALLO_RETURN_IF_ERROR(find.status());
+    return absl::FailedPreconditionError(
+        absl::StrFormat("run %d needs run %d's tokenizer, which is not under the run root of %s",
+                        row.run.run_id(), made_by.run_id, attempt.host));
+  }
+  for (v1::RunInput& input : *spec.mutable_inputs()) {
+    if (input.kind() != "tokenizer") continue;
+    input.set_run_id(made_by.run_id);
+    input.set_file(find.Text(0));
+    input.set_hash(find.Text(1));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status FindAgent(Connection& db, absl::string_view agent_id, Attempt& attempt) {
   Statement find = db.Prepare("SELECT host, run_root_id FROM agents WHERE agent_id = ?1");
   find.With(agent_id);
@@ -139,6 +163,7 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
   attempt.lease.set_token(RandomHex128());
   attempt.spec = row.run.spec();
   RemoveTrunk(attempt.spec);
+  ALLO_RETURN_IF_ERROR(PutTokenizer(db, row, attempt, attempt.spec));
   if (start.has_value()) *attempt.spec.mutable_start() = *start;
   attempt.start_note = StartNote(row, start, anywhere, attempt.host);
   attempt.started_unix_us = transaction.now_unix_us;

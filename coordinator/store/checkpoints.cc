@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
 #include "coordinator/store/sweep_rows.h"
-#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {

@@ -46,11 +46,7 @@ ObservationRow ReadObservation(const Statement& row) {
   observation.tokens = row.Int(16);
   observation.loss = row.OptionalReal(17);
   observation.attempt = static_cast<int32_t>(row.Int(18));
-  const int64_t train_tokens = row.Int(19);
-  if (train_tokens > 0) {
-    observation.epochs =
-        static_cast<double>(observation.tokens) / static_cast<double>(train_tokens);
-  }
+  observation.epochs = static_cast<double>(observation.tokens) * row.Real(19);
   observation.ends_cell = row.Int(20) != 0;
   observation.schedule = row.Text(21);
   observation.trunk_run_id = row.Int(22);
@@ -68,13 +64,16 @@ absl::StatusOr<std::vector<ObservationRow>> LoadObservations(Connection& db,
       "SELECT r.run_id, r.size, r.run_key, r.seed, r.learning_rate, r.params_blocks, "
       "r.params_token_embedding, r.params_position_embedding, r.params_head, r.params_extra, "
       "r.n_params, r.flops_per_token_6n, r.flops_per_token_exact, r.state, r.failure, "
-      "p.step, p.tokens, p.value, p.attempt, d.train_tokens, "
+      "p.step, p.tokens, p.value, p.attempt, "
+      // Epochs are exact in cells: of windows, with the tokens that the run really reads.
+      "(SELECT c.epochs / c.tokens FROM cells AS c WHERE c.run_id = r.run_id "
+      "ORDER BY c.step DESC LIMIT 1), "
       "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = r.run_id AND c.step = p.step "
       "AND c.stage <> 'ladder'), "
       "r.schedule, (SELECT i.input_run_id FROM run_inputs AS i WHERE i.run_id = r.run_id "
       "AND i.kind = 'trunk'), r.stage "
-      "FROM sweeps AS s JOIN datasets AS d ON d.hash = s.dataset_hash "
-      "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id AND NOT EXISTS "
+      "FROM sweeps AS s "
+      "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id AND r.stage <> 'tokenizer' AND NOT EXISTS "
       "(SELECT 1 FROM run_inputs AS b WHERE b.input_run_id = r.run_id AND b.kind = 'trunk') "
       "CROSS JOIN points AS p "
       "ON p.run_id = r.run_id AND p.series_id = (SELECT series_id FROM series WHERE name = ?2) "

@@ -93,14 +93,15 @@ struct Attempt {
   int64_t ended_unix_us = 0;
 };
 
-// The trunk that a branch starts from, as its rows are.
-struct Trunk {
+// Another run of which this one needs a checkpoint, as its rows are: the trunk that a branch starts
+// from, or the tokenizer whose tokens it reads, of which it is the last one.
+struct InputRun {
   int64_t run_id = 0;
   int64_t wanted_step = 0;  // of the checkpoint; 0: the branch waits for nothing
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
-  int64_t step = 0;                   // newest durable one of the trunk
+  int64_t step = 0;                   // newest durable one of that run
   std::vector<std::string> root_ids;  // where a good checkpoint of wanted_step lies
-  bool is_to_come = false;            // the trunk is open and will still write it
+  bool is_to_come = false;            // that run is open and will still write it
 };
 
 // A run with what a scheduler must know about it: as loaded at start, and after every change.
@@ -113,8 +114,9 @@ struct RunRow {
   double sweep_device_s = 0;                       // of all ended attempts of the sweep
   // device_seconds: of ended attempts alone, where it is loaded as a row.
   v1::Run run;
-  std::optional<Attempt> attempt;  // the newest
-  std::optional<Trunk> trunk;      // of a branch
+  std::optional<Attempt> attempt;     // the newest
+  std::optional<InputRun> trunk;      // of a branch
+  std::optional<InputRun> tokenizer;  // of a run that reads its tokens
 };
 
 struct Agent {

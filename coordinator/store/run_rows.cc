@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/schema.h"
-#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {
@@ -130,8 +130,11 @@ absl::StatusOr<RunRow> ReadRunRow(const Statement& row) {
   return loaded;
 }
 
-absl::Status AddAttemptAndTrunk(Connection& db, RunRow& row) {
-  ALLO_ASSIGN_OR_RETURN(row.trunk, LoadTrunk(db, row.run.run_id()));
+absl::Status AddAttemptAndInputs(Connection& db, RunRow& row) {
+  for (const v1::RunInput& input : row.run.spec().inputs()) {
+    auto& loaded = input.kind() == "tokenizer" ? row.tokenizer : row.trunk;
+    ALLO_ASSIGN_OR_RETURN(loaded, LoadInput(db, row.run.run_id(), input.kind()));
+  }
   if (row.run.attempt() == 0) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(row.attempt, LoadAttempt(db, row.run.run_id(), row.run.attempt()));
   return absl::OkStatus();
@@ -154,7 +157,7 @@ absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id) {
     }
     ALLO_ASSIGN_OR_RETURN(loaded, ReadRunRow(find));
   }
-  ALLO_RETURN_IF_ERROR(AddAttemptAndTrunk(db, loaded));
+  ALLO_RETURN_IF_ERROR(AddAttemptAndInputs(db, loaded));
   return loaded;
 }
 
@@ -172,7 +175,7 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db) {
     }
     ALLO_RETURN_IF_ERROR(open.status());
   }
-  for (RunRow& row : loaded) ALLO_RETURN_IF_ERROR(AddAttemptAndTrunk(db, row));
+  for (RunRow& row : loaded) ALLO_RETURN_IF_ERROR(AddAttemptAndInputs(db, row));
   return loaded;
 }
 

@@ -9,9 +9,9 @@
 #include "absl/strings/str_join.h"
 #include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
-#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/check.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/run_rows.h"
-#include "coordinator/store/trunks.h"
 
 namespace allometry::store {
 namespace {

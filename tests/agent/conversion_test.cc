@@ -68,7 +68,7 @@ v1::RunSpec DistinctSpec() {
   input.set_kind("tokenizer");
   input.set_run_key("key-47");
   input.set_run_id(48);
-  input.set_file("file-49");
+  input.set_file("attempt-1/checkpoint-000000000049.safetensors");
   input.set_hash("hash-50");
   return spec;
 }
@@ -126,7 +126,7 @@ TEST(RunSpecConversionTest, EveryFieldArrives) {
   EXPECT_EQ(to.inputs[0].kind, "tokenizer");
   EXPECT_EQ(to.inputs[0].run_key, "key-47");
   EXPECT_EQ(to.inputs[0].run_id, 48);
-  EXPECT_EQ(to.inputs[0].file, "file-49");
+  EXPECT_EQ(to.inputs[0].file, "attempt-1/checkpoint-000000000049.safetensors");
   EXPECT_EQ(to.inputs[0].hash, "hash-50");
 }
 
@@ -217,6 +217,16 @@ TEST(RecordConversionTest, ExitReasonsHaveTheSameNamesOnBothSides) {
   for (int value = v1::ExitReason_MIN + 1; value <= v1::ExitReason_MAX; ++value) {
     const auto reason = static_cast<rundir::ExitReason>(value);
     EXPECT_EQ(v1::ExitReason_Name(ToProto(reason)), rundir::ExitReasonName(reason));
+  }
+}
+
+TEST(RunSpecConversionTest, AnInputIsACheckpointAndNoOtherPath) {
+  for (const char* file : {"", "../run-1/x", "attempt-1/log", "/etc/passwd"}) {
+    v1::RunSpec spec = DistinctSpec();
+    spec.mutable_inputs(1)->set_file(file);
+    EXPECT_THAT(ToRunDirSpec(spec, 34, "root-33"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("input tokenizer")))
+        << file;
   }
 }
 

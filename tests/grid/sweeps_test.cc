@@ -26,6 +26,11 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
     if (data::IsGenerated(file.dataset)) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(file.dataset));
     }
+    if (file.tokenizer) {
+      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=64,frames=16"));
+      manifest.name = file.dataset;
+      manifest.kind = "trajectories";
+    }
     EXPECT_OK(Expand(file, manifest)) << entry.path();
     ++files;
   }

@@ -45,11 +45,11 @@ class BranchesTest : public StoreFixture {
     EXPECT_OK(store_->RegisterAgent(MakeAgent("b", "host-b", "root-b"), {}));
   }
 
-  Trunk TrunkOf(int64_t run_id) {
+  InputRun TrunkOf(int64_t run_id) {
     auto row = store_->GetRun(run_id);
     EXPECT_OK(row);
     EXPECT_TRUE(row->trunk.has_value());
-    return row->trunk.value_or(Trunk());
+    return row->trunk.value_or(InputRun());
   }
 
   // The records of a trunk's attempt up to `last` of its whole life.

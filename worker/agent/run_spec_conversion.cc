@@ -95,6 +95,11 @@ absl::StatusOr<rundir::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attemp
   if (!spec.kind().empty()) to.kind = spec.kind();
   for (const v1::RunInput& input : spec.inputs()) {
     if (input.kind() == "trunk") continue;  // that is the start
+    if (!IsCheckpointFile(input.file())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("input ", input.kind(), ": '", input.file(),
+                       "' is not of the form attempt-K/checkpoint-S.safetensors"));
+    }
     to.inputs.push_back(
         {input.kind(), input.run_key(), input.run_id(), input.file(), input.hash()});
   }

@@ -179,8 +179,9 @@ absl::StatusOr<data::WindowSources> OpenTokenized(const std::string& run_dir,
   }
   if (manifest.kind == "generated") return OpenEncoded(file, manifest, tokenized, options);
 
-  tokenized.source = absl::StrFormat("dataset %s (%s) through tokenizer run-%d/%s", manifest.name,
-                                     manifest.hash, input.run_id, input.file);
+  // By hashes alone: runs of several sweeps may have the same file from different runs.
+  tokenized.source = absl::StrFormat("dataset %s (%s) through tokenizer %s", manifest.name,
+                                     manifest.hash, file->hash);
   tokenized.generator = "allo-trainer";
   const std::string folder =
       absl::StrFormat("%s/../tokens/%s-%s", run_dir, manifest.hash, file->hash);

@@ -1,23 +1,37 @@
-// The view's branches: what each waits for, and what that makes of its trunk's duration.
+// The view's runs that need others: what each waits for, and what that makes of those others'
+// durations.
 #include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "coordinator/branch_wait.h"
 #include "coordinator/cluster_view.h"
+#include "coordinator/input_wait.h"
 
 namespace allometry::coordinator {
 
-BranchWait ClusterView::WaitOf(int64_t run_id) const {
-  const store::RunRow& row = runs_.at(run_id).row;
-  const auto trunk = runs_.find(row.trunk->run_id);
-  const int64_t trunk_step = trunk == runs_.end() ? row.trunk->step : trunk->second.row.run.step();
-  return WaitOfBranch(row, trunk_step, live_roots_);
+std::vector<int64_t> ClusterView::InputsOf(const store::RunRow& row) {
+  std::vector<int64_t> inputs;
+  if (row.trunk.has_value()) inputs.push_back(row.trunk->run_id);
+  if (row.tokenizer.has_value()) inputs.push_back(row.tokenizer->run_id);
+  return inputs;
 }
 
-void ClusterView::RefreshBranch(int64_t run_id) {
-  BranchWait wait = WaitOf(run_id);
+InputWait ClusterView::WaitOf(int64_t run_id) const {
+  InputKnowledge known;
+  for (const auto& [agent_id, place] : places_) known.live_roots.insert(place.first);
+  known.could_run = [&](const std::string& root_id) {
+    return CouldRunUnder(root_id, state().runs.at(run_id));
+  };
+  known.step_of = [&](const store::InputRun& input) {
+    const auto run = runs_.find(input.run_id);
+    return run == runs_.end() ? input.step : run->second.row.run.step();
+  };
+  return WaitForInputs(runs_.at(run_id).row, known);
+}
+
+void ClusterView::RefreshInputs(int64_t run_id) {
+  InputWait wait = WaitOf(run_id);
   OpenRun& run = runs_.at(run_id);
   run.by_limit = wait.blocked.empty();
   if (run.by_limit) wait.blocked = LimitOf(run.row);
@@ -28,6 +42,7 @@ void ClusterView::RefreshBranch(int64_t run_id) {
       before.bound_to_root == bound) {
     return;
   }
+  dirty_ = true;
   scheduler_.ChangeRun(run_id, [&](scheduler::RunState& own) {
     own.blocked = wait.blocked;
     own.checkpoint_root_id = wait.root_id;
@@ -48,18 +63,23 @@ bool ClusterView::CouldRunUnder(const std::string& root_id, const scheduler::Run
   return false;
 }
 
-void ClusterView::RefreshRoots() {
-  std::set<std::string> live_roots;
+void ClusterView::RefreshPlaces() {
+  std::map<std::string, std::pair<std::string, std::set<std::string>>> places;
   for (const auto& [agent_id, agent] : state().agents) {
-    if (agent.live && agent.drained.empty()) live_roots.insert(agent.run_root_id);
-  }
-  if (live_roots == live_roots_) return;
-  live_roots_ = std::move(live_roots);
-  for (const auto& [trunk_id, branches] : branches_) {
-    for (const int64_t run_id : branches) {
-      // Where no root has the checkpoint, no agent makes a difference.
-      if (!runs_.at(run_id).row.trunk->root_ids.empty()) RefreshBranch(run_id);
+    if (agent.live && agent.drained.empty()) {
+      places[agent_id] = {agent.run_root_id, agent.dataset_hashes};
     }
+  }
+  if (places == places_) return;
+  places_ = std::move(places);
+  std::set<int64_t> waiting;
+  for (const auto& [input_id, runs] : dependents_) waiting.insert(runs.begin(), runs.end());
+  for (const int64_t run_id : waiting) {
+    const store::RunRow& row = runs_.at(run_id).row;
+    // Where no root has a checkpoint, no agent makes a difference.
+    const bool depends = (row.trunk.has_value() && !row.trunk->root_ids.empty()) ||
+                         (row.tokenizer.has_value() && !row.tokenizer->root_ids.empty());
+    if (depends) RefreshInputs(run_id);
   }
 }
 

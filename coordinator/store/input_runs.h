@@ -1,8 +1,10 @@
-// Trunks and branches (DESIGN 5) in the rows: which checkpoints a branch may start from, whether
-// one is still to come, and which must be kept for it. On a connection inside a transaction.
+// What runs need of each other (DESIGN 5), in the rows: which checkpoints a branch may start from,
+// which is a tokenizer's artifact, whether one is still to come, and which must be kept. On a
+// connection inside a transaction.
 //
 // A branch may start from every good checkpoint of its trunk up to its own decay_begin, whichever
-// attempt wrote it: up to there the two are one recipe.
+// attempt wrote it: up to there the two are one recipe. A tokenizer's artifact is its checkpoint
+// at its last step; without it nothing that reads its tokens can start.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +19,9 @@
 
 namespace allometry::store {
 
-// The trunk of a run as it is now; unset: the run is no branch.
-absl::StatusOr<std::optional<Trunk>> LoadTrunk(Connection& db, int64_t run_id);
+// The run's input of that kind, "trunk" or "tokenizer", as it is now; unset: it has none.
+absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
+                                                  absl::string_view kind);
 
 // The newest good checkpoint of run `run_id` up to `last_step` under `root_id` (empty: any), with
 // Checkpoint.run_id set.

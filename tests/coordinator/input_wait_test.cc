@@ -1,5 +1,5 @@
-// What branches wait for, alone and in the view that decisions read.
-#include "coordinator/branch_wait.h"
+// What runs that need others wait for, alone and in the view that decisions read.
+#include "coordinator/input_wait.h"
 
 #include <string>
 #include <vector>
@@ -31,7 +31,7 @@ store::RunRow BranchRow() {
   v1::RunInput& input = *spec.add_inputs();
   input.set_kind("trunk");
   input.set_step(400);
-  store::Trunk& trunk = row.trunk.emplace();
+  store::InputRun& trunk = row.trunk.emplace();
   trunk.run_id = kTrunk;
   trunk.wanted_step = 400;
   trunk.state = v1::LEASED;
@@ -39,8 +39,13 @@ store::RunRow BranchRow() {
   return row;
 }
 
+InputWait WaitOfBranch(const store::RunRow& row, int64_t step, std::set<std::string> live_roots) {
+  return WaitForInputs(row, {std::move(live_roots), [](const std::string&) { return true; },
+                             [step](const store::InputRun&) { return step; }});
+}
+
 TEST(BranchWaitTest, WaitsForTheCheckpointThatIsToCome) {
-  const BranchWait wait = WaitOfBranch(BranchRow(), 120, {"root-a"});
+  const InputWait wait = WaitOfBranch(BranchRow(), 120, {"root-a"});
   EXPECT_EQ(wait.blocked, "needs run 7's checkpoint at step 400 (now at 120)");
   EXPECT_EQ(wait.root_id, "");
 }
@@ -48,7 +53,7 @@ TEST(BranchWaitTest, WaitsForTheCheckpointThatIsToCome) {
 TEST(BranchWaitTest, GoesWhereTheCheckpointLiesOnceAWorkerIsThere) {
   store::RunRow branch = BranchRow();
   branch.trunk->root_ids = {"root-a", "root-b"};
-  BranchWait wait = WaitOfBranch(branch, 400, {"root-b", "root-c"});
+  InputWait wait = WaitOfBranch(branch, 400, {"root-b", "root-c"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
   EXPECT_TRUE(wait.root_is_live);
@@ -77,6 +82,76 @@ TEST(BranchWaitTest, DoesNotWaitWithACheckpointOfItsOwnOrWithoutAStart) {
   branch = BranchRow();
   branch.trunk->wanted_step = 0;
   EXPECT_EQ(WaitOfBranch(branch, 120, {}).blocked, "");
+}
+
+// ---- tokenizers --------------------------------------------------------------------------------
+
+store::RunRow ReaderRow() {
+  store::RunRow row = BranchRow();
+  row.trunk.reset();
+  row.run.mutable_spec()->mutable_inputs(0)->set_kind("tokenizer");
+  store::InputRun& tokenizer = row.tokenizer.emplace();
+  tokenizer.run_id = 3;
+  tokenizer.wanted_step = 200;
+  tokenizer.state = v1::LEASED;
+  tokenizer.is_to_come = true;
+  return row;
+}
+
+void Succeed(store::RunRow& row, std::vector<std::string> root_ids) {
+  row.tokenizer->state = v1::RUN_SUCCEEDED;
+  row.tokenizer->is_to_come = false;
+  row.tokenizer->root_ids = std::move(root_ids);
+}
+
+TEST(TokenizerWaitTest, WaitsUntilTheTokenizerIsTrained) {
+  store::RunRow row = ReaderRow();
+  EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
+            "needs run 3's tokenizer (now at step 120 of 200)");
+  // Its last checkpoint alone is not enough: its run may still be found wanting.
+  row.tokenizer->root_ids = {"root-a"};
+  EXPECT_NE(WaitOfBranch(row, 200, {"root-a"}).blocked, "");
+  Succeed(row, {"root-a"});
+  const InputWait wait = WaitOfBranch(row, 200, {"root-a", "root-b"});
+  EXPECT_EQ(wait.blocked, "");
+  EXPECT_EQ(wait.root_id, "root-a");
+  EXPECT_TRUE(wait.root_is_live && wait.only_there);
+}
+
+TEST(TokenizerWaitTest, CannotDoWithoutAndSaysWhatIsMissing) {
+  store::RunRow row = ReaderRow();
+  row.tokenizer->state = v1::RUN_FAILED;
+  row.tokenizer->is_to_come = false;
+  EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
+            "needs run 3's tokenizer, and run 3 failed: 'allo retry' takes it up again");
+  Succeed(row, {"root-a"});
+  EXPECT_EQ(WaitOfBranch(row, 120, {"root-b"}).blocked,
+            "needs run 3's tokenizer, and no worker of run root root-a, where it lies, is "
+            "connected");
+  const InputKnowledge too_small = {{"root-a"},
+                                    [](const std::string&) { return false; },
+                                    [](const store::InputRun&) { return int64_t{0}; }};
+  EXPECT_EQ(WaitForInputs(row, too_small).blocked,
+            "needs run 3's tokenizer, and no worker of run root root-a, where it lies, has the "
+            "slots and the data");
+  Succeed(row, {});
+  EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
+            "needs run 3's tokenizer, of which no good file is left");
+}
+
+TEST(TokenizerWaitTest, ABranchGoesWhereBothAre) {
+  store::RunRow row = BranchRow();
+  row.tokenizer = ReaderRow().tokenizer;
+  Succeed(row, {"root-b"});
+  row.trunk->root_ids = {"root-a", "root-b"};
+  EXPECT_EQ(WaitOfBranch(row, 400, {"root-a", "root-b"}).root_id, "root-b");
+  // The trunk's checkpoint where the tokenizer is not: it is to be trained again.
+  row.trunk->root_ids = {"root-a"};
+  row.trunk->is_to_come = false;
+  const InputWait wait = WaitOfBranch(row, 400, {"root-a", "root-b"});
+  EXPECT_EQ(wait.blocked, "");
+  EXPECT_EQ(wait.root_id, "root-b");
+  EXPECT_TRUE(wait.only_there);
 }
 
 class BranchViewTest : public ::testing::Test {
@@ -175,6 +250,23 @@ TEST_F(BranchViewTest, AWaitingTrunkIsAsLongAsTheLongestWayThroughItsBranches) {
   ended.run.set_state(v1::RUN_SUCCEEDED);
   view_.Put(ended, 0);
   EXPECT_EQ(StateOf(kTrunk).duration, 400 * 60000.0);
+}
+
+TEST_F(BranchViewTest, AReaderIsBoundToTheRootOfItsTokenizerAndFollowsItsWorkers) {
+  Connect("b", "root-b");
+  store::RunRow row = ReaderRow();
+  view_.Put(row, 0);
+  EXPECT_EQ(view_.WaitingReason(kBranch),
+            "waiting: needs run 3's tokenizer (now at step 0 of 200)");
+  Succeed(row, {"root-a"});
+  view_.Put(row, 0);
+  EXPECT_NE(StateOf(kBranch).blocked, "");
+  Connect("a", "root-a");
+  EXPECT_EQ(StateOf(kBranch).blocked, "");
+  EXPECT_TRUE(StateOf(kBranch).bound_to_root);
+  EXPECT_EQ(StateOf(kBranch).checkpoint_root_id, "root-a");
+  view_.RemoveAgent("a");
+  EXPECT_NE(StateOf(kBranch).blocked, "");
 }
 
 }  // namespace

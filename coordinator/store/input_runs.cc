@@ -1,4 +1,4 @@
-#include "coordinator/store/trunks.h"
+#include "coordinator/store/input_runs.h"
 
 #include <algorithm>
 
@@ -12,8 +12,8 @@ bool Leaves(const v1::RunSpec& spec, int64_t step) {
   return std::binary_search(spec.checkpoint_steps().begin(), spec.checkpoint_steps().end(), step);
 }
 
-// What the rows say of the trunk beside Trunk.
-struct TrunkRows {
+// What the rows say of that run beside InputRun.
+struct InputRows {
   v1::RunSpec spec;                    // of the run
   int32_t attempt = 0;                 // the newest
   std::optional<v1::RunSpec> given;    // of the attempt under way
@@ -21,67 +21,74 @@ struct TrunkRows {
   bool was_written_by_newest = false;  // by that attempt
 };
 
-// Whether the trunk, if nothing fails, writes the wanted checkpoint from now on.
-bool IsToCome(const Trunk& trunk, const TrunkRows& rows) {
-  const int64_t step = trunk.wanted_step;
-  if (trunk.state == v1::LEASED && rows.given.has_value()) {
+// Whether the run, if nothing fails, writes the wanted checkpoint from now on.
+bool IsToCome(const InputRun& input, const InputRows& rows) {
+  const int64_t step = input.wanted_step;
+  if (input.state == v1::LEASED && rows.given.has_value()) {
     return Leaves(*rows.given, step) && rows.given->start().step() < step &&
            !rows.was_written_by_newest;
   }
-  return trunk.state == v1::PENDING && Leaves(rows.spec, step) &&
-         (!rows.was_written || trunk.step < step);
+  return input.state == v1::PENDING && Leaves(rows.spec, step) &&
+         (!rows.was_written || input.step < step);
 }
 
-absl::Status ReadCheckpoints(Connection& db, Trunk& trunk, TrunkRows& rows) {
+absl::Status ReadCheckpoints(Connection& db, InputRun& input, InputRows& rows) {
   Statement list =
       db.Prepare("SELECT attempt, state, root_id FROM checkpoints WHERE run_id = ?1 AND step = ?2");
-  list.With(trunk.run_id, trunk.wanted_step);
+  list.With(input.run_id, input.wanted_step);
   while (list.Step()) {
     rows.was_written = true;
     rows.was_written_by_newest |= list.Int(0) == rows.attempt;
-    if (list.Text(1) == "GOOD") trunk.root_ids.push_back(list.Text(2));
+    if (list.Text(1) == "GOOD") input.root_ids.push_back(list.Text(2));
   }
   return list.status();
 }
 
-absl::Status ReadGiven(Connection& db, const Trunk& trunk, TrunkRows& rows) {
+absl::Status ReadGiven(Connection& db, const InputRun& input, InputRows& rows) {
   Statement find = db.Prepare("SELECT spec FROM attempts WHERE run_id = ?1 AND attempt = ?2");
-  find.With(trunk.run_id, rows.attempt);
+  find.With(input.run_id, rows.attempt);
   if (!find.Step()) return find.status();
   if (!rows.given.emplace().ParseFromString(find.Text(0))) {
     return absl::DataLossError(absl::StrCat("the spec of attempt ", rows.attempt, " of run ",
-                                            trunk.run_id, " is damaged"));
+                                            input.run_id, " is damaged"));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::optional<Trunk>> LoadTrunk(Connection& db, int64_t run_id) {
-  Trunk trunk;
-  TrunkRows rows;
+absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
+                                                  absl::string_view kind) {
+  InputRun input;
+  InputRows rows;
   {
     Statement find = db.Prepare(
         "SELECT r.run_id, i.step, r.state, r.step, r.attempt, r.spec FROM run_inputs AS i "
-        "JOIN runs AS r ON r.run_id = i.input_run_id WHERE i.run_id = ?1 AND i.kind = 'trunk'");
-    find.With(run_id);
+        "JOIN runs AS r ON r.run_id = i.input_run_id WHERE i.run_id = ?1 AND i.kind = ?2");
+    find.With(run_id, kind);
     if (!find.Step()) {
       ALLO_RETURN_IF_ERROR(find.status());
-      return std::optional<Trunk>();
+      return std::optional<InputRun>();
     }
-    trunk.run_id = find.Int(0);
-    trunk.wanted_step = find.Int(1);
-    trunk.state = ParseRunState(find.Text(2));
-    trunk.step = find.Int(3);
+    input.run_id = find.Int(0);
+    input.wanted_step = find.Int(1);
+    input.state = ParseRunState(find.Text(2));
+    input.step = find.Int(3);
     rows.attempt = static_cast<int32_t>(find.Int(4));
     if (!rows.spec.ParseFromString(find.Text(5))) {
-      return absl::DataLossError(absl::StrCat("the spec of run ", trunk.run_id, " is damaged"));
+      return absl::DataLossError(absl::StrCat("the spec of run ", input.run_id, " is damaged"));
     }
   }
-  ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, trunk, rows));
-  if (trunk.state == v1::LEASED) ALLO_RETURN_IF_ERROR(ReadGiven(db, trunk, rows));
-  trunk.is_to_come = IsToCome(trunk, rows);
-  return std::optional<Trunk>(std::move(trunk));
+  const bool is_tokenizer = kind == "tokenizer";
+  if (is_tokenizer) input.wanted_step = rows.spec.steps();
+  ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
+  if (is_tokenizer) {
+    input.is_to_come = input.state == v1::LEASED || input.state == v1::PENDING;
+    return std::optional<InputRun>(std::move(input));
+  }
+  if (input.state == v1::LEASED) ALLO_RETURN_IF_ERROR(ReadGiven(db, input, rows));
+  input.is_to_come = IsToCome(input, rows);
+  return std::optional<InputRun>(std::move(input));
 }
 
 absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, int64_t run_id,
