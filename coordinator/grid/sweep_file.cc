@@ -28,7 +28,6 @@ constexpr size_t kMostItems = 500;  // sizes, seeds, budgets
 constexpr size_t kMostRuns = 10'000;
 constexpr size_t kMostCells = 100'000;
 constexpr double kMostInteger = 9e15;  // doubles count whole numbers up to 2^53
-constexpr double kMostParams = 1e13;
 constexpr double kMostTokens = 1e15;
 
 constexpr absl::string_view kTopKeys[] = {

@@ -85,7 +85,8 @@ bool OthersSuffice(const ClusterState& state, const std::set<std::string>& drain
   }
   if (others.empty()) return false;
   std::set<std::tuple<int32_t, std::string, std::string>> looked_at;
-  for (const auto& [run_id, run] : state.runs) {
+  for (const auto& entry : state.runs) {
+    const auto& run = entry.second;
     if (!looked_at.emplace(run.ranks, run.device, run.dataset_hash).second) continue;
     const auto could = [&](const AgentState* agent) { return CouldRun(*agent, run); };
     if (std::any_of(here.begin(), here.end(), could) &&
