@@ -135,7 +135,8 @@ std::string ProposalJson(const v1::ProposeCellsRequest& request, const fitting::
                                   {{"sd", pilot.noise.sd},
                                    {"shared", pilot.noise.shared},
                                    {"serial", pilot.noise.serial},
-                                   {"length", pilot.noise.length}}},
+                                   {"length", pilot.noise.length},
+                                   {"tilt", pilot.noise.tilt}}},
                                  {"cells", nlohmann::ordered_json::array()}};
   for (size_t i = 0; i < count; ++i) {
     const v1::ProposedCell& cell = response.cells(static_cast<int>(i));

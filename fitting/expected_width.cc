@@ -64,7 +64,8 @@ class PseudoErrors {
     }
   }
   double operator()(double rho) const {
-    if (!delta_) return rho;  // squares: the errors themselves
+    if (!delta_) return rho;             // squares: the errors themselves
+    if (rho < 0) return -(*this)(-rho);  // psi is odd
     const double place = std::asin(std::clamp(rho, 0.0, 1.0)) / kHalfPi * kSteps;
     const int below = std::min(static_cast<int>(place), kSteps - 1);
     return table_[below] + (place - below) * (table_[below + 1] - table_[below]);
@@ -173,7 +174,12 @@ class WidthForecast::Covariances {
     if (known != by_tokens_.end()) return known->second;
     Eigen::VectorXd log_tokens(tokens.size());
     for (size_t i = 0; i < tokens.size(); ++i) log_tokens[i] = std::log(tokens[i]);
-    return by_tokens_.emplace(tokens, Correlations(noise_, log_tokens).unaryExpr(pseudo_))
+    const Eigen::MatrixXd errors = UnitCovariances(noise_, log_tokens);
+    const Eigen::VectorXd sd = errors.diagonal().cwiseSqrt();
+    const Eigen::VectorXd inverse = sd.cwiseInverse();
+    const Eigen::MatrixXd correlations = inverse.asDiagonal() * errors * inverse.asDiagonal();
+    return by_tokens_
+        .emplace(tokens, sd.asDiagonal() * correlations.unaryExpr(pseudo_) * sd.asDiagonal())
         .first->second;
   }
 

@@ -13,7 +13,8 @@
 // H_c)^-1 times (G - 1) / G and G - 1 df, for Huber and least absolute deviations up to 20 sizes;
 // percentiles, A_c = 1 and the normal quantile, beyond. A Huber loss sees psi(e) / E psi' in place
 // of e: its variance and covariances come from the bivariate normal (least absolute deviations:
-// pi/2 and asin rho).
+// pi/2 and asin rho), scaled where errors differ in size along a curve; that E psi' differs there
+// too is left out.
 //
 // First order in the errors: where an interval spans a good part of the parameter (half widths of
 // alpha beyond a third of it), refits without a size leave the linear range and what is got is

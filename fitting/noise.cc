@@ -9,7 +9,8 @@ namespace allometry::fitting {
 namespace {
 
 constexpr int kMostOfACluster = 60;
-// A curve spans four or five of ln D: what fades more slowly than this is not told from a shift.
+// A curve spans four or five of ln D: what fades more slowly than this is not told from a shift and
+// a tilt.
 constexpr double kLongest = 1;
 constexpr double kMostExplained = 0.98;  // of the variance: some of it is always a point's own
 
@@ -52,7 +53,7 @@ Likelihood Evaluate(const std::vector<Block>& blocks, const NoiseModel& noise, i
   double squares = 0, log_determinant = 0;
   int points = 0;
   for (const Block& block : blocks) {
-    const Eigen::LLT<Eigen::MatrixXd> cholesky(Correlations(noise, block.log_tokens));
+    const Eigen::LLT<Eigen::MatrixXd> cholesky(UnitCovariances(noise, block.log_tokens));
     if (cholesky.info() != Eigen::Success) return {};
     const auto lower = cholesky.matrixL();
     const Eigen::MatrixXd derivative = lower.solve(block.derivative);
@@ -78,18 +79,19 @@ Likelihood Evaluate(const std::vector<Block>& blocks, const NoiseModel& noise, i
 
 }  // namespace
 
-Eigen::MatrixXd Correlations(const NoiseModel& noise, const Eigen::VectorXd& log_tokens) {
+Eigen::MatrixXd UnitCovariances(const NoiseModel& noise, const Eigen::VectorXd& log_tokens) {
   const int size = static_cast<int>(log_tokens.size());
-  Eigen::MatrixXd correlation(size, size);
+  const Eigen::VectorXd from_middle = log_tokens.array() - log_tokens.mean();
+  Eigen::MatrixXd covariance = noise.tilt * from_middle * from_middle.transpose();
   for (int i = 0; i < size; ++i) {
     for (int j = 0; j < i; ++j) {
       const double distance = std::abs(log_tokens[i] - log_tokens[j]);
-      correlation(i, j) = correlation(j, i) =
-          noise.shared + noise.serial * std::exp(-distance / noise.length);
+      covariance(i, j) += noise.shared + noise.serial * std::exp(-distance / noise.length);
+      covariance(j, i) = covariance(i, j);
     }
-    correlation(i, i) = 1;
+    covariance(i, i) += 1;
   }
-  return correlation;
+  return covariance;
 }
 
 NoiseModel EstimateNoise(const Law& law, const Sample& sample, const Clusters& clusters,
@@ -97,31 +99,37 @@ NoiseModel EstimateNoise(const Law& law, const Sample& sample, const Clusters& c
   const std::vector<Block> blocks = MakeBlocks(law, sample, clusters, theta);
   NoiseModel best;
   Likelihood best_likelihood;
-  const auto consider = [&](double shared, double serial, double length) {
+  const auto consider = [&](double shared, double serial, double length, double tilt) {
     if (shared + serial > kMostExplained) return;
-    NoiseModel noise{0, shared, serial, length};
+    NoiseModel noise{0, shared, serial, length, tilt};
     const Likelihood likelihood = Evaluate(blocks, noise, law.free);
     if (!(likelihood.log_value > best_likelihood.log_value)) return;
     noise.sd = std::sqrt(likelihood.variance);
     best = noise;
     best_likelihood = likelihood;
   };
-  for (double shared = 0; shared < 0.96; shared += 0.1) {
-    consider(shared, 0, 1);
-    for (double serial = 0.1; serial < 0.99; serial += 0.1) {
-      for (const double length : {0.1, 0.3, kLongest}) consider(shared, serial, length);
+  for (const double tilt : {0.0, 0.1, 0.3, 1.0, 3.0}) {
+    for (double shared = 0; shared < 0.96; shared += 0.1) {
+      consider(shared, 0, 1, tilt);
+      for (double serial = 0.1; serial < 0.99; serial += 0.1) {
+        for (const double length : {0.1, 0.3, kLongest}) consider(shared, serial, length, tilt);
+      }
     }
   }
   // Finer about the best of the grid.
   const NoiseModel coarse = best;
+  const std::vector<double> tilts =
+      coarse.tilt > 0 ? std::vector<double>{0.5, 0.7, 1.0, 1.4} : std::vector<double>{1.0};
   for (int i = -4; i <= 4; ++i) {
     const double shared = coarse.shared + 0.02 * i;
     if (shared < 0) continue;
     for (int j = -4; j <= 4; ++j) {
       const double serial = coarse.serial + 0.02 * j;
       if (serial < 0) continue;
-      for (const double factor : {0.6, 1.0}) {
-        consider(shared, serial, coarse.length * factor);
+      for (const double length : {0.6, 1.0}) {
+        for (const double tilt : tilts) {
+          consider(shared, serial, coarse.length * length, coarse.tilt * tilt);
+        }
       }
     }
   }
@@ -133,7 +141,12 @@ NoiseModel EstimateNoise(const Law& law, const Sample& sample, const Clusters& c
     squares += r * r;
   }
   const double rest = static_cast<double>(sample.size()) - law.free;
-  if (best.sd > 0) best.sd = std::max(best.sd, std::sqrt(squares / rest));
+  double variances = 0, points = 0;
+  for (const Block& block : blocks) {
+    variances += UnitCovariances(best, block.log_tokens).trace();
+    points += static_cast<double>(block.log_tokens.size());
+  }
+  if (best.sd > 0) best.sd = std::max(best.sd, std::sqrt(squares / rest * points / variances));
   return best;
 }
 

@@ -13,6 +13,10 @@
 namespace allometry::fitting {
 namespace {
 
+// Mean square of ln D about the middle of a curve, of our quickstart: curves of four to six of ln
+// D.
+constexpr double kSpread = 2.69;
+
 AssumedLaw LawOf(const Theta& theta, const Sample& sample) {
   AssumedLaw law;
   law.floor = std::exp(theta[kLogE]);
@@ -97,6 +101,8 @@ absl::StatusOr<Pilot> PilotFromReport(const std::string& text, const std::string
           name, absl::StrCat("its objective is ", kind, ", not one of huber, lad and lsq-log"));
     }
     const double shared = NumberOr(Member(fit, "interval"), "intraclass_correlation", 0);
+    // Of all along the curves, not in their middle.
+    pilot.noise.sd /= std::sqrt(1 + kSpread * pilot.noise.tilt);
     pilot.noise.shared = std::clamp(shared, 0.0, 0.98 - pilot.noise.serial);
     for (const double parameter :
          {pilot.law.floor, pilot.law.a_term, pilot.law.b_term, pilot.law.alpha, pilot.law.beta}) {
@@ -111,7 +117,7 @@ absl::StatusOr<Pilot> PilotFromReport(const std::string& text, const std::string
 Pilot DefaultPilot() {
   Pilot pilot;
   pilot.law = {1.59211, 264.015, 753.208, 0.804592, 0.593881};
-  pilot.noise = {0.0247, 0.08, 0.9, 1};
+  pilot.noise = {0.01455, 0.08, 0.9, 1, 0.7};
   pilot.source =
       "a stated default, no pilot: our own quickstart (characters, 5k to 320k parameters)";
   return pilot;

@@ -23,7 +23,7 @@ absl::StatusOr<Pilot> PilotFromObservations(const Observations& observations,
                                             const std::string& name);
 
 // The parametric fit of `allo fit --json`. A report has the size of the errors and how much of them
-// sizes share; that they are smooth along a curve it does not say, so the default's is taken.
+// sizes share; how they fade and lean along a curve it does not say, so the default's is taken.
 absl::StatusOr<Pilot> PilotFromReport(const std::string& json, const std::string& name);
 
 // Of sweeps/quickstart.yaml as we trained it: a character-level GPT of 5k to 320k parameters.

@@ -1,6 +1,7 @@
 #include "coordinator/planner/design.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -80,10 +81,14 @@ PlanSection BuySection(const ExpectedBuy& buy) {
   section.sentences.push_back(
       absl::StrFormat("assumed: L = %.4g + %.4g / N^%.3g + %.4g / D^%.3g, from %s", law.floor,
                       law.a_term, law.alpha, law.b_term, law.beta, buy.pilot.source));
-  section.sentences.push_back(absl::StrFormat(
-      "assumed: errors of ln L of sd %.3g, %.0f %% of their variance shared by a size, %.0f %% "
-      "fading along its curve over %.2g of ln D",
-      noise.sd, 100 * noise.shared, 100 * noise.serial, noise.length));
+  section.sentences.push_back(
+      absl::StrFormat("assumed: errors of ln L of sd %.3g in the middle of a curve, %.0f %% of "
+                      "their variance shared "
+                      "by a size, %.0f %% fading along its curve over %.2g of ln D; slopes of "
+                      "curves of sd %.3g about "
+                      "the law's",
+                      noise.sd, 100 * noise.shared, 100 * noise.serial, noise.length,
+                      noise.sd * std::sqrt(noise.tilt)));
   if (!buy.widths.reason.empty()) {
     section.sentences.push_back(absl::StrCat("no interval: ", buy.widths.reason));
     return section;

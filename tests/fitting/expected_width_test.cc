@@ -40,7 +40,7 @@ std::vector<Observation> Draw(std::vector<Observation> points, const NoiseModel&
       log_tokens[k] = std::log(points[members[k]].tokens);
       normal[k] = random.Normal();
     }
-    const Eigen::LLT<Eigen::MatrixXd> cholesky(Correlations(noise, log_tokens));
+    const Eigen::LLT<Eigen::MatrixXd> cholesky(UnitCovariances(noise, log_tokens));
     const Eigen::VectorXd error = Eigen::MatrixXd(cholesky.matrixL()) * normal * noise.sd;
     for (int k = 0; k < size; ++k) {
       Observation& point = points[members[k]];
@@ -169,9 +169,11 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"SquaresIid", ObjectiveKind::kLsqLog, 9, 8, {0.004, 0, 0, 1}, 200, 0.1},
         Case{"SquaresShared", ObjectiveKind::kLsqLog, 9, 8, {0.004, 0.5, 0, 1}, 200, 0.1},
         Case{"SquaresSerial", ObjectiveKind::kLsqLog, 9, 24, {0.004, 0.1, 0.8, 1}, 200, 0.1},
+        Case{"SquaresTilted", ObjectiveKind::kLsqLog, 9, 24, {0.003, 0.1, 0.8, 1, 0.5}, 200, 0.1},
         Case{"HuberIid", ObjectiveKind::kHuber, 9, 8, {0.004, 0, 0, 1}, 200, 0.2},
         Case{"HuberShared", ObjectiveKind::kHuber, 9, 8, {0.004, 0.5, 0, 1}, 200, 0.2},
         Case{"HuberSerial", ObjectiveKind::kHuber, 9, 24, {0.004, 0.1, 0.8, 1}, 200, 0.2},
+        Case{"HuberTilted", ObjectiveKind::kHuber, 9, 24, {0.003, 0.1, 0.8, 1, 0.5}, 200, 0.25},
         Case{"HuberManySizes", ObjectiveKind::kHuber, 24, 8, {0.004, 0.3, 0, 1}, 60, 0.25}),
     [](const auto& info) { return std::string(info.param.name); });
 
@@ -193,6 +195,30 @@ TEST(NoiseTest, PlantedSharesAreFoundOnAverage) {
   }
   EXPECT_NEAR(sd, planted.sd, 0.1 * planted.sd);
   EXPECT_NEAR(together, planted.shared + planted.serial, 0.1);
+}
+
+// Of curves that lean no shift may be made, and of parallel ones no tilt.
+TEST(NoiseTest, TiltIsToldFromShifts) {
+  const Problem problem{&FindLaw(LawKind::kStandard), {ObjectiveKind::kLsqLog, 0}, 0};
+  const std::vector<Observation> design = Grid(10, 20);
+  constexpr int kSweeps = 20;
+  for (const NoiseModel& planted :
+       {NoiseModel{0.003, 0.0, 0.8, 1, 0.5}, NoiseModel{0.005, 0.5, 0.3, 1, 0}}) {
+    Random random(5, 1);
+    double tilt = 0, variance = 0;
+    for (int sweep = 0; sweep < kSweeps; ++sweep) {
+      const std::vector<Observation> points = Draw(design, planted, random);
+      const Sample sample = MakeSample(points, nullptr);
+      const NoiseModel found =
+          EstimateNoise(*problem.law, sample, MakeClusters(points, Cluster::kParams),
+                        FindOptimum(problem, sample).theta);
+      tilt += found.sd * found.sd * found.tilt / kSweeps;
+      variance += found.sd * found.sd * found.shared / kSweeps;
+    }
+    const double unit = planted.sd * planted.sd;
+    EXPECT_NEAR(tilt, unit * planted.tilt, 0.3 * unit * std::max(planted.tilt, 0.2));
+    EXPECT_LT(variance, 1.5 * unit * std::max(planted.shared, 0.3));
+  }
 }
 
 }  // namespace
