@@ -23,7 +23,7 @@
 // sizes can never stop and are granted all budgets at once.
 //
 // What it changes: sizes that stopped have no points at larger budgets. The frontier's minima are
-// the same numbers. IsoFLOP parabolas, which go through all sizes of a budget, lose their far left;
+// the same numbers; its interval is resampled about the parametric law and may differ. IsoFLOP parabolas, which go through all sizes of a budget, lose their far left;
 // parametric fits lose points far from the optimum, and with them some of what they know of A and
 // alpha. Fits say so.
 //

@@ -148,7 +148,7 @@ TEST(ProposalsTest, TheFirstNarrowsMorePerFlopThanMostCandidatesDo) {
 // The promise: refits with simulated new points narrow by what was expected of them, choice after
 // choice (measured: shares of the first width within .03 for a, .01 for alpha); and for the FLOPs
 // that they cost the choices narrow more than training the same grid with another seed would
-// (measured: 7 times for a, 3 times for alpha, and no wider in the end for a sixth of the FLOPs).
+// (measured: 8 times for a, 3 times for alpha).
 TEST(ProposalsTest, RefitsNarrowAsExpectedAndForFewerFlopsThanRepeatingTheGrid) {
   const fitting::Pilot pilot = KnownPilot();
   const Points design = Design();
