@@ -23,9 +23,9 @@
 // sizes can never stop and are granted all budgets at once.
 //
 // What it changes: sizes that stopped have no points at larger budgets. The frontier's minima are
-// the same numbers; its interval is resampled about the parametric law and may differ. IsoFLOP parabolas, which go through all sizes of a budget, lose their far left;
-// parametric fits lose points far from the optimum, and with them some of what they know of A and
-// alpha. Fits say so.
+// the same numbers; its interval is resampled about the parametric law and may differ. IsoFLOP
+// parabolas, which go through all sizes of a budget, lose their far left; parametric fits lose
+// points far from the optimum, and with them some of what they know of A and alpha. Fits say so.
 //
 // Of several seeds the mean loss of those that did not diverge. A run that failed otherwise blocks:
 // nothing is granted until it is retried. A stop that is stored stays. Pure.

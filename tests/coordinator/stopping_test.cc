@@ -166,6 +166,25 @@ TEST_F(StoppingTest, TheOrderOfResultsChangesNothing) {
   EXPECT_EQ(outcomes.begin()->at("5k"), 2);
 }
 
+TEST_F(StoppingTest, ARestartAfterEveryRunChangesNothing) {
+  ASSERT_OK(SubmitFlops(StoppingSweep()));
+  auto agent = NewAgent("a");
+  ASSERT_OK(agent->Register());
+  ASSERT_TRUE(Eventually([&] {
+    const v1::Hold hold = agent->Obtain(5);
+    if (hold.has_lease()) Play(*agent, hold);
+    const bool done = Stage().done() && AllEnded();
+    coordinator_->Restart();
+    agent = NewAgent("a");
+    EXPECT_THAT(agent->Register(), IsOk());
+    // Before any heartbeat: what is decided at start is there.
+    EXPECT_THAT(SubmitFlops(StoppingSweep())->changes(), IsEmpty());
+    return done;
+  })) << StageText();
+  EXPECT_EQ(Cells(), (Granted{{"5k", 2}, {"10k", 4}, {"20k", 4}, {"40k", 4}, {"80k", 4}}));
+  EXPECT_THAT(StageText(), HasSubstr("5k: stopped early after 6.00e9 FLOPs"));
+}
+
 TEST_F(StoppingTest, AFailedRunBlocksUntilItIsRetried) {
   ASSERT_OK(SubmitFlops(StoppingSweep()));
   v1::CancelSweepRequest cancel;
