@@ -45,7 +45,7 @@ double LogOf(WindowLikelihood& likelihood, const Window& window) {
 // left as soon as one of its slots shows something else.
 class AllWorlds {
  public:
-  AllWorlds(const World& world, const Window& window) : world_(world), window_(window) {
+  AllWorlds(const World& world, const Window& window) : world_(world) {
     chances_ = world.zipf().Chances();
     int x = 0, y = 0;
     std::map<std::pair<int, int>, uint8_t> rewritten;
@@ -130,7 +130,6 @@ class AllWorlds {
   }
 
   const World& world_;
-  const Window& window_;
   std::vector<double> chances_;
   std::vector<int> seasons_;
   std::vector<Shown> shown_;
