@@ -4,8 +4,11 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/files.h"
 #include "fitting/agreement.h"
 #include "fitting/curve_fit.h"
+#include "fitting/extrapolation.h"
 #include "fitting/parametric.h"
 #include "fitting/picture.h"
 
@@ -22,6 +25,9 @@ bool Wants(const FitOptions& options, Method method) {
 
 }  // namespace
 
+static absl::StatusOr<FitReport> FitAll(const Observations& observations,
+                                        const FitOptions& options);
+
 const Estimate* MethodFit::Find(absl::string_view name) const {
   for (const NamedEstimate& parameter : parameters) {
     if (parameter.name == name) return &parameter.value;
@@ -31,6 +37,28 @@ const Estimate* MethodFit::Find(absl::string_view name) const {
 
 absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions& options) {
   ALLO_RETURN_IF_ERROR(Validate(options));
+  if (options.withhold.empty()) return FitAll(observations, options);
+  ALLO_ASSIGN_OR_RETURN(const Withheld withheld, Withhold(observations, options.withhold));
+  ALLO_ASSIGN_OR_RETURN(FitReport report, FitAll(withheld.fitted, options));
+  FitOptions along_curves = options;
+  along_curves.flops =
+      report.flops_convention == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kData;
+  along_curves.budgets = BudgetsOf(withheld, along_curves.flops);
+  ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves));
+  report.extrapolations = Extrapolate(withheld, along_curves.flops, predicted.predictions);
+  // What was withheld shows in the report, so it is part of the id.
+  std::string all = absl::StrCat(report.fit_id, absl::StrJoin(options.withhold, ","));
+  for (const auto& [family, curve] : withheld.curves) {
+    for (const Observation& point : curve) {
+      absl::StrAppendFormat(&all, " %.17g %.17g %.17g", point.params, point.tokens, point.loss);
+    }
+  }
+  report.fit_id = HashHex(all);
+  return report;
+}
+
+static absl::StatusOr<FitReport> FitAll(const Observations& observations,
+                                        const FitOptions& options) {
   if (observations.used() == 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "no observations to fit: 0 of %d used%s%s", observations.total(),

@@ -129,6 +129,21 @@ struct BackTest {
   std::optional<std::string> refused;
 };
 
+// A size that the fit did not read, against what the fit says of it (fitting/extrapolation.h): the
+// point of its curve that is closest to the predicted line of optima.
+struct Extrapolation {
+  std::string family;
+  Method method = Method::kParametric;
+  double params = 0, tokens = 0, flops = 0, loss = 0;  // of that point
+  Estimate log10_params, log10_tokens;                 // of realised / predicted optimum
+  Estimate loss_gap;                                   // realised - predicted, nats
+  double decades_outside = 0;
+  bool turns = false;  // the curve comes to the line and leaves it; otherwise ratios are bounds
+
+  // Beyond the prediction's interval: the curve never came down to the line.
+  bool above_line() const { return loss_gap.lower && *loss_gap.lower > 0; }
+};
+
 // What ReportSvg draws, thinned to a few thousand marks.
 struct Picture {
   struct Mark {
@@ -151,6 +166,7 @@ struct FitReport {
   std::vector<Agreement> agreement;
   std::vector<Prediction> predictions;
   std::optional<BackTest> back_test;
+  std::vector<Extrapolation> extrapolations;  // of options.withhold, a method each
   std::vector<std::string> notes;
   Picture picture;
 };

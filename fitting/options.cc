@@ -92,6 +92,15 @@ absl::StatusOr<std::vector<double>> ParseBudgets(absl::string_view text) {
   return budgets;
 }
 
+std::vector<std::string> ParseLabels(absl::string_view text) {
+  std::vector<std::string> labels;
+  for (absl::string_view piece : absl::StrSplit(text, ',')) {
+    piece = absl::StripAsciiWhitespace(piece);
+    if (!piece.empty()) labels.emplace_back(piece);
+  }
+  return labels;
+}
+
 std::string Name(Method method) { return NameOf(kMethods, method); }
 std::string Name(LawKind law) { return NameOf(kLaws, law); }
 std::string Name(ObjectiveKind objective) { return NameOf(kObjectives, objective); }

@@ -61,6 +61,8 @@ struct FitOptions {
   Cluster cluster = Cluster::kParams;
   uint64_t seed = 0;            // of every resample; results do not depend on `threads`
   std::vector<double> budgets;  // FLOPs at which to predict N*, D*, L*
+  // Families (the sizes of a sweep) that the fit does not read, but predicts.
+  std::vector<std::string> withhold;
   bool profile = false;  // adds profile-likelihood intervals, valid for independent errors only
   Minimum minimum = Minimum::kParabola;
   FlopsConvention flops = FlopsConvention::kAuto;
@@ -76,6 +78,9 @@ absl::StatusOr<Minimum> ParseMinimum(absl::string_view name);
 absl::StatusOr<FlopsConvention> ParseFlopsConvention(absl::string_view name);
 // "1e21,3e22": positive numbers between commas; "" is none.
 absl::StatusOr<std::vector<double>> ParseBudgets(absl::string_view text);
+
+// "600k,1M": labels between commas; "" is none.
+std::vector<std::string> ParseLabels(absl::string_view text);
 
 // The names that the functions above accept.
 std::string Name(Method method);

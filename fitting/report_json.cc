@@ -127,6 +127,21 @@ Json ToJson(const Prediction& prediction) {
           {"decades_outside", Number(prediction.decades_outside)}};
 }
 
+Json ToJson(const Extrapolation& one) {
+  return {{"size", Text(one.family)},
+          {"method", Name(one.method)},
+          {"params", one.params},
+          {"tokens", one.tokens},
+          {"flops", one.flops},
+          {"loss", one.loss},
+          {"log10_params", ToJson(one.log10_params, false)},
+          {"log10_tokens", ToJson(one.log10_tokens, false)},
+          {"loss_gap", ToJson(one.loss_gap, false)},
+          {"turns", one.turns},
+          {"above_line", one.above_line()},
+          {"decades_outside", Number(one.decades_outside)}};
+}
+
 Json ToJson(const BackTest& test) {
   return {{"cutoff_flops", Number(test.cutoff_flops)},
           {"fitted", test.fitted},
@@ -162,6 +177,7 @@ std::string ReportJson(const FitReport& report) {
       {"agreement", Array(report.agreement)},
       {"predictions", Array(report.predictions)},
       {"back_test", report.back_test ? ToJson(*report.back_test) : Json(nullptr)},
+      {"extrapolations", Array(report.extrapolations)},
       {"notes", Texts(report.notes)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

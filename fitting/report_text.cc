@@ -152,6 +152,34 @@ void AppendPredictions(const FitReport& report, std::string& out) {
   absl::StrAppend(&out, "  outside: decades of C beyond the data\n");
 }
 
+void AppendExtrapolations(const FitReport& report, std::string& out) {
+  if (report.extrapolations.empty()) return;
+  absl::StrAppend(&out,
+                  "\nwithheld sizes, where each curve touches the predicted line of optima\n");
+  absl::StrAppendFormat(&out, "  %-8s %-10s %-8s %-20s %-20s %s\n", "size", "method", "C",
+                        "log10 N/N*", "log10 D/D*", "L - L*");
+  const auto cell = [](const Estimate& estimate, int digits) {
+    if (!estimate.estimate) return std::string("-");
+    std::string text = absl::StrFormat("%+.*f", digits, *estimate.estimate);
+    if (estimate.lower && estimate.upper) {
+      absl::StrAppendFormat(&text, " %+.*f..%+.*f", digits, *estimate.lower, digits,
+                            *estimate.upper);
+    }
+    return text;
+  };
+  for (const Extrapolation& one : report.extrapolations) {
+    absl::StrAppendFormat(&out, "  %-8.8s %-10s %-8s %-20s %-20s %s\n", one.family,
+                          Name(one.method), Short(one.flops, 2), cell(one.log10_params, 2),
+                          cell(one.log10_tokens, 2), cell(one.loss_gap, 3));
+    if (!one.turns) {
+      Wrap(one.family + " does not turn away from the line again: the ratios are bounds", 4, out);
+    }
+    if (one.above_line()) {
+      Wrap(one.family + " lies above the predicted loss, beyond the prediction's interval", 4, out);
+    }
+  }
+}
+
 // The methods side by side under the report's own conventions; each method under the other ones in
 // a line. --json has every difference.
 void AppendAgreement(const FitReport& report, std::string& out) {
@@ -232,6 +260,7 @@ std::string ReportText(const FitReport& report) {
          0, out);
   }
   AppendPredictions(report, out);
+  AppendExtrapolations(report, out);
   return out;
 }
 
