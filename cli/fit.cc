@@ -53,7 +53,7 @@ int PredictSweep(const Context& context, const std::string& sweep, const v1::Fit
 struct Arguments {
   std::string target;
   std::string method = "all", law = "standard", objective = "huber", cluster = "params";
-  std::string minimum = "parabola", flops, params, series, svg, budgets;
+  std::string minimum = "parabola", flops, params, series, svg, budgets, withhold;
   double delta = 1e-3, floor = 0;
   int resamples = 0;
   uint64_t seed = 0;
@@ -82,6 +82,8 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
   command.add_option("--seed", arguments.seed, "of the resamples")->capture_default_str();
   command.add_option("--budget", arguments.budgets,
                      "FLOPs to predict at, between commas: 1e21,3e22");
+  command.add_option("--withhold", arguments.withhold,
+                     "sizes that the fit does not read but predicts: 200k,600k");
   command.add_flag("--profile", arguments.profile,
                    "profile-likelihood intervals too, valid for independent errors only");
   command.add_option("--flops", arguments.flops,
@@ -105,6 +107,7 @@ absl::StatusOr<fitting::FitOptions> FileOptions(const Arguments& arguments) {
   ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(arguments.cluster));
   ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(arguments.minimum));
   ALLO_ASSIGN_OR_RETURN(options.budgets, fitting::ParseBudgets(arguments.budgets));
+  options.withhold = fitting::ParseLabels(arguments.withhold);
   options.delta = arguments.delta;
   options.fixed_floor = arguments.floor;
   options.resamples = arguments.resamples;
@@ -132,6 +135,7 @@ v1::FitOptions SweepOptions(const Arguments& arguments, const fitting::FitOption
   options.set_fixed_floor(checked.fixed_floor);
   options.set_profile(checked.profile);
   options.set_minimum(arguments.minimum);
+  options.mutable_withhold()->Assign(checked.withhold.begin(), checked.withhold.end());
   return options;
 }
 
@@ -160,9 +164,25 @@ int Fit(const Context& context, const Arguments& arguments) {
   return RunFitFile({arguments.target, *options, context.json, arguments.svg});
 }
 
+int ListPredictions(const Context& context, const std::string& sweep) {
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  v1::ListPredictionsRequest request;
+  request.set_sweep(sweep);
+  v1::ListPredictionsResponse response;
+  const grpc::Status status =
+      (*stub)->ListPredictions(MakeCall(context, kTimeoutS).get(), request, &response);
+  if (!status.ok()) return Fail(context, status);
+  std::cout << (context.json ? response.report_json() : response.report_text()) << std::flush;
+  return kExitOk;
+}
+
 int Predict(const Context& context, const Arguments& arguments) {
   absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
   if (!options.ok()) return Fail(options.status());
+  if (options->budgets.empty() && options->withhold.empty()) {
+    return ListPredictions(context, arguments.target);
+  }
   return PredictSweep(context, arguments.target, SweepOptions(arguments, *options));
 }
 
@@ -186,12 +206,13 @@ void AddFit(CLI::App& app, Context& context) {
 
 void AddPredict(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
-      "predict", "N*, D* and loss at budgets; stored, and scored when such a run ends");
+      "predict",
+      "N*, D* and loss at budgets; stored, and scored when such a run ends. Without a budget: what "
+      "was predicted and how it did");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("SWEEP", arguments->target, "name of the sweep")->required();
   AddFitOptions(*command, *arguments);
   AddSweepOptions(*command, *arguments);
-  command->get_option("--budget")->required();
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return Predict(context, *arguments); };
   });

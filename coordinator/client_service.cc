@@ -8,6 +8,7 @@
 #include "coordinator/export.h"
 #include "coordinator/fits.h"
 #include "coordinator/grpc_status.h"
+#include "coordinator/predictions.h"
 #include "coordinator/proposals.h"
 #include "coordinator/run_remarks.h"
 #include "coordinator/submission.h"
@@ -162,6 +163,13 @@ grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
       coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())), response);
   if (status.ok() && request->accept() > 0) dispatch_.Decide();
   return status;
+}
+
+grpc::Status ClientService::ListPredictions(grpc::ServerContext* context,
+                                            const v1::ListPredictionsRequest* request,
+                                            v1::ListPredictionsResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return Answer(coordinator::ListPredictions(store_, *request), response);
 }
 
 grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::ExportRequest* request,

@@ -44,6 +44,9 @@ class ClientService final : public v1::ClientService::Service {
                        v1::PredictResponse* response) override;
   grpc::Status ProposeCells(grpc::ServerContext* context, const v1::ProposeCellsRequest* request,
                             v1::ProposeCellsResponse* response) override;
+  grpc::Status ListPredictions(grpc::ServerContext* context,
+                               const v1::ListPredictionsRequest* request,
+                               v1::ListPredictionsResponse* response) override;
   grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                       grpc::ServerWriter<v1::ExportResponse>* writer) override;
   grpc::Status ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest* request,

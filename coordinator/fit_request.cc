@@ -20,6 +20,11 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
   options.resamples = request.resamples();
   options.seed = request.seed();
   options.fixed_floor = request.fixed_floor();
+  if (!request.minimum().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(request.minimum()));
+  }
+  options.profile = request.profile();
+  options.withhold.assign(request.withhold().begin(), request.withhold().end());
   options.budgets.assign(request.budgets_flops().begin(), request.budgets_flops().end());
   ALLO_RETURN_IF_ERROR(fitting::Validate(options));
   return options;

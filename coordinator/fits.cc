@@ -49,6 +49,7 @@ std::vector<store::Prediction> ToRows(const std::vector<fitting::Prediction>& pr
   std::vector<store::Prediction> rows;
   for (const fitting::Prediction& prediction : predictions) {
     store::Prediction& row = rows.emplace_back();
+    row.method = fitting::Name(prediction.method);
     row.flops = prediction.flops;
     row.params = prediction.params.estimate.value_or(0);
     row.tokens = prediction.tokens.estimate.value_or(0);
@@ -73,6 +74,7 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
   ALLO_ASSIGN_OR_RETURN(fitting::FitReport report, fitting::Fit(gathered.points, options));
 
   store::Fit row;
+  row.fit_id = report.fit_id;
   row.sweep_id = gathered.sweep.sweep_id();
   row.kind = kind;
   google::protobuf::util::JsonPrintOptions print;
@@ -83,7 +85,7 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
   row.report_json = fitting::ReportJson(report);
   row.report_text = fitting::ReportText(report);
   row.version = absl::StrCat("fitting ", fitting::kFitVersion);
-  ALLO_RETURN_IF_ERROR(store.RecordFit(row, ToRows(report.predictions)).status());
+  ALLO_RETURN_IF_ERROR(store.RecordFit(row, ToRows(report.predictions)));
   return report;
 }
 
@@ -102,8 +104,9 @@ absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitReque
 
 absl::StatusOr<v1::PredictResponse> PredictSweep(store::Store& store,
                                                  const v1::PredictRequest& request) {
-  if (request.options().budgets_flops().empty()) {
-    return absl::InvalidArgumentError("a prediction needs a budget in FLOPs, for example 3e14");
+  if (request.options().budgets_flops().empty() && request.options().withhold().empty()) {
+    return absl::InvalidArgumentError(
+        "a prediction needs a budget in FLOPs, for example 3e14, or sizes to withhold and predict");
   }
   ALLO_ASSIGN_OR_RETURN(const fitting::FitReport report,
                         FitAndRecord(store, request.sweep(), request.options(), "predict"));

@@ -2,18 +2,18 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "base/files.h"
 #include "coordinator/store/parts.h"
 
 namespace allometry::store {
 namespace {
 
-absl::Status PutFit(Transaction& transaction, const std::string& fit_id, const Fit& fit) {
+absl::Status PutFit(Transaction& transaction, const Fit& fit) {
   return transaction.db
       .Prepare(
-          "INSERT INTO fits (fit_id, sweep_id, kind, options_json, report_json, report_text, "
+          "INSERT OR IGNORE INTO fits (fit_id, sweep_id, kind, options_json, report_json, "
+          "report_text, "
           "version, created_unix_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
-      .With(fit_id, fit.sweep_id, fit.kind, fit.options_json, fit.report_json, fit.report_text,
+      .With(fit.fit_id, fit.sweep_id, fit.kind, fit.options_json, fit.report_json, fit.report_text,
             fit.version, transaction.now_unix_us)
       .Run();
 }
@@ -21,10 +21,10 @@ absl::Status PutFit(Transaction& transaction, const std::string& fit_id, const F
 absl::Status PutPrediction(Connection& db, const std::string& fit_id, const Prediction& predicted) {
   return db
       .Prepare(
-          "INSERT OR REPLACE INTO predictions (fit_id, flops, params, tokens, loss, "
-          "report_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
-      .With(fit_id, predicted.flops, predicted.params, predicted.tokens, predicted.loss,
-            predicted.report_json)
+          "INSERT OR IGNORE INTO predictions (fit_id, method, flops, params, tokens, loss, "
+          "report_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+      .With(fit_id, predicted.method, predicted.flops, predicted.params, predicted.tokens,
+            predicted.loss, predicted.report_json)
       .Run();
 }
 
@@ -49,19 +49,41 @@ absl::StatusOr<Fit> LoadFit(Connection& db, absl::string_view fit_id) {
   return fit;
 }
 
+absl::StatusOr<std::vector<StoredPrediction>> LoadPredictions(Connection& db, int64_t sweep_id) {
+  Statement list = db.Prepare(
+      "SELECT fit_id, options_json, created_unix_us, method, flops, params, tokens, loss, "
+      "predictions.report_json FROM fits JOIN predictions USING (fit_id) WHERE sweep_id = ?1 "
+      "ORDER BY created_unix_us, fit_id, flops, method");
+  list.With(sweep_id);
+  std::vector<StoredPrediction> predictions;
+  while (list.Step()) {
+    StoredPrediction& one = predictions.emplace_back();
+    one.fit_id = list.Text(0);
+    one.options_json = list.Text(1);
+    one.created_unix_us = list.Int(2);
+    one.prediction = {list.Text(3), list.Real(4), list.Real(5),
+                      list.Real(6), list.Real(7), list.Text(8)};
+  }
+  ALLO_RETURN_IF_ERROR(list.status());
+  return predictions;
+}
+
 }  // namespace
 
-absl::StatusOr<std::string> Store::RecordFit(const Fit& fit,
-                                             absl::Span<const Prediction> predictions) {
-  const std::string fit_id = RandomHex128();
-  ALLO_RETURN_IF_ERROR(parts_->writer->Run([&](Transaction& transaction) -> absl::Status {
-    ALLO_RETURN_IF_ERROR(PutFit(transaction, fit_id, fit));
+absl::Status Store::RecordFit(const Fit& fit, absl::Span<const Prediction> predictions) {
+  return parts_->writer->Run([&](Transaction& transaction) -> absl::Status {
+    ALLO_RETURN_IF_ERROR(PutFit(transaction, fit));
     for (const Prediction& predicted : predictions) {
-      ALLO_RETURN_IF_ERROR(PutPrediction(transaction.db, fit_id, predicted));
+      ALLO_RETURN_IF_ERROR(PutPrediction(transaction.db, fit.fit_id, predicted));
     }
     return absl::OkStatus();
-  }));
-  return fit_id;
+  });
+}
+
+absl::StatusOr<std::vector<StoredPrediction>> Store::Predictions(absl::string_view sweep) const {
+  ALLO_ASSIGN_OR_RETURN(const StoredSweep stored, GetSweep(sweep));
+  return parts_->readers->Run(
+      [&](Connection& db) { return LoadPredictions(db, stored.sweep.sweep_id()); });
 }
 
 absl::StatusOr<Fit> Store::GetFit(absl::string_view fit_id) const {

@@ -284,6 +284,24 @@ ALTER TABLE attempts ADD COLUMN stop_within_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN stop_for TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN stop_message TEXT NOT NULL DEFAULT '';
 CREATE INDEX attempts_by_end ON attempts (ended_unix_us) WHERE ended_unix_us > 0;
+-- Methods predict side by side.
+ALTER TABLE predictions RENAME TO predictions_1;
+CREATE TABLE predictions (
+  fit_id      TEXT NOT NULL REFERENCES fits,
+  method      TEXT NOT NULL,
+  flops       REAL NOT NULL,
+  params      REAL NOT NULL,                                             -- 0: not predicted
+  tokens      REAL NOT NULL,
+  loss        REAL NOT NULL,
+  report_json TEXT NOT NULL,
+  PRIMARY KEY (fit_id, method, flops)
+) STRICT, WITHOUT ROWID;
+INSERT INTO predictions
+  SELECT fit_id, coalesce(json_extract(report_json, '$.method'), ''), flops, params, tokens, loss,
+         report_json
+  FROM predictions_1;
+DROP TABLE predictions_1;
+CREATE INDEX fits_by_sweep ON fits (sweep_id, created_unix_us);
 )sql";
 
 constexpr const char* kMigrations[] = {kVersion1, kVersion2};

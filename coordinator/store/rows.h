@@ -207,7 +207,7 @@ struct Event {
 };
 
 struct Fit {
-  std::string fit_id;  // 32 hex digits, given by the store
+  std::string fit_id;  // that of its report: the same id, the same numbers
   int64_t sweep_id = 0;
   std::string kind;  // "fit" or "predict"
   std::string options_json;
@@ -223,11 +223,20 @@ struct BackupSummary {
 };
 
 struct Prediction {
+  std::string method;  // unique within the fit, with flops
   double flops = 0;
-  double params = 0;
+  double params = 0;  // 0: not predicted, as below
   double tokens = 0;
   double loss = 0;
   std::string report_json;
+};
+
+// A prediction with what is needed to judge it.
+struct StoredPrediction {
+  std::string fit_id;
+  std::string options_json;  // of the fit
+  int64_t created_unix_us = 0;
+  Prediction prediction;
 };
 
 }  // namespace allometry::store

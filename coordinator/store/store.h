@@ -194,8 +194,11 @@ class Store {
   absl::StatusOr<int64_t> NewestEvent() const;
   absl::Status AddEvent(int64_t sweep_id, int64_t run_id, absl::string_view text);
 
-  // Stores the fit, with what it predicted; returns its id.
-  absl::StatusOr<std::string> RecordFit(const Fit& fit, absl::Span<const Prediction> predictions);
+  // Stores the fit under its id, with what it predicted. A fit that is there already stays as it
+  // is, with its time: it said the same then.
+  absl::Status RecordFit(const Fit& fit, absl::Span<const Prediction> predictions);
+  // Of all fits of the sweep, oldest first. NotFound: no such sweep.
+  absl::StatusOr<std::vector<StoredPrediction>> Predictions(absl::string_view sweep) const;
   absl::StatusOr<Fit> GetFit(absl::string_view fit_id) const;
 
   // --- Backup -------------------------------------------------------------------------------

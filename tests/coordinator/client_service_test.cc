@@ -286,6 +286,31 @@ TEST_F(ClientServiceTest, PredictionNeedsABudgetAndIsStored) {
                        Call(&v1::ClientService::Stub::Predict, request));
   EXPECT_THAT(predicted.report_text(), Not(IsEmpty()));
   EXPECT_THAT(predicted.fit_id(), SizeIs(16));
+
+  // It is listed, with every method, and waits for a run of that size.
+  v1::ListPredictionsRequest list;
+  list.set_sweep("tiny");
+  ASSERT_OK_AND_ASSIGN(const v1::ListPredictionsResponse listed,
+                       Call(&v1::ClientService::Stub::ListPredictions, list));
+  EXPECT_THAT(listed.report_json(), HasSubstr(predicted.fit_id()));
+  EXPECT_THAT(listed.report_json(), HasSubstr("parametric"));
+  EXPECT_THAT(listed.report_text(), HasSubstr("waits"));
+}
+
+TEST_F(ClientServiceTest, WithheldSizesAreExcludedAndPredicted) {
+  ASSERT_OK(
+      Submit({.sizes = "[5k, 10k, 20k, 40k, 80k, 160k]", .budgets = "[20480, 102400, 512000]"}));
+  auto agent = NewAgent("host-a");
+  ASSERT_OK(agent->Register());
+  ASSERT_EQ(PlayAll(*agent), 6);
+  v1::FitRequest request;
+  request.set_sweep("tiny");
+  request.mutable_options()->add_withhold("90k");
+  EXPECT_THAT(Call(&v1::ClientService::Stub::Fit, request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("160k")));
+  request.mutable_options()->set_withhold(0, "160k");
+  ASSERT_OK_AND_ASSIGN(const v1::FitResponse fit, Call(&v1::ClientService::Stub::Fit, request));
+  EXPECT_THAT(fit.report_text(), HasSubstr("160k is withheld"));
 }
 
 }  // namespace

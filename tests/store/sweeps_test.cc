@@ -207,17 +207,30 @@ TEST_F(SweepsTest, ExportPagesThroughEveryPointOnce) {
 TEST_F(SweepsTest, AFitIsReadBackAndItsPredictionsAreRows) {
   ASSERT_OK_AND_ASSIGN(const int64_t sweep_id, store_->Submit(MakeSubmission()));
   Fit fit;
+  fit.fit_id = "0123456789abcdef";
   fit.sweep_id = sweep_id;
   fit.kind = "predict";
   fit.options_json = "{\"law\":\"standard\"}";
   fit.report_json = "{}";
-  ASSERT_OK_AND_ASSIGN(const std::string fit_id,
-                       store_->RecordFit(fit, {{1e14, 1e6, 1e8, 2.5, "{}"}}));
-  ASSERT_OK_AND_ASSIGN(const Fit stored, store_->GetFit(fit_id));
+  const std::vector<Prediction> predictions = {{"frontier", 1e14, 1e6, 1e8, 0, "{}"},
+                                               {"parametric", 1e14, 1e6, 1e8, 2.5, "{}"}};
+  ASSERT_OK(store_->RecordFit(fit, predictions));
+  ASSERT_OK_AND_ASSIGN(const Fit stored, store_->GetFit(fit.fit_id));
   EXPECT_EQ(stored.options_json, fit.options_json);
   EXPECT_GT(stored.created_unix_us, 0);
-  EXPECT_THAT(Sql("SELECT loss FROM predictions"), ElementsAre("2.5"));
   EXPECT_THAT(store_->GetFit("none"), StatusIs(absl::StatusCode::kNotFound));
+
+  // The same fit later is the same prediction, made when it was made first.
+  ASSERT_OK(store_->RecordFit(fit, predictions));
+  ASSERT_OK_AND_ASSIGN(const std::vector<StoredPrediction> all, store_->Predictions("grid"));
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].fit_id, fit.fit_id);
+  EXPECT_EQ(all[0].created_unix_us, stored.created_unix_us);
+  EXPECT_EQ(all[0].prediction.method, "frontier");
+  EXPECT_EQ(all[1].prediction.method, "parametric");
+  EXPECT_EQ(all[1].prediction.loss, 2.5);
+  EXPECT_EQ(all[1].options_json, fit.options_json);
+  EXPECT_THAT(store_->Predictions("none"), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_F(SweepsTest, EventsOfASweepComeWithThoseOfNone) {
