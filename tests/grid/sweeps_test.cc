@@ -22,15 +22,18 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
     ASSERT_OK_AND_ASSIGN(const SweepFile file,
                          ParseSweepFile(yaml, entry.path().filename().string()));
     data::Manifest manifest = Words();
-    manifest.name = file.dataset;
-    if (data::IsGenerated(file.dataset)) {
-      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(file.dataset));
+    // Datasets of frames that are recorded have the layout of generated ones.
+    const std::string generated = data::IsGenerated(file.dataset) ? file.dataset
+                                  : file.frames > 0               ? "strata:view=8,zo=64"
+                                                                  : "";
+    if (!generated.empty()) {
+      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(generated));
     }
     if (file.tokenizer) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=64,frames=16"));
-      manifest.name = file.dataset;
       manifest.kind = "trajectories";
     }
+    manifest.name = file.dataset;
     EXPECT_OK(Expand(file, manifest)) << entry.path();
     ++files;
   }
