@@ -1,7 +1,9 @@
 # The words of this project; `make` alone lists them. Only git, make and g++ are needed before.
 SHELL := /bin/bash
 .DEFAULT_GOAL := words
-.PHONY: words setup build programs demo demo-clean test bench check clean
+# make study NAME=char
+NAME ?=
+.PHONY: words setup build programs demo demo-clean study test bench check clean
 
 # LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
 export LIBTORCH
@@ -33,6 +35,9 @@ demo: programs ## train sweeps/quickstart.yaml on two slots of this machine and 
 
 demo-clean: ## stop the demo and remove its database and runs, build/demo
 	@deploy/demo.sh clean
+
+study: programs ## an experiment of sweeps/studies/, NAME=char; without a name, which there are
+	@deploy/study.sh $(NAME)
 
 test: build ## build, then every test
 	ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)

@@ -56,6 +56,7 @@ int Main(int argc, char** argv) {
   AddDrain(app, context);
   AddFit(app, context);
   AddPredict(app, context);
+  AddReport(app, context);
   AddExport(app, context);
   AddBackup(app, context);
   AddNext(app, context);

@@ -57,7 +57,7 @@ class AlloTest : public testing::Test {
 TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
   for (const char* command :
        {"", "plan", "submit", "watch", "sweeps", "runs", "cancel", "retry", "fit", "predict",
-        "next", "export", "backup", "data", "coordinator", "worker"}) {
+        "next", "report", "export", "backup", "data", "coordinator", "worker"}) {
     const Outcome outcome = Allo(std::string(command) + " --help");
     EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("--")) << command;

@@ -1,0 +1,45 @@
+// What a row of a study asks, answered from a coordinator: fits through its Fit call, curves
+// through its Export call. Nothing is fitted here that the coordinator would fit.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "coordinator/grid/study_file.h"
+#include "fitting/verdict.h"
+#include "proto/client.pb.h"
+
+namespace allometry::cli {
+
+// Where the numbers come from; tests have one without a coordinator.
+class StudySource {
+ public:
+  virtual ~StudySource() = default;
+  // The report of `allo fit --json`.
+  virtual absl::StatusOr<std::string> Fit(const grid::StudyTerm& term) = 0;
+  // The CSV of `allo export`, with repeated tokens where the term allows them.
+  virtual absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) = 0;
+  virtual absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) = 0;
+};
+
+// One number, or one word, of trained sweeps.
+struct Measured {
+  fitting::Estimate value;
+  std::string word;                    // of a regime
+  std::optional<std::string> refused;  // why the fit does not vouch for it
+  std::string fit_ids;                 // "3add633167c3bb76"; of two terms both, with a comma
+  std::string remark;                  // what the reader should know; may be empty
+};
+
+struct Answer {
+  std::optional<Measured> ours;  // none: why_not says why
+  std::string why_not;
+  std::optional<fitting::Judged> judged;  // where the row has a band or words
+};
+
+// Errors are those of the connection alone (Unavailable, DeadlineExceeded, Unauthenticated); what
+// else keeps a row from an answer is in it. A row without a term has no answer to give.
+absl::StatusOr<Answer> AnswerRow(const grid::StudyRow& row, StudySource& source);
+
+}  // namespace allometry::cli

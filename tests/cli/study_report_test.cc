@@ -1,0 +1,234 @@
+// A study's table from fits and curves that a coordinator might have answered.
+#include "cli/study_report.h"
+
+#include <cmath>
+#include <map>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+
+namespace allometry::cli {
+namespace {
+
+using ::allometry::testing::StatusIs;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// One parametric fit a sweep; curves by formula.
+class FakeSource : public StudySource {
+ public:
+  std::map<std::string, std::string> fits, csv;
+  std::map<std::string, v1::GetSweepResponse> sweeps;
+  absl::Status down;
+
+  void AddFit(const std::string& sweep, double a, double lower, double upper,
+              const std::string& refused = "") {
+    fits[sweep] = absl::StrFormat(
+        R"({"fit_id":"id-%s","fits":[{"method":"parametric","refused":%s,
+            "parameters":{"a":{"estimate":%g,"lower":%g,"upper":%g}},"interval":{"reason":null}}],
+            "predictions":[{"method":"parametric","flops":1e15,"decades_outside":2,
+            "loss":{"estimate":1.5,"lower":1.4,"upper":1.6}}],
+            "extrapolations":[{"size":"600k","method":"parametric","above_line":true,
+            "log10_params":{"estimate":0.05,"lower":-0.1,"upper":0.12},"decades_outside":0.5}]})",
+        sweep, refused.empty() ? "null" : "\"" + refused + "\"", a, lower, upper);
+    v1::Sweep& known = *sweeps[sweep].mutable_sweep();
+    known.set_cells(4);
+    known.set_cells_done(4);
+  }
+
+  absl::StatusOr<std::string> Fit(const grid::StudyTerm& term) override {
+    return Find(fits, term.sweep);
+  }
+  absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) override {
+    return Find(csv, term.sweep);
+  }
+  absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) override {
+    return Find(sweeps, name);
+  }
+
+ private:
+  template <class T>
+  absl::StatusOr<T> Find(const std::map<std::string, T>& from, const std::string& name) {
+    if (!down.ok()) return down;
+    const auto found = from.find(name);
+    if (found == from.end()) {
+      return absl::NotFoundError("there is no sweep '" + name + "': dense, super");
+    }
+    return found->second;
+  }
+};
+
+StudyReport ReportOf(const std::string& rows, FakeSource& source) {
+  const auto study = grid::ParseStudyFile(
+      "name: test\ntitle: A test\nsweeps: [dense, super, cnn]\nrows:\n" + rows, "test.yaml");
+  EXPECT_OK(study.status());
+  StudyReport report;
+  report.study = *study;
+  for (const grid::StudyRow& row : report.study.rows) {
+    if (!row.term) {
+      report.answers.emplace_back();
+      continue;
+    }
+    const auto answer = AnswerRow(row, source);
+    EXPECT_OK(answer.status());
+    report.answers.push_back(*answer);
+  }
+  return report;
+}
+
+TEST(StudyReportTest, VerdictsFollowIntervalsAndBands) {
+  FakeSource source;
+  source.AddFit("dense", 0.56, 0.47, 0.65);
+  source.AddFit("super", 0.12, -0.19, 0.43);
+  const StudyReport report = ReportOf(
+      "  - {quantity: a, sweep: dense, paper: 0.63, accept: [0.40, 0.95]}\n"
+      "  - {quantity: a, sweep: super, paper: 0.15, accept: {most: 0.2}}\n"
+      "  - {quantity: a, sweep: dense, accept: {least: 0.8}}\n"
+      "  - {quantity: a, sweep: dense, minus: {sweep: super}, accept: {least: 0.1}}\n"
+      "  - {quantity: a, sweep: dense}\n",
+      source);
+  const auto verdict = [&](size_t i) { return report.answers[i].judged->verdict; };
+  EXPECT_EQ(verdict(0), fitting::Verdict::kWithin);
+  EXPECT_EQ(verdict(1), fitting::Verdict::kUndetermined);
+  EXPECT_EQ(verdict(2), fitting::Verdict::kOutside);
+  EXPECT_EQ(verdict(3), fitting::Verdict::kWithin);
+  EXPECT_NEAR(*report.answers[3].ours->value.lower, 0.44 - std::hypot(0.09, 0.31), 1e-12);
+  EXPECT_EQ(report.answers[3].ours->fit_ids, "id-dense, id-super");
+  EXPECT_FALSE(report.answers[4].judged);
+  EXPECT_TRUE(report.HasOutside());
+
+  const std::string text = StudyText(report);
+  EXPECT_THAT(text, HasSubstr("0.560 [0.470, 0.650]"));
+  EXPECT_THAT(text, HasSubstr("undetermined"));
+  EXPECT_THAT(text, HasSubstr("wanted at most 0.200: 0.12 is in the band, its interval reaches"));
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) EXPECT_LE(line.size(), 100u);
+}
+
+TEST(StudyReportTest, RefusedFitsAndMissingSweepsSayWhy) {
+  FakeSource source;
+  source.AddFit("dense", 0.56, 0.47, 0.65, "bound active: alpha");
+  source.sweeps["dense"].mutable_sweep()->set_cells_done(3);
+  const StudyReport report = ReportOf(
+      "  - {quantity: a, sweep: dense, accept: [0.40, 0.95]}\n"
+      "  - {quantity: a, sweep: super, accept: [0.40, 0.95]}\n"
+      "  - {what: RT-1, cannot: the robot data are not public}\n",
+      source);
+  EXPECT_EQ(report.answers[0].judged->verdict, fitting::Verdict::kUndetermined);
+  EXPECT_FALSE(report.answers[1].ours);
+  EXPECT_FALSE(report.HasOutside());
+  const std::string text = StudyText(report);
+  EXPECT_THAT(text, HasSubstr("the fit is refused: bound active: alpha"));
+  EXPECT_THAT(text, HasSubstr("dense has 3 of 4 cells done"));
+  EXPECT_THAT(text, HasSubstr("not run: there is no sweep 'super'"));
+  EXPECT_THAT(text, HasSubstr("cannot be run: the robot data are not public"));
+  const auto json = StudyJson(report);
+  EXPECT_EQ(json["rows"][1]["ours"], nullptr);
+  EXPECT_EQ(json["rows"][1]["verdict"], "not run");
+  EXPECT_EQ(json["rows"][2]["why_not"], "the robot data are not public");
+}
+
+TEST(StudyReportTest, PredictionsAndExtrapolationsAreReadWithTheirDistance) {
+  FakeSource source;
+  source.AddFit("dense", 0.56, 0.47, 0.65);
+  const StudyReport report = ReportOf(
+      "  - {quantity: loss, sweep: dense, at: 1e15, accept: [1.3, 1.7]}\n"
+      "  - {quantity: log10_params, sweep: dense, withhold: [600k], accept: [-0.15, 0.15]}\n"
+      "  - {quantity: log10_params, sweep: dense, withhold: [20k], accept: [-0.15, 0.15]}\n",
+      source);
+  EXPECT_EQ(report.answers[0].judged->verdict, fitting::Verdict::kWithin);
+  EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("2.00 decades of C beyond"));
+  EXPECT_EQ(report.answers[1].judged->verdict, fitting::Verdict::kWithin);
+  EXPECT_THAT(report.answers[1].ours->remark, HasSubstr("above the predicted loss"));
+  EXPECT_THAT(report.answers[2].why_not, HasSubstr("no log10_params"));
+}
+
+// Three curves of 1 + 1 / steps, by the sweep's scale of tokens.
+std::string Curves(double scale) {
+  std::string csv = "size,run_id,params,tokens,loss,run\n";
+  for (int k = 1; k <= 3; ++k) {
+    for (double step = 1; step < 1000; step *= 1.2) {
+      absl::StrAppendFormat(&csv, "%dk,%d,%d,%.17g,%.17g,%d\n", k, k, 1000 * k, scale * step,
+                            1 + 1 / step, k);
+    }
+  }
+  return csv;
+}
+
+TEST(StudyReportTest, PlateausCompareUnderBothCountsOfFlops) {
+  FakeSource source;
+  source.csv["dense"] = Curves(50);
+  source.csv["cnn"] = Curves(1);
+  for (const char* name : {"dense", "cnn"}) {
+    for (int run = 1; run <= 3; ++run) {
+      v1::Run& row = *source.sweeps[name].add_runs();
+      row.set_run_id(run);
+      row.set_flops_per_token_exact((std::string(name) == "cnn" ? 60'000.0 : 6'000.0) * run);
+    }
+  }
+  const StudyReport report = ReportOf(
+      "  - {quantity: plateau_flops, sweep: cnn, over: {sweep: dense}, accept: {most: 0.1}}\n"
+      "  - {quantity: plateau_flops, flops: exact, sweep: cnn, over: {sweep: dense}}\n"
+      "  - {quantity: plateau_flops, sweep: cnn, sizes: [2k]}\n",
+      source);
+  EXPECT_NEAR(*report.answers[0].ours->value.estimate, 0.02, 1e-9);
+  EXPECT_NEAR(*report.answers[1].ours->value.estimate, 0.2, 1e-9);
+  EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("plateaus of cnn: 1k 1.00"));
+  EXPECT_FALSE(report.answers[2].ours->value.lower);
+}
+
+TEST(StudyReportTest, RegimesAreWordsAndRisesAreNumbers) {
+  FakeSource source;
+  std::string csv = "size,run_id,params,tokens,loss,run\n";
+  int run = 0;
+  for (int k = 0; k < 4; ++k) {
+    for (int seed = 0; seed < 3; ++seed) {
+      ++run;
+      // Half way monotone; at the end the larger two are worse.
+      absl::StrAppendFormat(&csv, "s%d,%d,%d,1000,%g,%d\n", k, run, 1000 << k,
+                            3 - 0.5 * k + 0.01 * seed, run);
+      absl::StrAppendFormat(&csv, "s%d,%d,%d,4000,%g,%d\n", k, run, 1000 << k,
+                            2 + std::abs(k - 1) + 0.01 * seed, run);
+    }
+  }
+  source.csv["dense"] = csv;
+  source.sweeps["dense"].mutable_sweep()->set_cells(0);
+  const StudyReport report = ReportOf(
+      "  - {quantity: regime, sweep: dense, budget_tokens: 1000, accept: [monotone]}\n"
+      "  - {quantity: regime, sweep: dense, accept: [monotone]}\n"
+      "  - {quantity: worst_rise, sweep: dense, accept: {least: 0.5}}\n"
+      "  - {quantity: regime, sweep: dense, budget_tokens: 100k}\n",
+      source);
+  EXPECT_EQ(report.answers[0].ours->word, "monotone");
+  EXPECT_EQ(report.answers[0].judged->verdict, fitting::Verdict::kWithin);
+  EXPECT_EQ(report.answers[1].ours->word, "classical");
+  EXPECT_EQ(report.answers[1].judged->verdict, fitting::Verdict::kOutside);
+  EXPECT_NEAR(*report.answers[2].ours->value.estimate, 1, 1e-9);
+  EXPECT_EQ(report.answers[2].judged->verdict, fitting::Verdict::kWithin);
+  EXPECT_THAT(report.answers[3].why_not, HasSubstr("within 10 % of 100000 tokens"));
+}
+
+TEST(StudyReportTest, PaperScaleIsAPlan) {
+  FakeSource source;
+  const std::string text =
+      StudyText(ReportOf("  - {what: paper scale, target: 29, plan: [{preset: wm-256/894M, tokens: "
+                         "295G}, {preset: wm-256/15M, tokens: 10G}]}\n",
+                         source));
+  EXPECT_THAT(text, HasSubstr("1.58e21 FLOPs by 6ND"));
+  EXPECT_THAT(text, HasSubstr("together 1.58e21"));
+  EXPECT_THAT(text, Not(HasSubstr("cannot")));
+}
+
+TEST(StudyReportTest, WithoutACoordinatorThereIsNoReport) {
+  FakeSource source;
+  source.down = absl::UnavailableError("refused");
+  const auto study = grid::ParseStudyFile(
+      "name: x\nsweeps: [dense]\nrows: [{quantity: a, sweep: dense}]", "x.yaml");
+  ASSERT_OK(study.status());
+  EXPECT_THAT(AnswerRow(study->rows[0], source), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace allometry::cli
