@@ -3,6 +3,7 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -11,7 +12,8 @@
 namespace allometry::fitting {
 namespace {
 
-constexpr size_t kMostBudgets = 64;  // of a curve
+constexpr size_t kMostBudgets = 64;             // of a curve
+constexpr double kWindow = 1.3862943611198906;  // ln 4
 
 double FlopsOf(const Observation& point, FlopsConvention convention) {
   return convention == FlopsConvention::kData && point.flops > 0 ? point.flops
@@ -62,9 +64,10 @@ const Prediction* At(const std::vector<Prediction>& predictions, Method method, 
   return nullptr;
 }
 
-// The line of optima under which a method's N* and D* stand.
-const Estimate* LossLine(const std::vector<Prediction>& predictions, Method method, double flops) {
-  for (const Method line : {method, Method::kLossCompute, Method::kParametric}) {
+// The line of optima, the parametric one where there is one: it is far less uncertain beyond the
+// data than that of loss-compute, and where the curve touches it decides what is compared.
+const Estimate* LossLine(const std::vector<Prediction>& predictions, double flops) {
+  for (const Method line : {Method::kParametric, Method::kLossCompute}) {
     const Prediction* const found = At(predictions, line, flops);
     if (found != nullptr && found->loss.estimate) return &found->loss;
   }
@@ -83,12 +86,23 @@ struct Beside {
 struct Touch {
   size_t nearest = 0;  // index of the point
   double gap = 0, gap_error = 0, x_error = 0;
-  double df = 1;
   bool turns = false;
 };
 
-Touch FindTouch(const std::vector<Beside>& curve) {
-  constexpr double kWindow = 1.3862943611198906;  // ln 4
+// The standard error of sum w_i loss_i along one curve.
+double ErrorOf(const std::vector<double>& weights, const std::vector<double>& x,
+               const CurveNoise& noise) {
+  double variance = 0, total = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    total += weights[i];
+    for (size_t k = 0; k < x.size(); ++k) {
+      variance += weights[i] * weights[k] * noise.Wander(x[i] - x[k]);
+    }
+  }
+  return std::sqrt(std::max(0.0, variance + noise.offset * total * total));
+}
+
+Touch FindTouch(const std::vector<Beside>& curve, const CurveNoise& noise) {
   constexpr int kFewest = 6;
   Touch touch;
   for (size_t i = 1; i < curve.size(); ++i) {
@@ -99,47 +113,36 @@ Touch FindTouch(const std::vector<Beside>& curve) {
   Eigen::Matrix3d gram = Eigen::Matrix3d::Zero();
   Eigen::Vector3d right = Eigen::Vector3d::Zero();
   std::vector<size_t> window;
+  std::vector<double> u;
   for (size_t i = 0; i < curve.size(); ++i) {
-    const double u = curve[i].x - centre;
-    if (std::abs(u) > kWindow) continue;
-    const Eigen::Vector3d row(1, u, u * u);
+    if (std::abs(curve[i].x - centre) > kWindow) continue;
+    window.push_back(i);
+    u.push_back(curve[i].x - centre);
+    const Eigen::Vector3d row(1, u.back(), u.back() * u.back());
     gram += row * row.transpose();
     right += row * *curve[i].gap.estimate;
-    window.push_back(i);
   }
   if (static_cast<int>(window.size()) < kFewest) return touch;
   const Eigen::Matrix3d inverse = gram.inverse();
   const Eigen::Vector3d g = inverse * right;
   if (!g.allFinite() || !(g[2] > 0)) return touch;
   const double vertex = -g[1] / (2 * g[2]);
-  if (vertex <= curve[window.front()].x - centre || vertex >= curve[window.back()].x - centre) {
-    return touch;
-  }
-  double squares = 0, lagged = 0, before = 0;
-  for (const size_t i : window) {
-    const double u = curve[i].x - centre;
-    const double residual = *curve[i].gap.estimate - (g[0] + g[1] * u + g[2] * u * u);
-    squares += residual * residual;
-    lagged += residual * before;
-    before = residual;
-  }
+  if (vertex <= u.front() || vertex >= u.back()) return touch;
   touch.turns = true;
-  // A short series shows less of its autocorrelation than it has, the more so beside a parabola.
-  const double n = static_cast<double>(window.size());
-  double r = squares > 0 ? lagged / squares : 0;
-  r = std::clamp(r + (2 + 4 * r) / n, 0.0, 0.95);
-  const double inflation = (1 + r) / (1 - r);
-  const double variance = squares / (n - 3) * inflation;
-  touch.df = std::max(2.0, n / inflation - 1);
   const Eigen::Vector3d value(1, vertex, vertex * vertex);
   const Eigen::Vector3d place(0, -1 / (2 * g[2]), g[1] / (2 * g[2] * g[2]));
+  std::vector<double> of_value, of_place;  // derivatives by each loss
+  for (const double at : u) {
+    const Eigen::Vector3d row = inverse * Eigen::Vector3d(1, at, at * at);
+    of_value.push_back(value.dot(row));
+    of_place.push_back(place.dot(row));
+  }
   touch.gap = g.dot(value);
-  touch.gap_error = std::sqrt(variance * value.dot(inverse * value));
-  touch.x_error = std::sqrt(variance * place.dot(inverse * place));
-  for (const size_t i : window) {
-    if (std::abs(curve[i].x - centre - vertex) <
-        std::abs(curve[touch.nearest].x - centre - vertex)) {
-      touch.nearest = i;
+  touch.gap_error = ErrorOf(of_value, u, noise);
+  touch.x_error = ErrorOf(of_place, u, noise);
+  for (size_t i = 0; i < window.size(); ++i) {
+    if (std::abs(u[i] - vertex) < std::abs(curve[touch.nearest].x - centre - vertex)) {
+      touch.nearest = window[i];
     }
   }
   return touch;
@@ -161,8 +164,9 @@ double Slope(const std::vector<Beside>& curve) {
          span;
 }
 
-Extrapolation AtTouch(const std::string& family, Method method, const std::vector<Beside>& curve) {
-  const Touch touch = FindTouch(curve);
+Extrapolation AtTouch(const std::string& family, Method method, const std::vector<Beside>& curve,
+                      const CurveNoise& noise) {
+  const Touch touch = FindTouch(curve, noise);
   const Beside& at = curve[touch.nearest];
   Extrapolation result;
   result.family = family;
@@ -177,12 +181,17 @@ Extrapolation AtTouch(const std::string& family, Method method, const std::vecto
   result.decades_outside = at.predicted->decades_outside;
   result.turns = touch.turns;
   if (!touch.turns) return result;
+  if (!(noise.df > 0)) {
+    for (Estimate* one : {&result.log10_params, &result.log10_tokens, &result.loss_gap}) {
+      one->lower = one->upper = std::nullopt;
+    }
+  }
   const double shift = touch.gap - *at.gap.estimate;
   for (std::optional<double>* part :
        {&result.loss_gap.estimate, &result.loss_gap.lower, &result.loss_gap.upper}) {
     if (*part) **part += shift;
   }
-  const double t = StudentQuantile(0.975, touch.df);
+  const double t = StudentQuantile(0.975, noise.df);
   const double half = t * touch.x_error * std::abs(Slope(curve)) / std::log(10.0);
   Widen(half, result.log10_params);
   Widen(half, result.log10_tokens);
@@ -244,6 +253,60 @@ absl::StatusOr<Withheld> Withhold(const Observations& observations,
   return result;
 }
 
+double CurveNoise::Wander(double distance) const {
+  return range > 0 ? wander * std::exp(-std::abs(distance) / range) : (distance == 0 ? wander : 0);
+}
+
+CurveNoise MeasureNoise(const Observations& fitted, const MethodFit& law) {
+  const auto value = [&law](const char* name, double otherwise) {
+    const Estimate* const found = law.Find(name);
+    return found != nullptr && found->estimate ? *found->estimate : otherwise;
+  };
+  const double e = value("E", 0), a = value("A", 0), b = value("B", 0), alpha = value("alpha", 0),
+               beta = value("beta", 0), gamma = value("gamma", 1);
+  struct Residual {
+    double x, r;
+  };
+  std::map<int32_t, std::vector<Residual>> runs;
+  double squares = 0;
+  for (const Observation& point : fitted.points()) {
+    const double predicted =
+        e + std::pow(a * std::pow(point.params, -alpha) + b * std::pow(point.tokens, -beta), gamma);
+    runs[point.run].push_back({std::log(point.tokens), point.loss - predicted});
+    squares += runs[point.run].back().r * runs[point.run].back().r;
+  }
+  // Half the mean square of differences: of neighbours, and of points a window apart.
+  double near = 0, near_distance = 0, far = 0;
+  int64_t neighbours = 0, distant = 0;
+  for (auto& [run, curve] : runs) {
+    std::sort(curve.begin(), curve.end(),
+              [](const Residual& one, const Residual& two) { return one.x < two.x; });
+    for (size_t i = 0; i < curve.size(); ++i) {
+      for (size_t k = i + 1; k < curve.size() && curve[k].x - curve[i].x <= 2 * kWindow; ++k) {
+        const double half = 0.5 * (curve[k].r - curve[i].r) * (curve[k].r - curve[i].r);
+        if (k == i + 1) {
+          near += half;
+          near_distance += curve[k].x - curve[i].x;
+          ++neighbours;
+        }
+        if (curve[k].x - curve[i].x >= kWindow) {
+          far += half;
+          ++distant;
+        }
+      }
+    }
+  }
+  CurveNoise noise;
+  noise.df = std::max<double>(1, static_cast<double>(runs.size()) - 1);
+  if (neighbours == 0 || distant == 0) return noise;
+  near /= static_cast<double>(neighbours);
+  near_distance /= static_cast<double>(neighbours);
+  noise.wander = std::max(near, far / static_cast<double>(distant));
+  noise.offset = std::max(0.0, squares / static_cast<double>(fitted.used()) - noise.wander);
+  if (near < noise.wander) noise.range = -near_distance / std::log(1 - near / noise.wander);
+  return noise;
+}
+
 std::vector<double> BudgetsOf(const Withheld& withheld, FlopsConvention convention) {
   std::vector<double> budgets;
   for (const auto& [family, curve] : withheld.curves) {
@@ -257,7 +320,8 @@ std::vector<double> BudgetsOf(const Withheld& withheld, FlopsConvention conventi
 }
 
 std::vector<Extrapolation> Extrapolate(const Withheld& withheld, FlopsConvention convention,
-                                       const std::vector<Prediction>& predictions) {
+                                       const std::vector<Prediction>& predictions,
+                                       const CurveNoise& noise) {
   std::vector<Extrapolation> results;
   for (const auto& [family, curve] : withheld.curves) {
     const std::vector<Observation> points = Thin(curve, convention);
@@ -266,11 +330,11 @@ std::vector<Extrapolation> Extrapolate(const Withheld& withheld, FlopsConvention
       for (const Observation& point : points) {
         const double flops = FlopsOf(point, convention);
         const Prediction* const predicted = At(predictions, method, flops);
-        const Estimate* const line = LossLine(predictions, method, flops);
+        const Estimate* const line = LossLine(predictions, flops);
         if (predicted == nullptr || !predicted->params.estimate || line == nullptr) continue;
         beside.push_back({&point, predicted, Gap(point.loss, *line), std::log(flops)});
       }
-      if (!beside.empty()) results.push_back(AtTouch(family, method, beside));
+      if (!beside.empty()) results.push_back(AtTouch(family, method, beside, noise));
     }
   }
   return results;

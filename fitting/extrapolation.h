@@ -13,16 +13,17 @@
 // outside them, the curve was not trained past its touch: then the least point stands, `turns` is
 // false, and the ratios are bounds.
 //
-// Intervals join the prediction's own with that of the vertex, in quadrature: least squares over n
-// points, variances times (1 + r) / (1 - r) for the residuals' lag-1 autocorrelation r, which is
-// raised by (2 + 4 r) / n because short series hide it, and t with the points that are left by
-// then.
+// Intervals join the prediction's own with that of the vertex, in quadrature. How a curve wanders
+// about the law is learned from the curves that were fitted, with a covariance of
+// offset + wander exp(-|distance in ln C| / range): one curve alone cannot show it, since a
+// parabola follows what wanders slowly. t with as many degrees of freedom as there were curves,
+// less one.
 //
 // A loss gap above 0 beyond its interval says that the run never came down to the line: it was
 // trained badly (a wrong learning rate), or the law bends.
 //
-// frontier and isoflop predict N* and D* alone; the line is then that of loss-compute where it was
-// fitted too, otherwise the parametric one.
+// The line is the parametric one for every method, or that of loss-compute where the law is
+// refused: frontier and isoflop predict N* and D* alone.
 #pragma once
 
 #include <string>
@@ -47,9 +48,24 @@ absl::StatusOr<Withheld> Withhold(const Observations& observations,
 // The budgets at which predictions are needed: the points' C, at most 64 a curve.
 std::vector<double> BudgetsOf(const Withheld& withheld, FlopsConvention convention);
 
+// The noise of a learning curve, nats squared.
+struct CurveNoise {
+  double offset = 0;  // of a whole curve
+  double wander = 0;  // along it
+  double range = 0;   // of ln C, over which it is forgotten; 0: at once
+  double df = 0;      // curves less one; 0: not known, and a touch has no interval
+
+  double Wander(double distance) const;
+};
+
+// From the residuals of the curves about the fitted law: half the mean square of differences of
+// neighbours, and of points that are a factor of 4 to 16 apart.
+CurveNoise MeasureNoise(const Observations& fitted, const MethodFit& law);
+
 // `predictions`: of the fit to `withheld.fitted` at BudgetsOf. One a curve and method that predicts
 // N* and D*.
 std::vector<Extrapolation> Extrapolate(const Withheld& withheld, FlopsConvention convention,
-                                       const std::vector<Prediction>& predictions);
+                                       const std::vector<Prediction>& predictions,
+                                       const CurveNoise& noise);
 
 }  // namespace allometry::fitting

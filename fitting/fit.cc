@@ -45,7 +45,12 @@ absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions
       report.flops_convention == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kData;
   along_curves.budgets = BudgetsOf(withheld, along_curves.flops);
   ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves));
-  report.extrapolations = Extrapolate(withheld, along_curves.flops, predicted.predictions);
+  CurveNoise noise;
+  for (const MethodFit& fit : report.fits) {
+    if (fit.method == Method::kParametric && !fit.refused)
+      noise = MeasureNoise(withheld.fitted, fit);
+  }
+  report.extrapolations = Extrapolate(withheld, along_curves.flops, predicted.predictions, noise);
   // What was withheld shows in the report, so it is part of the id.
   std::string all = absl::StrCat(report.fit_id, absl::StrJoin(options.withhold, ","));
   for (const auto& [family, curve] : withheld.curves) {

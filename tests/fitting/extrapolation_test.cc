@@ -70,7 +70,7 @@ TEST(ExtrapolationTest, RatiosAreCentredAndTheirIntervalsCover) {
   EXPECT_LE(std::abs(params), 0.05);
   EXPECT_LE(std::abs(tokens), 0.05);
   EXPECT_LE(std::abs(gap), 0.003);
-  EXPECT_GE(covered, 32);
+  EXPECT_GE(covered, 34);  // fewer of 40 at 95 %: a chance of 0.5 %
 }
 
 // Stopped before its touch, a curve's closest point is its end, whatever the fit.
