@@ -70,6 +70,15 @@ class CoordinatorSource : public StudySource {
     return csv;
   }
 
+  absl::StatusOr<std::string> Predictions(const std::string& sweep) override {
+    v1::ListPredictionsRequest request;
+    request.set_sweep(sweep);
+    v1::ListPredictionsResponse response;
+    ALLO_RETURN_IF_ERROR(
+        FromGrpc(stub_->ListPredictions(MakeCall(context_, kTimeoutS).get(), request, &response)));
+    return response.report_json();
+  }
+
   absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) override {
     if (const auto known = sweeps_.find(name); known != sweeps_.end()) return known->second;
     v1::GetSweepRequest request;
@@ -97,10 +106,13 @@ absl::StatusOr<std::vector<grid::Study>> ReadStudies(const std::vector<std::stri
   return studies;
 }
 
-// A line for each thing a study needs: "data ARGUMENTS" for `allo data`, "sweep NAME".
+// A line for each thing a study needs, in order: "data ARGUMENTS" for `allo data`, "first NAME" (of
+// a file), "predict ARGUMENTS" for `allo predict`, "sweep NAME".
 void PrintNeeds(const std::vector<grid::Study>& studies) {
   for (const grid::Study& study : studies) {
     for (const std::string& dataset : study.datasets) std::cout << "data " << dataset << "\n";
+    for (const std::string& file : study.first) std::cout << "first " << file << "\n";
+    for (const std::string& one : study.predict) std::cout << "predict " << one << "\n";
     for (const std::string& sweep : study.sweeps) std::cout << "sweep " << sweep << "\n";
   }
 }
@@ -153,8 +165,9 @@ void AddReport(CLI::App& app, Context& context) {
       ->add_option("STUDY.yaml", arguments->files,
                    "study files (docs/study-file.md), such as sweeps/studies/*.yaml")
       ->required();
-  command->add_flag("--needs", arguments->needs,
-                    "print the datasets and sweeps that the studies need, and ask nobody");
+  command->add_flag(
+      "--needs", arguments->needs,
+      "print the datasets, predictions and sweeps that the studies need, and ask nobody");
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return Report(context, *arguments); };
   });

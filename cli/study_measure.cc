@@ -226,6 +226,38 @@ absl::StatusOr<Measured> FromLadder(const StudyTerm& term, StudySource& source) 
   return measured;
 }
 
+// The first prediction at that budget: a later one may have seen more.
+absl::StatusOr<Measured> FromPredictions(const StudyTerm& term, StudySource& source) {
+  ALLO_ASSIGN_OR_RETURN(const std::string text, source.Predictions(term.sweep));
+  const Json list = Json::parse(text, nullptr, false);
+  if (!list.is_array()) {
+    return absl::InternalError(absl::StrFormat("the predictions of %s are no JSON", term.sweep));
+  }
+  for (const Json& one : list) {
+    if (one.value("method", "") != term.method) continue;
+    if (std::abs(one.value("flops", 0.0) / term.at - 1) > 1e-6) continue;
+    if (!one.at("score").is_object()) {
+      return absl::FailedPreconditionError(
+          absl::StrFormat("the prediction of %s at %g FLOPs has no score: %s", term.sweep, term.at,
+                          one.value("why_not", "")));
+    }
+    const Json& score = one.at("score");
+    const double realised = score.value("loss", 0.0);
+    const fitting::Estimate predicted = ReadEstimate(one.at("loss"));
+    Measured measured;
+    measured.value = fitting::Minus({realised, realised, realised, std::nullopt}, predicted);
+    measured.fit_ids = one.value("fit_id", "");
+    measured.remark = absl::StrFormat(
+        "predicted %.4f before, %.4f by %s since; log10 N/N* %+.2f, log10 D/D* %+.2f",
+        predicted.estimate.value_or(0), realised, score.value("size", ""),
+        score.value("log10_params", 0.0), score.value("log10_tokens", 0.0));
+    return measured;
+  }
+  return absl::NotFoundError(
+      absl::StrFormat("nothing was predicted for %s by %s at %g FLOPs: allo predict %s --budget %g",
+                      term.sweep, term.method, term.at, term.sweep, term.at));
+}
+
 absl::StatusOr<Measured> Measure(const StudyTerm& term, StudySource& source) {
   switch (term.kind) {
     case StudyQuantity::kFitted:
@@ -247,6 +279,8 @@ absl::StatusOr<Measured> Measure(const StudyTerm& term, StudySource& source) {
       if (term.kind == StudyQuantity::kPlateau) return FromPlateaus(term, observations, source);
       return FromSizes(term, observations);
     }
+    case StudyQuantity::kPredicted:
+      return FromPredictions(term, source);
     case StudyQuantity::kLadder:
       return FromLadder(term, source);
   }

@@ -20,6 +20,8 @@ class StudySource {
   virtual absl::StatusOr<std::string> Fit(const grid::StudyTerm& term) = 0;
   // The CSV of `allo export`, with repeated tokens where the term allows them.
   virtual absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) = 0;
+  // The list of `allo predict SWEEP --json`.
+  virtual absl::StatusOr<std::string> Predictions(const std::string& sweep) = 0;
   virtual absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) = 0;
 };
 

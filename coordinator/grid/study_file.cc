@@ -19,7 +19,8 @@ constexpr size_t kMostBytes = 1 << 20;
 constexpr size_t kMostItems = 200;
 constexpr double kHuge = std::numeric_limits<double>::max();
 
-constexpr absl::string_view kTopKeys[] = {"name", "title", "datasets", "sweeps", "rows"};
+constexpr absl::string_view kTopKeys[] = {"name",    "title",  "datasets", "first",
+                                          "predict", "sweeps", "rows"};
 constexpr absl::string_view kRowKeys[] = {
     "what",  "target", "source",   "paper",    "note",   "accept",        "minus",        "over",
     "plan",  "cannot", "quantity", "sweep",    "method", "objective",     "law",          "params",
@@ -50,6 +51,7 @@ constexpr QuantityRow kQuantities[] = {
     {"log10_params", StudyQuantity::kExtrapolated},
     {"log10_tokens", StudyQuantity::kExtrapolated},
     {"loss_gap", StudyQuantity::kExtrapolated},
+    {"predicted_gap", StudyQuantity::kPredicted},
     {"plateau_flops", StudyQuantity::kPlateau},
     {"regime", StudyQuantity::kRegime},
     {"worst_rise", StudyQuantity::kWorstRise},
@@ -79,6 +81,8 @@ class Reader {
     if (const auto name = top.Require("name", "the study's name")) Text(*name, &study_.name);
     Word(top, "title", &study_.title);
     Words(top, "datasets", "[text corpus.txt --name corpus]", &study_.datasets);
+    Words(top, "first", "[extrapolation-first]", &study_.first);
+    Words(top, "predict", "[quickstart --budget 3e14]", &study_.predict);
     Words(top, "sweeps", "[quickstart]", &study_.sweeps);
     const auto rows = top.Require("rows", "what is compared, a list");
     if (!rows) return;
@@ -210,6 +214,7 @@ class Reader {
       }
     };
     require(StudyQuantity::kAtBudget, term.at > 0, "at, the budget in FLOPs");
+    require(StudyQuantity::kPredicted, term.at > 0, "at, the budget of `allo predict`");
     require(StudyQuantity::kExtrapolated, !term.withhold.empty(),
             "withhold, the sizes that the fit does not read");
     if ((term.law == "fixed-floor") != (term.floor > 0)) {

@@ -18,10 +18,11 @@ enum class StudyQuantity {
   kFitted,        // a coefficient of a fit, by its name in the report: a, b, alpha, beta, E, c
   kAtBudget,      // loss, params or tokens of the optimum at `at` FLOPs
   kExtrapolated,  // log10_params, log10_tokens, loss_gap of the withheld size
-  kPlateau,       // plateau_flops: FLOPs until curves are within 2 % of their plateau
-  kRegime,        // regime: a word
-  kWorstRise,     // worst_rise: the largest increase of loss from a size to the next
-  kLadder,        // ladder: how the tuned learning rate goes with size, a word
+  kPredicted,  // predicted_gap: loss at `at` FLOPs, less what was predicted before it was trained
+  kPlateau,    // plateau_flops: FLOPs until curves are within 2 % of their plateau
+  kRegime,     // regime: a word
+  kWorstRise,  // worst_rise: the largest increase of loss from a size to the next
+  kLadder,     // ladder: how the tuned learning rate goes with size, a word
 };
 
 struct StudyTerm {
@@ -71,7 +72,10 @@ struct Study {
   std::string name;
   std::string title;
   std::vector<std::string> datasets;  // arguments of `allo data` that make them
-  std::vector<std::string> sweeps;    // names; their files are sweeps/NAME.yaml
+  // Files sweeps/NAME.yaml that are trained before the others: the beginnings of sweeps, with their
+  // names. Then `predict`, arguments of `allo predict`; then what was predicted is trained.
+  std::vector<std::string> first, predict;
+  std::vector<std::string> sweeps;  // names; their files are sweeps/NAME.yaml
   std::vector<StudyRow> rows;
 };
 

@@ -20,7 +20,7 @@ using ::testing::Not;
 // One parametric fit a sweep; curves by formula.
 class FakeSource : public StudySource {
  public:
-  std::map<std::string, std::string> fits, csv;
+  std::map<std::string, std::string> fits, csv, predictions;
   std::map<std::string, v1::GetSweepResponse> sweeps;
   absl::Status down;
 
@@ -44,6 +44,9 @@ class FakeSource : public StudySource {
   }
   absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) override {
     return Find(csv, term.sweep);
+  }
+  absl::StatusOr<std::string> Predictions(const std::string& sweep) override {
+    return Find(predictions, sweep);
   }
   absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) override {
     return Find(sweeps, name);
@@ -155,6 +158,37 @@ std::string Curves(double scale) {
     }
   }
   return csv;
+}
+
+TEST(StudyReportTest, WhatWasPredictedFirstIsScored) {
+  FakeSource source;
+  source.AddFit("dense", 0.5, 0.4, 0.6);
+  const std::string score =
+      R"({"size":"150k","loss":1.62,"log10_params":0.04,"log10_tokens":-0.04})";
+  const auto one = [](const char* id, double loss, const std::string& scored) {
+    return absl::StrFormat(
+        R"({"fit_id":"%s","method":"parametric","flops":8e12,"why_not":"waits","score":%s,
+            "loss":{"estimate":%g,"lower":%g,"upper":%g}})",
+        id, scored, loss, loss - 0.1, loss + 0.05);
+  };
+  source.predictions["dense"] =
+      "[" + one("first", 1.6, score) + "," + one("later", 1.62, score) + "]";
+  const char* const row =
+      "  - {quantity: predicted_gap, sweep: dense, at: 8e12, accept: [-.2, .2]}\n";
+  const StudyReport report = ReportOf(row, source);
+  ASSERT_TRUE(report.answers[0].ours);
+  const Measured& ours = *report.answers[0].ours;
+  EXPECT_NEAR(*ours.value.estimate, 0.02, 1e-12);
+  EXPECT_NEAR(*ours.value.lower, -0.03, 1e-12);
+  EXPECT_NEAR(*ours.value.upper, 0.12, 1e-12);
+  EXPECT_EQ(ours.fit_ids, "first");
+  EXPECT_THAT(ours.remark, HasSubstr("predicted 1.6000 before, 1.6200 by 150k since"));
+
+  source.predictions["dense"] = "[" + one("first", 1.6, "null") + "]";
+  EXPECT_THAT(ReportOf(row, source).answers[0].why_not, HasSubstr("no score: waits"));
+  source.predictions["dense"] = "[]";
+  EXPECT_THAT(ReportOf(row, source).answers[0].why_not,
+              HasSubstr("allo predict dense --budget 8e+12"));
 }
 
 TEST(StudyReportTest, PlateausCompareUnderBothCountsOfFlops) {
