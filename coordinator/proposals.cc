@@ -94,7 +94,9 @@ absl::StatusOr<fitting::Pilot> PilotOf(const fitting::Observations& observations
   if (pilot.ok()) return pilot;
   return absl::Status(pilot.status().code(),
                       absl::StrCat("nothing can be proposed for sweep '", sweep,
-                                   "' yet: ", pilot.status().message()));
+                                   "' yet: ", pilot.status().message(),
+                                   "; more sizes or larger budgets come first ('allo plan' of the "
+                                   "grown file says what they can be expected to buy)"));
 }
 
 // The first `count` of the choices as one expansion.

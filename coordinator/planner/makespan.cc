@@ -35,7 +35,8 @@ class Play {
     // As coordinator/scheduler/decide.h says.
     const auto place = [&](size_t i) {
       const RunToPlace& run = runs[i];
-      return std::make_tuple(std::ilogb(run.seconds * run.ranks), run.ranks, run.seconds);
+      return std::make_tuple(run.ahead, std::ilogb(run.seconds * run.ranks), run.ranks,
+                             run.seconds);
     };
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return place(a) > place(b); });

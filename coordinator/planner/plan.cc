@@ -127,6 +127,7 @@ std::optional<double> PlayOnWorkers(const SweepPlan& plan, absl::Span<const v1::
     run.ranks = planned.ranks;
     run.kind = planned.device;
     run.seconds = *planned.seconds;
+    run.ahead = runs[i].stage() == "ladder";
     for (const v1::RunInput& input : runs[i].spec().inputs()) {
       // What trains no more has its checkpoint already. A branch comes after its trunk, and so
       // after its trunk's tokenizer.

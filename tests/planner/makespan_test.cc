@@ -22,6 +22,17 @@ TEST(MakespanTest, OfSimilarWorkTheWideGoFirst) {
   EXPECT_EQ(Makespan({OneRank(5), OneRank(5), Gang(2, 2)}, kTwoSlots), 7);
 }
 
+TEST(MakespanTest, TuningRunsGoFirst) {
+  // 1 and 4, then 4 in place of the 1, then at 4 the branch of 3. The longest first: 4 and 4, then
+  // the 1, and its branch only after that.
+  const RunToPlace tuning = {1, "cpu", 1, -1, 0, -1, true};
+  RunToPlace plain = tuning;
+  plain.ahead = false;
+  const RunToPlace branch = {1, "cpu", 3, 0, 1};
+  EXPECT_EQ(Makespan({tuning, OneRank(4), OneRank(4), branch}, kTwoSlots), 7);
+  EXPECT_EQ(Makespan({plain, OneRank(4), OneRank(4), branch}, kTwoSlots), 8);
+}
+
 TEST(MakespanTest, MuchWorkGoesBeforeWidth) {
   // Three slots. Work 8 and 9 of one octave begin, the second gang, of work 6, follows at 4. With
   // gangs first it would hold the third slot until then, and 9 would end at 13.
