@@ -148,7 +148,7 @@ bool HasFailed(const v1::Run& run) {
 // Another label's run of the same shape.
 bool IsOfAnotherSize(const TrainedSweep& sweep, const v1::Run& run) {
   return std::any_of(sweep.stored.runs.begin(), sweep.stored.runs.end(), [&](const v1::Run& old) {
-    return old.n_params() == run.n_params() && old.size() != run.size();
+    return old.stage().empty() && old.n_params() == run.n_params() && old.size() != run.size();
   });
 }
 
@@ -169,6 +169,7 @@ std::optional<BuiltCandidate> Build(const TrainedSweep& sweep, const grid::SizeC
                          : "a larger budget";
   std::set<double> there;  // tokens that its runs are evaluated at already
   for (const v1::Run& run : built.expansion.runs) {
+    if (!run.stage().empty()) continue;  // the tokenizer, which the sweep has
     if (IsOfAnotherSize(sweep, run)) return std::nullopt;
     const Added added = WhatIsAdded(sweep, run);
     built.candidate.flops += added.flops;
@@ -245,6 +246,30 @@ std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_f
     }
   }
   return all;
+}
+
+grid::Expansion Together(absl::Span<const BuiltCandidate* const> candidates) {
+  grid::Expansion together;
+  together.sweep = candidates.front()->expansion.sweep;
+  together.schedule = candidates.front()->expansion.schedule;
+  std::map<std::string, int64_t> id_of;  // by key
+  for (const BuiltCandidate* candidate : candidates) {
+    std::map<int64_t, int64_t> id_here;
+    for (v1::Run run : candidate->expansion.runs) {
+      const auto next = static_cast<int64_t>(together.runs.size()) + 1;
+      const auto [known, is_new] = id_of.emplace(run.key(), next);
+      id_here[run.run_id()] = known->second;
+      if (!is_new) continue;
+      run.set_run_id(next);
+      together.runs.push_back(std::move(run));
+    }
+    for (v1::Cell cell : candidate->expansion.cells) {
+      cell.set_run_id(id_here.at(cell.run_id()));
+      cell.set_cell_id(static_cast<int64_t>(together.cells.size()) + 1);
+      together.cells.push_back(std::move(cell));
+    }
+  }
+  return together;
 }
 
 }  // namespace allometry::coordinator

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "base/status.h"
 #include "coordinator/grid/expansion.h"
 #include "coordinator/grid/sweep_file.h"
@@ -62,5 +63,8 @@ struct BuiltCandidate {
 // a new size whose shape another size has, and what would continue a run that has failed or was
 // cancelled.
 std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_flops);
+
+// Several as one expansion; what they share (a tokenizer) is in it once. At least one.
+grid::Expansion Together(absl::Span<const BuiltCandidate* const> candidates);
 
 }  // namespace allometry::coordinator

@@ -99,27 +99,6 @@ absl::StatusOr<fitting::Pilot> PilotOf(const fitting::Observations& observations
                                    "grown file says what they can be expected to buy)"));
 }
 
-// The first `count` of the choices as one expansion.
-grid::Expansion Join(const std::vector<BuiltCandidate>& candidates,
-                     const std::vector<planner::Choice>& choices, size_t count) {
-  grid::Expansion joined;
-  joined.sweep = candidates[choices.front().candidate].expansion.sweep;
-  joined.schedule = candidates[choices.front().candidate].expansion.schedule;
-  for (size_t i = 0; i < count; ++i) {
-    const grid::Expansion& one = candidates[choices[i].candidate].expansion;
-    const auto first = static_cast<int64_t>(joined.runs.size());
-    for (v1::Run run : one.runs) {
-      run.set_run_id(first + run.run_id());
-      joined.runs.push_back(std::move(run));
-    }
-    for (v1::Cell cell : one.cells) {
-      cell.set_run_id(first + cell.run_id());
-      joined.cells.push_back(std::move(cell));
-    }
-  }
-  return joined;
-}
-
 // What is stored of the proposal: what it was made from, and what was expected of it.
 std::string ProposalJson(const v1::ProposeCellsRequest& request, const fitting::Pilot& pilot,
                          int64_t observations, const v1::ProposeCellsResponse& response,
@@ -209,7 +188,9 @@ absl::Status Accept(store::Store& store, const Ground& ground,
                     const v1::ProposeCellsRequest& request, v1::ProposeCellsResponse& response) {
   const size_t count = std::min<size_t>(request.accept(), choices.size());
   const TrainedSweep& sweep = ground.sweep;
-  grid::Expansion expansion = Join(candidates, choices, count);
+  std::vector<const BuiltCandidate*> accepted;
+  for (size_t i = 0; i < count; ++i) accepted.push_back(&candidates[choices[i].candidate]);
+  grid::Expansion expansion = Together(accepted);
   expansion.sweep = sweep.stored.sweep;  // its own fields stay as they are
   ALLO_ASSIGN_OR_RETURN(grid::Changes changes, DifferenceFrom(store, sweep.stored, expansion));
   for (size_t i = 0; i < count; ++i) {

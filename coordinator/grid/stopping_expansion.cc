@@ -23,8 +23,14 @@ Expansion UpTo(const Expansion& whole, const std::map<std::string, double>& most
   for (const v1::Cell& cell : whole.cells) cells_of[cell.run_id()].push_back(&cell);
   for (v1::Run run : whole.runs) {
     const auto most = most_flops.find(run.size());
+    const std::vector<const v1::Cell*>& cells = cells_of[run.run_id()];
+    if (cells.empty()) {  // a tokenizer, which the others read
+      run.set_run_id(static_cast<int64_t>(part.runs.size()) + 1);
+      part.runs.push_back(std::move(run));
+      continue;
+    }
     int64_t last = 0;
-    for (const v1::Cell* wanted : cells_of[run.run_id()]) {
+    for (const v1::Cell* wanted : cells) {
       if (most == most_flops.end() || wanted->asked_flops() > most->second) continue;
       v1::Cell cell = *wanted;
       last = std::max(last, cell.step());

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/grid/stopping_expansion.h"
 #include "data/generated.h"
 #include "gmock/gmock.h"
 #include "tests/grid/stored_sweep.h"
@@ -122,6 +123,20 @@ TEST(TokenizerTest, ALadderTrainsItOnceAndItIsNoTuningRun) {
   for (size_t i = 1; i < 4; ++i) {
     EXPECT_EQ(expansion.runs[i].stage(), "ladder");
     EXPECT_EQ(expansion.runs[i].spec().identity().tokenizer_key(), expansion.runs[0].key());
+  }
+}
+
+TEST(TokenizerTest, StaysWholeWhereBudgetsAreGrantedOneByOne) {
+  ASSERT_OK_AND_ASSIGN(
+      const Expansion whole,
+      ExpandText(SweepWith("{tokens: [20k, 200k]}", "{flops: [1e9, 4e9, 1.6e10]}", kTokenized),
+                 Walk()));
+  const Expansion part = UpTo(whole, {{"5k", 1e9}, {"20k", 4e9}});
+  ASSERT_EQ(part.runs.size(), 3u);
+  EXPECT_EQ(part.runs[0].SerializeAsString(), whole.runs[0].SerializeAsString());
+  EXPECT_LT(part.runs[1].spec().steps(), whole.runs[1].spec().steps());
+  for (const v1::Cell& cell : part.cells) {
+    EXPECT_EQ(part.runs[static_cast<size_t>(cell.run_id() - 1)].size(), cell.size());
   }
 }
 
