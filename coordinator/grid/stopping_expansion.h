@@ -10,8 +10,8 @@
 namespace allometry::grid {
 
 // Of a constant sweep with budgets in FLOPs: of each size the cells up to `most_flops` (asked; none
-// of a size that is not in it), its runs trained to the last of them; a tokenizer whole. A run that is raised later
-// gets the evaluations that it would have had at once.
+// of a size that is not in it), its runs trained to the last of them; a tokenizer whole. A run that
+// is raised later gets the evaluations that it would have had at once.
 Expansion UpTo(const Expansion& whole, const std::map<std::string, double>& most_flops);
 
 }  // namespace allometry::grid
