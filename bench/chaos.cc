@@ -36,8 +36,9 @@ int Main(int argc, char** argv) {
   std::cout << absl::StrFormat("%d faults in %d sweeps:", report.faults, report.rounds);
   for (const auto& [kind, count] : report.kinds)
     std::cout << absl::StrFormat(" %s %d;", kind, count);
-  std::cout << absl::StrFormat(" %d runs retried, %d batches of zombies refused\n", report.retries,
-                               report.refused_batches);
+  std::cout << absl::StrFormat(" %d runs retried\nzombies refused:", report.retries);
+  for (const auto& [what, count] : report.zombies) std::cout << " " << what << " " << count << ";";
+  std::cout << absl::StrFormat(" %d batches in all\n", report.refused_batches);
   for (const std::string& sentence : report.wrong) std::cout << "WRONG: " << sentence << "\n";
   std::cout
       << (report.wrong.empty()

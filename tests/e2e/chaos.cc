@@ -10,6 +10,7 @@
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/faults.h"
 #include "tests/e2e/sweep_result.h"
+#include "tests/e2e/zombies.h"
 
 namespace allometry::testing {
 namespace {
@@ -38,7 +39,8 @@ class Round {
         random_(random),
         report_(report),
         deployment_(ToDeployment(options)),
-        faults_(deployment_, random, options.lease_ms) {}
+        faults_(deployment_, random, options.lease_ms),
+        zombies_(deployment_) {}
 
   SweepResult Run(int faults) {
     deployment_.Submit(ChaosSweepYaml(options_.tokens));
@@ -48,6 +50,8 @@ class Round {
     const v1::GetSweepResponse sweep = deployment_.Get(kName);
     for (const std::string& one : Unfinished(sweep)) Wrong(one);
     if (!ended) Wrong(absl::StrCat("the sweep did not end within ", options_.patience_s, " s"));
+    WriteAsZombies();
+    for (const auto& [what, count] : zombies_.refused()) report_.zombies[what] += count;
     if (!WithoutTrainers()) Wrong("trainers are left");
     if (Count(deployment_,
               "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'") != 1) {
@@ -76,10 +80,17 @@ class Round {
         next_fault = Clock::now() + Gap();
       }
       if (injected == faults && faults > 0) faults_.EndDue();
-      if (faults_.coordinator_answers() && HasEndedForGood()) return true;
+      if (faults_.coordinator_answers()) {
+        WriteAsZombies();
+        if (HasEndedForGood()) return true;
+      }
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     return false;
+  }
+
+  void WriteAsZombies() {
+    for (const std::string& one : zombies_.Write()) Wrong(one);
   }
 
   std::chrono::milliseconds Gap() {
@@ -128,6 +139,7 @@ class Round {
   ChaosReport& report_;
   Deployment deployment_;
   Faults faults_;
+  Zombies zombies_;
   Clock::time_point begun_;
 };
 

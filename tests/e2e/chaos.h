@@ -8,6 +8,9 @@
 // The seed gives the sequence of faults: kinds, gaps and durations. Which process of several a
 // fault meets, and at what step, depends on the machine's pace as well.
 //
+// As soon as a run is on its next attempt, a point, a checkpoint and a completion are written with
+// the token of the one before, and must be refused.
+//
 // Most faults last a part of a lease, one in three more than a whole one: then leases end, runs are
 // given to another agent, and what was stopped writes as a zombie when it goes on.
 #pragma once
@@ -36,9 +39,10 @@ struct ChaosReport {
   int faults = 0;
   int rounds = 0;
   int retries = 0;  // runs that failed of too many faults in a row and were retried by hand
-  int64_t refused_batches = 0;       // of zombies
-  std::map<std::string, int> kinds;  // "kill rank": how many
-  std::vector<std::string> wrong;    // a sentence each; empty: passed
+  int64_t refused_batches = 0;         // of agents that were late by themselves, and of the next
+  std::map<std::string, int> zombies;  // writes tried as every attempt with a successor (zombies.h)
+  std::map<std::string, int> kinds;    // "kill rank": how many
+  std::vector<std::string> wrong;      // a sentence each; empty: passed
 };
 
 ChaosReport RunChaos(const ChaosOptions& options);

@@ -9,11 +9,10 @@
 
 #include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
-#include "grpcpp/client_context.h"
 #include "gtest/gtest.h"
-#include "tests/coordinator/records.h"
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
+#include "tests/e2e/zombies.h"
 
 namespace allometry::testing {
 namespace {
@@ -57,25 +56,6 @@ class ZombieTest : public ::testing::Test {
  protected:
   v1::Run Run() { return deployment_.Get("zombie").runs(0); }
 
-  // What the coordinator answers to one batch of attempt 1.
-  v1::RecordAck Write(const v1::Record& record) {
-    v1::RecordBatch batch;
-    batch.mutable_lease()->set_run_id(1);
-    batch.mutable_lease()->set_attempt(1);
-    batch.mutable_lease()->set_token(
-        deployment_.Query("SELECT token FROM attempts WHERE attempt = 1").at(0));
-    *batch.add_records() = record;
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    const auto stub = deployment_.NewWorkerStub();
-    auto stream = stub->StreamRecords(&context);
-    v1::RecordAck ack;
-    EXPECT_TRUE(stream->Write(batch) && stream->Read(&ack));
-    stream->WritesDone();
-    EXPECT_TRUE(stream->Finish().ok());
-    return ack;
-  }
-
   Deployment deployment_{TwoAgentsOfOneSlot()};
 };
 
@@ -88,13 +68,14 @@ TEST_F(ZombieTest, WhatAStoppedAgentWritesAfterItsLeaseWasGivenAwayIsRefused) {
   ASSERT_TRUE(Eventually([&] { return Run().attempt() == 2; })) << deployment_.Logs();
 
   // All that a writer can say, by hand, as if it had been on the way in the network.
-  const v1::Run run = Run();
-  const uint64_t next = 1'000'000;
-  for (const v1::Record& record : {PointAt(next, run.spec().steps(), "heldout", 0.001),
-                                   CheckpointAt(next, 1, run.spec().steps() - 1, "root"),
-                                   ExitWith(next, v1::SUCCEEDED, run.spec().steps())}) {
-    const v1::RecordAck ack = Write(record);
-    EXPECT_TRUE(ack.stale()) << record.ShortDebugString();
+  v1::Lease lease;
+  lease.set_run_id(1);
+  lease.set_attempt(1);
+  lease.set_token(deployment_.Query("SELECT token FROM attempts WHERE attempt = 1").at(0));
+  for (const auto& [name, record] : AllThatAZombieSays(1, Run().spec().steps())) {
+    absl::StatusOr<v1::RecordAck> ack;
+    ASSERT_TRUE(Eventually([&] { return (ack = WriteAs(deployment_, lease, record)).ok(); }));
+    EXPECT_TRUE(ack->stale()) << name;
   }
   const char* refused = "SELECT refused_batches FROM attempts WHERE attempt = 1";
   EXPECT_THAT(deployment_.Query(refused), ::testing::ElementsAre("3"));
