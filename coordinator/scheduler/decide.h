@@ -18,11 +18,12 @@
 // lent any more, so that neither wrong expectations nor other sweeps starve it. Slots that are not
 // held are free to all.
 //
-// Last ones. Only runs that are expected to take longer than all the open work of their kind would
-// on all its slots are tried before those gangs, in the order above: the sweep ends when the
-// longest does, and with thousands of gangs waiting it would start when they are done. There are
-// always fewer of them than slots, because together they are less than all the work: they do not
-// starve a gang.
+// Last ones. Runs that are expected to take longer than all the open work of their kind would on
+// all its slots are tried before everything of their priority, those gangs too, in the order above:
+// all ends when the longest does, and after a crash it would wait for the turn of its sweep, or for
+// thousands of gangs. There are always fewer of them than slots, because together they are less
+// than all the work: they do not starve a gang. After the gangs that waited long, the long ones are
+// tried (pool.h, kMayBeLonger): expectations are not exact.
 //
 // Where. A run that is bound to its checkpoint's run root goes there or waits. Otherwise, of the
 // workers that can start a run now: one that holds its newest checkpoint, then the
@@ -32,9 +33,11 @@
 //
 // Sharing. A one-rank run that finds no free slot joins one-rank runs on a slot (pool.h, MayJoin):
 // the slot takes so many runs, their memory fits, and so many together were not measured to be
-// slower than one fewer. A last one stays alone, because sharing slows it down. Of those slots: one
-// at its newest checkpoint, then the fewest runs on it, then the most memory left, then the
-// smallest worker id. Gangs never share.
+// slower than one fewer. A last one stays alone, because sharing slows it down; for each long
+// one that waits at this priority or a higher one, the slot that is empty soonest is joined by
+// nobody: otherwise one would come whenever another ends, and no slot would ever be empty. Of the
+// slots that are left: one at its newest checkpoint, then the fewest runs on it, then the most
+// memory left, then the smallest worker id. Gangs never share.
 //
 // Drained workers keep what they run and get nothing new. A blocked run (RunState::blocked) is
 // skipped as if it were not there, and its reason is the one given.

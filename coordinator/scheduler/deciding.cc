@@ -26,6 +26,7 @@ Deciding::Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t
 }
 
 Deciding::~Deciding() {
+  fleet_.KeepNone();
   fleet_.Unreserve();
   for (const RunState* victim : asked_) fleet_.SetAsked(*victim, false);
   for (const auto& [run, spot] : taken_) {
@@ -36,22 +37,52 @@ Deciding::~Deciding() {
 
 Decision Deciding::Run() {
   for (const auto& [priority, level] : queues_.levels()) {
-    if (HasImpatientGangs(level)) {
-      TryInOrder(level, /*last_ones=*/true);
-      TryImpatientGangs(level);
-    }
-    TryInOrder(level, /*last_ones=*/false);
+    TryInOrder(level, kLastOnes);
+    TryImpatientGangs(level);
+    TryInOrder(level, kLongOnes);
+    KeepForLongOnes(level);
+    TryInOrder(level, kAll);
   }
   return std::move(decision_);
 }
 
-bool Deciding::IsImpatient(const RunState& run) const {
-  return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
+double Deciding::LongFrom(const Need& need) const {
+  return AllWork(need) / (fleet_.MayShare(need) ? kPaceTogether : kMayBeLonger);
 }
 
-bool Deciding::HasImpatientGangs(const Queues::Level& level) const {
-  return std::any_of(level.gangs.begin(), level.gangs.end(),
-                     [&](const auto& gangs) { return IsImpatient(*gangs.second.begin()->run); });
+void Deciding::KeepForLongOnes(const Queues::Level& level) {
+  struct Waiting {
+    int64_t memory_bytes = 0;  // the most of one
+    size_t count = 0;
+  };
+  std::map<Need, Waiting> long_ones;  // by need, without the memory
+  for (const auto& [sweep_id, lines] : level.sweeps) {
+    for (const auto& [need, line] : lines) {
+      if (need->ranks > 1) continue;
+      const double long_from = LongFrom(*need);
+      if (line.begin()->duration <= long_from) continue;
+      Need kind = *need;
+      kind.memory_bytes = 0;
+      kind.max_sharers = 1;
+      size_t count = 0;
+      for (auto run = line.begin(); run != line.end() && run->duration > long_from; ++run) {
+        count += started_.count(run->run_id) == 0;
+      }
+      if (count == 0) continue;
+      Waiting& waiting = long_ones[kind];
+      waiting.memory_bytes = std::max(waiting.memory_bytes, need->memory_bytes);
+      waiting.count += count;
+    }
+  }
+  for (const auto& [kind, waiting] : long_ones) {
+    Need need = kind;
+    need.memory_bytes = waiting.memory_bytes;
+    fleet_.Keep(need, waiting.count);
+  }
+}
+
+bool Deciding::IsImpatient(const RunState& run) const {
+  return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
 }
 
 void Deciding::TryImpatientGangs(const Queues::Level& level) {
@@ -107,12 +138,14 @@ std::optional<Deciding::Cursor> Deciding::Pop(std::vector<Cursor>& cursors) cons
   return std::nullopt;
 }
 
-void Deciding::TryInOrder(const Queues::Level& level, bool last_ones) {
+void Deciding::TryInOrder(const Queues::Level& level, Which which) {
   std::map<int64_t, std::vector<Cursor>> sweeps;
   for (const auto& [sweep_id, lines] : level.sweeps) {
     std::vector<Cursor> cursors;
     for (const auto& [need, line] : lines) {
-      const Cursor cursor{need, &line, line.begin(), last_ones ? AllWork(*need) : kNever};
+      Cursor cursor{need, &line, line.begin(), kNever};
+      if (which == kLastOnes) cursor.longer_than = AllWork(*need);
+      if (which == kLongOnes) cursor.longer_than = LongFrom(*need);
       if (cursor.next->duration > cursor.longer_than) cursors.push_back(cursor);
     }
     if (cursors.empty()) continue;

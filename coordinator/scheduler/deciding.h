@@ -46,11 +46,15 @@ class Deciding {
   };
   static bool GoesLater(const Cursor& a, const Cursor& b);
 
+  enum Which { kLastOnes, kLongOnes, kAll };
+
+  // What is longer may end last even where all others share.
+  double LongFrom(const Need& need) const;
+  // Slots that long ones wait for are not joined by others.
+  void KeepForLongOnes(const Queues::Level& level);
   bool IsImpatient(const RunState& run) const;
-  bool HasImpatientGangs(const Queues::Level& level) const;
   void TryImpatientGangs(const Queues::Level& level);
-  // `last_ones`: those alone.
-  void TryInOrder(const Queues::Level& level, bool last_ones);
+  void TryInOrder(const Queues::Level& level, Which which);
   // Past what was started, or is known to be refused; false: nothing is left to try.
   bool SkipKnown(Cursor& cursor) const;
   // The one to try first, out of the heap of a sweep's lines; unset: nothing is left to try.

@@ -41,6 +41,7 @@ void Fleet::PutAgent(const AgentState& agent) {
       group.pools[agent.agent_id] = entry.pool.get();
       group.memories.insert(entry.pool->memory_bytes());
       group.slots += entry.pool->width();
+      group.shared += entry.pool->most_runs() > 1;
       entry.groups.push_back(&group);
       entry.shelves.push_back(&group.shelves[""]);
       if (!agent.run_root_id.empty()) entry.shelves.push_back(&group.shelves[agent.run_root_id]);
@@ -58,6 +59,7 @@ void Fleet::RemoveAgent(const std::string& agent_id) {
       group->pools.erase(agent_id);
       group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
       group->slots -= entry.pool->width();
+      group->shared -= entry.pool->most_runs() > 1;
     }
     if (reservation_.has_value() && reservation_->pool == entry.pool.get()) reservation_.reset();
     it = pools_.erase(it);
@@ -70,9 +72,7 @@ void Fleet::Shelve(Entry& entry) {
   entry.shelved = true;
   entry.free = pool->free();
   entry.sharing.clear();
-  int32_t most = 1;
-  for (const Place& place : pool->places()) most = std::max(most, place.slot.runs());
-  for (size_t users = 1; users < static_cast<size_t>(most); ++users) {
+  for (size_t users = 1; users < static_cast<size_t>(pool->most_runs()); ++users) {
     const std::optional<size_t> place = pool->RoomiestWith(users, kForever, {});
     if (place.has_value()) entry.sharing.emplace_back(users, pool->places()[*place].memory_left);
   }
@@ -274,9 +274,7 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
   const std::vector<bool> kept = reserved == nullptr ? std::vector<bool>() : KeptFrom(run);
   size_t most = shelf->second.sharing.size();
   if (reserved != nullptr) {
-    for (const Place& place : reserved->places()) {
-      most = std::max(most, static_cast<size_t>(std::max(0, place.slot.runs())));
-    }
+    most = std::max(most, static_cast<size_t>(reserved->most_runs()));
   }
   most = std::min(most, static_cast<size_t>(need.max_sharers));
   for (size_t users = 1; users < most; ++users) {
@@ -371,6 +369,48 @@ void Fleet::Unreserve() {
   Entry& entry = EntryOf(*reservation_->pool);
   reservation_.reset();
   Shelve(entry);
+}
+
+void Fleet::Keep(const Need& need, size_t count) {
+  const Group* group = GroupFor(need);
+  if (group == nullptr || group->shared == 0) return;
+  const int64_t memory = MemoryAsked(*group, need);
+  struct Soon {
+    double ends;
+    size_t order;  // of two that end together
+    Pool* pool;
+    size_t place;
+    bool operator<(const Soon& other) const {
+      return std::tie(ends, order) < std::tie(other.ends, other.order);
+    }
+  };
+  std::vector<Soon> soonest;
+  for (const auto& [agent_id, pool] : group->pools) {
+    if (pool->memory_bytes() < memory || !IsOfRoot(*pool, need)) continue;
+    for (size_t i = 0; i < pool->places().size(); ++i) {
+      const Place& place = pool->places()[i];
+      if (!place.kept) soonest.push_back({place.ends, soonest.size(), pool, i});
+    }
+  }
+  if (count < soonest.size()) {
+    const auto end = soonest.begin() + static_cast<std::ptrdiff_t>(count);
+    std::nth_element(soonest.begin(), end, soonest.end());
+    soonest.erase(end, soonest.end());
+  }
+  for (const Soon& soon : soonest) {
+    soon.pool->SetKept(soon.place, true);
+    kept_.emplace_back(soon.pool, soon.place);
+  }
+}
+
+bool Fleet::MayShare(const Need& need) const {
+  const Group* group = GroupFor(need);
+  return group != nullptr && group->shared > 0;
+}
+
+void Fleet::KeepNone() {
+  for (const auto& [pool, place] : kept_) pool->SetKept(place, false);
+  kept_.clear();
 }
 
 std::vector<const Pool*> Fleet::PoolsFor(const Need& need) const {

@@ -68,6 +68,12 @@ class Fleet {
   bool Reserve(const RunState& run, const Need& need, bool backfill);
   const std::optional<Reservation>& reservation() const { return reservation_; }
   void Unreserve();
+  // Nobody joins others any more on the `count` places that are empty soonest and not kept yet, of
+  // those where runs of this need could be. For runs that must have a slot alone.
+  void Keep(const Need& need, size_t count);
+  void KeepNone();
+  // Whether a slot where it could be takes several runs.
+  bool MayShare(const Need& need) const;
 
   // --- For reasons ---
   bool HasWorkers() const { return !pools_.empty(); }
@@ -97,6 +103,7 @@ class Fleet {
     std::map<std::string, Pool*> pools;    // by agent_id
     std::multiset<int64_t> memories;       // of the pools
     int64_t slots = 0;                     // of the pools
+    int64_t shared = 0;                    // pools with a slot that takes several runs
   };
   struct Entry {
     std::unique_ptr<Pool> pool;
@@ -129,6 +136,7 @@ class Fleet {
   std::map<Key, Entry> pools_;
   std::map<Key, Group> groups_;  // by kind and hash; kept for good, there are as many as datasets
   std::optional<Reservation> reservation_;
+  std::vector<std::pair<Pool*, size_t>> kept_;
 };
 
 }  // namespace allometry::scheduler

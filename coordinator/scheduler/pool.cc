@@ -41,7 +41,7 @@ Refusal MayJoin(const Place& place, const Need& need, double duration, double al
   if (place.stopping) return Refusal::kEnding;
   if (together > std::max(1, place.slot.runs())) return Refusal::kFull;
   if (together > place.sharers || together > need.max_sharers) return Refusal::kSlower;
-  if (duration > all_work || place.ends > all_work) return Refusal::kLast;
+  if (place.kept || duration > all_work || place.ends > all_work) return Refusal::kLast;
   return need.memory_bytes > place.memory_left ? Refusal::kMemory : Refusal::kNone;
 }
 
@@ -52,6 +52,7 @@ Pool::Pool(const AgentState& agent, const std::string& kind) : agent_(&agent) {
     place.slot = slot;
     Summarize(place);
     memory_bytes_ = std::min(memory_bytes_, place.memory_limit());
+    most_runs_ = std::max(most_runs_, slot.runs());
     places_.push_back(std::move(place));
   }
   free_ = width();

@@ -17,10 +17,18 @@ namespace allometry::scheduler {
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
+// Which runs are long, so that they may end last: longer than all open work would take, if it went
+// so many times as fast. Where slots are shared: several together make about twice the speed of
+// one.
+constexpr double kPaceTogether = 2;
+// Elsewhere, because a run may take longer than expected.
+constexpr double kMayBeLonger = 1.5;
+
 struct Place {
   v1::Slot slot;
   std::vector<const RunState*> users;  // LEASED runs, or those that the decision starts here
   bool asked = false;                  // a user is asked to stop by the decision being made
+  bool kept = false;                   // by that decision, for a run that will be alone here
 
   // What follows from the users.
   double ends = 0;                 // until the last one ends; of those that stop, and of none: 0
@@ -33,7 +41,7 @@ struct Place {
   int64_t memory_limit() const { return slot.memory_bytes() > 0 ? slot.memory_bytes() : kNoLimit; }
   // Whether any one-rank run may still come beside its users.
   bool open() const {
-    return !users.empty() && !stopping && static_cast<int32_t>(users.size()) < sharers;
+    return !users.empty() && !stopping && !kept && static_cast<int32_t>(users.size()) < sharers;
   }
 };
 
@@ -44,7 +52,8 @@ enum class Refusal {
   kEnding,  // a user is asked to stop: the slot is for another
   kFull,    // the slot takes no more runs
   kSlower,  // so many together were measured to be slower than one fewer
-  kLast,    // it, or a user, is expected to end after all the work that is open: it would end later
+  kLast,    // it, or a user, is expected to end after all the work that is open: it would end
+            // later; or such a run waits for the slot
   kMemory,
 };
 // Whether a run of this need and expected time may join the users of a slot. `all_work`: how long
@@ -59,6 +68,7 @@ class Pool {
   const AgentState& agent() const { return *agent_; }
   const std::vector<Place>& places() const { return places_; }
   int width() const { return static_cast<int>(places_.size()); }
+  int32_t most_runs() const { return most_runs_; }        // that one of its slots takes
   int free() const { return free_; }                      // places without users
   int64_t memory_bytes() const { return memory_bytes_; }  // of its smallest slot, or kNoLimit
 
@@ -69,6 +79,7 @@ class Pool {
   // A user changed: its duration, its priority, or that it stops.
   void Refresh(size_t place);
   void SetAsked(size_t place, bool asked);
+  void SetKept(size_t place, bool kept) { places_[place].kept = kept; }
 
   // Free places, of which `held` names those that do not count. Empty: all count.
   std::vector<size_t> FreePlaces(const std::vector<bool>& held) const;
@@ -91,6 +102,7 @@ class Pool {
   const AgentState* agent_;
   std::vector<Place> places_;  // in the agent's order
   int free_ = 0;
+  int32_t most_runs_ = 1;
   int64_t memory_bytes_ = kNoLimit;
 };
 

@@ -101,7 +101,7 @@ std::string WhyItDoesNotShare(const Need& need, const std::vector<const Pool*>& 
     }
   }
   if (most_runs == 1) return "";
-  if (could) return "; what is expected to end last is left alone on its slot";
+  if (could) return "; what is expected to end last has a slot alone";
   if (memory) {
     return absl::StrFormat("; beside others it needs %s, at most %s are left",
                            Bytes(need.memory_bytes), Bytes(most_left));

@@ -52,10 +52,20 @@ TEST(DecideTest, WhatOthersWaitForGoesBeforeTheRestOfItsSweepAlone) {
 TEST(DecideTest, TheSweepThatHoldsLessGoesFirst) {
   ClusterBuilder cluster;
   cluster.Worker("a", 3).Running(1, 10, "a", {0}, /*sweep_id=*/1);
-  cluster.Run(2, 100, 1, /*sweep_id=*/1);
-  cluster.Run(3, 1, 1, /*sweep_id=*/2);
-  cluster.Run(4, 1, 1, /*sweep_id=*/2);
+  cluster.Run(2, 12, 1, /*sweep_id=*/1);
+  cluster.Run(3, 11, 1, /*sweep_id=*/2);
+  cluster.Run(4, 11, 1, /*sweep_id=*/2);
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:1", "2@a:2"));
+}
+
+TEST(DecideTest, WhatEndsLastGoesBeforeSweepsThatHoldLess) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 3).Running(1, 10, "a", {0}, /*sweep_id=*/1);
+  cluster.Run(2, 25, 1, /*sweep_id=*/1);
+  cluster.Run(3, 11, 1, /*sweep_id=*/2);
+  cluster.Run(4, 11, 1, /*sweep_id=*/2);
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("2@a:1", "3@a:2"))
+      << "all work is 57 over three slots";
 }
 
 TEST(DecideTest, AGangStartsOnSlotsOfOneWorkerAtOnce) {
@@ -76,7 +86,7 @@ TEST(DecideTest, TheSlotsThatAGangWaitsForAreHeld) {
   ClusterBuilder cluster;
   cluster.Worker("a", 2).Running(17, 50, "a", {0});
   cluster.Run(1, 100, 2);
-  cluster.Run(2, 80);
+  cluster.Run(2, 70);
   const Decided decision(cluster.state(), 0);
   EXPECT_THAT(decision.Starts(), IsEmpty());
   EXPECT_EQ(decision.ReasonOf(1),
@@ -127,7 +137,7 @@ TEST(DecideTest, SlotsThatNoGangWaitsForAreFreeToAll) {
   cluster.Running(19, 10, "a", {2});
   cluster.Worker("b", 1);
   cluster.Run(1, 100, 2);
-  cluster.Run(2, 120);
+  cluster.Run(2, 60);
   const Decided decision(cluster.state(), 0);
   EXPECT_THAT(decision.Starts(), ElementsAre("2@b:0"));
   EXPECT_EQ(decision.ReasonOf(1),

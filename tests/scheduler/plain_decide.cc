@@ -50,14 +50,13 @@ class Plain {
     }
     for (auto& [priority, sweeps] : queues) {
       for (auto& [sweep_id, queue] : sweeps) Sort(queue);
-      const Queue gangs = ImpatientGangs(sweeps);
-      if (!gangs.empty()) {
-        TryInOrder(LastOnes(sweeps), sweeps);
-        for (const RunState* run : gangs) {
-          if (started_.count(run->run_id) > 0 || refused_.count(NeedOf(*run)) > 0) continue;
-          if (!TryToStart(*run)) Refuse(*run, {});
-        }
+      TryInOrder(LongOnes(sweeps, /*long_ones=*/false), sweeps);
+      for (const RunState* run : ImpatientGangs(sweeps)) {
+        if (started_.count(run->run_id) > 0 || refused_.count(NeedOf(*run)) > 0) continue;
+        if (!TryToStart(*run)) Refuse(*run, {});
       }
+      TryInOrder(LongOnes(sweeps, /*long_ones=*/true), sweeps);
+      KeepFor(LongOnes(sweeps, /*long_ones=*/true));
       TryInOrder(sweeps, sweeps);
     }
     return std::move(decision_);
@@ -68,14 +67,59 @@ class Plain {
     return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
   }
 
-  std::map<int64_t, Queue> LastOnes(const std::map<int64_t, Queue>& sweeps) {
+  // Longer than all open work; `long_ones`: than that work at the speed that makes a run long.
+  std::map<int64_t, Queue> LongOnes(const std::map<int64_t, Queue>& sweeps, bool long_ones) {
     std::map<int64_t, Queue> last;
     for (const auto& [sweep_id, queue] : sweeps) {
       for (const RunState* run : queue) {
-        if (run->duration > KnownAllWork(run->device)) last[sweep_id].push_back(run);
+        double than = KnownAllWork(run->device);
+        if (long_ones) than /= MayShare(NeedOf(*run)) ? kPaceTogether : kMayBeLonger;
+        if (run->duration > than) last[sweep_id].push_back(run);
       }
     }
     return last;
+  }
+
+  bool MayShare(const Need& need) const {
+    return std::any_of(pools_.begin(), pools_.end(),
+                       [&](const Pool& pool) { return IsOf(pool, need) && pool.most_runs() > 1; });
+  }
+
+  // Runs of one rank each get the place that is empty soonest: of one need but for memory, those
+  // with the most memory that any of them needs.
+  void KeepFor(const std::map<int64_t, Queue>& long_ones) {
+    std::map<Need, std::pair<int64_t, size_t>> kinds;
+    for (const auto& [sweep_id, queue] : long_ones) {
+      for (const RunState* run : queue) {
+        if (run->ranks > 1 || started_.count(run->run_id) > 0) continue;
+        Need need = NeedOf(*run);
+        const int64_t memory = need.memory_bytes;
+        need.memory_bytes = 0;
+        need.max_sharers = 1;
+        auto& [most, count] = kinds[need];
+        most = std::max(most, memory);
+        ++count;
+      }
+    }
+    for (const auto& [kind, wanted] : kinds) {
+      Need need = kind;
+      need.memory_bytes = wanted.first;
+      for (size_t i = 0; i < wanted.second; ++i) KeepSoonest(need);
+    }
+  }
+  void KeepSoonest(const Need& need) {
+    Pool* best = nullptr;
+    size_t best_place = 0;
+    for (Pool& pool : pools_) {
+      if (!CouldRun(pool, need)) continue;
+      for (size_t i = 0; i < pool.places().size(); ++i) {
+        if (pool.places()[i].kept) continue;
+        if (best != nullptr && pool.places()[i].ends >= best->places()[best_place].ends) continue;
+        best = &pool;
+        best_place = i;
+      }
+    }
+    if (best != nullptr) best->SetKept(best_place, true);
   }
 
   Queue ImpatientGangs(const std::map<int64_t, Queue>& sweeps) const {

@@ -75,13 +75,29 @@ TEST(SharingTest, WhatEndsLastIsLeftAlone) {
   const Decided decision(cluster.state(), 0);
   EXPECT_THAT(decision.Starts(), ElementsAre("4@a:1")) << "all work is 1830 over two slots";
   EXPECT_EQ(decision.ReasonOf(3),
-            "waiting: no slot is free, 2 are busy; what is expected to end last is left alone on "
-            "its slot");
+            "waiting: no slot is free, 2 are busy; what is expected to end last has a slot alone");
   cluster.state().runs.at(4).duration = 960;
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("4@a:1"));
   cluster.state().runs.at(4).duration = 1100;
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:0"))
       << "now run 4 ends last, and waits for a slot of its own";
+}
+
+TEST(SharingTest, TheSlotThatIsEmptySoonestIsKeptForWhatEndsLast) {
+  ClusterBuilder cluster = SharedWorker(2, 3);
+  cluster.Running(1, 100, "a", {0});
+  cluster.Running(2, 20, "a", {1});
+  cluster.Run(3, 500);
+  cluster.Run(4, 10);
+  cluster.Run(5, 10);
+  cluster.Run(6, 10);
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("4@a:0", "5@a:0"));
+  EXPECT_EQ(decision.ReasonOf(6),
+            "waiting: no slot is free, 2 are busy; what is expected to end last has a slot alone");
+  cluster.state().runs.at(3).priority = -1;
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("4@a:0", "5@a:1", "6@a:0"))
+      << "what has priority does not wait for it";
 }
 
 TEST(SharingTest, AGangNeverShares) {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr double kShortest_s = 20;
 constexpr double kDecades = 3.5;
+constexpr double kProgressEvery_s = 60;               // that the coordinator hears of
 constexpr double kCheckpointEvery = 60;               // of a run's cost
 constexpr double kSpeeds[] = {0, 1, 1.6, 1.9, 1.75};  // of k runs together
 
@@ -148,7 +149,7 @@ void Simulation::Happen(const Event& event) {
 
 void Simulation::Decide() {
   const bool compare = ++decisions_ % options_.compare_every == 0;
-  if (compare) RefreshExpectations();
+  if (compare || now_ >= refresh_at_) RefreshExpectations();
   const Decision decision = scheduler_.Decide(NowNanos());
   if (compare) {
     const std::string plain = Text(PlainDecide(scheduler_.state(), NowNanos()));
@@ -337,6 +338,7 @@ double Simulation::DurableLeft(const Job& job) const {
 }
 
 void Simulation::RefreshExpectations() {
+  refresh_at_ = now_ + kProgressEvery_s;
   for (const auto& [id, run] : scheduler_.state().runs) {
     if (!run.placement.has_value()) continue;
     Job& job = jobs_.at(id);

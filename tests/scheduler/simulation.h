@@ -174,7 +174,7 @@ class Simulation {
   std::map<int64_t, std::vector<int64_t>> children_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   uint64_t order_ = 0;
-  double now_ = 0;
+  double now_ = 0, refresh_at_ = 0;
   int open_ = 0, decisions_ = 0;
   double capacity_ = 0;
   std::vector<std::pair<std::pair<double, double>, double>> lost_;  // from, to, slots

@@ -79,15 +79,25 @@ TEST(SimulationTest, AThousandWorkersWithoutFaultsAreNearTheBound) {
   for (const uint64_t seed : Seeds(1)) RunSeed(AThousandWorkers(seed), 1.10);
 }
 
+SimulationOptions UnderFaults(uint64_t seed) {
+  SimulationOptions options = AThousandWorkers(seed);
+  options.priorities = seed % 3 == 0 ? 3 : 1;
+  options.crash_every_s = 200'000;
+  options.cut_every_s = 200'000;
+  options.late = 0.1;
+  return options;
+}
+
 TEST(SimulationTest, AThousandWorkersUnderFaultsLoseNothing) {
+  for (const uint64_t seed : Seeds(1)) RunSeed(UnderFaults(seed), 1.10);
+}
+
+// The bound knows how long each run takes; the scheduler does not.
+TEST(SimulationTest, AThousandWorkersUnderFaultsAndWrongExpectationsLoseNothing) {
   for (const uint64_t seed : Seeds(1)) {
-    SimulationOptions options = AThousandWorkers(seed);
-    options.priorities = seed % 3 == 0 ? 3 : 1;
+    SimulationOptions options = UnderFaults(seed);
     options.wrong_by = 1.5;
-    options.crash_every_s = 200'000;
-    options.cut_every_s = 200'000;
-    options.late = 0.1;
-    RunSeed(options, 1.10);
+    RunSeed(options, 1.25);
   }
 }
 
