@@ -11,6 +11,12 @@ namespace {
 constexpr double kForever = std::numeric_limits<double>::infinity();
 constexpr double kNever = -kForever;
 
+// Such a sweep keeps its own order: what is ahead decides what else there is to train.
+bool HasAhead(const std::map<const Need*, Line>& lines) {
+  return std::any_of(lines.begin(), lines.end(),
+                     [](const auto& line) { return line.first->ahead; });
+}
+
 }  // namespace
 
 Deciding::Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
@@ -57,6 +63,7 @@ void Deciding::KeepForLongOnes(const Queues::Level& level) {
   };
   std::map<Need, Waiting> long_ones;  // by need, without the memory
   for (const auto& [sweep_id, lines] : level.sweeps) {
+    if (HasAhead(lines)) continue;
     for (const auto& [need, line] : lines) {
       if (need->ranks > 1) continue;
       const double long_from = LongFrom(*need);
@@ -141,6 +148,7 @@ std::optional<Deciding::Cursor> Deciding::Pop(std::vector<Cursor>& cursors) cons
 void Deciding::TryInOrder(const Queues::Level& level, Which which) {
   std::map<int64_t, std::vector<Cursor>> sweeps;
   for (const auto& [sweep_id, lines] : level.sweeps) {
+    if (which != kAll && HasAhead(lines)) continue;
     std::vector<Cursor> cursors;
     for (const auto& [need, line] : lines) {
       Cursor cursor{need, &line, line.begin(), kNever};

@@ -38,7 +38,7 @@ void Fleet::PutAgent(const AgentState& agent) {
     hashes.insert("");
     for (const std::string& hash : hashes) {
       Group& group = groups_[{kind, hash}];
-      group.pools[agent.agent_id] = entry.pool.get();
+      group.pools.insert(PlaceOf(group, agent.agent_id), entry.pool.get());
       group.memories.insert(entry.pool->memory_bytes());
       group.slots += entry.pool->width();
       group.shared += entry.pool->most_runs() > 1;
@@ -56,7 +56,7 @@ void Fleet::RemoveAgent(const std::string& agent_id) {
     Entry& entry = it->second;
     Unshelve(entry);
     for (Group* group : entry.groups) {
-      group->pools.erase(agent_id);
+      group->pools.erase(PlaceOf(*group, agent_id));
       group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
       group->slots -= entry.pool->width();
       group->shared -= entry.pool->most_runs() > 1;
@@ -177,6 +177,12 @@ const Fleet::Group* Fleet::GroupFor(const Need& need) const {
   return found == groups_.end() || found->second.pools.empty() ? nullptr : &found->second;
 }
 
+std::vector<Pool*>::const_iterator Fleet::PlaceOf(const Group& group, const std::string& agent_id) {
+  return std::lower_bound(
+      group.pools.begin(), group.pools.end(), agent_id,
+      [](const Pool* pool, const std::string& id) { return pool->agent().agent_id < id; });
+}
+
 int64_t Fleet::MemoryAsked(const Group& group, const Need& need) {
   return *group.memories.rbegin() >= need.memory_bytes ? need.memory_bytes : 0;
 }
@@ -194,9 +200,8 @@ Pool* Fleet::Reserved(const Group& group, const std::string& root) const {
   if (!reservation_.has_value()) return nullptr;
   const AgentState& agent = reservation_->pool->agent();
   if (!root.empty() && agent.run_root_id != root) return nullptr;
-  const auto found = group.pools.find(agent.agent_id);
-  return found != group.pools.end() && found->second == reservation_->pool ? found->second
-                                                                           : nullptr;
+  const auto found = PlaceOf(group, agent.agent_id);
+  return found != group.pools.end() && *found == reservation_->pool ? *found : nullptr;
 }
 
 std::vector<bool> Fleet::KeptFrom(const RunState& run) const {
@@ -322,7 +327,7 @@ std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& nee
     return std::make_pair(victims.size(), highest);
   };
   std::vector<const RunState*> best;
-  for (const auto& [agent_id, pool] : group->pools) {
+  for (Pool* pool : group->pools) {
     if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
     if (!IsOfRoot(*pool, need)) continue;
     const bool is_reserved = reservation_.has_value() && reservation_->pool == pool;
@@ -343,7 +348,7 @@ bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
   const int64_t memory = MemoryAsked(*group, need);
   const Pool* best = nullptr;
   double ready = 0;
-  for (const auto& [agent_id, pool] : group->pools) {
+  for (Pool* pool : group->pools) {
     if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
     if (!IsOfRoot(*pool, need)) continue;
     const double soonest = pool->SoonestFree(need.ranks);
@@ -385,7 +390,7 @@ void Fleet::Keep(const Need& need, size_t count) {
     }
   };
   std::vector<Soon> soonest;
-  for (const auto& [agent_id, pool] : group->pools) {
+  for (Pool* pool : group->pools) {
     if (pool->memory_bytes() < memory || !IsOfRoot(*pool, need)) continue;
     for (size_t i = 0; i < pool->places().size(); ++i) {
       const Place& place = pool->places()[i];
@@ -417,7 +422,7 @@ std::vector<const Pool*> Fleet::PoolsFor(const Need& need) const {
   const Group* group = GroupFor(need);
   std::vector<const Pool*> pools;
   if (group == nullptr) return pools;
-  for (const auto& [agent_id, pool] : group->pools) {
+  for (Pool* pool : group->pools) {
     if (IsOfRoot(*pool, need)) pools.push_back(pool);
   }
   return pools;

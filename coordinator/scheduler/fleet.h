@@ -100,7 +100,7 @@ class Fleet {
   };
   struct Group {
     std::map<std::string, Shelf> shelves;  // by run root
-    std::map<std::string, Pool*> pools;    // by agent_id
+    std::vector<Pool*> pools;              // by agent_id; a decision looks through all of them
     std::multiset<int64_t> memories;       // of the pools
     int64_t slots = 0;                     // of the pools
     int64_t shared = 0;                    // pools with a slot that takes several runs
@@ -121,6 +121,9 @@ class Fleet {
   Entry* FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots);
   Entry& EntryOf(const Pool& pool);
   const Group* GroupFor(const Need& need) const;
+  // Where the pool of this agent is, or would stand.
+  static std::vector<Pool*>::const_iterator PlaceOf(const Group& group,
+                                                    const std::string& agent_id);
   static int64_t MemoryAsked(const Group& group, const Need& need);
   static bool IsOfRoot(const Pool& pool, const Need& need);
   // Of the shelves of one root.

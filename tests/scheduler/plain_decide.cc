@@ -71,6 +71,7 @@ class Plain {
   std::map<int64_t, Queue> LongOnes(const std::map<int64_t, Queue>& sweeps, bool long_ones) {
     std::map<int64_t, Queue> last;
     for (const auto& [sweep_id, queue] : sweeps) {
+      if (queue.front()->ahead) continue;  // it keeps its own order
       for (const RunState* run : queue) {
         double than = KnownAllWork(run->device);
         if (long_ones) than /= MayShare(NeedOf(*run)) ? kPaceTogether : kMayBeLonger;
