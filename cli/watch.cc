@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <set>
 #include <thread>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
@@ -37,6 +39,15 @@ std::string Headline(const Message& message) {
 
 bool Ended(const v1::Sweep& sweep) {
   return sweep.runs() == sweep.runs_succeeded() + sweep.runs_failed() + sweep.runs_cancelled();
+}
+
+// What PENDING runs wait for, each reason once.
+std::string WaitingText(const Message& message) {
+  std::set<std::string> reasons;
+  for (const v1::Run& run : message.runs()) {
+    if (run.state() == v1::PENDING) reasons.insert(absl::StrCat("  ", run.reason(), "\n"));
+  }
+  return absl::StrJoin(reasons, "");
 }
 
 // On a terminal the table is redrawn in place; elsewhere (a log) a line every few seconds.
@@ -106,7 +117,12 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
     }
     const grpc::Status status = reader->Finish();
     const v1::Sweep& last = last_message.sweep();
-    if (status.ok() && last.runs() > 0 && Ended(last)) {
+    if (status.ok() && last.runs() > 0) {
+      if (!Ended(last)) {
+        std::cerr << "allo: sweep " << name << " has runs that do not go on by themselves:\n"
+                  << WaitingText(last_message);
+        return kExitFailed;
+      }
       if (!StagesDone(last)) {
         std::cerr << "allo: sweep " << name << " waits in a stage that cannot go on by itself:\n"
                   << StagesText(last);

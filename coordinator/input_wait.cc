@@ -33,9 +33,9 @@ std::string WhyNoTokenizer(const store::InputRun& tokenizer, const InputKnowledg
                            tokenizer.wanted_step);
   }
   if (tokenizer.state != v1::RUN_SUCCEEDED) {
-    return absl::StrFormat("%s, and run %d %s: 'allo retry' takes it up again", needs,
-                           tokenizer.run_id,
-                           tokenizer.state == v1::RUN_CANCELLED ? "was cancelled" : "failed");
+    return absl::StrFormat(
+        "%s, and run %d %s: 'allo retry %s' takes it up again", needs, tokenizer.run_id,
+        tokenizer.state == v1::RUN_CANCELLED ? "was cancelled" : "failed", tokenizer.sweep);
   }
   if (tokenizer.root_ids.empty()) return absl::StrCat(needs, ", of which no good file is left");
   for (const std::string& root_id : tokenizer.root_ids) {

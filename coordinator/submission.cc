@@ -1,12 +1,15 @@
 #include "coordinator/submission.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "coordinator/grid/expansion.h"
 #include "coordinator/grid/sweep_file.h"
+#include "coordinator/grid/tokenizer_run.h"
 #include "coordinator/stages.h"
 #include "data/manifest.h"
 
@@ -101,17 +104,50 @@ std::string OtherRule(const grid::SweepFile& file, const store::StoredSweep& sto
   return before->stopping == file.stopping ? "" : "changes the rule of early stopping";
 }
 
+// A tokenizer that another sweep trains or has trained is taken from there: it joins the stored
+// runs, and its evaluations and checkpoints are that sweep's affair.
+absl::Status ShareTokenizer(const store::Store& store, store::StoredSweep& stored,
+                            grid::Expansion& expansion) {
+  if (expansion.runs.empty() || expansion.runs.front().stage() != grid::kTokenizer) {
+    return absl::OkStatus();
+  }
+  v1::Run& wanted = expansion.runs.front();
+  if (stored.sweep.sweep_id() == 0) {
+    ALLO_ASSIGN_OR_RETURN(std::optional<store::TokenizerRun> found,
+                          store.FindTokenizer(wanted.key()));
+    if (!found.has_value()) return absl::OkStatus();
+    stored.runs.push_back(std::move(found->run));
+    stored.tokenizer_of = std::move(found->sweep);
+  }
+  if (!stored.tokenizer_of.empty() && stored.runs.front().key() == wanted.key()) {
+    *wanted.mutable_spec() = stored.runs.front().spec();
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<grid::Changes> DifferenceFrom(const store::Store& store,
-                                             const store::StoredSweep& stored,
-                                             const grid::Expansion& expansion) {
+                                             const store::StoredSweep& known,
+                                             const grid::Expansion& wanted) {
+  store::StoredSweep stored = known;
+  grid::Expansion expansion = wanted;
+  ALLO_RETURN_IF_ERROR(ShareTokenizer(store, stored, expansion));
   std::map<int64_t, std::vector<int64_t>> checkpoints;
   if (stored.sweep.sweep_id() != 0) {
     ALLO_ASSIGN_OR_RETURN(checkpoints, store.CheckpointSteps(stored.sweep.name()));
   }
-  return grid::Difference({stored.sweep, stored.runs, stored.cells, std::move(checkpoints)},
-                          expansion);
+  ALLO_ASSIGN_OR_RETURN(
+      grid::Changes changes,
+      grid::Difference({stored.sweep, stored.runs, stored.cells, std::move(checkpoints)},
+                       expansion));
+  if (stored.tokenizer_of != known.tokenizer_of) {
+    changes.lines.insert(
+        changes.lines.begin(),
+        absl::StrFormat("reads the tokenizer of sweep %s, run %d: it has the same recipe",
+                        stored.tokenizer_of, stored.runs.front().run_id()));
+  }
+  return changes;
 }
 
 store::Submission ToSubmission(grid::Changes changes, int64_t based_on) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,9 +72,17 @@ class Watch {
   int64_t last_event_ = 0;
 };
 
+// Nothing goes on without somebody's hand. What reads a tokenizer that failed or was cancelled
+// waits until that is taken up again.
 bool HasEnded(const v1::WatchSweepResponse& snapshot) {
-  return std::none_of(snapshot.runs().begin(), snapshot.runs().end(), [](const v1::Run& run) {
-    return run.state() == v1::PENDING || run.state() == v1::LEASED;
+  std::set<std::string> not_to_be_had;  // keys of tokenizers
+  for (const v1::Run& run : snapshot.runs()) {
+    const bool ended = run.state() == v1::RUN_FAILED || run.state() == v1::RUN_CANCELLED;
+    if (ended && run.stage() == "tokenizer") not_to_be_had.insert(run.key());
+  }
+  return std::none_of(snapshot.runs().begin(), snapshot.runs().end(), [&](const v1::Run& run) {
+    const bool waits_in_vain = not_to_be_had.contains(run.spec().identity().tokenizer_key());
+    return run.state() == v1::LEASED || (run.state() == v1::PENDING && !waits_in_vain);
   });
 }
 

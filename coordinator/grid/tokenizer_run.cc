@@ -89,7 +89,8 @@ std::optional<v1::Run> TokenizerRun(const SweepFile& file, const data::Manifest&
   *spec.mutable_identity() = IdentityOf(file, manifest, shape);
   spec.set_kind(kTokenizer);
   spec.set_steps(choice.steps);
-  for (const int64_t step : LogSpacedSteps(file.evaluations_per_decade, 0, choice.steps)) {
+  for (const int64_t step :
+       LogSpacedSteps(file.evaluations_per_decade, choice.warmup_steps, choice.steps)) {
     spec.add_evaluation_steps(step);
   }
   if (spec.evaluation_steps().empty() || *spec.evaluation_steps().rbegin() != choice.steps) {

@@ -63,14 +63,16 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
   InputRows rows;
   {
     Statement find = db.Prepare(
-        "SELECT r.run_id, i.step, r.state, r.step, r.attempt, r.spec FROM run_inputs AS i "
-        "JOIN runs AS r ON r.run_id = i.input_run_id WHERE i.run_id = ?1 AND i.kind = ?2");
+        "SELECT r.run_id, i.step, r.state, r.step, r.attempt, r.spec, s.name FROM run_inputs AS i "
+        "JOIN runs AS r ON r.run_id = i.input_run_id JOIN sweeps AS s USING (sweep_id) "
+        "WHERE i.run_id = ?1 AND i.kind = ?2");
     find.With(run_id, kind);
     if (!find.Step()) {
       ALLO_RETURN_IF_ERROR(find.status());
       return std::optional<InputRun>();
     }
     input.run_id = find.Int(0);
+    input.sweep = find.Text(6);
     input.wanted_step = find.Int(1);
     input.state = ParseRunState(find.Text(2));
     input.step = find.Int(3);
@@ -89,6 +91,18 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
   if (input.state == v1::LEASED) ALLO_RETURN_IF_ERROR(ReadGiven(db, input, rows));
   input.is_to_come = IsToCome(input, rows);
   return std::optional<InputRun>(std::move(input));
+}
+
+absl::StatusOr<int64_t> UsableTokenizer(Connection& db, absl::string_view run_key) {
+  Statement find = db.Prepare(
+      "SELECT r.run_id FROM runs AS r WHERE r.stage = 'tokenizer' AND r.run_key = ?1 "
+      "AND (r.state IN ('PENDING', 'LEASED') OR (r.state = 'SUCCEEDED' AND EXISTS "
+      "(SELECT 1 FROM checkpoints AS c WHERE c.run_id = r.run_id AND c.step = r.steps "
+      "AND c.state = 'GOOD'))) ORDER BY r.state <> 'SUCCEEDED', r.run_id LIMIT 1");
+  find.With(run_key);
+  const int64_t run_id = find.Step() ? find.Int(0) : 0;
+  ALLO_RETURN_IF_ERROR(find.status());
+  return run_id;
 }
 
 absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, int64_t run_id,

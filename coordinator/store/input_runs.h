@@ -23,6 +23,10 @@ namespace allometry::store {
 absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
                                                   absl::string_view kind);
 
+// The tokenizer of this recipe, of whichever sweep, that is trained or will be: not a failed or
+// cancelled one, nor one whose file is lost. Trained ones first, then the oldest; 0: there is none.
+absl::StatusOr<int64_t> UsableTokenizer(Connection& db, absl::string_view run_key);
+
 // The newest good checkpoint of run `run_id` up to `last_step` under `root_id` (empty: any), with
 // Checkpoint.run_id set.
 absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, int64_t run_id,

@@ -271,6 +271,7 @@ ALTER TABLE agent_slots ADD COLUMN runs INTEGER NOT NULL DEFAULT 1;      -- at o
 ALTER TABLE attempts ADD COLUMN refused_batches INTEGER NOT NULL DEFAULT 0;  -- came too late
 CREATE INDEX runs_by_sweep ON runs (sweep_id);          -- lists a sweep in the order of run_id
 CREATE INDEX runs_by_state ON runs (sweep_id, state);   -- counts it
+CREATE INDEX tokenizers_by_key ON runs (run_key) WHERE stage = 'tokenizer';  -- sweeps share them
 CREATE INDEX good_checkpoints ON checkpoints (run_id, step, attempt) WHERE state = 'GOOD';
 CREATE TABLE drained_hosts (                                             -- they get no runs
   host    TEXT PRIMARY KEY,

@@ -47,11 +47,18 @@ struct Submission {
 
 struct StoredSweep {
   v1::Sweep sweep;
-  std::vector<v1::Run> runs;    // by run_id
+  std::vector<v1::Run> runs;    // by run_id; before them a tokenizer that another sweep trains
+  std::string tokenizer_of;     // that sweep's name; empty: there is none such
   std::vector<v1::Cell> cells;  // by run, then step
   int64_t newest_expansion = 0;
   std::string newest_text;  // of the newest sweep file submitted
   int64_t train_tokens = 0;
+};
+
+// A tokenizer's run, and the sweep that it is of.
+struct TokenizerRun {
+  v1::Run run;
+  std::string sweep;
 };
 
 // What a sweep was made of: its newest file, and what its stages decided since.
@@ -97,6 +104,7 @@ struct Attempt {
 // from, or the tokenizer whose tokens it reads, of which it is the last one.
 struct InputRun {
   int64_t run_id = 0;
+  std::string sweep;        // whose run it is
   int64_t wanted_step = 0;  // of the checkpoint; 0: the branch waits for nothing
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
   int64_t step = 0;                   // newest durable one of that run

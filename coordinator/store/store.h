@@ -83,6 +83,10 @@ class Store {
   // NotFound lists the names there are.
   absl::StatusOr<StoredSweep> GetSweep(absl::string_view name) const;
   absl::StatusOr<std::vector<v1::Sweep>> ListSweeps() const;
+  // The tokenizer of this recipe, of whichever sweep, that is trained or will be. Runs of a
+  // submission that name it as an input read it; a submission that has it among its new runs trains
+  // its own.
+  absl::StatusOr<std::optional<TokenizerRun>> FindTokenizer(absl::string_view run_key) const;
   // NotFound as GetSweep.
   absl::StatusOr<SweepSource> GetSource(absl::string_view name) const;
   // PENDING runs become CANCELLED, LEASED ones are asked to stop; the others stay. `run_ids` empty:

@@ -112,8 +112,14 @@ absl::StatusOr<int64_t> PutRun(Transaction& transaction, int64_t sweep_id, const
 absl::Status PutInputs(Connection& db, const std::map<std::string, int64_t>& run_ids,
                        const v1::Run& run) {
   for (const v1::RunInput& input : run.spec().inputs()) {
-    const auto made_by = run_ids.find(input.run_key());
-    if (made_by == run_ids.end()) {
+    const auto own = run_ids.find(input.run_key());
+    int64_t made_by = own == run_ids.end() ? 0 : own->second;
+    if (made_by == 0 && input.kind() == "tokenizer") {
+      ALLO_ASSIGN_OR_RETURN(made_by, UsableTokenizer(db, input.run_key()));
+      // There was one when the submission was made, or it would have one of its own.
+      if (made_by == 0) return absl::AbortedError("the tokenizer is no longer to be had");
+    }
+    if (made_by == 0) {
       return absl::InvalidArgumentError(
           absl::StrFormat("run %s (%s) needs the %s of run %s, which the sweep has not", run.key(),
                           run.size(), input.kind(), input.run_key()));
@@ -121,7 +127,7 @@ absl::Status PutInputs(Connection& db, const std::map<std::string, int64_t>& run
     ALLO_RETURN_IF_ERROR(
         db.Prepare(
               "INSERT INTO run_inputs (run_id, kind, input_run_id, step) VALUES (?1, ?2, ?3, ?4)")
-            .With(run_ids.at(run.key()), input.kind(), made_by->second, input.step())
+            .With(run_ids.at(run.key()), input.kind(), made_by, input.step())
             .Run());
   }
   return absl::OkStatus();
@@ -188,13 +194,20 @@ absl::Status ReopenIfMissing(Transaction& transaction, int64_t run_id) {
       .Run();
 }
 
-// run_key -> run_id of the sweep.
+// run_key -> run_id of the sweep, and of a tokenizer of another one that its runs read.
 absl::StatusOr<std::map<std::string, int64_t>> RunIds(Connection& db, int64_t sweep_id) {
   std::map<std::string, int64_t> ids;
   Statement list = db.Prepare("SELECT run_key, run_id FROM runs WHERE sweep_id = ?1");
   list.With(sweep_id);
   while (list.Step()) ids.emplace(list.Text(0), list.Int(1));
   ALLO_RETURN_IF_ERROR(list.status());
+  Statement shared = db.Prepare(
+      "SELECT t.run_key, t.run_id FROM runs AS r CROSS JOIN run_inputs AS i "
+      "ON i.run_id = r.run_id AND i.kind = 'tokenizer' CROSS JOIN runs AS t "
+      "ON t.run_id = i.input_run_id WHERE r.sweep_id = ?1 LIMIT 1");
+  shared.With(sweep_id);
+  while (shared.Step()) ids.emplace(shared.Text(0), shared.Int(1));
+  ALLO_RETURN_IF_ERROR(shared.status());
   return ids;
 }
 

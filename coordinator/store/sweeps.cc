@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "coordinator/store/events.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
@@ -95,6 +96,21 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweepRows(Connection& db, int64_t swe
   return sweeps;
 }
 
+// A tokenizer that another sweep trains is shown with those that read it; it is counted there.
+absl::Status AddSharedTokenizer(Connection& db, StoredSweep& loaded) {
+  if (loaded.runs.empty() ||
+      loaded.runs.front().spec().identity().tokenizer_key().empty()) {  // its own is the first run
+    return absl::OkStatus();
+  }
+  ALLO_ASSIGN_OR_RETURN(const std::optional<InputRun> input,
+                        LoadInput(db, loaded.runs.front().run_id(), "tokenizer"));
+  if (!input.has_value()) return absl::OkStatus();
+  ALLO_ASSIGN_OR_RETURN(RunRow row, LoadRun(db, input->run_id));
+  loaded.runs.insert(loaded.runs.begin(), std::move(row.run));
+  loaded.tokenizer_of = input->sweep;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name, int64_t now_unix_us) {
   StoredSweep loaded;
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, name));
@@ -103,6 +119,7 @@ absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name, in
   ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id, now_unix_us));
   for (const v1::Run& run : loaded.runs) CountRuns(run.state(), 1, loaded.sweep);
   ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id, loaded.runs.size()));
+  ALLO_RETURN_IF_ERROR(AddSharedTokenizer(db, loaded));
   loaded.sweep.set_cells(static_cast<int32_t>(loaded.cells.size()));
   loaded.sweep.set_cells_done(static_cast<int32_t>(std::count_if(
       loaded.cells.begin(), loaded.cells.end(), [](const v1::Cell& cell) { return cell.done(); })));
@@ -280,6 +297,15 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
 absl::StatusOr<StoredSweep> Store::GetSweep(absl::string_view name) const {
   const int64_t now_unix_us = parts_->options.clock->UnixMicros();
   return parts_->readers->Run([&](Connection& db) { return LoadSweep(db, name, now_unix_us); });
+}
+
+absl::StatusOr<std::optional<TokenizerRun>> Store::FindTokenizer(absl::string_view run_key) const {
+  return parts_->readers->Run([&](Connection& db) -> absl::StatusOr<std::optional<TokenizerRun>> {
+    ALLO_ASSIGN_OR_RETURN(const int64_t run_id, UsableTokenizer(db, run_key));
+    if (run_id == 0) return std::optional<TokenizerRun>();
+    ALLO_ASSIGN_OR_RETURN(RunRow row, LoadRun(db, run_id));
+    return std::optional<TokenizerRun>({std::move(row.run), std::move(row.sweep)});
+  });
 }
 
 absl::StatusOr<std::vector<v1::Sweep>> Store::ListSweeps() const {

@@ -92,6 +92,7 @@ store::RunRow ReaderRow() {
   row.run.mutable_spec()->mutable_inputs(0)->set_kind("tokenizer");
   store::InputRun& tokenizer = row.tokenizer.emplace();
   tokenizer.run_id = 3;
+  tokenizer.sweep = "words";
   tokenizer.wanted_step = 200;
   tokenizer.state = v1::LEASED;
   tokenizer.is_to_come = true;
@@ -123,7 +124,7 @@ TEST(TokenizerWaitTest, CannotDoWithoutAndSaysWhatIsMissing) {
   row.tokenizer->state = v1::RUN_FAILED;
   row.tokenizer->is_to_come = false;
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
-            "needs run 3's tokenizer, and run 3 failed: 'allo retry' takes it up again");
+            "needs run 3's tokenizer, and run 3 failed: 'allo retry words' takes it up again");
   Succeed(row, {"root-a"});
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-b"}).blocked,
             "needs run 3's tokenizer, and no worker of run root root-a, where it lies, is "

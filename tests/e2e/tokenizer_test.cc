@@ -32,7 +32,7 @@ std::string Yaml(const std::string& dataset) {
       "dataset: \"%s\"\n"
       "model: {frames: 2, shapes: [{layers: 1, heads: 2, width: 16}, {layers: 1, heads: 2, width: "
       "24}]}\n"
-      "tokenizer: {family: vqvae, grid: 4, codebook: 32, width: 8, layers: 1, steps: 300, "
+      "tokenizer: {family: vqvae, grid: 4, codebook: 32, width: 8, layers: 1, steps: 200, "
       "batch_images: 16, learning_rate: 3e-3}\n"
       "training: {objective: observation, batch_sequences: 8, warmup_steps: 10, learning_rate: "
       "1e-2}\n"
@@ -112,9 +112,9 @@ TEST(TokenizerTest, KillingItsTrainerAndTheCoordinatorChangesNothing) {
         return sweep.runs(0).step() >= step;
       });
     };
-    ASSERT_TRUE(tokenizer_past(30));
+    ASSERT_TRUE(tokenizer_past(20));
     deployment.KillAndRestartWorker();
-    ASSERT_TRUE(tokenizer_past(120));
+    ASSERT_TRUE(tokenizer_past(80));
     deployment.KillAndRestartCoordinator();
     ASSERT_TRUE(WaitUntil(deployment, [](const v1::GetSweepResponse& sweep) {
       return sweep.runs(0).state() == v1::RUN_SUCCEEDED;

@@ -30,7 +30,7 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(generated));
     }
     if (file.tokenizer) {
-      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=64,frames=16"));
+      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=32,frames=16"));
       manifest.kind = "trajectories";
     }
     manifest.name = file.dataset;

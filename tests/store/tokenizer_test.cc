@@ -107,5 +107,56 @@ TEST_F(TokenizerTest, ItsFileStaysAndItsErrorsAreNoObservations) {
   EXPECT_DOUBLE_EQ(rows[1].epochs, static_cast<double>(rows[1].tokens) * 2 / 1000);
 }
 
+class SharedTokenizerTest : public TokenizerTest {
+ protected:
+  // Another sweep whose run reads the same tokenizer.
+  absl::StatusOr<int64_t> SubmitOther() {
+    Submission other = MakeSubmission({});
+    other.sweep.set_name("other");
+    v1::RunSpec reads = MakeSpec(60, {60});
+    reads.mutable_identity()->set_tokenizer_key("key-tokenizer");
+    v1::RunInput& input = *reads.add_inputs();
+    input.set_kind("tokenizer");
+    input.set_run_key("key-tokenizer");
+    other.new_runs = {MakeRun("key-other", "20k", reads)};
+    return store_->Submit(other);
+  }
+};
+
+TEST_F(SharedTokenizerTest, IsReadByAnotherSweepAndShownThere) {
+  ASSERT_OK_AND_ASSIGN(const auto found, store_->FindTokenizer("key-tokenizer"));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->sweep, "grid");
+  EXPECT_EQ(found->run.run_id(), kTokenizer);
+  ASSERT_OK(SubmitOther());
+  ASSERT_OK_AND_ASSIGN(const StoredSweep other, store_->GetSweep("other"));
+  EXPECT_EQ(other.tokenizer_of, "grid");
+  ASSERT_EQ(other.runs.size(), 2u);
+  EXPECT_EQ(other.runs[0].run_id(), kTokenizer);
+  EXPECT_EQ(other.sweep.runs(), 1);  // counted where it is trained
+  EXPECT_THAT(Sql("SELECT count(*) FROM runs"), ElementsAre("3"));
+  FinishTokenizer();
+  const Attempt attempt = Start(other.runs[1].run_id());
+  EXPECT_EQ(attempt.spec.inputs(0).run_id(), kTokenizer);
+  EXPECT_NE(attempt.spec.inputs(0).hash(), "");
+}
+
+TEST_F(SharedTokenizerTest, StaysWhereItIsWhenItsReaderIsCancelledAndIsNotTakenOverWhenCancelled) {
+  ASSERT_OK(SubmitOther());
+  EXPECT_THAT(*store_->Cancel("other", {}), 1);
+  EXPECT_EQ(GetRun(kTokenizer).state(), v1::PENDING);
+  EXPECT_THAT(*store_->Cancel("grid", {}), 2);
+  ASSERT_OK_AND_ASSIGN(const auto found, store_->FindTokenizer("key-tokenizer"));
+  EXPECT_FALSE(found.has_value());
+  // A sweep that reads it stays with it: its runs so far were made from its tokens.
+  ASSERT_OK_AND_ASSIGN(const StoredSweep other, store_->GetSweep("other"));
+  EXPECT_EQ(other.runs[0].run_id(), kTokenizer);
+}
+
+TEST_F(SharedTokenizerTest, WhereNoneIsToBeHadTheSubmissionIsMadeAnew) {
+  EXPECT_THAT(*store_->Cancel("grid", {}), 2);
+  EXPECT_THAT(SubmitOther(), testing::StatusIs(absl::StatusCode::kAborted, HasSubstr("tokenizer")));
+}
+
 }  // namespace
 }  // namespace allometry::store
