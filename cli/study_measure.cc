@@ -63,7 +63,9 @@ absl::StatusOr<Measured> FromFit(const StudyTerm& term, const Json& report) {
     }
     measured.value = ReadEstimate(fit->at("parameters").at(term.quantity));
     const auto& why = fit->at("interval").at("reason");
-    if (!measured.value.lower && why.is_string()) measured.remark = why.get<std::string>();
+    if (!measured.refused && !measured.value.lower && why.is_string()) {
+      measured.remark = why.get<std::string>();
+    }
     return measured;
   }
   const Json* found = nullptr;
@@ -115,6 +117,12 @@ void UseExactFlops(const v1::GetSweepResponse& sweep, const fitting::Observation
 absl::StatusOr<Measured> FromPlateaus(const StudyTerm& term,
                                       const fitting::Observations& observations,
                                       StudySource& source) {
+  const std::vector<std::string>& known = observations.families();
+  for (const std::string& size : term.sizes) {
+    if (std::find(known.begin(), known.end(), size) != known.end()) continue;
+    return absl::InvalidArgumentError(absl::StrFormat("%s has no size %s: it has %s", term.sweep,
+                                                      size, absl::StrJoin(known, ", ")));
+  }
   fitting::Observations exact;
   if (term.flops == "exact") {
     ALLO_ASSIGN_OR_RETURN(const v1::GetSweepResponse sweep, source.Sweep(term.sweep));

@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 allo=build/bin/allo
-me=study
+me=study  # of deploy/local.sh
 
 name=${1:-}
 file=sweeps/studies/$name.yaml

@@ -205,12 +205,14 @@ TEST(StudyReportTest, PlateausCompareUnderBothCountsOfFlops) {
   const StudyReport report = ReportOf(
       "  - {quantity: plateau_flops, sweep: cnn, over: {sweep: dense}, accept: {most: 0.1}}\n"
       "  - {quantity: plateau_flops, flops: exact, sweep: cnn, over: {sweep: dense}}\n"
-      "  - {quantity: plateau_flops, sweep: cnn, sizes: [2k]}\n",
+      "  - {quantity: plateau_flops, sweep: cnn, sizes: [2k]}\n"
+      "  - {quantity: plateau_flops, sweep: cnn, sizes: [2k, 9k]}\n",
       source);
   EXPECT_NEAR(*report.answers[0].ours->value.estimate, 0.02, 1e-9);
   EXPECT_NEAR(*report.answers[1].ours->value.estimate, 0.2, 1e-9);
   EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("plateaus of cnn: 1k 1.00"));
   EXPECT_FALSE(report.answers[2].ours->value.lower);
+  EXPECT_EQ(report.answers[3].why_not, "cnn has no size 9k: it has 1k, 2k, 3k");
 }
 
 TEST(StudyReportTest, RegimesAreWordsAndRisesAreNumbers) {

@@ -22,7 +22,7 @@ using ::testing::SizeIs;
 constexpr char kSweep[] = R"(
 name: ladder
 dataset: generated
-model: {family: gpt, context: 16, sizes: [5k, 10k]}
+model: {family: gpt, context: 16, sizes: [5k, 80k]}
 training:
   batch_tokens: 512
   warmup_steps: 10
@@ -79,6 +79,7 @@ TEST(LadderTest, IsWidenedFromTheEdgeAndTheGridContinuesItsRuns) {
   }
   ASSERT_THAT(chosen, SizeIs(2));
   EXPECT_THAT(chosen["5k"], Gt(1e-3)) << "widened beyond the rates of the file";
+  EXPECT_LE(chosen["80k"], chosen["5k"]) << "larger models want smaller rates (TARGETS row 14)";
   for (const auto& [size, losses] : tuned) {
     const auto best = losses.find(chosen[size]);
     ASSERT_NE(best, losses.end());
