@@ -41,9 +41,9 @@ start_both "${SLOTS:-cpu:2}"
 say "coordinator at $ALLO_COORDINATOR, worker with ${SLOTS:-cpu:2}; logs in $home/"
 # What is to be predicted is trained after it was; once, because later fits have seen it.
 if [ ! -e "$home/predicted" ]; then
-  for file in $(sed -n 's/^first //p' <<<"$needs"); do
-    "$allo" submit "sweeps/$file.yaml" >"$home/$file.submitted" || exit 1
-    watch_sweep "$(sed -n 's/^name: *//p' "sweeps/$file.yaml")" || exit 1
+  for beginning in $(sed -n 's/^first //p' <<<"$needs"); do
+    "$allo" submit "sweeps/$beginning.yaml" >"$home/$beginning.submitted" || exit 1
+    watch_sweep "$(sed -n 's/^name: *//p' "sweeps/$beginning.yaml")" || exit 1
   done
   while read -r kind rest; do
     [ "$kind" = predict ] || continue
