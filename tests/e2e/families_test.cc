@@ -76,26 +76,28 @@ TEST(FamiliesTest, ImagesReachTheirPlateauForATenthOfTheFlopsOfTokens) {
   const data::Manifest manifest = *data::GeneratedManifest(kExpert);
   const std::string json = data::ManifestJson(manifest);
   const testing::Deployment deployment;
-  const auto submit = [&](const char* name, const char* family, int64_t tokens) {
+  const auto submit = [&](const char* name, const char* family, int small, int large,
+                          int64_t tokens) {
     deployment.Submit(
         absl::StrFormat("name: %s\n"
                         "dataset: \"%s\"\n"
                         "model:\n"
                         "  family: %s\n"
                         "  frames: 2\n"
-                        "  shapes: [{layers: 1, heads: 2, width: 16, label: s}, {layers: 1, heads: "
-                        "2, width: 32, "
-                        "label: l}]\n"
+                        "  shapes:\n"
+                        "    - {layers: 1, heads: 2, width: %d, label: small}\n"
+                        "    - {layers: 1, heads: 2, width: %d, label: large}\n"
                         "training: {objective: action, batch_sequences: 16, warmup_steps: 20, "
                         "learning_rate: 5e-3}\n"
                         "budgets: {tokens: [%d]}\n"
                         "evaluation: {windows: 512}\n",
-                        name, kExpert, family, tokens),
+                        name, kExpert, family, small, large, tokens),
         json);
   };
-  constexpr int64_t kFrames = 600 * 32;  // 600 updates each
-  submit("bc-token", "gpt", kFrames * manifest.frames->tokens_per_frame());
-  submit("bc-cnn", "bc-cnn-lite", kFrames);
+  // Of about the same sizes: widths differ, for the CNN counts too.
+  constexpr int64_t kFrames = 400 * 32;  // 400 updates each
+  submit("bc-token", "gpt", 40, 56, kFrames * manifest.frames->tokens_per_frame());
+  submit("bc-cnn", "bc-cnn-lite", 16, 32, kFrames);
   WaitForEnd(deployment, "bc-token");
   WaitForEnd(deployment, "bc-cnn");
   const std::string study =
@@ -104,7 +106,8 @@ TEST(FamiliesTest, ImagesReachTheirPlateauForATenthOfTheFlopsOfTokens) {
                        "sweeps: [bc-cnn, bc-token]\n"
                        "rows:\n"
                        "  - {quantity: plateau_flops, sweep: bc-cnn, over: {sweep: bc-token}}\n");
-  std::cout << deployment.Allo({"report", study});
+  std::cout << deployment.Allo({"runs", "bc-token"}) << deployment.Allo({"runs", "bc-cnn"})
+            << deployment.Allo({"report", study});
   const auto report = nlohmann::json::parse(deployment.Allo({"report", study, "--json"}));
   const auto& row = report[0]["rows"][0];
   ASSERT_TRUE(row["ours"]["estimate"].is_number()) << row;
