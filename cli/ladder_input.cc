@@ -6,6 +6,7 @@
 
 #include "coordinator/grid/ladder_expansion.h"
 #include "coordinator/grid/ladder_file.h"
+#include "coordinator/grid/tokenizer_run.h"
 
 namespace allometry::cli {
 namespace {
@@ -53,6 +54,10 @@ absl::StatusOr<std::optional<LadderAhead>> LookAhead(const SweepInput& input,
   if (chosen.chosen.empty()) return std::nullopt;
   ALLO_ASSIGN_OR_RETURN(ahead.tuning, grid::ExpandLadder(input.file, input.manifest, tuning));
   ALLO_ASSIGN_OR_RETURN(ahead.grid, grid::ExpandLadder(input.file, input.manifest, chosen));
+  // A tokenizer is of neither: it is known already, with the sweep's other runs.
+  for (grid::Expansion* part : {&ahead.tuning, &ahead.grid}) {
+    std::erase_if(part->runs, [](const v1::Run& run) { return run.stage() == grid::kTokenizer; });
+  }
   // Beside those that there are.
   for (v1::Run& run : ahead.grid.runs) run.set_run_id(kFirstId + run.run_id());
   for (v1::Cell& cell : ahead.grid.cells) cell.set_run_id(kFirstId + cell.run_id());

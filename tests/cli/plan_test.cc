@@ -156,6 +156,22 @@ TEST_F(PlanProgramTest, LadderHasItsBoundsAndItsGridBuysTheIntervals) {
   EXPECT_THAT(errors_, HasSubstr("80k seed 1 needs 8 devices at once, and no worker has more"));
 }
 
+TEST_F(PlanProgramTest, ATokenizerIsNoSizeOfTheLadder) {
+  const std::string file = Write(
+      "codes.yaml",
+      "name: codes\ndataset: \"strata:view=8,zo=16,frames=8,pixels=32\"\n"
+      "model: {frames: 2, sizes: [5k, 10k]}\n"
+      "tokenizer: {grid: 4, codebook: 32, width: 8, steps: 200, batch_images: 16, "
+      "learning_rate: 1e-3}\n"
+      "training: {batch_sequences: 8, objective: observation, warmup_steps: 2, learning_rate: "
+      "{ladder: {rates: [2e-3, 4e-3, 8e-3], tune: {steps: 20}}}}\nbudgets: {tokens: [20k]}\n");
+  const auto json = nlohmann::json::parse(Plan("--json --no-measure " + file));
+  const auto& ladder = json["sections"]["learning-rate ladder"];
+  ASSERT_EQ(ladder.size(), 4u);
+  EXPECT_THAT(ladder[1].get<std::string>(), HasSubstr("tuning of 2 sizes without a rate"));
+  EXPECT_THAT(ladder[2].get<std::string>(), HasSubstr("2 runs, 2 cells"));
+}
+
 TEST_F(PlanProgramTest, PilotGivesLawAndErrors) {
   std::string csv = "N,D,loss,run\n";
   for (int size = 0; size < 6; ++size) {
