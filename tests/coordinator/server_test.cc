@@ -144,7 +144,7 @@ TEST_F(ServerTest, EveryMethodAsksForTheToken) {
       ++methods;
     }
   }
-  EXPECT_EQ(methods, 17);
+  EXPECT_EQ(methods, 18);
 }
 
 TEST_F(ServerTest, DatabaseOfANewerVersionIsRefused) {
