@@ -21,7 +21,7 @@ constexpr double kPlanFlopsPerS = 3e14;
 std::string Show(double value) {
   const double size = std::abs(value);
   if (size != 0 && (size >= 1e5 || size < 1e-3)) return Scientific(value);
-  return absl::StrFormat(size >= 100 ? "%.1f" : "%.3f", value);
+  return absl::StrFormat("%.*f", size >= 100 ? 1 : 3, value);
 }
 
 std::string Ours(const Answer& answer) {
