@@ -110,7 +110,8 @@ void Dispatch::Decide() {
         deciding_ = false;
         return;
       }
-      decision = view_.Decide(options_.clock->BootNanos());
+      decision = view_.Decide(options_.clock->BootNanos(),
+                              {.min_run_ns = options_.preempt_after_ms * kMs});
     }
     feed_.Announce();  // waiting runs may have other reasons now
     MakeRoom(decision.preemptions);

@@ -37,7 +37,9 @@ struct DispatchOptions {
   int64_t lease_ms = 30'000;
   int64_t heartbeat_ms = 1'000;
   const Clock* clock = &Clock::Real();
-  // For the checkpoint of a run that makes room for another; then it is killed.
+  // An attempt of a lower priority goes on for so long before it is asked to make room, and then
+  // has so long for its checkpoint until it is killed.
+  int64_t preempt_after_ms = 60'000;
   int64_t preempt_within_ms = 60'000;
   bool ticks_by_itself = true;  // false: a test that owns time calls Tick
 };

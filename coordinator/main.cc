@@ -45,6 +45,13 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--heartbeat-ms", options.heartbeat_ms, "how often workers report")
       ->capture_default_str();
+  app.add_option(
+         "--preempt-after-ms", options.preempt_after_ms,
+         "a run goes on for this long before it may be stopped for one of a higher priority")
+      ->capture_default_str();
+  app.add_option("--preempt-within-ms", options.preempt_within_ms,
+                 "how long such a run may take to write its checkpoint; then it is killed")
+      ->capture_default_str();
   app.add_option("--tls-cert", options.tls_cert_file, "PEM file of the certificate chain");
   app.add_option("--tls-key", options.tls_key_file, "PEM file of its key");
   app.add_option("--token-file", options.token_file, "file whose first line every call must bring");

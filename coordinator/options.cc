@@ -61,6 +61,17 @@ absl::Status Validate(const Options& options) {
         absl::StrFormat("--lease-ms %d: a lease must last at least three heartbeats of %d ms",
                         options.lease_ms, options.heartbeat_ms));
   }
+  if (options.preempt_after_ms < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--preempt-after-ms %d: 0 milliseconds or more; 0 stops a run as soon as "
+                        "one of a higher priority waits",
+                        options.preempt_after_ms));
+  }
+  if (options.preempt_within_ms < 1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "--preempt-within-ms %d: a run needs at least 1 millisecond to write its checkpoint",
+        options.preempt_within_ms));
+  }
   const bool tls = !options.tls_cert_file.empty() && !options.tls_key_file.empty();
   if (!tls && (!options.tls_cert_file.empty() || !options.tls_key_file.empty())) {
     return absl::InvalidArgumentError(

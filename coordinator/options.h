@@ -17,6 +17,10 @@ struct Options {
   std::string listen = kDefaultListen;  // HOST:PORT, [IPV6]:PORT; port 0: any free one
   int64_t lease_ms = 30'000;
   int64_t heartbeat_ms = 1'000;
+  // A run is left alone for so long before it may be stopped for one of a higher priority, and then
+  // has so long for its checkpoint.
+  int64_t preempt_after_ms = 60'000;
+  int64_t preempt_within_ms = 60'000;
   std::string tls_cert_file;  // PEM chain; with tls_key_file
   std::string tls_key_file;
   std::string token_file;               // its first line is the token that every call must bring

@@ -30,7 +30,12 @@ constexpr int kMaxThreads = 1500;
 struct Server::Parts {
   Parts(const Options& options, std::string token)
       : token(std::move(token)),
-        dispatch({options.lease_ms, options.heartbeat_ms, options.clock}, feed),
+        dispatch({.lease_ms = options.lease_ms,
+                  .heartbeat_ms = options.heartbeat_ms,
+                  .clock = options.clock,
+                  .preempt_after_ms = options.preempt_after_ms,
+                  .preempt_within_ms = options.preempt_within_ms},
+                 feed),
         stages(feed) {}
 
   ~Parts() {

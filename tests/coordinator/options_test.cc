@@ -65,6 +65,18 @@ TEST(OptionsTest, HalfATlsPairIsRefused) {
   EXPECT_THAT(Message(options), HasSubstr("go together"));
 }
 
+TEST(OptionsTest, ARunThatMakesRoomNeedsTimeForItsCheckpoint) {
+  Options options = Good();
+  options.preempt_after_ms = 0;
+  options.preempt_within_ms = 1;
+  EXPECT_EQ(Message(options), "");
+  options.preempt_within_ms = 0;
+  EXPECT_THAT(Message(options), HasSubstr("--preempt-within-ms 0"));
+  options = Good();
+  options.preempt_after_ms = -1;
+  EXPECT_THAT(Message(options), HasSubstr("--preempt-after-ms -1"));
+}
+
 TEST(OptionsTest, ALeaseShorterThanThreeHeartbeatsIsRefused) {
   Options options = Good();
   options.lease_ms = 2999;
