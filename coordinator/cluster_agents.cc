@@ -45,6 +45,7 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   }
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
   scheduler_.PutAgent(std::move(state));
+  emptying_.erase(request.agent_id());
   RefreshSlots(request.agent_id());
   RefreshPlaces();
   dirty_ = true;
@@ -52,6 +53,7 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
 
 void ClusterView::RemoveAgent(const std::string& agent_id) {
   agents_.erase(agent_id);
+  emptying_.erase(agent_id);
   scheduler_.RemoveAgent(agent_id);
   RefreshPlaces();
   dirty_ = true;
@@ -73,6 +75,12 @@ bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
     agent.free_slots = free_slots;
     agent.held = std::move(held);
     RefreshSlots(request.agent_id());
+    if (const auto emptying = emptying_.find(request.agent_id()); emptying != emptying_.end()) {
+      std::erase_if(emptying->second,
+                    [&](const std::string& token) { return agent.held.count(token) == 0; });
+      if (emptying->second.empty()) emptying_.erase(emptying);
+      dirty_ = true;
+    }
   }
   std::set<std::string> hashes;
   for (const v1::Dataset& dataset : request.datasets()) hashes.insert(dataset.hash());
@@ -182,6 +190,15 @@ void ClusterView::DoubtDevices(const store::Attempt& attempt) {
     own->set_runs(own->runs() - 1);
     if (own->runs() <= 0) free.erase(own);
   }
+}
+
+void ClusterView::ExpectRoom(const store::Attempt& attempt) {
+  if (attempt.stop == store::StopAsked::kNone || attempt.state != store::AttemptState::kEnded) {
+    return;
+  }
+  const auto found = agents_.find(attempt.agent_id);
+  if (found == agents_.end() || found->second.held.count(attempt.lease.token()) == 0) return;
+  emptying_[attempt.agent_id].insert(attempt.lease.token());
 }
 
 int32_t ClusterView::SharersOf(const scheduler::RunState& run) const {

@@ -27,7 +27,10 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   if (const auto before = runs_.find(run_id); before != runs_.end()) {
     const OpenRun& old = before->second;
     const bool was_leased = old.row.run.state() == v1::LEASED;
-    if (was_leased && !leased) DoubtDevices(*old.row.attempt);
+    if (was_leased && !leased) {
+      DoubtDevices(*old.row.attempt);
+      if (row.attempt.has_value()) ExpectRoom(*row.attempt);
+    }
     if (was_leased && !leased && row.attempt.has_value() && row.attempt->exit_reason == v1::DATA) {
       DoubtDataset(row.attempt->agent_id, row.run.spec().identity().dataset_hash());
     }

@@ -99,7 +99,10 @@ class ClusterView {
 
   // --- Decisions ---
   const scheduler::ClusterState& state() const { return scheduler_.state(); }
-  scheduler::Decision Decide(int64_t now_ns, const scheduler::Options& options = {}) {
+  // No run is asked to make room while room that was made is on its way: from the end of an attempt
+  // that was asked to stop until its agent's heartbeat no longer lists it.
+  scheduler::Decision Decide(int64_t now_ns, scheduler::Options options = {}) {
+    options.preempt = options.preempt && emptying_.empty();
     return scheduler_.Decide(now_ns, options);
   }
   // Whether anything that a decision reads changed since the last call.
@@ -127,6 +130,8 @@ class ClusterView {
   // An attempt is over of which its agent never said that it held it: what it called free when it
   // did not know of it is so no more, until its next heartbeat. Its trainer may be ending still.
   void DoubtDevices(const store::Attempt& attempt);
+  // Its attempt was asked to stop and has ended: the agent will call its slots free soon.
+  void ExpectRoom(const store::Attempt& attempt);
   // The LEASED run that this lease is of; nullptr where there is none.
   const OpenRun* Leased(const v1::Lease& lease) const;
   // How many runs may be on the slot: 0 when it cannot be used now, and no more than are there when
@@ -164,6 +169,8 @@ class ClusterView {
   // Agents that get runs: each with its run root and the hashes of its datasets.
   std::map<std::string, std::pair<std::string, std::set<std::string>>> places_;
   std::map<std::string, KnownAgent> agents_;
+  // Agent -> tokens of attempts that were asked to stop, have ended, and are still listed.
+  std::map<std::string, std::set<std::string>> emptying_;
   std::map<std::string, std::string> drained_;  // host -> why
   std::map<double, double> pace_;               // params -> FLOPs/s of one device, newest
   bool pace_changed_ = false;

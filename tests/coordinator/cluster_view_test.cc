@@ -159,6 +159,47 @@ TEST(ClusterViewTest, SlotOfAnAttemptThatEndedUnlistedIsFreeWhenItsAgentSaysSoAg
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
 }
 
+// Between the end of an attempt and the heartbeat that calls its slot free, the slot is nobody's.
+TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
+  ClusterView view(kLeaseNs);
+  view.PutAgent(Registration(), 0);
+  store::RunRow asked = LeasedRow(1, "t1", "cpu:0");
+  store::RunRow other = LeasedRow(2, "t2", "cpu:1");
+  asked.attempt->durable_sequence = other.attempt->durable_sequence = 1;
+  asked.attempt->stop = store::StopAsked::kPreempt;
+  view.Put(asked, 0);
+  view.Put(other, 0);
+  v1::HeartbeatRequest both = HeartbeatWithFree({});
+  *both.add_held()->mutable_lease() = LeaseOf(asked);
+  *both.add_held()->mutable_lease() = LeaseOf(other);
+  view.Heard(both, 0);
+  store::RunRow urgent = Row(3, v1::PENDING);
+  urgent.priority = 5;
+  view.Put(urgent, 0);
+  asked.run.set_state(v1::PENDING);
+  asked.attempt->state = store::AttemptState::kEnded;
+  view.Put(asked, 0);
+  const scheduler::Options at_once{.min_run_ns = 0};
+  EXPECT_THAT(view.Decide(10, at_once).preemptions, IsEmpty());
+
+  // Where the agent forgets the attempt and calls nothing free, another makes room.
+  v1::HeartbeatRequest one = HeartbeatWithFree({});
+  *one.add_held()->mutable_lease() = LeaseOf(other);
+  view.TakeDirty();
+  view.Heard(one, 10);
+  EXPECT_TRUE(view.TakeDirty());
+  const std::vector<scheduler::Preemption> asks = view.Decide(10, at_once).preemptions;
+  ASSERT_EQ(asks.size(), 1u);
+  EXPECT_EQ(asks[0].run_id, 2);
+
+  *one.add_free_slots() = SlotAt("cpu:0");
+  view.Heard(one, 10);
+  const scheduler::Decision decision = view.Decide(10, at_once);
+  EXPECT_THAT(decision.preemptions, IsEmpty());
+  ASSERT_EQ(decision.assignments.size(), 1u);
+  EXPECT_EQ(decision.assignments[0].run_id, 3);
+}
+
 TEST(ClusterViewTest, MeasuredPaceTurnsDurationsIntoSeconds) {
   ClusterView view(kLeaseNs);
   const store::RunRow row = LeasedRow(1, "t", "cpu:0");
