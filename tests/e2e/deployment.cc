@@ -94,10 +94,20 @@ std::string Deployment::WorkerPath(const std::string& what, int worker) const {
 
 void Deployment::StartCoordinator() {
   const std::string address_file = folder_.Path("address");
-  coordinator_.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", DbPath(), "--listen", address_,
-                      "--lease-ms", absl::StrCat(options_.lease_ms), "--heartbeat-ms",
-                      absl::StrCat(options_.heartbeat_ms), "--address-file", address_file},
-                     folder_.Path("coordinator.log"));
+  std::vector<std::string> command = {ALLO_BIN_DIR "/allo-coordinator",
+                                      "--db",
+                                      DbPath(),
+                                      "--listen",
+                                      address_,
+                                      "--lease-ms",
+                                      absl::StrCat(options_.lease_ms),
+                                      "--heartbeat-ms",
+                                      absl::StrCat(options_.heartbeat_ms),
+                                      "--address-file",
+                                      address_file};
+  command.insert(command.end(), options_.coordinator_flags.begin(),
+                 options_.coordinator_flags.end());
+  coordinator_.Start(command, folder_.Path("coordinator.log"));
   for (int i = 0; i < 3000 && client_ == nullptr; ++i) {
     if (const absl::StatusOr<std::string> written = ReadFile(address_file); written.ok()) {
       address_ = std::string(absl::StripAsciiWhitespace(*written));
@@ -129,7 +139,12 @@ void Deployment::StartWorker(int worker) {
   if (options_.workers > 1) {
     command.insert(command.end(), {"--host", absl::StrCat("host-", worker)});
   }
-  workers_[static_cast<size_t>(worker)]->Start(command, WorkerPath("worker.log", worker));
+  const auto index = static_cast<size_t>(worker);
+  if (index < options_.worker_flags.size()) {
+    const std::vector<std::string>& flags = options_.worker_flags[index];
+    command.insert(command.end(), flags.begin(), flags.end());
+  }
+  workers_[index]->Start(command, WorkerPath("worker.log", worker));
 }
 
 void Deployment::KillCoordinator() {
@@ -162,7 +177,7 @@ void Deployment::StopAndRestartWorker() {
   StartWorker(0);
 }
 
-bool Deployment::KillRank(int64_t run_id, int rank) const {
+bool Deployment::SignalRank(int64_t run_id, int rank, int signal) const {
   const std::string run = absl::StrCat("/run-", run_id, "/attempt-");
   for (const pid_t pid :
        agent::ProcessesWithEnvironment(absl::StrCat("OMPI_COMM_WORLD_RANK=", rank))) {
@@ -173,7 +188,7 @@ bool Deployment::KillRank(int64_t run_id, int rank) const {
       if (!root_id.ok()) continue;
       const std::string mark =
           absl::StrCat(agent::AttemptMark(absl::StripAsciiWhitespace(*root_id)), run);
-      if (environment->find(mark) != std::string::npos) return kill(pid, SIGKILL) == 0;
+      if (environment->find(mark) != std::string::npos) return kill(pid, signal) == 0;
     }
   }
   return false;

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <set>
@@ -27,6 +28,10 @@ struct DeploymentOptions {
   std::string slots = "cpu:2";  // of each worker
   int64_t lease_ms = 10'000;
   int64_t heartbeat_ms = 200;
+  // Arguments beside those.
+  std::vector<std::string> coordinator_flags = {};
+  std::vector<std::vector<std::string>> worker_flags =
+      {};  // by worker; fewer than workers: no more
 };
 
 class Deployment {
@@ -55,8 +60,9 @@ class Deployment {
   void StartWorker(int worker = 0);
   void SignalWorker(int worker, int signal) const;
 
-  // SIGKILL to one process of the run: rank `rank` of it. False when there was none.
-  bool KillRank(int64_t run_id, int rank) const;
+  // To one process of a run of several: rank `rank` of it. False when there was none.
+  bool SignalRank(int64_t run_id, int rank, int signal) const;
+  bool KillRank(int64_t run_id, int rank) const { return SignalRank(run_id, rank, SIGKILL); }
   // What marks the trainers and mpiruns of the worker in their environment; empty before its first
   // start is over.
   std::string MarkOf(int worker) const;
