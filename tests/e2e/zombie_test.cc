@@ -72,10 +72,10 @@ TEST_F(ZombieTest, WhatAStoppedAgentWritesAfterItsLeaseWasGivenAwayIsRefused) {
   lease.set_run_id(1);
   lease.set_attempt(1);
   lease.set_token(deployment_.Query("SELECT token FROM attempts WHERE attempt = 1").at(0));
-  for (const auto& [name, record] : AllThatAZombieSays(1, Run().spec().steps())) {
+  for (const auto& said : AllThatAZombieSays(1, Run().spec().steps())) {
     absl::StatusOr<v1::RecordAck> ack;
-    ASSERT_TRUE(Eventually([&] { return (ack = WriteAs(deployment_, lease, record)).ok(); }));
-    EXPECT_TRUE(ack->stale()) << name;
+    ASSERT_TRUE(Eventually([&] { return (ack = WriteAs(deployment_, lease, said.second)).ok(); }));
+    EXPECT_TRUE(ack->stale()) << said.first;
   }
   const char* refused = "SELECT refused_batches FROM attempts WHERE attempt = 1";
   EXPECT_THAT(deployment_.Query(refused), ::testing::ElementsAre("3"));
