@@ -4,12 +4,15 @@
 #include <cmath>
 #include <limits>
 #include <list>
+#include <map>
 #include <tuple>
 
 namespace allometry::planner {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
+// As coordinator/scheduler/pool.h: what is longer than this share of the open work's time is long.
+constexpr double kMayBeLonger = 1.5;
 
 struct Running {
   double end = 0;
@@ -17,17 +20,32 @@ struct Running {
   int ranks = 0;
 };
 
+// The slots of one kind, and what is open of the runs that need them.
+struct Kind {
+  int slots = 0;
+  double waiting_work = 0;  // seconds x ranks
+  double running_ranks = 0;
+  double ends = 0;  // of what runs, the sum of end x ranks
+
+  double AllWork(double now) const { return (waiting_work + ends - running_ranks * now) / slots; }
+};
+
 class Play {
  public:
   Play(const std::vector<RunToPlace>& runs, const std::vector<WorkerSlots>& workers)
       : runs_(runs), workers_(workers), starts_(runs.size(), kNever) {
-    for (const WorkerSlots& worker : workers) free_.push_back(worker.slots);
+    for (const WorkerSlots& worker : workers) {
+      free_.push_back(worker.slots);
+      kinds_[worker.kind].slots += worker.slots;
+    }
     std::vector<size_t> order;
     for (size_t i = 0; i < runs.size(); ++i) {
       const RunToPlace& run = runs[i];
       if (run.after >= 0) after_another_.push_back(i);
+      kinds_[run.kind].waiting_work += run.seconds * run.ranks;
       if (run.runs_on < 0) {
         order.push_back(i);
+        ahead_ += run.ahead;
       } else {
         Run(i, static_cast<size_t>(run.runs_on));
       }
@@ -41,6 +59,11 @@ class Play {
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return place(a) > place(b); });
     waiting_.assign(order.begin(), order.end());
+    order_.resize(runs.size());
+    for (size_t k = 0; k < order.size(); ++k) order_[order[k]] = k;
+    longest_ = std::move(order);
+    std::stable_sort(longest_.begin(), longest_.end(),
+                     [&](size_t a, size_t b) { return runs[a].seconds > runs[b].seconds; });
   }
 
   std::optional<double> ToTheEnd() {
@@ -67,9 +90,28 @@ class Play {
 
   void StartWhatCanStart() {
     held_on_ = workers_.size();
-    for (auto it = waiting_.begin(); it != waiting_.end() && AnyFree();) {
-      it = Start(*it) ? waiting_.erase(it) : std::next(it);
+    if (ahead_ == 0) {
+      StartLong(1);
+      StartLong(kMayBeLonger);
     }
+    for (auto it = waiting_.begin(); it != waiting_.end() && AnyFree();) {
+      it = Started(*it) || Start(*it) ? waiting_.erase(it) : std::next(it);
+    }
+    std::erase_if(waiting_, [this](size_t i) { return Started(i); });
+  }
+  bool Started(size_t i) const { return starts_[i] < kNever; }
+
+  // Those longer than the open work would take so many times as fast; mostly there are none.
+  void StartLong(double share) {
+    std::erase_if(longest_, [this](size_t i) { return Started(i); });
+    std::vector<size_t> long_ones;
+    for (const size_t i : longest_) {
+      if (runs_[i].seconds <= kinds_[runs_[i].kind].AllWork(now_) / share) break;
+      long_ones.push_back(i);
+    }
+    std::sort(long_ones.begin(), long_ones.end(),
+              [this](size_t a, size_t b) { return order_[a] < order_[b]; });
+    for (const size_t i : long_ones) Start(i);
   }
   bool AnyFree() const {
     return std::any_of(free_.begin(), free_.end(), [](int free) { return free > 0; });
@@ -78,7 +120,13 @@ class Play {
   void Run(size_t i, size_t worker) {
     free_[worker] -= runs_[i].ranks;
     starts_[i] = now_;
-    running_.push_back({now_ + runs_[i].seconds, worker, runs_[i].ranks});
+    const double end = now_ + runs_[i].seconds;
+    running_.push_back({end, worker, runs_[i].ranks});
+    Kind& kind = kinds_[runs_[i].kind];
+    kind.waiting_work -= runs_[i].seconds * runs_[i].ranks;
+    kind.running_ranks += runs_[i].ranks;
+    kind.ends += end * runs_[i].ranks;
+    ahead_ -= runs_[i].ahead && runs_[i].runs_on < 0;
   }
 
   bool Start(size_t i) {
@@ -139,6 +187,9 @@ class Play {
     std::erase_if(running_, [this](const Running& running) {
       if (running.end > now_) return false;
       free_[running.worker] += running.ranks;
+      Kind& kind = kinds_[workers_[running.worker].kind];
+      kind.running_ranks -= running.ranks;
+      kind.ends -= running.end * running.ranks;
       return true;
     });
   }
@@ -147,7 +198,11 @@ class Play {
   const std::vector<WorkerSlots>& workers_;
   std::vector<double> starts_;
   std::vector<int> free_;
+  std::map<std::string, Kind> kinds_;
   std::list<size_t> waiting_;          // in order
+  std::vector<size_t> order_;          // a waiting run's place in that order
+  std::vector<size_t> longest_;        // waiting, the longest first
+  int ahead_ = 0;                      // tuning runs that wait
   std::vector<size_t> after_another_;  // runs that wait for a checkpoint
   std::vector<Running> running_;
   double now_ = 0;

@@ -2,6 +2,8 @@
 //
 // As coordinator/scheduler/decide.h orders the runs of one sweep: tuning runs, then the most work
 // first, by octaves of time x ranks, then the most ranks, then the longest, then the first listed;
+// but runs longer than 2/3 of what all open work takes on all slots before those, unless a tuning
+// run waits;
 // a run of k ranks starts on k free slots of one worker; the first gang that fits nowhere holds the
 // slots of the worker where they come free soonest, and only runs that end before that take them. A
 // run that starts from another's checkpoint waits until it is written. The planner may not read the

@@ -40,6 +40,14 @@ TEST(MakespanTest, MuchWorkGoesBeforeWidth) {
   EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(9)}, three), 9);
 }
 
+TEST(MakespanTest, WhatMayEndLastGoesFirst) {
+  // Three slots. The open work takes (2 x 16 + 15) / 3 = 15.7, and 15 is more than 2/3 of it: it
+  // begins beside the first gang. 8.1 is not: the second gang, of more work, holds the third slot.
+  const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
+  EXPECT_EQ(Makespan({OneRank(15), Gang(2, 8), Gang(2, 8)}, three), 16);
+  EXPECT_DOUBLE_EQ(*Makespan({OneRank(8.1), Gang(2, 8), Gang(2, 8)}, three), 16.1);
+}
+
 TEST(MakespanTest, GangDoesNotSpanTwoWorkers) {
   const std::vector<WorkerSlots> apart = {{"host-a", "cpu", 1, 0}, {"host-b", "cpu", 1, 0}};
   EXPECT_EQ(Makespan({OneRank(1)}, apart), 1);
@@ -55,10 +63,10 @@ TEST(MakespanTest, RunWaitsForADeviceOfItsKind) {
 
 TEST(MakespanTest, SlotsOfTheNextGangAreLentOnlyToWhatEndsBefore) {
   // Three slots: a gang of 2 for 4 s, one slot left. The next gang waits until 4; a run of 3 s fits
-  // before, one of 6 s does not and follows.
+  // before, one of 4.4 s does not and follows.
   const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
   EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(3)}, three), 7);
-  EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(6)}, three), 10);
+  EXPECT_DOUBLE_EQ(*Makespan({Gang(2, 4), Gang(2, 3.9), OneRank(4.4)}, three), 8.4);
 }
 
 TEST(MakespanTest, BranchStartsWhenItsTrunksCheckpointIsThere) {
