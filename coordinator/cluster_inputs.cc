@@ -50,17 +50,31 @@ void ClusterView::RefreshInputs(int64_t run_id) {
   });
 }
 
+bool ClusterView::CouldRun(const scheduler::AgentState& agent,
+                           const scheduler::RunState& run) const {
+  if (!agent.live || !agent.drained.empty()) return false;
+  if (!run.dataset_hash.empty() && agent.dataset_hashes.count(run.dataset_hash) == 0) return false;
+  const std::vector<v1::Slot>& slots = agents_.at(agent.agent_id).slots;
+  return std::count_if(slots.begin(), slots.end(), [&](const v1::Slot& slot) {
+           return scheduler::DeviceKind(slot) == run.device;
+         }) >= run.ranks;
+}
+
 bool ClusterView::CouldRunUnder(const std::string& root_id, const scheduler::RunState& run) const {
-  for (const auto& [agent_id, agent] : state().agents) {
-    if (agent.run_root_id != root_id || !agent.live || !agent.drained.empty()) continue;
-    if (!run.dataset_hash.empty() && agent.dataset_hashes.count(run.dataset_hash) == 0) continue;
-    const std::vector<v1::Slot>& slots = agents_.at(agent_id).slots;
-    const auto own_kind = std::count_if(slots.begin(), slots.end(), [&](const v1::Slot& slot) {
-      return scheduler::DeviceKind(slot) == run.device;
-    });
-    if (own_kind >= run.ranks) return true;
-  }
-  return false;
+  return std::any_of(state().agents.begin(), state().agents.end(), [&](const auto& entry) {
+    return entry.second.run_root_id == root_id && CouldRun(entry.second, run);
+  });
+}
+
+std::string ClusterView::HostToAvoid(const store::RunRow& row,
+                                     const scheduler::RunState& run) const {
+  // What it needs of others binds it to where that is.
+  if (!InputsOf(row).empty()) return "";
+  const std::string& host = row.attempt->host;
+  const bool elsewhere = std::any_of(
+      state().agents.begin(), state().agents.end(),
+      [&](const auto& entry) { return entry.second.host != host && CouldRun(entry.second, run); });
+  return elsewhere ? host : "";
 }
 
 void ClusterView::RefreshPlaces() {
@@ -80,6 +94,13 @@ void ClusterView::RefreshPlaces() {
     const bool depends = (row.trunk.has_value() && !row.trunk->root_ids.empty()) ||
                          (row.tokenizer.has_value() && !row.tokenizer->root_ids.empty());
     if (depends) RefreshInputs(run_id);
+  }
+  for (const int64_t run_id : last_tries_) {
+    const scheduler::RunState& before = state().runs.at(run_id);
+    std::string host = HostToAvoid(runs_.at(run_id).row, before);
+    if (host == before.avoided_host) continue;
+    scheduler_.ChangeRun(run_id,
+                         [&](scheduler::RunState& own) { own.avoided_host = std::move(host); });
   }
 }
 

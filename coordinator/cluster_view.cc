@@ -7,12 +7,21 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/input_wait.h"
 #include "coordinator/planner/memory.h"
+#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/scheduler/drain.h"
 #include "data/manifest.h"
 
 namespace allometry::coordinator {
 namespace {
 
 bool IsOpen(const v1::Run& run) { return run.state() == v1::PENDING || run.state() == v1::LEASED; }
+
+// It died in a way that says something about the host, and dies for good if it does so once more.
+bool IsLastTryAfterDeath(const store::RunRow& row) {
+  return row.attempt.has_value() &&
+         row.run.failures() >= scheduler::RetryOptions().max_failures - 1 &&
+         scheduler::SaysSomethingOfItsHost(row.attempt->exit_reason);
+}
 
 }  // namespace
 
@@ -79,6 +88,10 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     held_by_[attempt.agent_id].insert(run_id);
   }
   if (!leased) state.blocked = LimitOf(row);
+  if (!leased && IsLastTryAfterDeath(row)) {
+    last_tries_.insert(run_id);
+    state.avoided_host = HostToAvoid(row, state);
+  }
   next.by_limit = !state.blocked.empty();
   scheduler_.PutRun(std::move(state));
   runs_.insert_or_assign(run_id, std::move(next));
@@ -92,6 +105,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
 
 void ClusterView::Remove(int64_t run_id) {
   const auto node = runs_.extract(run_id);
+  last_tries_.erase(run_id);
   scheduler_.RemoveRun(run_id);
   const store::RunRow& row = node.mapped().row;
   for (const int64_t input_id : InputsOf(row)) {

@@ -145,6 +145,11 @@ class ClusterView {
   // those runs and of the agents.
   InputWait WaitOf(int64_t run_id) const;
   void RefreshInputs(int64_t run_id);
+  // The host where the run died before and must not use up its last try: it says something about
+  // the host when another could run it. Empty: none.
+  std::string HostToAvoid(const store::RunRow& row, const scheduler::RunState& run) const;
+  // The agent gets runs and has the slots and the data for this one.
+  bool CouldRun(const scheduler::AgentState& agent, const scheduler::RunState& run) const;
   // Whether some agent of that root has the slots and the data for the run.
   bool CouldRunUnder(const std::string& root_id, const scheduler::RunState& run) const;
   // An agent came or went, was drained, or has other datasets.
@@ -166,6 +171,7 @@ class ClusterView {
   std::map<int64_t, std::string> used_up_;            // sweep -> why nothing of it may start
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> dependents_;   // run -> PENDING runs that need it
+  std::set<int64_t> last_tries_;                      // PENDING runs that may avoid a host
   // Agents that get runs: each with its run root and the hashes of its datasets.
   std::map<std::string, std::pair<std::string, std::set<std::string>>> places_;
   std::map<std::string, KnownAgent> agents_;

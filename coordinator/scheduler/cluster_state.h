@@ -48,6 +48,9 @@ struct RunState {
   // It starts only on workers of that root: elsewhere it would train again what others have trained
   // for it. Whoever sets this sees to it that there is such a worker.
   bool bound_to_root = false;
+  // Not empty: it starts on other hosts only, since it died on this one and has one try left.
+  // Whoever sets this sees to it that another host could run it.
+  std::string avoided_host;
   double flops_remaining = 0;
   // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:
   // seconds, or, while no throughput is known, FLOPs for each rank. Decisions only compare them.

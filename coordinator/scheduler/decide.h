@@ -26,7 +26,8 @@
 // tried (pool.h, kMayBeLonger): expectations are not exact. A sweep where a run is ahead keeps its
 // order.
 //
-// Where. A run that is bound to its checkpoint's run root goes there or waits. Otherwise, of the
+// Where. A run that is bound to its checkpoint's run root goes there or waits; one that avoids a
+// host goes elsewhere or waits. Otherwise, of the
 // workers that can start a run now: one that holds its newest checkpoint, then the
 // one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
 // A slot must have the memory that a rank is known to need; where no slot is that large, any will

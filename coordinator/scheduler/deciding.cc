@@ -233,8 +233,8 @@ std::optional<int32_t> Deciding::LowestToAsk(const RunState& run) const {
 bool Deciding::IsWithoutRoom(const Need& need) const {
   return std::any_of(no_room_.begin(), no_room_.end(), [&](const Need& known) {
     return known.device == need.device && known.dataset_hash == need.dataset_hash &&
-           known.root_id == need.root_id && known.ranks <= need.ranks &&
-           fleet_.MemoryAsked(known) <= fleet_.MemoryAsked(need);
+           known.root_id == need.root_id && known.avoided_host == need.avoided_host &&
+           known.ranks <= need.ranks && fleet_.MemoryAsked(known) <= fleet_.MemoryAsked(need);
   });
 }
 

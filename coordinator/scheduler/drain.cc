@@ -11,19 +11,6 @@
 namespace allometry::scheduler {
 namespace {
 
-bool SaysSomethingOfItsHost(v1::ExitReason reason) {
-  switch (reason) {
-    case v1::KILLED:
-    case v1::OOM:
-    case v1::DEVICE:
-    case v1::NODE_LOST:
-    case v1::STALLED:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool EndedWell(v1::ExitReason reason) {
   switch (reason) {
     case v1::SUCCEEDED:
@@ -98,6 +85,19 @@ bool OthersSuffice(const ClusterState& state, const std::set<std::string>& drain
 }
 
 }  // namespace
+
+bool SaysSomethingOfItsHost(v1::ExitReason reason) {
+  switch (reason) {
+    case v1::KILLED:
+    case v1::OOM:
+    case v1::DEVICE:
+    case v1::NODE_LOST:
+    case v1::STALLED:
+      return true;
+    default:
+      return false;
+  }
+}
 
 std::vector<DrainAdvice> HostsToDrain(const std::vector<EndOnHost>& ends, const ClusterState& state,
                                       const std::set<std::string>& drained,

@@ -22,6 +22,9 @@
 
 namespace allometry::scheduler {
 
+// Whether an attempt that ended so says something about its host.
+bool SaysSomethingOfItsHost(v1::ExitReason reason);
+
 struct DrainOptions {
   int runs = 3;  // distinct
 };

@@ -125,7 +125,8 @@ class Fleet {
   static std::vector<Pool*>::const_iterator PlaceOf(const Group& group,
                                                     const std::string& agent_id);
   static int64_t MemoryAsked(const Group& group, const Need& need);
-  static bool IsOfRoot(const Pool& pool, const Need& need);
+  // Of the need's run root, where it names one, and not of the host that it avoids.
+  static bool IsWhereItMay(const Pool& pool, const Need& need);
   // Of the shelves of one root.
   std::optional<Spot> FindWhole(const Group& group, const std::string& root, const RunState& run,
                                 const Need& need, int64_t memory) const;

@@ -24,7 +24,8 @@ int64_t Fleet::MemoryAsked(const Group& group, const Need& need) {
   return *group.memories.rbegin() >= need.memory_bytes ? need.memory_bytes : 0;
 }
 
-bool Fleet::IsOfRoot(const Pool& pool, const Need& need) {
+bool Fleet::IsWhereItMay(const Pool& pool, const Need& need) {
+  if (!need.avoided_host.empty() && pool.agent().host == need.avoided_host) return false;
   return need.root_id.empty() || pool.agent().run_root_id == need.root_id;
 }
 
@@ -83,12 +84,13 @@ std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root
   std::vector<size_t> places;
   const std::set<ByFree>& by_free = shelf->second.free;
   for (auto it = by_free.lower_bound({need.ranks, nullptr}); it != by_free.end(); ++it) {
-    if (it->pool->memory_bytes() < memory) continue;
+    if (it->pool->memory_bytes() < memory || !IsWhereItMay(*it->pool, need)) continue;
     best = it->pool;
     places = best->FreePlaces({});
     break;
   }
-  if (Pool* reserved = Reserved(group, root); reserved != nullptr) {
+  Pool* reserved = Reserved(group, root);
+  if (reserved != nullptr && IsWhereItMay(*reserved, need)) {
     std::vector<size_t> usable = reserved->FreePlaces(KeptFrom(run));
     const bool fits =
         usable.size() >= static_cast<size_t>(need.ranks) && reserved->memory_bytes() >= memory;
@@ -114,6 +116,7 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
   const auto shelf = group.shelves.find(root);
   if (shelf == group.shelves.end()) return std::nullopt;
   Pool* reserved = Reserved(group, root);
+  if (reserved != nullptr && !IsWhereItMay(*reserved, need)) reserved = nullptr;
   const std::vector<bool> kept = reserved == nullptr ? std::vector<bool>() : KeptFrom(run);
   size_t most = shelf->second.sharing.size();
   if (reserved != nullptr) {
@@ -126,6 +129,7 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
     if (users < shelf->second.sharing.size()) {
       // By the roomiest place of each pool, which may be one that is left alone.
       for (const ByMemory& next : shelf->second.sharing[users]) {
+        if (!IsWhereItMay(*next.pool, need)) continue;
         if (best != nullptr && next.memory_left < best->places()[*place].memory_left) break;
         const std::optional<size_t> other = next.pool->RoomiestWith(users, all_work, {});
         if (!other.has_value()) continue;
@@ -167,7 +171,7 @@ std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& nee
   std::vector<const RunState*> best;
   for (Pool* pool : group->pools) {
     if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
-    if (!IsOfRoot(*pool, need)) continue;
+    if (!IsWhereItMay(*pool, need)) continue;
     const bool is_reserved = reservation_.has_value() && reservation_->pool == pool;
     std::vector<const RunState*> victims =
         pool->Victims(need.ranks, run.priority, started_by_ns,
@@ -188,7 +192,7 @@ bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
   double ready = 0;
   for (Pool* pool : group->pools) {
     if (pool->width() < need.ranks || pool->memory_bytes() < memory) continue;
-    if (!IsOfRoot(*pool, need)) continue;
+    if (!IsWhereItMay(*pool, need)) continue;
     const double soonest = pool->SoonestFree(need.ranks);
     if (best != nullptr && soonest >= ready) continue;
     best = pool;
@@ -229,7 +233,7 @@ void Fleet::Keep(const Need& need, size_t count) {
   };
   std::vector<Soon> soonest;
   for (Pool* pool : group->pools) {
-    if (pool->memory_bytes() < memory || !IsOfRoot(*pool, need)) continue;
+    if (pool->memory_bytes() < memory || !IsWhereItMay(*pool, need)) continue;
     for (size_t i = 0; i < pool->places().size(); ++i) {
       const Place& place = pool->places()[i];
       if (!place.kept) soonest.push_back({place.ends, soonest.size(), pool, i});
@@ -261,7 +265,7 @@ std::vector<const Pool*> Fleet::PoolsFor(const Need& need) const {
   std::vector<const Pool*> pools;
   if (group == nullptr) return pools;
   for (Pool* pool : group->pools) {
-    if (IsOfRoot(*pool, need)) pools.push_back(pool);
+    if (IsWhereItMay(*pool, need)) pools.push_back(pool);
   }
   return pools;
 }

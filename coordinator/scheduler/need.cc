@@ -13,6 +13,7 @@ Need NeedOf(const RunState& run) {
   need.memory_bytes = RoundedMemory(run.memory_bytes);
   need.max_sharers = run.ranks == 1 ? run.max_sharers : 1;
   if (run.bound_to_root) need.root_id = run.checkpoint_root_id;
+  need.avoided_host = run.avoided_host;
   return need;
 }
 

@@ -19,6 +19,7 @@ struct Need {
   int64_t memory_bytes = 0;  // of one rank, rounded up; 0: counted as nothing
   int32_t max_sharers = 1;   // of a gang: 1, it never shares a slot
   std::string root_id;       // only workers of this run root; empty: any
+  std::string avoided_host;  // no worker of this host; empty: any
 
   auto operator<=>(const Need&) const = default;
 };

@@ -137,11 +137,16 @@ std::string WhyItWaits(const RunState& run, const ClusterState& state, const Fle
     if (pool->width() >= run.ranks && pool->memory_bytes() >= memory) pools.push_back(pool);
   }
   if (pools.empty()) return NoWorker(run, state, fleet, memory);
-  const std::string reason =
+  std::string reason =
       run.ranks > 1 ? WaitsForSlots(run, pools, held_for) : WaitsForOneSlot(need, pools, held_for);
-  return need.root_id.empty()
-             ? reason
-             : absl::StrCat(reason, "; only workers of one run root have its checkpoint");
+  if (!need.root_id.empty()) {
+    absl::StrAppend(&reason, "; only workers of one run root have its checkpoint");
+  }
+  if (!need.avoided_host.empty()) {
+    absl::StrAppend(&reason, "; its last try is not on ", need.avoided_host,
+                    ", where it died before");
+  }
+  return reason;
 }
 
 std::string WhyItShares(const AgentState& agent, const Place& place, const Need& need) {

@@ -200,6 +200,49 @@ TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
   EXPECT_EQ(decision.assignments[0].run_id, 3);
 }
 
+TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
+  ClusterView view(kLeaseNs);
+  view.PutAgent(Registration(), 0);
+  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
+  store::RunRow row = LeasedRow(1, "t", "cpu:0");
+  row.run.set_state(v1::PENDING);
+  row.run.set_failures(2);
+  row.attempt->host = "host-a";
+  row.attempt->state = store::AttemptState::kEnded;
+  row.attempt->exit_reason = v1::KILLED;
+  view.Put(row, 0);
+  const auto avoided = [&] { return view.state().runs.at(1).avoided_host; };
+  EXPECT_EQ(avoided(), "") << "there is no other";
+
+  v1::RegisterRequest other = Registration();
+  other.set_agent_id("b");
+  other.set_host("host-b");
+  view.PutAgent(other, 0);
+  EXPECT_EQ(avoided(), "") << "it was not heard yet";
+  v1::HeartbeatRequest busy = HeartbeatWithFree({});
+  busy.set_agent_id("b");
+  view.Heard(busy, 0);
+  EXPECT_EQ(avoided(), "host-a");
+  EXPECT_THAT(view.Decide(0).assignments, IsEmpty()) << "it waits for host-b";
+  view.SetDrained({{"host-b", "by hand"}});
+  EXPECT_EQ(avoided(), "");
+  view.SetDrained({});
+  EXPECT_EQ(avoided(), "host-a");
+  view.RemoveAgent("b");
+  EXPECT_EQ(avoided(), "");
+  EXPECT_EQ(view.Decide(0).assignments.size(), 1u);
+
+  view.PutAgent(other, 0);
+  view.Heard(busy, 0);
+  row.run.set_failures(1);
+  view.Put(row, 0);
+  EXPECT_EQ(avoided(), "") << "it has another try";
+  row.run.set_failures(2);
+  row.attempt->exit_reason = v1::CHECKPOINT;
+  view.Put(row, 0);
+  EXPECT_EQ(avoided(), "") << "says nothing about the host";
+}
+
 TEST(ClusterViewTest, MeasuredPaceTurnsDurationsIntoSeconds) {
   ClusterView view(kLeaseNs);
   const store::RunRow row = LeasedRow(1, "t", "cpu:0");

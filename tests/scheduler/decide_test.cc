@@ -292,5 +292,25 @@ TEST(DecideTest, TheQuickstartLeavesNoSlotIdleUntilItsLastRun) {
   EXPECT_LE(2 * now - busy, 20) << "slot time idle of " << 2 * now;
 }
 
+TEST(DecideTest, ARunThatAvoidsAHostStartsElsewhereOrWaits) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 2).Worker("b", 1);
+  cluster.Run(1, 10).avoided_host = "host-a";
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0"));
+  cluster.Run(1, 10).checkpoint_root_id = "root-a";
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0"));
+  cluster.Running(2, 50, "b", {0});
+  cluster.Run(3, 10);
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("3@a:0"));
+  EXPECT_EQ(decision.reasons().at(1),
+            "waiting: no slot is free, 1 is busy; its last try is not on host-a, where it died "
+            "before");
+  // Nor does a gang wait for slots there.
+  cluster.Worker("c", 2).Running(4, 50, "c", {0, 1});
+  cluster.Run(1, 10, 2).avoided_host = "host-a";
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:0"));
+}
+
 }  // namespace
 }  // namespace allometry::scheduler

@@ -182,11 +182,12 @@ class Plain {
     }
     return 0;
   }
-  bool IsOfRoot(const Pool& pool, const Need& need) const {
+  bool IsWhereItMay(const Pool& pool, const Need& need) const {
+    if (!need.avoided_host.empty() && pool.agent().host == need.avoided_host) return false;
     return need.root_id.empty() || pool.agent().run_root_id == need.root_id;
   }
   bool CouldRun(const Pool& pool, const Need& need) const {
-    return IsOf(pool, need) && IsOfRoot(pool, need) && pool.width() >= need.ranks &&
+    return IsOf(pool, need) && IsWhereItMay(pool, need) && pool.width() >= need.ranks &&
            pool.memory_bytes() >= MemoryAsked(need);
   }
   bool MayUse(const Pool& pool, size_t place, const RunState& run) const {
@@ -253,7 +254,7 @@ class Plain {
     size_t best_place = 0;
     std::tuple<bool, size_t, int64_t> best_rank;
     for (Pool& pool : pools_) {
-      if (!IsOf(pool, need) || !IsOfRoot(pool, need)) continue;
+      if (!IsOf(pool, need) || !IsWhereItMay(pool, need)) continue;
       for (size_t i = 0; i < pool.places().size(); ++i) {
         const Place& place = pool.places()[i];
         if (place.users.empty() || !MayUse(pool, i, run)) continue;
