@@ -1,5 +1,7 @@
-// What is done to runs, with the real programs: they are stopped for others, share a slot, hang and
-// are ended. None of it changes a bit of what they train.
+// What is done to runs, with the real programs: they are stopped for others, share a slot, die on a
+// broken host, hang and are ended. None of it changes a bit of what they train.
+#include <sys/stat.h>
+
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -8,7 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
@@ -130,6 +134,32 @@ TEST(SchedulingTest, RunsThatShareASlotHaveTheCurvesThatTheyHaveAlone) {
   const SweepResult result = ResultAtEnd(deployment);
   EXPECT_THAT(deployment.Query("SELECT count(DISTINCT slots) FROM attempts"), ElementsAre("1"));
   EXPECT_THAT(deployment.Query("SELECT count(*) FROM attempts"), ElementsAre("4"));
+  EXPECT_THAT(Differences(Undisturbed(), result), IsEmpty());
+}
+
+TEST(SchedulingTest, AHostThatKillsRunsIsDrainedAndItsRunsEndElsewhere) {
+  // A trainer that dies without a word, as one does on a broken machine.
+  const TemporaryFolder folder;
+  const std::string killer = folder.Path("trainer");
+  ASSERT_TRUE(WriteFileAtomically(killer, "#!/bin/sh\nkill -9 $$\n").ok());
+  ASSERT_EQ(chmod(killer.c_str(), 0755), 0);
+  DeploymentOptions options;
+  options.workers = 2;
+  options.slots = "cpu:1";
+  options.worker_flags = {{"--trainer", killer}};
+  Deployment deployment(options);
+  // Both are there before the first run is: the last host is never drained.
+  ASSERT_TRUE(Eventually([&] {
+    const std::string workers = deployment.Allo({"workers"});
+    return absl::StrContains(workers, "\nhost-0 ") && absl::StrContains(workers, "\nhost-1 ");
+  })) << deployment.Allo({"workers"});
+  deployment.Submit(FourRuns());
+  const SweepResult result = ResultAtEnd(deployment);
+  EXPECT_THAT(deployment.Allo({"workers"}), HasSubstr("drained: 3 runs died there"));
+  EXPECT_THAT(deployment.Query("SELECT DISTINCT exit_reason FROM attempts WHERE host = 'host-0'"),
+              ElementsAre("KILLED"));
+  EXPECT_THAT(deployment.Query("SELECT host FROM attempts WHERE exit_reason = 'SUCCEEDED'"),
+              ElementsAre("host-1", "host-1", "host-1", "host-1"));
   EXPECT_THAT(Differences(Undisturbed(), result), IsEmpty());
 }
 
