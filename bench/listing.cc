@@ -4,6 +4,7 @@
 // whole call, from the request to the message parsed. The store's part alone: bench/store.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -29,7 +30,9 @@ constexpr int kLooks = 10;
 
 std::string SweepYaml() {
   std::vector<std::string> sizes, seeds;
-  for (int i = 0; i < kSizes; ++i) sizes.push_back(absl::StrCat(5 * (i + 1), "k"));
+  // A factor apart, so that no two become one shape.
+  for (int i = 0; i < kSizes; ++i)
+    sizes.push_back(absl::StrCat(std::lround(5000 * std::pow(1.3, i))));
   for (int i = 1; i <= kSeeds; ++i) seeds.push_back(absl::StrCat(i));
   return absl::StrFormat(
       "name: large\ndataset: bench-text\nmodel: {context: 16, sizes: [%s]}\n"
