@@ -40,7 +40,7 @@ if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_layout=(setarch "$(unam
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export LSAN_OPTIONS=suppressions=$PWD/cmake/lsan.supp:print_suppressions=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/cmake/tsan.supp
 for preset in asan tsan; do
   step "tests under $preset, in build-$preset/"
   build "$preset"
