@@ -15,7 +15,6 @@
 namespace allometry::grid {
 namespace {
 
-constexpr size_t kMostBytes = 1 << 20;
 constexpr size_t kMostItems = 200;
 constexpr double kHuge = std::numeric_limits<double>::max();
 
@@ -297,31 +296,12 @@ class Reader {
 }  // namespace
 
 absl::StatusOr<Study> ParseStudyFile(absl::string_view yaml, absl::string_view file_name) {
-  Mistakes mistakes(file_name);
-  if (yaml.size() > kMostBytes) {
-    mistakes.Add(1, absl::StrFormat("the file has %d bytes: allowed are at most %d", yaml.size(),
-                                    kMostBytes));
-    return mistakes.ToStatus();
-  }
-  CheckText(yaml, mistakes);
-  if (!mistakes.empty()) return mistakes.ToStatus();
   Study study;
   study.file_name = std::string(file_name);
-  try {
-    const int second = LineOfSecondDocument(std::string(yaml));
-    const YAML::Node root = YAML::Load(std::string(yaml));
-    if (second > 0) {
-      mistakes.Add(second, "the YAML document ends before this line: one document is allowed");
-    } else if (root.IsNull()) {
-      mistakes.Add(1, "the file is empty: a study with name, sweeps and rows is expected");
-    } else {
-      Reader(study, mistakes).Read(root);
-    }
-  } catch (const YAML::Exception& error) {
-    mistakes.Add(error.mark.is_null() ? 1 : error.mark.line + 1,
-                 absl::StrCat("this is not YAML: ", error.msg));
-  }
-  ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
+  Mistakes mistakes(file_name);
+  ALLO_RETURN_IF_ERROR(
+      ReadDocument(yaml, "a study with name, sweeps and rows", mistakes,
+                   [&](const YAML::Node& root) { Reader(study, mistakes).Read(root); }));
   return study;
 }
 

@@ -1,5 +1,5 @@
-// Typed reading of a YAML map that goes on after a mistake. Only sweep_file.cc uses it, inside its
-// one `try`: yaml-cpp throws.
+// Typed reading of a YAML map that goes on after a mistake. Only what ReadDocument (yaml_text.h)
+// calls uses it: yaml-cpp throws.
 #pragma once
 
 #include <yaml-cpp/yaml.h>

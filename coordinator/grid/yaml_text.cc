@@ -5,14 +5,18 @@
 
 #include <algorithm>
 #include <sstream>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "coordinator/grid/utf8.h"
 
 namespace allometry::grid {
 namespace {
+
+constexpr size_t kMostBytes = 1 << 20;
 
 // Takes note of where the documents of a file start.
 class DocumentStarts final : public YAML::EventHandler {
@@ -36,8 +40,7 @@ class DocumentStarts final : public YAML::EventHandler {
   std::vector<int> lines_;
 };
 
-}  // namespace
-
+// Bytes that are no text, and tabs as indentation: from a YAML parser they give puzzling messages.
 void CheckText(absl::string_view yaml, Mistakes& mistakes) {
   if (const size_t bad = FirstInvalidUtf8(yaml); bad != absl::string_view::npos) {
     const auto line = 1 + std::count(yaml.begin(), yaml.begin() + bad, '\n');
@@ -56,6 +59,9 @@ void CheckText(absl::string_view yaml, Mistakes& mistakes) {
   }
 }
 
+// The line on which a second document starts; 0 when the file holds one. Not YAML::LoadAll: before
+// a stray character, such as a comma, yaml-cpp 0.7 finds empty documents without end.
+// Throws YAML::Exception on broken YAML.
 int LineOfSecondDocument(const std::string& yaml) {
   std::istringstream stream(yaml);
   YAML::Parser parser(stream);
@@ -63,6 +69,34 @@ int LineOfSecondDocument(const std::string& yaml) {
   for (int i = 0; i < 2 && parser.HandleNextDocument(starts); ++i) {
   }
   return starts.lines().size() < 2 ? 0 : starts.lines()[1];
+}
+
+}  // namespace
+
+absl::Status ReadDocument(absl::string_view yaml, absl::string_view expected, Mistakes& mistakes,
+                          absl::FunctionRef<void(const YAML::Node& root)> read) {
+  if (yaml.size() > kMostBytes) {
+    mistakes.Add(1, absl::StrFormat("the file has %d bytes: allowed are at most %d", yaml.size(),
+                                    kMostBytes));
+    return mistakes.ToStatus();
+  }
+  CheckText(yaml, mistakes);
+  if (!mistakes.empty()) return mistakes.ToStatus();
+  try {
+    const int second = LineOfSecondDocument(std::string(yaml));
+    const YAML::Node root = YAML::Load(std::string(yaml));
+    if (second > 0) {
+      mistakes.Add(second, "the YAML document ends before this line: one document is allowed");
+    } else if (root.IsNull()) {
+      mistakes.Add(1, absl::StrCat("the file is empty: ", expected, " is expected"));
+    } else {
+      read(root);
+    }
+  } catch (const YAML::Exception& error) {
+    mistakes.Add(error.mark.is_null() ? 1 : error.mark.line + 1,
+                 absl::StrCat("this is not YAML: ", error.msg));
+  }
+  return mistakes.ToStatus();
 }
 
 }  // namespace allometry::grid

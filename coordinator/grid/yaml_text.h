@@ -1,18 +1,19 @@
-// What yaml-cpp leaves unsaid about the text of a file.
+// A file of one YAML document, with what yaml-cpp leaves unsaid about its text.
 #pragma once
 
-#include <string>
-
+#include "absl/functional/function_ref.h"
 #include "coordinator/grid/mistakes.h"
+
+namespace YAML {
+class Node;
+}
 
 namespace allometry::grid {
 
-// Bytes that are no text, and tabs as indentation: from a YAML parser they give puzzling messages.
-void CheckText(absl::string_view yaml, Mistakes& mistakes);
-
-// The line on which a second document starts; 0 when the file holds one. Not YAML::LoadAll: before
-// a stray character, such as a comma, yaml-cpp 0.7 finds empty documents without end.
-// Throws YAML::Exception on broken YAML.
-int LineOfSecondDocument(const std::string& yaml);
+// Has `read` read the root of `yaml` when it is one document of text, of at most 1 MiB, that is not
+// empty (`expected` says with what it is to be filled). A YAML::Exception out of `read` is a
+// mistake in its line. The answer is mistakes.ToStatus().
+absl::Status ReadDocument(absl::string_view yaml, absl::string_view expected, Mistakes& mistakes,
+                          absl::FunctionRef<void(const YAML::Node& root)> read);
 
 }  // namespace allometry::grid
