@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/store/names.h"
+#include "coordinator/store/run_rows.h"
 
 namespace allometry::store {
 namespace {
@@ -117,13 +118,7 @@ absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, i
     ALLO_RETURN_IF_ERROR(find.status());
     return std::optional<v1::Checkpoint>();
   }
-  v1::Checkpoint checkpoint;
-  checkpoint.set_attempt(static_cast<int32_t>(find.Int(0)));
-  checkpoint.set_step(find.Int(1));
-  checkpoint.set_file(find.Text(2));
-  checkpoint.set_hash(find.Text(3));
-  checkpoint.set_bytes(find.Int(4));
-  checkpoint.set_root_id(find.Text(5));
+  v1::Checkpoint checkpoint = ReadCheckpoint(find, 0);
   checkpoint.set_run_id(run_id);
   return std::optional<v1::Checkpoint>(std::move(checkpoint));
 }

@@ -61,13 +61,7 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   run.set_last_heldout_loss(row.Real(21));
   run.set_agent(row.Text(22));
   if (!row.IsNull(23)) {
-    v1::Checkpoint& checkpoint = *run.mutable_checkpoint();
-    checkpoint.set_attempt(static_cast<int32_t>(row.Int(23)));
-    checkpoint.set_step(row.Int(24));
-    checkpoint.set_file(row.Text(25));
-    checkpoint.set_hash(row.Text(26));
-    checkpoint.set_bytes(row.Int(27));
-    checkpoint.set_root_id(row.Text(28));
+    *run.mutable_checkpoint() = ReadCheckpoint(row, 23);
   }
   run.set_stage(row.Text(29));
   run.set_memory_bytes(row.Int(30));
@@ -141,6 +135,17 @@ absl::Status AddAttemptAndInputs(Connection& db, RunRow& row) {
 }
 
 }  // namespace
+
+v1::Checkpoint ReadCheckpoint(const Statement& row, int first) {
+  v1::Checkpoint checkpoint;
+  checkpoint.set_attempt(static_cast<int32_t>(row.Int(first)));
+  checkpoint.set_step(row.Int(first + 1));
+  checkpoint.set_file(row.Text(first + 2));
+  checkpoint.set_hash(row.Text(first + 3));
+  checkpoint.set_bytes(row.Int(first + 4));
+  checkpoint.set_root_id(row.Text(first + 5));
+  return checkpoint;
+}
 
 absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id) {
   RunRow loaded;

@@ -20,6 +20,9 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db);
 absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id,
                                                      int64_t now_unix_us);
 
+// Of the columns attempt, step, file, hash, bytes and root_id, the first of them `first`.
+v1::Checkpoint ReadCheckpoint(const Statement& row, int first);
+
 // NotFound: no such attempt.
 absl::StatusOr<Attempt> LoadAttempt(Connection& db, int64_t run_id, int32_t attempt);
 absl::StatusOr<std::vector<Attempt>> LoadAttempts(Connection& db, int64_t run_id);
