@@ -5,6 +5,7 @@
 #include <string>
 
 #include "gmock/gmock.h"
+#include "tests/grid/sweeps.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::coordinator {
@@ -23,24 +24,10 @@ budgets: {tokens: [20k, 200k]}
 max_epochs: 1000
 )";
 
+// With the files that make it a whole manifest.
 data::Manifest Walk() {
-  data::Manifest manifest;
-  manifest.name = "walk";
-  manifest.kind = "trajectories";
-  manifest.segments = {{.name = "observation", .begin = 0, .end = 4096},
-                       {.name = "action:0", .begin = 4096, .end = 4105}};
-  manifest.vocabulary = 4105;
-  manifest.tokenizer_hash = "00000000000000aa";
-  manifest.frames = data::Frames{.tokens_per_observation = 64,
-                                 .tokens_per_action = 1,
-                                 .frames_per_episode = 20,
-                                 .frames_left_out = 0,
-                                 .image_height = 32,
-                                 .image_width = 32,
-                                 .image_channels = 3};
+  data::Manifest manifest = grid::Walk();
   manifest.documents = 1100;
-  manifest.unique_tokens = 1000 * 20 * 65;
-  manifest.heldout_tokens = 100 * 20 * 65;
   const std::string hash = "0123456789abcdef";
   manifest.shards = {
       {"train.npy", "train", "u16", manifest.unique_tokens, 2 * manifest.unique_tokens + 128, hash},

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "tests/coordinator/coordinator_fixture.h"
+#include "tests/coordinator/stage_test.h"
 
 namespace allometry::testing {
 namespace {
@@ -33,55 +33,19 @@ TinySweep LadderSweep(const std::string& sizes = "[5k, 20k]") {
   return sweep;
 }
 
-// A run that goes well, its losses lifted by how far its rate is from the best of its size.
-std::vector<v1::Record> RecordsOf(const v1::RunSpec& spec, const v1::Run& run) {
-  std::vector<v1::Record> records = WholeRun(spec, static_cast<double>(run.n_params()));
-  const double octaves = std::log2(spec.identity().learning_rate() / BestRate(run));
-  for (v1::Record& record : records) {
-    if (!record.has_point()) continue;
-    record.mutable_point()->set_value(record.point().value() + 2 * octaves * octaves);
-  }
-  return records;
-}
-
 using Asked = std::tuple<std::string, double, int64_t>;  // size, rate, steps
 
-class LadderStageTest : public CoordinatorTest {
+class LadderStageTest : public StageTest {
  protected:
-  v1::StageResult Stage() {
-    const v1::GetSweepResponse sweep = Get();
-    EXPECT_THAT(sweep.sweep().stages(), SizeIs(1));
-    return sweep.sweep().stages().empty() ? v1::StageResult() : sweep.sweep().stages(0);
-  }
-  std::string StageText() {
-    std::string text;
-    const v1::StageResult stage = Stage();
-    for (const std::string& line : stage.lines()) absl::StrAppend(&text, line, "\n");
-    return text;
-  }
-  bool AllEnded() {
-    const v1::GetSweepResponse sweep = Get();
-    return std::none_of(sweep.runs().begin(), sweep.runs().end(), [](const v1::Run& run) {
-      return run.state() == v1::PENDING || run.state() == v1::LEASED;
-    });
-  }
-
-  // One agent takes run after run until the ladder and the grid are done.
-  void PlayUntilDone(FakeAgent& agent) {
-    ASSERT_TRUE(Eventually([&] {
-      PlayWhatThereIs(agent);
-      return Stage().done() && AllEnded();
-    })) << StageText();
-  }
-  void PlayWhatThereIs(FakeAgent& agent) {
-    for (v1::Hold hold = agent.Obtain(2); hold.has_lease(); hold = agent.Obtain(2)) {
-      Play(agent, hold);
+  // The losses are lifted by how far the rate is from the best of its size.
+  std::vector<v1::Record> RecordsOf(const v1::RunSpec& spec, const v1::Run& run) override {
+    std::vector<v1::Record> records = WholeRun(spec, static_cast<double>(run.n_params()));
+    const double octaves = std::log2(spec.identity().learning_rate() / BestRate(run));
+    for (v1::Record& record : records) {
+      if (!record.has_point()) continue;
+      record.mutable_point()->set_value(record.point().value() + 2 * octaves * octaves);
     }
-  }
-  void Play(FakeAgent& agent, const v1::Hold& hold) {
-    const auto records = RecordsOf(hold.spec(), AnyRun(hold.lease().run_id()));
-    EXPECT_THAT(agent.Send(hold.lease(), records), IsOk());
-    agent.MarkEnded(hold.lease(), records.size());
+    return records;
   }
 
   std::set<Asked> WhatWasAsked() {

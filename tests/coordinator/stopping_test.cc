@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "tests/coordinator/coordinator_fixture.h"
+#include "tests/coordinator/stage_test.h"
 
 namespace allometry::testing {
 namespace {
@@ -41,46 +41,19 @@ double LossAt(double params, double tokens) {
   return 1.5 + 3000 / std::pow(params, 0.8) + 100 / std::sqrt(tokens);
 }
 
-class StoppingTest : public CoordinatorTest {
+class StoppingTest : public StageTest {
  protected:
   absl::StatusOr<v1::CreateSweepResponse> SubmitFlops(const TinySweep& sweep) {
     return Call(&v1::ClientService::Stub::CreateSweep, FlopsRequest(sweep));
   }
-  v1::StageResult Stage() {
-    const v1::GetSweepResponse sweep = Get();
-    EXPECT_THAT(sweep.sweep().stages(), SizeIs(1));
-    return sweep.sweep().stages().empty() ? v1::StageResult() : sweep.sweep().stages(0);
-  }
-  std::string StageText() {
-    std::string text;
-    const v1::StageResult stage = Stage();
-    for (const std::string& line : stage.lines()) absl::StrAppend(&text, line, "\n");
-    return text;
-  }
-  bool AllEnded() {
-    const v1::GetSweepResponse sweep = Get();
-    return std::none_of(sweep.runs().begin(), sweep.runs().end(), [](const v1::Run& run) {
-      return run.state() == v1::PENDING || run.state() == v1::LEASED;
-    });
-  }
-  void Play(FakeAgent& agent, const v1::Hold& hold) {
-    const v1::Run run = AnyRun(hold.lease().run_id());
-    auto records = WholeRun(hold.spec(), 1);
+  std::vector<v1::Record> RecordsOf(const v1::RunSpec& spec, const v1::Run& run) override {
+    std::vector<v1::Record> records = WholeRun(spec, 1);
     for (v1::Record& record : records) {
       if (!record.has_point()) continue;
       record.mutable_point()->set_value(LossAt(static_cast<double>(run.n_params()),
                                                static_cast<double>(record.point().tokens())));
     }
-    EXPECT_THAT(agent.Send(hold.lease(), records), IsOk());
-    agent.MarkEnded(hold.lease(), records.size());
-  }
-  void PlayUntilDone(FakeAgent& agent) {
-    ASSERT_TRUE(Eventually([&] {
-      for (v1::Hold hold = agent.Obtain(2); hold.has_lease(); hold = agent.Obtain(2)) {
-        Play(agent, hold);
-      }
-      return Stage().done() && AllEnded();
-    })) << StageText();
+    return records;
   }
   // Cells of each size.
   std::map<std::string, int> Cells() {

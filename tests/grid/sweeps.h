@@ -66,6 +66,29 @@ inline data::Manifest Words() {
   return manifest;
 }
 
+// 1000 episodes of 20 frames with images, an observation of 64 tokens and an action of 1.
+inline data::Manifest Walk() {
+  data::Manifest manifest;
+  manifest.name = "walk";
+  manifest.kind = "trajectories";
+  manifest.segments = {{.name = "observation", .begin = 0, .end = 4096},
+                       {.name = "action:0", .begin = 4096, .end = 4105}};
+  manifest.vocabulary = 4105;
+  manifest.tokenizer_hash = "00000000000000aa";
+  manifest.frames = data::Frames{.tokens_per_observation = 64,
+                                 .tokens_per_action = 1,
+                                 .frames_per_episode = 20,
+                                 .frames_left_out = 0,
+                                 .image_height = 32,
+                                 .image_width = 32,
+                                 .image_channels = 3};
+  manifest.documents = 1100;
+  manifest.unique_tokens = 1000 * 20 * 65;
+  manifest.heldout_tokens = 100 * 20 * 65;
+  manifest.hash = "00000000000000dd";
+  return manifest;
+}
+
 inline absl::StatusOr<Expansion> ExpandText(absl::string_view yaml,
                                             const data::Manifest& manifest = Words()) {
   ALLO_ASSIGN_OR_RETURN(const SweepFile file, ParseSweepFile(yaml, "sweeps/a.yaml"));

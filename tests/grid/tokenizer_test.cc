@@ -28,29 +28,6 @@ training:
 budgets: {tokens: [20k, 200k]}
 )";
 
-// 1000 episodes of 20 frames, an observation of 64 tokens and an action of 1.
-data::Manifest Walk() {
-  data::Manifest manifest;
-  manifest.name = "walk";
-  manifest.kind = "trajectories";
-  manifest.segments = {{.name = "observation", .begin = 0, .end = 4096},
-                       {.name = "action:0", .begin = 4096, .end = 4105}};
-  manifest.vocabulary = 4105;
-  manifest.tokenizer_hash = "00000000000000aa";
-  manifest.frames = data::Frames{.tokens_per_observation = 64,
-                                 .tokens_per_action = 1,
-                                 .frames_per_episode = 20,
-                                 .frames_left_out = 0,
-                                 .image_height = 32,
-                                 .image_width = 32,
-                                 .image_channels = 3};
-  manifest.documents = 1100;
-  manifest.unique_tokens = 1000 * 20 * 65;
-  manifest.heldout_tokens = 100 * 20 * 65;
-  manifest.hash = "00000000000000dd";
-  return manifest;
-}
-
 TEST(TokenizerTest, IsTheFirstRunAndInTheKeysOfTheOthers) {
   ASSERT_OK_AND_ASSIGN(const Expansion expansion, ExpandText(kTokenized, Walk()));
   ASSERT_EQ(expansion.runs.size(), 3u);
