@@ -18,16 +18,14 @@ std::vector<int64_t> ClusterView::InputsOf(const store::RunRow& row) {
 }
 
 InputWait ClusterView::WaitOf(int64_t run_id) const {
-  InputKnowledge known;
-  for (const auto& [agent_id, place] : places_) known.live_roots.insert(place.first);
-  known.could_run = [&](const std::string& root_id) {
+  const auto could_run = [&](const std::string& root_id) {
     return CouldRunUnder(root_id, state().runs.at(run_id));
   };
-  known.step_of = [&](const store::InputRun& input) {
+  const auto step_of = [&](const store::InputRun& input) {
     const auto run = runs_.find(input.run_id);
     return run == runs_.end() ? input.step : run->second.row.run.step();
   };
-  return WaitForInputs(runs_.at(run_id).row, known);
+  return WaitForInputs(runs_.at(run_id).row, {live_roots_, could_run, step_of});
 }
 
 void ClusterView::RefreshInputs(int64_t run_id) {
@@ -86,6 +84,8 @@ void ClusterView::RefreshPlaces() {
   }
   if (places == places_) return;
   places_ = std::move(places);
+  live_roots_.clear();
+  for (const auto& [agent_id, place] : places_) live_roots_.insert(place.first);
   std::set<int64_t> waiting;
   for (const auto& [input_id, runs] : dependents_) waiting.insert(runs.begin(), runs.end());
   for (const int64_t run_id : waiting) {

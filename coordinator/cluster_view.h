@@ -174,6 +174,7 @@ class ClusterView {
   std::set<int64_t> last_tries_;                      // PENDING runs that may avoid a host
   // Agents that get runs: each with its run root and the hashes of its datasets.
   std::map<std::string, std::pair<std::string, std::set<std::string>>> places_;
+  std::set<std::string> live_roots_;  // of places_
   std::map<std::string, KnownAgent> agents_;
   // Agent -> tokens of attempts that were asked to stop, have ended, and are still listed.
   std::map<std::string, std::set<std::string>> emptying_;

@@ -30,4 +30,13 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
   return options;
 }
 
+ObservationChoice ToObservationChoice(const v1::FitOptions& request) {
+  ObservationChoice choice;
+  choice.params_policy = request.params_policy();
+  choice.flops_convention = request.flops_convention();
+  choice.series = request.series();
+  choice.allow_repeat = request.allow_repeat();
+  return choice;
+}
+
 }  // namespace allometry::coordinator

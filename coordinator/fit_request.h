@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/status.h"
+#include "coordinator/observations.h"
 #include "fitting/options.h"
 #include "proto/client.pb.h"
 
@@ -10,5 +11,8 @@ namespace allometry::coordinator {
 // InvalidArgument, with the names allowed, for what is not an option. `flops_convention` of the
 // request is about the observations, not the fit: see observations.h.
 absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request);
+
+// What of the request is about the observations.
+ObservationChoice ToObservationChoice(const v1::FitOptions& request);
 
 }  // namespace allometry::coordinator

@@ -17,12 +17,8 @@ namespace {
 
 absl::StatusOr<GatheredObservations> Gather(const store::Store& store, const std::string& sweep,
                                             const v1::FitOptions& options) {
-  ObservationChoice choice;
-  choice.params_policy = options.params_policy();
-  choice.flops_convention = options.flops_convention();
-  choice.series = options.series();
-  choice.allow_repeat = options.allow_repeat();
-  ALLO_ASSIGN_OR_RETURN(GatheredObservations gathered, GatherObservations(store, sweep, choice));
+  ALLO_ASSIGN_OR_RETURN(GatheredObservations gathered,
+                        GatherObservations(store, sweep, ToObservationChoice(options)));
   if (gathered.points.used() > 0) return gathered;
   std::vector<std::string> reasons;
   for (const fitting::Exclusion& excluded : gathered.points.exclusions()) {

@@ -26,7 +26,7 @@ struct InputWait {
 };
 
 struct InputKnowledge {
-  std::set<std::string> live_roots;  // of the workers that are there
+  const std::set<std::string>& live_roots;  // of the workers that are there
   // Whether a worker of that root has the slots and the data for the run.
   std::function<bool(const std::string& root_id)> could_run;
   // The newest step known of a run, given what its row says.

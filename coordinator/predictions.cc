@@ -5,8 +5,10 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/fit_request.h"
 #include "coordinator/observations.h"
 #include "fitting/options.h"
 
@@ -126,7 +128,7 @@ PredictionScore ScoreAgainst(const fitting::Prediction& prediction,
   double largest = 0;
   bool found = false;
   for (fitting::Observation point : points.points()) {
-    if (!(point.flops > 0)) point.flops = 6 * point.params * point.tokens;
+    point.flops = point.compute();
     largest = std::max(largest, point.flops);
     if (std::abs(std::log(point.flops / prediction.flops)) > kSameBudget) continue;
     if (point.flops <= fitted_to * (1 + 1e-9)) continue;
@@ -153,29 +155,28 @@ absl::StatusOr<v1::ListPredictionsResponse> ListPredictions(
     const store::Store& store, const v1::ListPredictionsRequest& request) {
   ALLO_ASSIGN_OR_RETURN(const std::vector<store::StoredPrediction> stored,
                         store.Predictions(request.sweep()));
-  std::map<std::string, GatheredObservations> gathered;  // by options
+  // By what options say of observations; many differ in their budget alone.
+  std::map<std::tuple<std::string, std::string, std::string, bool>, GatheredObservations> gathered;
   Json array = Json::array();
   v1::ListPredictionsResponse response;
   std::string text = absl::StrFormat("%-16s  %-12s %-8s  %-20s  %s\n", "fit", "method", "C",
                                      "predicted loss", "realised");
   for (const store::StoredPrediction& one : stored) {
-    auto known = gathered.find(one.options_json);
+    v1::FitOptions options;
+    google::protobuf::util::JsonParseOptions parse;
+    parse.ignore_unknown_fields = true;
+    if (!google::protobuf::util::JsonStringToMessage(one.options_json, &options, parse).ok()) {
+      return absl::DataLossError(
+          absl::StrFormat("fit %s: its options are not to be read", one.fit_id));
+    }
+    const ObservationChoice choice = ToObservationChoice(options);
+    const auto key = std::make_tuple(choice.params_policy, choice.flops_convention, choice.series,
+                                     choice.allow_repeat);
+    auto known = gathered.find(key);
     if (known == gathered.end()) {
-      v1::FitOptions options;
-      google::protobuf::util::JsonParseOptions parse;
-      parse.ignore_unknown_fields = true;
-      if (!google::protobuf::util::JsonStringToMessage(one.options_json, &options, parse).ok()) {
-        return absl::DataLossError(
-            absl::StrFormat("fit %s: its options are not to be read", one.fit_id));
-      }
-      ObservationChoice choice;
-      choice.params_policy = options.params_policy();
-      choice.flops_convention = options.flops_convention();
-      choice.series = options.series();
-      choice.allow_repeat = options.allow_repeat();
       ALLO_ASSIGN_OR_RETURN(GatheredObservations now,
                             GatherObservations(store, request.sweep(), choice));
-      known = gathered.emplace(one.options_json, std::move(now)).first;
+      known = gathered.emplace(key, std::move(now)).first;
     }
     ALLO_ASSIGN_OR_RETURN(const fitting::Prediction prediction, ReadPrediction(one));
     const PredictionScore scored = ScoreAgainst(prediction, known->second.points);

@@ -137,16 +137,16 @@ absl::StatusOr<grid::Changes> DifferenceFrom(const store::Store& store,
   if (stored.sweep.sweep_id() != 0) {
     ALLO_ASSIGN_OR_RETURN(checkpoints, store.CheckpointSteps(stored.sweep.name()));
   }
-  ALLO_ASSIGN_OR_RETURN(
-      grid::Changes changes,
-      grid::Difference({stored.sweep, stored.runs, stored.cells, std::move(checkpoints)},
-                       expansion));
+  std::string shares;
   if (stored.tokenizer_of != known.tokenizer_of) {
-    changes.lines.insert(
-        changes.lines.begin(),
-        absl::StrFormat("reads the tokenizer of sweep %s, run %d: it has the same recipe",
-                        stored.tokenizer_of, stored.runs.front().run_id()));
+    shares = absl::StrFormat("reads the tokenizer of sweep %s, run %d: it has the same recipe",
+                             stored.tokenizer_of, stored.runs.front().run_id());
   }
+  ALLO_ASSIGN_OR_RETURN(grid::Changes changes,
+                        grid::Difference({std::move(stored.sweep), std::move(stored.runs),
+                                          std::move(stored.cells), std::move(checkpoints)},
+                                         expansion));
+  if (!shares.empty()) changes.lines.insert(changes.lines.begin(), std::move(shares));
   return changes;
 }
 

@@ -43,6 +43,7 @@ absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions
   FitOptions along_curves = options;
   along_curves.flops =
       report.flops_convention == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kData;
+  along_curves.profile = false;
   along_curves.budgets = BudgetsOf(withheld, along_curves.flops);
   ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves));
   CurveNoise noise;
@@ -169,7 +170,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
 }
 
 absl::StatusOr<Score> ScorePrediction(const Prediction& prediction, const Observation& realised) {
-  const double flops = realised.flops > 0 ? realised.flops : 6 * realised.params * realised.tokens;
+  const double flops = realised.compute();
   if (!(flops > 0) || !(realised.loss > 0) || !std::isfinite(realised.loss)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("the run has C = %g and loss %g: positive finite numbers are needed", flops,

@@ -35,6 +35,8 @@ struct Observation {
   int32_t family = -1;     // index into Observations::families(); -1: none
   int64_t line = 0;        // line of the file it came from, from 1; 0: no file
   bool ends_cell = false;  // the point at a planned budget, not one on the way there
+
+  double compute() const { return flops > 0 ? flops : 6 * params * tokens; }
 };
 
 struct Exclusion {

@@ -13,16 +13,12 @@ namespace {
 
 constexpr size_t kFewestPoints = 4;
 
-double Flops(const Observation& point) {
-  return point.flops > 0 ? point.flops : 6 * point.params * point.tokens;
-}
-
 // Mean loss of the points with `from` <= C; the curve is sorted by C.
 double MeanFrom(const std::vector<Observation>& curve, double from, double to) {
   double sum = 0;
   int count = 0;
   for (const Observation& point : curve) {
-    if (Flops(point) < from || Flops(point) > to) continue;
+    if (point.compute() < from || point.compute() > to) continue;
     sum += point.loss;
     ++count;
   }
@@ -30,23 +26,23 @@ double MeanFrom(const std::vector<Observation>& curve, double from, double to) {
 }
 
 bool LongEnough(const std::vector<Observation>& curve) {
-  return curve.size() >= kFewestPoints && Flops(curve.front()) <= Flops(curve.back()) / 2;
+  return curve.size() >= kFewestPoints && curve.front().compute() <= curve.back().compute() / 2;
 }
 
 CurvePlateau OfCurve(const std::vector<Observation>& curve, double within) {
   CurvePlateau result;
   result.params = curve.back().params;
-  result.flops_end = Flops(curve.back());
-  result.plateau = MeanFrom(curve, result.flops_end / std::sqrt(2.0), result.flops_end);
+  const double end = curve.back().compute();
+  result.plateau = MeanFrom(curve, end / std::sqrt(2.0), end);
   for (const Observation& point : curve) {
     if (point.loss > result.plateau * (1 + within)) continue;
-    result.flops = Flops(point);
+    result.flops = point.compute();
     break;
   }
   // The point an octave before the end, or the last before it.
   double before = curve.front().loss;
   for (const Observation& point : curve) {
-    if (Flops(point) <= result.flops_end / 2) before = point.loss;
+    if (point.compute() <= end / 2) before = point.loss;
   }
   result.still_falling = before > result.plateau * (1 + within);
   return result;
@@ -70,7 +66,7 @@ Plateau FindPlateau(const Observations& observations, const std::vector<std::str
   std::vector<std::string> falling, left_out;
   for (auto& [labels, curve] : curves) {
     std::stable_sort(curve.begin(), curve.end(), [](const Observation& a, const Observation& b) {
-      return Flops(a) < Flops(b);
+      return a.compute() < b.compute();
     });
     if (!LongEnough(curve)) {
       left_out.push_back(labels.first);

@@ -20,9 +20,8 @@ namespace allometry::fitting {
 struct CurvePlateau {
   std::string family, run;
   double params = 0;
-  double plateau = 0;    // nats
-  double flops = 0;      // where it is reached
-  double flops_end = 0;  // of the curve
+  double plateau = 0;  // nats
+  double flops = 0;    // where it is reached
   bool still_falling = false;
 };
 

@@ -34,11 +34,7 @@ Cost Cost::Fit(const std::vector<Observation>& points, const std::vector<double>
   Cost cost;
   double n = 0, mean_x = 0, mean_y = 0;
   const auto x = [&](size_t i) { return std::log(params ? (*params)[i] : points[i].params); };
-  const auto y = [&](size_t i) {
-    const double flops =
-        points[i].flops > 0 ? points[i].flops : 6 * points[i].params * points[i].tokens;
-    return std::log(flops / points[i].tokens);
-  };
+  const auto y = [&](size_t i) { return std::log(points[i].compute() / points[i].tokens); };
   for (size_t i = 0; i < points.size(); ++i) {
     mean_x += x(i);
     mean_y += y(i);

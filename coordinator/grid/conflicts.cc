@@ -17,12 +17,12 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 // What every run of a sweep shares, as (word of the sweep file, value).
 Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
   const v1::Run* tokenizer = nullptr;
-  std::vector<v1::Run> runs;
+  std::vector<const v1::Run*> runs;
   for (const v1::Run& run : all) {
     if (run.stage() == kTokenizer) {
       tokenizer = &run;
     } else {
-      runs.push_back(run);
+      runs.push_back(&run);
     }
   }
   Facts facts = {{"dataset", sweep.dataset()},
@@ -30,7 +30,7 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
                  {"conventions flops", sweep.flops_convention()},
                  {"tokenizer", TokenizerText(tokenizer)}};
   if (runs.empty()) return facts;
-  const v1::RunSpec& spec = runs[0].spec();
+  const v1::RunSpec& spec = runs[0]->spec();
   const v1::RunIdentity& identity = spec.identity();
   const v1::Optimizer& optimizer = identity.optimizer();
   facts.insert(facts.end(),
@@ -49,14 +49,15 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
                 {"clip_norm", Exact(optimizer.clip_norm())},
                 {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
   // A trunk is constant under any schedule; what falls says what the schedule is.
-  const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run& run) {
-    return run.spec().identity().schedule() != "constant";
+  const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run* run) {
+    return run->spec().identity().schedule() != "constant";
   });
   // Tuning runs alone say nothing of it: they are constant, and the grid is still to come.
   const bool tuning_only = std::all_of(
-      runs.begin(), runs.end(), [](const v1::Run& run) { return run.stage() == kLadderStage; });
+      runs.begin(), runs.end(), [](const v1::Run* run) { return run->stage() == kLadderStage; });
   if (tuning_only) return facts;
-  const v1::RunIdentity& scheduled = falling == runs.end() ? identity : falling->spec().identity();
+  const v1::RunIdentity& scheduled =
+      falling == runs.end() ? identity : (*falling)->spec().identity();
   facts.insert(facts.end(), {{"schedule", scheduled.schedule()},
                              {"final_rate_fraction", Exact(scheduled.final_rate_fraction())}});
   return facts;

@@ -90,28 +90,34 @@ class Play {
 
   void StartWhatCanStart() {
     held_on_ = workers_.size();
+    bool long_began = false;
     if (ahead_ == 0) {
-      StartLong(1);
-      StartLong(kMayBeLonger);
+      long_began |= StartLong(1);
+      long_began |= StartLong(kMayBeLonger);
     }
     for (auto it = waiting_.begin(); it != waiting_.end() && AnyFree();) {
       it = Started(*it) || Start(*it) ? waiting_.erase(it) : std::next(it);
     }
-    std::erase_if(waiting_, [this](size_t i) { return Started(i); });
+    if (long_began) std::erase_if(waiting_, [this](size_t i) { return Started(i); });
   }
   bool Started(size_t i) const { return starts_[i] < kNever; }
 
   // Those longer than the open work would take so many times as fast; mostly there are none.
-  void StartLong(double share) {
-    std::erase_if(longest_, [this](size_t i) { return Started(i); });
+  // Whether one began.
+  bool StartLong(double share) {
+    while (longest_from_ < longest_.size() && Started(longest_[longest_from_])) ++longest_from_;
     std::vector<size_t> long_ones;
-    for (const size_t i : longest_) {
+    for (size_t k = longest_from_; k < longest_.size(); ++k) {
+      const size_t i = longest_[k];
+      if (Started(i)) continue;
       if (runs_[i].seconds <= kinds_[runs_[i].kind].AllWork(now_) / share) break;
       long_ones.push_back(i);
     }
     std::sort(long_ones.begin(), long_ones.end(),
               [this](size_t a, size_t b) { return order_[a] < order_[b]; });
-    for (const size_t i : long_ones) Start(i);
+    bool began = false;
+    for (const size_t i : long_ones) began |= Start(i);
+    return began;
   }
   bool AnyFree() const {
     return std::any_of(free_.begin(), free_.end(), [](int free) { return free > 0; });
@@ -201,7 +207,8 @@ class Play {
   std::map<std::string, Kind> kinds_;
   std::list<size_t> waiting_;          // in order
   std::vector<size_t> order_;          // a waiting run's place in that order
-  std::vector<size_t> longest_;        // waiting, the longest first
+  std::vector<size_t> longest_;        // that waited at first, the longest first
+  size_t longest_from_ = 0;            // those before it have begun
   int ahead_ = 0;                      // tuning runs that wait
   std::vector<size_t> after_another_;  // runs that wait for a checkpoint
   std::vector<Running> running_;

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/store/parts.h"
+#include "coordinator/store/sweep_rows.h"
 
 namespace allometry::store {
 namespace {
@@ -81,9 +82,10 @@ absl::Status Store::RecordFit(const Fit& fit, absl::Span<const Prediction> predi
 }
 
 absl::StatusOr<std::vector<StoredPrediction>> Store::Predictions(absl::string_view sweep) const {
-  ALLO_ASSIGN_OR_RETURN(const StoredSweep stored, GetSweep(sweep));
-  return parts_->readers->Run(
-      [&](Connection& db) { return LoadPredictions(db, stored.sweep.sweep_id()); });
+  return parts_->readers->Run([&](Connection& db) -> absl::StatusOr<std::vector<StoredPrediction>> {
+    ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
+    return LoadPredictions(db, sweep_id);
+  });
 }
 
 absl::StatusOr<Fit> Store::GetFit(absl::string_view fit_id) const {
