@@ -47,10 +47,6 @@ double Normal(uint64_t seed, uint64_t counter) {
   return std::sqrt(-2 * std::log(u1)) * std::cos(2 * M_PI * u2);
 }
 
-}  // namespace
-
-namespace {
-
 ParameterLayout VqLayout(const Shape& shape) {
   LayoutBuilder layout;
   for (VqTensor& tensor : VqTensors(shape)) {

@@ -297,7 +297,6 @@ class Reader {
 
 absl::StatusOr<Study> ParseStudyFile(absl::string_view yaml, absl::string_view file_name) {
   Study study;
-  study.file_name = std::string(file_name);
   Mistakes mistakes(file_name);
   ALLO_RETURN_IF_ERROR(
       ReadDocument(yaml, "a study with name, sweeps and rows", mistakes,

@@ -35,7 +35,7 @@ struct StudyTerm {
   std::string params, flops, series;  // empty: the sweep's; the held-out loss
   bool allow_repeat = false;
   double floor = 0;                   // E of the law fixed-floor, nats
-  double at = 0;                      // FLOPs, of kAtBudget
+  double at = 0;                      // FLOPs, of kAtBudget and kPredicted
   double budget_tokens = 0;           // of kRegime, kWorstRise: which cells; 0: the largest
   std::vector<std::string> sizes;     // of kPlateau: which curves; empty: all
   std::vector<std::string> withhold;  // of kExtrapolated: the first is reported
@@ -68,7 +68,6 @@ struct StudyRow {
 };
 
 struct Study {
-  std::string file_name;
   std::string name;
   std::string title;
   std::vector<std::string> datasets;  // arguments of `allo data` that make them
