@@ -16,7 +16,7 @@ if [ -z "$name" ] || [ ! -f "$file" ]; then
   [ -z "$name" ] || echo "study: there is no $file"
   echo "make study NAME=...:"
   for one in sweeps/studies/*.yaml; do
-    printf '  %-14s %s\n' "$(basename "$one" .yaml)" "$(sed -nE '1s/^# //p' "$one")"
+    printf '  %-22s %s\n' "$(basename "$one" .yaml)" "$(sed -nE '1s/^# //p' "$one")"
   done
   [ -z "$name" ] && exit 0 || exit 2
 fi
