@@ -11,52 +11,56 @@ long Panels(long columns) { return (columns + kLanes - 1) / kLanes; }
 
 // One round of a transpose by halves: exchanges the lanes of each row whose index has bit
 // `kDistance` with those of the row `kDistance` further on that have not.
-template <int kDistance>
-ALLO_INLINE void Exchange(Vec* rows) {
-  constexpr auto kLow = [](int lane) { return lane & kDistance ? lane - kDistance + 16 : lane; };
-  constexpr auto kHigh = [](int lane) { return lane & kDistance ? lane + 16 : lane + kDistance; };
-#define ALLO_SIXTEEN(f)                                                                          \
-  f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14), \
-      f(15)
+template <int kDistance, int... kLane>
+ALLO_INLINE void Exchange(Piece* rows, Lanes<kLane...>) {
 #pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kPieceLanes; ++i) {
     if (i & kDistance) continue;
-    const Vec a = rows[i], b = rows[i + kDistance];
-    rows[i] = __builtin_shufflevector(a, b, ALLO_SIXTEEN(kLow));
-    rows[i + kDistance] = __builtin_shufflevector(a, b, ALLO_SIXTEEN(kHigh));
+    const Piece a = rows[i], b = rows[i + kDistance];
+    rows[i] = __builtin_shufflevector(
+        a, b, (kLane & kDistance ? kLane - kDistance + kPieceLanes : kLane)...);
+    rows[i + kDistance] = __builtin_shufflevector(
+        a, b, (kLane & kDistance ? kLane + kPieceLanes : kLane + kDistance)...);
   }
-#undef ALLO_SIXTEEN
+}
+
+// All rounds.
+template <int kDistance = kPieceLanes / 2>
+ALLO_INLINE void Transpose(Piece* rows) {
+  Exchange<kDistance>(rows, EachLane());
+  if constexpr (kDistance > 1) Transpose<kDistance / 2>(rows);
 }
 
 // panels[p][j][lane] = rows[16 p + lane][j], 0 past the last row.
 void TransposeToPanels(const float* rows, long stride, long count, long columns, float* panels) {
   for (long first = 0; first < count; first += kLanes) {
-    for (long j = 0; j < columns; j += kLanes, panels += kLanes * kLanes) {
-      Vec block[kLanes];
+    for (long j = 0; j < columns; j += kPieceLanes, panels += kPieceLanes * kLanes) {
+#pragma GCC unroll 4
+      for (int lane = 0; lane < kLanes; lane += kPieceLanes) {
+        Piece block[kPieceLanes];
 #pragma GCC unroll 16
-      for (int lane = 0; lane < kLanes; ++lane) {
-        block[lane] = first + lane < count ? Load(rows + (first + lane) * stride + j) : Vec{};
+        for (int i = 0; i < kPieceLanes; ++i) {
+          const long row = first + lane + i;
+          block[i] = row < count ? LoadAs<Piece>(rows + row * stride + j) : Piece{};
+        }
+        Transpose(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < kPieceLanes; ++i) Store(panels + i * kLanes + lane, block[i]);
       }
-      Exchange<8>(block);
-      Exchange<4>(block);
-      Exchange<2>(block);
-      Exchange<1>(block);
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) Store(panels + i * kLanes, block[i]);
     }
   }
 }
 
 // Row `row` of scores becomes probabilities: columns 0..row, zero from there to `panels`.
 void CausalSoftmax(float* scores, long row, long panels) {
-  const IntVec lane = LaneIndex();
   const long whole = row / kLanes;  // panels before it have no column beyond the row
-  const IntVec last = lane - static_cast<int>(row - whole * kLanes);  // > 0: beyond the row
-  const Vec edge = last > 0 ? Broadcast(-1e30f) : Load(scores + whole * kLanes);
+  const IntVec last =
+      LaneIndex<IntVec>() - static_cast<int>(row - whole * kLanes);  // > 0: beyond the row
+  const Vec edge = WherePositive(last, Broadcast(-1e30f), Load(scores + whole * kLanes));
   Vec largest = edge;
   for (long p = 0; p < whole; ++p) largest = Max(largest, Load(scores + p * kLanes));
   const float top = MaxLane(largest);
-  const Vec edge_weight = last > 0 ? Vec{} : ExpOfNegative(edge - top);
+  const Vec edge_weight = WherePositive(last, Vec{}, ExpOfNegative(edge - top));
   Vec sum = edge_weight;
   for (long p = 0; p < whole; ++p) {
     const Vec e = ExpOfNegative(Load(scores + p * kLanes) - top);

@@ -35,7 +35,7 @@ ALLO_INLINE void Write(const Sums<kTileRows, kWhole, kHalf>& sums, float* c, lon
     for (int j = 0; j < kWhole; ++j, at += kLanes) {
       Store(at, combine(sums.whole[i][j], Load(at)));
     }
-    if constexpr (kHalf == 1) StoreHalf(at, combine(sums.half[i][0], LoadHalf(at)));
+    if constexpr (kHalf == 1) Store(at, combine(sums.half[i][0], LoadHalf(at)));
   }
 }
 
