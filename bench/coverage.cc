@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "fitting/csv.h"
-#include "fitting/interval.h"
-#include "fitting/parallel.h"
-#include "fitting/view.h"
+#include "fitting/data/csv.h"
+#include "fitting/interval/interval.h"
+#include "fitting/method/view.h"
+#include "fitting/solve/parallel.h"
 #include "tests/fitting/synthetic_sweep.h"
 
 namespace allometry::fitting {

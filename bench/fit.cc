@@ -4,10 +4,10 @@
 // bootstraps <= 1 s on two cores; 10^6 points < 1 s.
 #include <benchmark/benchmark.h>
 
-#include "fitting/frontier.h"
-#include "fitting/interval.h"
-#include "fitting/resample.h"
-#include "fitting/view.h"
+#include "fitting/interval/interval.h"
+#include "fitting/method/frontier.h"
+#include "fitting/method/resample.h"
+#include "fitting/method/view.h"
 #include "tests/fitting/synthetic_sweep.h"
 
 namespace allometry::fitting {

@@ -1,5 +1,5 @@
 // allo fit, allo predict.
-#include "fitting/fit.h"
+#include "fitting/report/fit.h"
 
 #include <algorithm>
 #include <filesystem>

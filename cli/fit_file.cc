@@ -3,8 +3,8 @@
 #include <cstdio>
 
 #include "base/files.h"
-#include "fitting/csv.h"
-#include "fitting/fit.h"
+#include "fitting/data/csv.h"
+#include "fitting/report/fit.h"
 
 namespace allometry::cli {
 namespace {

@@ -3,12 +3,12 @@
 
 #include <string>
 
-#include "fitting/options.h"
+#include "fitting/data/options.h"
 
 namespace allometry::cli {
 
 struct FitFileArguments {
-  std::string path;  // the CSV file (fitting/csv.h); "-" is standard input
+  std::string path;  // the CSV file (fitting/data/csv.h); "-" is standard input
   fitting::FitOptions options;
   bool json = false;  // the object of docs/fitting.md instead of the table
   std::string svg;    // where to write the picture; "" is nowhere

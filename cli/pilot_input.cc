@@ -2,7 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "base/files.h"
-#include "fitting/csv.h"
+#include "fitting/data/csv.h"
 
 namespace allometry::cli {
 

@@ -1,11 +1,11 @@
-// --pilot: the law and the errors that a plan assumes (fitting/pilot.h).
+// --pilot: the law and the errors that a plan assumes (fitting/design/pilot.h).
 #pragma once
 
 #include <string>
 
 #include "base/status.h"
 #include "cli/context.h"
-#include "fitting/pilot.h"
+#include "fitting/design/pilot.h"
 
 namespace allometry::cli {
 

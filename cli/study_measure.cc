@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "fitting/csv.h"
-#include "fitting/plateau.h"
-#include "fitting/regime.h"
+#include "fitting/data/csv.h"
+#include "fitting/report/plateau.h"
+#include "fitting/report/regime.h"
 #include "nlohmann/json.hpp"
 
 namespace allometry::cli {

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "coordinator/grid/study_file.h"
-#include "fitting/verdict.h"
+#include "fitting/report/verdict.h"
 #include "proto/client.pb.h"
 
 namespace allometry::cli {

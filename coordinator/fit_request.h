@@ -3,7 +3,7 @@
 
 #include "base/status.h"
 #include "coordinator/observations.h"
-#include "fitting/options.h"
+#include "fitting/data/options.h"
 #include "proto/client.pb.h"
 
 namespace allometry::coordinator {

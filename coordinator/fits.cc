@@ -10,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "coordinator/fit_request.h"
 #include "coordinator/observations.h"
-#include "fitting/fit.h"
+#include "fitting/report/fit.h"
 
 namespace allometry::coordinator {
 namespace {

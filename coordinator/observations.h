@@ -16,7 +16,7 @@
 
 #include "base/status.h"
 #include "coordinator/store/store.h"
-#include "fitting/observation.h"
+#include "fitting/data/observation.h"
 #include "models/shape.h"
 #include "proto/types.pb.h"
 

@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/fit_request.h"
 #include "coordinator/observations.h"
-#include "fitting/options.h"
+#include "fitting/data/options.h"
 
 namespace allometry::coordinator {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 #include "coordinator/store/store.h"
-#include "fitting/fit.h"
+#include "fitting/report/fit.h"
 #include "proto/client.pb.h"
 
 namespace allometry::coordinator {

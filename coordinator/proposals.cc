@@ -15,8 +15,8 @@
 #include "coordinator/observations.h"
 #include "coordinator/planner/quantity.h"
 #include "coordinator/submission.h"
-#include "fitting/cluster.h"
-#include "fitting/pilot.h"
+#include "fitting/data/cluster.h"
+#include "fitting/design/pilot.h"
 
 namespace allometry::coordinator {
 namespace {

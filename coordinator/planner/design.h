@@ -5,7 +5,7 @@
 
 #include "absl/types/span.h"
 #include "coordinator/planner/plan.h"
-#include "fitting/pilot.h"
+#include "fitting/design/pilot.h"
 #include "proto/types.pb.h"
 
 namespace allometry::planner {

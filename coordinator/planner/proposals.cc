@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "fitting/expected_width.h"
+#include "fitting/design/expected_width.h"
 
 namespace allometry::planner {
 namespace {

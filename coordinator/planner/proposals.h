@@ -1,8 +1,8 @@
 // Which new cells narrow an interval most for their cost.
 //
 // The expected half width of a target's interval is a function of the design: the N and D of every
-// evaluation, a law and the covariance of its errors (fitting/expected_width.h). A candidate adds
-// points to the design and FLOPs to the bill; it is worth
+// evaluation, a law and the covariance of its errors (fitting/design/expected_width.h). A candidate
+// adds points to the design and FLOPs to the bill; it is worth
 //
 //   (width without it - width with it) / FLOPs that it adds
 //
@@ -15,10 +15,10 @@
 
 #include "absl/types/span.h"
 #include "base/status.h"
-#include "fitting/observation.h"
-#include "fitting/options.h"
-#include "fitting/pilot.h"
-#include "fitting/quantity.h"
+#include "fitting/data/observation.h"
+#include "fitting/data/options.h"
+#include "fitting/design/pilot.h"
+#include "fitting/law/quantity.h"
 
 namespace allometry::planner {
 

@@ -8,8 +8,8 @@
 //
 // which grows with C: two curves cross once, and a size that a larger one has beaten stays beaten,
 // by more and more. So the best size never moves back to a smaller one. The frontier reads, at a C,
-// the best size and two sizes on each side of it (fitting/frontier.h); one that lies further below
-// is read at no larger C, where every further budget costs as much as anywhere.
+// the best size and two sizes on each side of it (fitting/method/frontier.h); one that lies further
+// below is read at no larger C, where every further budget costs as much as anywhere.
 //
 // One pair of losses does not show that, because losses scatter. Of consecutive budgets b and b' a
 // size stops after b' when, at both,

@@ -7,8 +7,8 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "coordinator/fit_request.h"
-#include "fitting/csv.h"
-#include "fitting/fit.h"
+#include "fitting/data/csv.h"
+#include "fitting/report/fit.h"
 #include "tests/coordinator/coordinator_fixture.h"
 
 namespace allometry::testing {

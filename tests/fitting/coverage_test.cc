@@ -2,9 +2,9 @@
 #include <Eigen/LU>
 #include <cmath>
 
-#include "fitting/interval.h"
-#include "fitting/statistics.h"
-#include "fitting/view.h"
+#include "fitting/interval/interval.h"
+#include "fitting/method/view.h"
+#include "fitting/solve/statistics.h"
 #include "tests/fitting/synthetic_sweep.h"
 #include "tests/fitting/test_data.h"
 

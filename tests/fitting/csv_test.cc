@@ -1,4 +1,4 @@
-#include "fitting/csv.h"
+#include "fitting/data/csv.h"
 
 #include <cstdio>
 #include <filesystem>
@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "fitting/fit.h"
-#include "fitting/utf8.h"
+#include "fitting/data/utf8.h"
+#include "fitting/report/fit.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/test_data.h"
 

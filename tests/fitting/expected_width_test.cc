@@ -1,13 +1,13 @@
 // Is the promised width the width got? Judged by simulation: sweeps drawn from the law and the
 // noise that the promise was made for, fitted by the fit's own methods.
-#include "fitting/expected_width.h"
+#include "fitting/design/expected_width.h"
 
 #include <Eigen/Cholesky>
 #include <Eigen/LU>
 #include <cmath>
 
-#include "fitting/interval.h"
-#include "fitting/statistics.h"
+#include "fitting/interval/interval.h"
+#include "fitting/solve/statistics.h"
 #include "gtest/gtest.h"
 #include "tests/fitting/synthetic_sweep.h"
 

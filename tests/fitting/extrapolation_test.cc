@@ -1,5 +1,5 @@
 // TARGETS row 6: the extrapolation procedure on sweeps whose truth is known.
-#include "fitting/extrapolation.h"
+#include "fitting/report/extrapolation.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

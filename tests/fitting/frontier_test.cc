@@ -1,13 +1,13 @@
 // Frontier, isoFLOP and loss against compute, on curves whose answer is known.
-#include "fitting/frontier.h"
+#include "fitting/method/frontier.h"
 
 #include <cmath>
 #include <set>
 
-#include "fitting/akima.h"
-#include "fitting/curve_fit.h"
-#include "fitting/isoflop.h"
-#include "fitting/loss_compute.h"
+#include "fitting/method/akima.h"
+#include "fitting/method/curve_fit.h"
+#include "fitting/method/isoflop.h"
+#include "fitting/method/loss_compute.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/synthetic_sweep.h"
 #include "tests/fitting/test_data.h"

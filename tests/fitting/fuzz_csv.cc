@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "base/check.h"
-#include "fitting/csv.h"
-#include "fitting/fit.h"
+#include "fitting/data/csv.h"
+#include "fitting/report/fit.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace allometry::fitting;

@@ -1,11 +1,11 @@
-#include "fitting/interval.h"
+#include "fitting/interval/interval.h"
 
 #include <Eigen/Dense>
 #include <cmath>
 
-#include "fitting/profile.h"
-#include "fitting/statistics.h"
-#include "fitting/view.h"
+#include "fitting/interval/profile.h"
+#include "fitting/method/view.h"
+#include "fitting/solve/statistics.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/synthetic_sweep.h"
 #include "tests/fitting/test_data.h"

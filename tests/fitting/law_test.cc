@@ -1,10 +1,10 @@
 // Every row of the law table under every row of the objective table: derivatives against finite
 // differences, and the planted coefficients found again.
-#include "fitting/law.h"
+#include "fitting/law/law.h"
 
 #include <cmath>
 
-#include "fitting/optimum.h"
+#include "fitting/solve/optimum.h"
 #include "gtest/gtest.h"
 
 namespace allometry::fitting {

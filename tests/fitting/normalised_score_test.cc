@@ -1,7 +1,7 @@
 // TARGETS row 7. data/atari100k.csv: the 26 games of Atari 100k with the scores of a random agent
 // and a person, and of six methods, as published with TWM (Robine et al. 2023), typed in. The
 // paper's own means and medians are the check of the typing and of the arithmetic at once.
-#include "fitting/normalised_score.h"
+#include "fitting/report/normalised_score.h"
 
 #include <map>
 #include <string>

@@ -1,12 +1,12 @@
 // The reference optima, and the ways in which others missed them.
-#include "fitting/optimum.h"
+#include "fitting/solve/optimum.h"
 
 #include <ceres/ceres.h>
 
 #include <cmath>
 
-#include "fitting/starts.h"
-#include "fitting/view.h"
+#include "fitting/method/view.h"
+#include "fitting/solve/starts.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/synthetic_sweep.h"
 #include "tests/fitting/test_data.h"

@@ -1,8 +1,8 @@
-#include "fitting/pilot.h"
+#include "fitting/design/pilot.h"
 
 #include <cmath>
 
-#include "fitting/fit.h"
+#include "fitting/report/fit.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/synthetic_sweep.h"
 #include "tests/testing/status_matchers.h"

@@ -1,9 +1,9 @@
 // TARGETS row 15: the regime classifier on families of known shape.
-#include "fitting/regime.h"
+#include "fitting/report/regime.h"
 
 #include <cmath>
 
-#include "fitting/statistics.h"
+#include "fitting/solve/statistics.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"

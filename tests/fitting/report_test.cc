@@ -4,7 +4,7 @@
 #include <random>
 
 #include "absl/strings/str_split.h"
-#include "fitting/fit.h"
+#include "fitting/report/fit.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/synthetic_sweep.h"
 #include "tests/fitting/test_data.h"

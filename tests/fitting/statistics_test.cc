@@ -1,4 +1,4 @@
-#include "fitting/statistics.h"
+#include "fitting/solve/statistics.h"
 
 #include <cmath>
 

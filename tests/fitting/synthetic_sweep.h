@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "fitting/observation.h"
-#include "fitting/quantity.h"
-#include "fitting/statistics.h"
+#include "fitting/data/observation.h"
+#include "fitting/law/quantity.h"
+#include "fitting/solve/statistics.h"
 
 namespace allometry::fitting {
 

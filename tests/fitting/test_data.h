@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "fitting/csv.h"
-#include "fitting/fit.h"
+#include "fitting/data/csv.h"
+#include "fitting/report/fit.h"
 #include "gtest/gtest.h"
 
 namespace allometry::fitting {

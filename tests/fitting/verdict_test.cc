@@ -1,9 +1,9 @@
-#include "fitting/verdict.h"
+#include "fitting/report/verdict.h"
 
 #include <cmath>
 
-#include "fitting/plateau.h"
-#include "fitting/statistics.h"
+#include "fitting/report/plateau.h"
+#include "fitting/solve/statistics.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

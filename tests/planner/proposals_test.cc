@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "fitting/fit.h"
+#include "fitting/report/fit.h"
 #include "gmock/gmock.h"
 
 namespace allometry::planner {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "fitting/expected_width.h"
-#include "fitting/fit.h"
+#include "fitting/design/expected_width.h"
+#include "fitting/report/fit.h"
 #include "gmock/gmock.h"
 
 namespace allometry::planner {

@@ -1,0 +1,97 @@
+// How to fit: the options of `allo fit`, their names and their defaults.
+//
+// Every name that a person types is parsed here, and a wrong one is INVALID_ARGUMENT with the
+// list of those allowed. The same words stand in every report, because "the fit" of a scaling law
+// is not one thing: Hoffmann et al. (2022) minimise a Huber loss on ln L, Pearce et al. (2025)
+// squares on L, and the numbers commonly quoted from Besiroglu et al. (2024) are the least
+// absolute deviations fit to their printed digits.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace allometry::fitting {
+
+enum class Method { kAll, kParametric, kFrontier, kIsoflop, kLossCompute };
+
+// Rows of the law table (fitting/law/law.h).
+enum class LawKind {
+  kStandard,    // L = E + A / N^alpha + B / D^beta
+  kCoupled,     // L = E + (A / N^alpha + B / D^beta)^gamma
+  kNoFloor,     // L = A / N^alpha + B / D^beta
+  kFixedFloor,  // the standard law with E given
+};
+
+// Rows of the objective table (fitting/law/objective.h); r is the residual of a point, w its
+// weight.
+enum class ObjectiveKind {
+  kHuber,   // sum w h(ln L - ln Lhat), h(r) = r^2/2 inside delta, delta (|r| - delta/2) outside
+  kLsqLog,  // sum w (ln L - ln Lhat)^2
+  kLsq,     // sum w (L - Lhat)^2
+  kLad,     // sum w |ln L - ln Lhat|
+};
+
+// Which points share their errors.
+enum class Cluster {
+  kParams,  // those of one model size (ln N within .001); runs where every size has one point
+  kRun,     // those of one run label (the size where there is none)
+  kNone,    // none: every point for itself; too narrow whenever points share a run or a size
+};
+
+// How the frontier finds the best N at a given C (fitting/method/frontier.h).
+enum class Minimum { kParabola, kArgmin, kAkima, kCrossing };
+
+// Which C a report speaks of.
+enum class FlopsConvention {
+  kAuto,  // 6nd where the data's C is 6 N D within 1 %, otherwise data
+  k6nd,   // C = 6 N D, whatever the data says
+  kData,  // the data's own C
+};
+
+struct FitOptions {
+  Method method = Method::kAll;
+  LawKind law = LawKind::kStandard;
+  ObjectiveKind objective = ObjectiveKind::kHuber;
+  double delta = 1e-3;     // Huber threshold on ln L
+  double fixed_floor = 0;  // E of LawKind::kFixedFloor, nats; must be > 0 there
+  int resamples = 0;       // 0: each method's own (bootstrap 4000, 20000 for up to
+                           // 1000 points; resampled sweeps 200)
+  Cluster cluster = Cluster::kParams;
+  uint64_t seed = 0;            // of every resample; results do not depend on `threads`
+  std::vector<double> budgets;  // FLOPs at which to predict N*, D*, L*
+  // Families (the sizes of a sweep) that the fit does not read, but predicts.
+  std::vector<std::string> withhold;
+  bool profile = false;  // adds profile-likelihood intervals, valid for independent errors only
+  Minimum minimum = Minimum::kParabola;
+  FlopsConvention flops = FlopsConvention::kAuto;
+  int threads = 1;  // for resamples; never changes a result
+};
+
+// INVALID_ARGUMENT, with the names allowed, for anything else.
+absl::StatusOr<Method> ParseMethod(absl::string_view name);
+absl::StatusOr<LawKind> ParseLaw(absl::string_view name);
+absl::StatusOr<ObjectiveKind> ParseObjective(absl::string_view name);
+absl::StatusOr<Cluster> ParseCluster(absl::string_view name);
+absl::StatusOr<Minimum> ParseMinimum(absl::string_view name);
+absl::StatusOr<FlopsConvention> ParseFlopsConvention(absl::string_view name);
+// "1e21,3e22": positive numbers between commas; "" is none.
+absl::StatusOr<std::vector<double>> ParseBudgets(absl::string_view text);
+
+// "600k,1M": labels between commas; "" is none.
+std::vector<std::string> ParseLabels(absl::string_view text);
+
+// The names that the functions above accept.
+std::string Name(Method method);
+std::string Name(LawKind law);
+std::string Name(ObjectiveKind objective);
+std::string Name(Cluster cluster);
+std::string Name(Minimum minimum);
+std::string Name(FlopsConvention convention);
+
+// INVALID_ARGUMENT for values outside their range: delta, resamples, budgets, fixed_floor, threads.
+absl::Status Validate(const FitOptions& options);
+
+}  // namespace allometry::fitting

@@ -1,0 +1,94 @@
+#include "fitting/method/resample.h"
+
+#include <cmath>
+#include <limits>
+
+#include "fitting/interval/interval.h"
+#include "fitting/solve/optimum.h"
+#include "fitting/solve/parallel.h"
+#include "fitting/solve/statistics.h"
+
+namespace allometry::fitting {
+namespace {
+
+std::optional<double> HalfWidthOf(const std::vector<double>& values, size_t drawn, double df) {
+  if (values.size() < 2 || values.size() * 10 < drawn * 9) return std::nullopt;
+  return StudentQuantile(0.975, df) * StandardDeviation(values);
+}
+
+}  // namespace
+
+SweepModel MakeSweepModel(const DataView& view, const Clusters& curves) {
+  SweepModel model;
+  const Objective squares{ObjectiveKind::kLsqLog, 0};
+  for (LawKind kind : {LawKind::kStandard, LawKind::kNoFloor}) {
+    const Problem problem{&FindLaw(kind), squares, 0};
+    const Optimum optimum = FindOptimum(problem, view.sample);
+    if (optimum.refused) {
+      if (model.unusable.empty()) {
+        model.unusable = "no parametric fit of the curves to resample from: " + *optimum.refused;
+      }
+      continue;
+    }
+    model.unusable.clear();
+    const Quantity a{QuantityKind::kA, 0, view.cost};
+    const Cr2 cr2 = ComputeCr2(problem, view.sample, curves, optimum.theta, {a}, nullptr);
+    model.adjusted = cr2.adjusted;
+    model.df = cr2.df[0];
+    std::vector<double> residuals;
+    for (size_t i = 0; i < view.sample.size(); ++i) {
+      const double r = Residual(*problem.law, squares, view.sample, optimum.theta, i, nullptr);
+      residuals.push_back(r);
+      model.fitted.push_back(view.sample.log_loss[i] - r);
+    }
+    model.intraclass_correlation = IntraclassCorrelation(residuals, curves.of, curves.count);
+    break;
+  }
+  return model;
+}
+
+std::vector<double> Layout::Empty() const {
+  return std::vector<double>(size(), std::numeric_limits<double>::quiet_NaN());
+}
+
+void ResampleSweeps(const std::vector<SweepModel>& models, const Clusters& curves, int resamples,
+                    uint64_t seed, int threads, std::vector<Estimator>& estimators) {
+  for (Estimator& estimator : estimators) {
+    if (models[estimator.view].unusable.empty()) estimator.draws.resize(resamples);
+  }
+  ParallelFor(resamples, threads, [&](int b) {
+    Random random(seed, b);
+    std::vector<double> signs(curves.count);
+    for (double& sign : signs) sign = random.Sign();
+    for (size_t v = 0; v < models.size(); ++v) {
+      if (!models[v].unusable.empty()) continue;
+      std::vector<double> log_loss = models[v].fitted;
+      for (size_t i = 0; i < log_loss.size(); ++i) {
+        log_loss[i] += signs[curves.of[i]] * models[v].adjusted[i];
+      }
+      for (Estimator& estimator : estimators) {
+        if (estimator.view == v) estimator.draws[b] = estimator.evaluate(log_loss);
+      }
+    }
+  });
+}
+
+std::optional<double> HalfWidth(const Estimator& estimator, int k, double df) {
+  std::vector<double> values;
+  for (const std::vector<double>& draw : estimator.draws) {
+    if (std::isfinite(draw[k])) values.push_back(draw[k]);
+  }
+  return HalfWidthOf(values, estimator.draws.size(), df);
+}
+
+std::optional<double> HalfWidth(const Estimator& first, const Estimator& second, int k, double df) {
+  if (first.draws.size() != second.draws.size()) return std::nullopt;
+  std::vector<double> values;
+  for (size_t b = 0; b < first.draws.size(); ++b) {
+    const double difference = first.draws[b][k] - second.draws[b][k];
+    if (std::isfinite(difference)) values.push_back(difference);
+  }
+  return HalfWidthOf(values, first.draws.size(), df);
+}
+
+}  // namespace allometry::fitting

@@ -1,0 +1,185 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "fitting/data/utf8.h"
+#include "fitting/report/fit.h"
+
+namespace allometry::fitting {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json Number(const std::optional<double>& value) { return value ? Number(*value) : Json(nullptr); }
+
+// Labels and reasons may hold bytes of a file.
+Json Text(const std::string& text) {
+  return ValidUtf8(text) ? Json(text) : Json("(not UTF-8 text)");
+}
+
+Json Texts(const std::vector<std::string>& texts) {
+  Json array = Json::array();
+  for (const std::string& text : texts) array.push_back(Text(text));
+  return array;
+}
+
+Json Refusal(const std::optional<std::string>& refused) {
+  return refused ? Text(*refused) : Json(nullptr);
+}
+
+Json Line(int64_t line) { return line > 0 ? Json(line) : Json(nullptr); }
+
+Json ToJson(const Estimate& estimate, bool with_df) {
+  Json json = {{"estimate", Number(estimate.estimate)},
+               {"lower", Number(estimate.lower)},
+               {"upper", Number(estimate.upper)}};
+  if (with_df) json["df"] = Number(estimate.df);
+  return json;
+}
+
+Json ToJson(const std::vector<NamedEstimate>& named) {
+  Json json = Json::object();
+  for (const NamedEstimate& one : named) json[one.name] = ToJson(one.value, true);
+  return json;
+}
+
+Json ToJson(const IntervalSummary& interval) {
+  return {{"method", interval.method},
+          {"reason", interval.reason.empty() ? Json(nullptr) : Text(interval.reason)},
+          {"level", 0.95},
+          {"cluster_by", interval.cluster_by},
+          {"clusters", interval.clusters},
+          {"resamples", interval.resamples},
+          {"refits_at_bounds", interval.refits_at_bounds},
+          {"intraclass_correlation", Number(interval.intraclass_correlation)}};
+}
+
+Json ToJson(const Certificate& certificate) {
+  return {{"gradient_norm", Number(certificate.gradient_norm)},
+          {"starts", certificate.starts},
+          {"starts_at_optimum", certificate.starts_at_optimum},
+          {"active_bounds", Texts(certificate.active_bounds)},
+          {"condition_number", Number(certificate.condition_number)},
+          {"flat_directions", Texts(certificate.flat_directions)}};
+}
+
+Json ToJson(const MethodFit& fit) {
+  Json json = {{"method", Name(fit.method)},
+               {"law", fit.law},
+               {"objective",
+                {{"name", fit.objective.name},
+                 {"delta", Number(fit.objective.delta)},
+                 {"value", Number(fit.objective.value)},
+                 {"observations", fit.objective.observations}}},
+               {"parameters", ToJson(fit.parameters)},
+               {"interval", ToJson(fit.interval)},
+               {"certificate", ToJson(fit.certificate)},
+               {"refused", Refusal(fit.refused)}};
+  if (!fit.profile.empty()) {
+    json["profile"] = {{"method", "profile likelihood, for independent errors only"},
+                       {"parameters", ToJson(fit.profile)}};
+  }
+  Json outliers = Json::array();
+  for (const Outlier& outlier : fit.outliers) {
+    outliers.push_back({{"line", Line(outlier.line)},
+                        {"params", Number(outlier.params)},
+                        {"tokens", Number(outlier.tokens)},
+                        {"loss", Number(outlier.loss)},
+                        {"residual", Number(outlier.residual)},
+                        {"deviations", Number(outlier.deviations)}});
+  }
+  json["outliers"] = outliers;
+  json["notes"] = Texts(fit.notes);
+  return json;
+}
+
+Json ToJson(const Agreement& agreement) {
+  Json estimates = Json::array(), differences = Json::array();
+  for (const MethodEstimate& one : agreement.estimates) {
+    Json row = {{"method", one.method},
+                {"params", Text(one.params_policy)},
+                {"flops", one.flops_convention}};
+    row.update(ToJson(one.value, true));
+    estimates.push_back(row);
+  }
+  for (const Difference& one : agreement.differences) {
+    differences.push_back(
+        {{"first", Text(one.first)},
+         {"second", Text(one.second)},
+         {"difference", Number(one.difference)},
+         {"lower", Number(one.lower)},
+         {"upper", Number(one.upper)},
+         {"covers_zero", one.covers_zero ? Json(*one.covers_zero) : Json(nullptr)}});
+  }
+  return {{"quantity", agreement.quantity},
+          {"budget", Number(agreement.flops)},
+          {"estimates", estimates},
+          {"differences", differences}};
+}
+
+Json ToJson(const Prediction& prediction) {
+  return {{"flops", Number(prediction.flops)},
+          {"method", Name(prediction.method)},
+          {"params", ToJson(prediction.params, false)},
+          {"tokens", ToJson(prediction.tokens, false)},
+          {"loss", ToJson(prediction.loss, false)},
+          {"decades_outside", Number(prediction.decades_outside)}};
+}
+
+Json ToJson(const Extrapolation& one) {
+  return {{"size", Text(one.family)},
+          {"method", Name(one.method)},
+          {"params", one.params},
+          {"tokens", one.tokens},
+          {"flops", one.flops},
+          {"loss", one.loss},
+          {"log10_params", ToJson(one.log10_params, false)},
+          {"log10_tokens", ToJson(one.log10_tokens, false)},
+          {"loss_gap", ToJson(one.loss_gap, false)},
+          {"turns", one.turns},
+          {"above_line", one.above_line()},
+          {"decades_outside", Number(one.decades_outside)}};
+}
+
+Json ToJson(const BackTest& test) {
+  return {{"cutoff_flops", Number(test.cutoff_flops)},
+          {"fitted", test.fitted},
+          {"held_out", test.held_out},
+          {"mean_error", Number(test.mean_error)},
+          {"rms_error", Number(test.rms_error)},
+          {"rms_error_inside", Number(test.rms_error_inside)},
+          {"refused", Refusal(test.refused)}};
+}
+
+template <class T>
+Json Array(const std::vector<T>& items) {
+  Json array = Json::array();
+  for (const T& item : items) array.push_back(ToJson(item));
+  return array;
+}
+
+}  // namespace
+
+std::string ReportJson(const FitReport& report) {
+  Json excluded = Json::array();
+  for (const Exclusion& one : report.exclusions) {
+    Json row = {{"line", Line(one.line)}, {"reason", Text(one.reason)}};
+    if (one.points != 1) row["points"] = one.points;
+    excluded.push_back(row);
+  }
+  const Json json = {
+      {"fit_id", report.fit_id},
+      {"fit_version", kFitVersion},
+      {"observations", {{"used", report.used}, {"total", report.total}, {"excluded", excluded}}},
+      {"conventions", {{"params", Text(report.params_policy)}, {"flops", report.flops_convention}}},
+      {"fits", Array(report.fits)},
+      {"agreement", Array(report.agreement)},
+      {"predictions", Array(report.predictions)},
+      {"back_test", report.back_test ? ToJson(*report.back_test) : Json(nullptr)},
+      {"extrapolations", Array(report.extrapolations)},
+      {"notes", Texts(report.notes)}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace allometry::fitting

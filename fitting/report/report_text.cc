@@ -1,0 +1,267 @@
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "fitting/report/fit.h"
+
+namespace allometry::fitting {
+namespace {
+
+constexpr size_t kColumns = 100;
+constexpr size_t kListedExclusions = 5;
+
+// Appends `text` broken at spaces to lines of at most kColumns, continued under `indent`.
+void Wrap(const std::string& text, size_t indent, std::string& out) {
+  std::string line(indent, ' ');
+  bool fresh = true;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (!fresh && line.size() + 1 + word.size() > kColumns) {
+      absl::StrAppend(&out, line, "\n");
+      line.assign(indent + 2, ' ');
+      fresh = true;
+    }
+    if (!fresh) line.push_back(' ');
+    // A word longer than a line (a path, a reason with no spaces) is cut.
+    while (line.size() + word.size() > kColumns) {
+      const size_t room = kColumns - line.size();
+      absl::StrAppend(&out, line, word.substr(0, room), "\n");
+      word.remove_prefix(room);
+      line.assign(indent + 2, ' ');
+    }
+    line.append(word.data(), word.size());
+    fresh = false;
+  }
+  absl::StrAppend(&out, line, "\n");
+}
+
+std::string Show(const std::optional<double>& value) {
+  return value ? absl::StrFormat("%.6g", *value) : "-";
+}
+
+std::string ShowInterval(const Estimate& estimate) {
+  if (!estimate.lower || !estimate.upper) return "";
+  return absl::StrFormat("[%.6g, %.6g]", *estimate.lower, *estimate.upper);
+}
+
+void AppendParameters(const std::vector<NamedEstimate>& parameters, std::string& out) {
+  for (const NamedEstimate& one : parameters) {
+    std::string df;
+    if (one.value.df) df = absl::StrFormat("df %.1f", *one.value.df);
+    std::string line = absl::StrFormat("    %-16s %-14s %-28s %s", one.name,
+                                       Show(one.value.estimate), ShowInterval(one.value), df);
+    absl::StrAppend(&out, absl::StripTrailingAsciiWhitespace(line), "\n");
+  }
+}
+
+void AppendFit(const MethodFit& fit, std::string& out) {
+  std::string head =
+      absl::StrFormat("%s, law %s, objective %s", Name(fit.method), fit.law, fit.objective.name);
+  if (fit.objective.delta) absl::StrAppendFormat(&head, " (delta %g)", *fit.objective.delta);
+  if (fit.objective.value) {
+    absl::StrAppendFormat(&head, " = %.10g over %d", *fit.objective.value,
+                          fit.objective.observations);
+  }
+  absl::StrAppend(&out, "\n");
+  Wrap(head, 0, out);
+  if (fit.refused) Wrap("REFUSED: " + *fit.refused, 2, out);
+  AppendParameters(fit.parameters, out);
+  std::string interval = "95 % interval: " + fit.interval.method;
+  if (!fit.interval.reason.empty()) absl::StrAppend(&interval, " (", fit.interval.reason, ")");
+  absl::StrAppendFormat(&interval, "; %d clusters by %s", fit.interval.clusters,
+                        fit.interval.cluster_by);
+  if (fit.interval.resamples > 0) {
+    absl::StrAppendFormat(&interval, ", %d resamples, %d at a bound", fit.interval.resamples,
+                          fit.interval.refits_at_bounds);
+  }
+  if (fit.interval.intraclass_correlation) {
+    absl::StrAppendFormat(&interval, ", intraclass correlation %.2f",
+                          *fit.interval.intraclass_correlation);
+  }
+  Wrap(interval, 2, out);
+  const Certificate& certificate = fit.certificate;
+  if (certificate.gradient_norm) {
+    std::string text = absl::StrFormat(
+        "certificate: %s %.2g, %d of %d starts",
+        fit.objective.name == "lad" ? "largest multiplier" : "gradient", *certificate.gradient_norm,
+        certificate.starts_at_optimum, certificate.starts);
+    absl::StrAppend(&text, ", condition ", Show(certificate.condition_number), ", bounds ",
+                    certificate.active_bounds.empty()
+                        ? "none active"
+                        : absl::StrJoin(certificate.active_bounds, ", "));
+    if (!certificate.flat_directions.empty()) {
+      absl::StrAppend(&text, ", flat: ", absl::StrJoin(certificate.flat_directions, "; "));
+    }
+    Wrap(text, 2, out);
+  }
+  if (!fit.profile.empty()) {
+    Wrap("profile likelihood, for independent errors only:", 2, out);
+    AppendParameters(fit.profile, out);
+  }
+  for (const Outlier& outlier : fit.outliers) {
+    Wrap(absl::StrFormat("outlier%s: N %.4g, D %.4g, L %.4g, ln L off by %+.4f (%+.1f robust s.d.)",
+                         outlier.line > 0 ? absl::StrFormat(", line %d", outlier.line) : "",
+                         outlier.params, outlier.tokens, outlier.loss, outlier.residual,
+                         outlier.deviations),
+         2, out);
+  }
+  for (const std::string& note : fit.notes) Wrap("note: " + note, 2, out);
+}
+
+// 9.72e10: no plus sign, no leading zero.
+std::string Short(double value, int digits) {
+  const std::string full = absl::StrFormat("%.*e", digits, value);
+  const size_t e = full.find('e');
+  if (e == std::string::npos) return full;
+  std::string exponent = full.substr(e + 1);
+  const bool negative = exponent[0] == '-';
+  exponent.erase(0, std::min(exponent.find_first_not_of("+-0"), exponent.size() - 1));
+  return absl::StrCat(full.substr(0, e), "e", negative ? "-" : "", exponent);
+}
+
+std::string ShortCell(const Estimate& estimate) {
+  if (!estimate.estimate) return "-";
+  std::string text = Short(*estimate.estimate, 2);
+  if (estimate.lower && estimate.upper) {
+    absl::StrAppend(&text, " ", Short(*estimate.lower, 1), "..", Short(*estimate.upper, 1));
+  }
+  return text;
+}
+
+std::string LossCell(const Estimate& estimate) {
+  if (!estimate.estimate) return "-";
+  std::string text = absl::StrFormat("%.4f", *estimate.estimate);
+  if (estimate.lower && estimate.upper) {
+    absl::StrAppendFormat(&text, " %.3f..%.3f", *estimate.lower, *estimate.upper);
+  }
+  return text;
+}
+
+void AppendPredictions(const FitReport& report, std::string& out) {
+  if (report.predictions.empty()) return;
+  absl::StrAppend(&out, "\npredictions\n");
+  absl::StrAppendFormat(&out, "  %-8s %-12s %-22s %-22s %-21s %s\n", "C", "method", "N*", "D*",
+                        "L*", "outside");
+  for (const Prediction& one : report.predictions) {
+    absl::StrAppendFormat(&out, "  %-8s %-12s %-22s %-22s %-21s %.2f\n", Short(one.flops, 2),
+                          Name(one.method), ShortCell(one.params), ShortCell(one.tokens),
+                          LossCell(one.loss), one.decades_outside);
+  }
+  absl::StrAppend(&out, "  outside: decades of C beyond the data\n");
+}
+
+void AppendExtrapolations(const FitReport& report, std::string& out) {
+  if (report.extrapolations.empty()) return;
+  absl::StrAppend(&out,
+                  "\nwithheld sizes, where each curve touches the predicted line of optima\n");
+  absl::StrAppendFormat(&out, "  %-8s %-10s %-8s %-20s %-20s %s\n", "size", "method", "C",
+                        "log10 N/N*", "log10 D/D*", "L - L*");
+  const auto cell = [](const Estimate& estimate, int digits) {
+    if (!estimate.estimate) return std::string("-");
+    std::string text = absl::StrFormat("%+.*f", digits, *estimate.estimate);
+    if (estimate.lower && estimate.upper) {
+      absl::StrAppendFormat(&text, " %+.*f..%+.*f", digits, *estimate.lower, digits,
+                            *estimate.upper);
+    }
+    return text;
+  };
+  for (const Extrapolation& one : report.extrapolations) {
+    absl::StrAppendFormat(&out, "  %-8.8s %-10s %-8s %-20s %-20s %s\n", one.family,
+                          Name(one.method), Short(one.flops, 2), cell(one.log10_params, 2),
+                          cell(one.log10_tokens, 2), cell(one.loss_gap, 3));
+    if (!one.turns) {
+      Wrap(one.family + " does not turn away from the line again: the ratios are bounds", 4, out);
+    }
+    if (one.above_line()) {
+      Wrap(one.family + " lies above the predicted loss, beyond the prediction's interval", 4, out);
+    }
+  }
+}
+
+// The methods side by side under the report's own conventions; each method under the other ones in
+// a line. --json has every difference.
+void AppendAgreement(const FitReport& report, std::string& out) {
+  const std::string own =
+      absl::StrFormat(" [%s, %s]", report.params_policy, report.flops_convention);
+  for (const Agreement& agreement : report.agreement) {
+    std::string head = "agreement on " + agreement.quantity;
+    if (agreement.flops) absl::StrAppendFormat(&head, " at C = %.3g", *agreement.flops);
+    absl::StrAppend(&out, "\n", head, "\n");
+    std::vector<std::pair<std::string, std::string>> elsewhere;  // method -> values
+    for (const MethodEstimate& one : agreement.estimates) {
+      if (one.params_policy == report.params_policy &&
+          one.flops_convention == report.flops_convention) {
+        Wrap(absl::StrFormat("%-13s %-12s %s", one.method, Show(one.value.estimate),
+                             ShowInterval(one.value)),
+             2, out);
+        elsewhere.push_back({one.method, ""});
+        continue;
+      }
+      auto found = std::find_if(elsewhere.begin(), elsewhere.end(),
+                                [&](const auto& entry) { return entry.first == one.method; });
+      if (found == elsewhere.end()) found = elsewhere.insert(found, {one.method, ""});
+      absl::StrAppend(&found->second, found->second.empty() ? "" : ", ", one.params_policy, "/",
+                      one.flops_convention, " ", Show(one.value.estimate));
+    }
+    const bool of_logs = agreement.quantity == "params" || agreement.quantity == "tokens";
+    for (const Difference& one : agreement.differences) {
+      if (!absl::EndsWith(one.first, own) || !absl::EndsWith(one.second, own)) continue;
+      std::string text =
+          absl::StrFormat("%s - %s%s: %+.5f", one.first.substr(0, one.first.size() - own.size()),
+                          one.second.substr(0, one.second.size() - own.size()),
+                          of_logs ? " (ln)" : "", one.difference);
+      if (one.covers_zero) {
+        absl::StrAppendFormat(&text, " [%+.5f, %+.5f]%s", *one.lower, *one.upper,
+                              *one.covers_zero ? "" : " DISAGREE beyond chance");
+      }
+      Wrap(text, 4, out);
+    }
+    for (const auto& [method, values] : elsewhere) {
+      if (!values.empty()) Wrap(method + " under " + values, 4, out);
+    }
+  }
+}
+
+}  // namespace
+
+std::string ReportText(const FitReport& report) {
+  std::string out;
+  Wrap(absl::StrFormat("fit %s: used %d of %d observations; N: %s, C: %s", report.fit_id,
+                       report.used, report.total, report.params_policy, report.flops_convention),
+       0, out);
+  if (report.total > report.used) {
+    absl::StrAppendFormat(&out, "%d excluded:\n", report.total - report.used);
+    for (size_t i = 0; i < std::min(report.exclusions.size(), kListedExclusions); ++i) {
+      const Exclusion& one = report.exclusions[i];
+      std::string text = one.line > 0 ? absl::StrFormat("line %d: ", one.line) : "";
+      absl::StrAppend(&text, one.reason);
+      if (one.points > 1) absl::StrAppendFormat(&text, " (%d points)", one.points);
+      Wrap(text, 2, out);
+    }
+    if (report.exclusions.size() > kListedExclusions) {
+      absl::StrAppendFormat(&out, "  and %d more (all in --json)\n",
+                            report.exclusions.size() - kListedExclusions);
+    }
+  }
+  for (const std::string& note : report.notes) Wrap("note: " + note, 0, out);
+  for (const MethodFit& fit : report.fits) AppendFit(fit, out);
+  AppendAgreement(report, out);
+  if (report.back_test) {
+    const BackTest& test = *report.back_test;
+    absl::StrAppend(&out, "\n");
+    Wrap(test.refused
+             ? "back-test refused: " + *test.refused
+             : absl::StrFormat("back-test: fitted to %d points below C = %.3g, %d above have ln L "
+                               "off by %+.5f on average, %.5f rms (%.5f rms inside)",
+                               test.fitted, test.cutoff_flops, test.held_out, *test.mean_error,
+                               *test.rms_error, *test.rms_error_inside),
+         0, out);
+  }
+  AppendPredictions(report, out);
+  AppendExtrapolations(report, out);
+  return out;
+}
+
+}  // namespace allometry::fitting
