@@ -5,7 +5,7 @@
 //   scheduler mix=one-sweep slots=8000 decisions=N p50_ms=... p99_ms=... max_ms=... fold_p99_ms=...
 // In CPU time. `max_ms` is the first decision, which starts a run on every slot. `fold`: what the
 // index needs for the runs that ended and started in between.
-#include "coordinator/scheduler/scheduler.h"
+#include "coordinator/schedule/scheduler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
-namespace allometry::scheduler {
+namespace allometry::schedule {
 namespace {
 
 struct Mix {
@@ -150,10 +150,10 @@ void Measure(const Mix& mix) {
 }
 
 }  // namespace
-}  // namespace allometry::scheduler
+}  // namespace allometry::schedule
 
 int main() {
-  for (const allometry::scheduler::Mix& mix : allometry::scheduler::kMixes) {
-    allometry::scheduler::Measure(mix);
+  for (const allometry::schedule::Mix& mix : allometry::schedule::kMixes) {
+    allometry::schedule::Measure(mix);
   }
 }

@@ -4,7 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands.h"
-#include "coordinator/grid/number.h"
+#include "coordinator/sweep/number.h"
 
 namespace allometry::cli {
 namespace {
@@ -64,7 +64,7 @@ int Retry(const Context& context, const Target& target) {
 int Preempt(const Context& context, const Target& target, const std::string& within) {
   auto request = RequestFor<v1::PreemptSweepRequest>(target);
   if (!within.empty()) {
-    const absl::StatusOr<double> seconds = grid::ParseDuration(within);
+    const absl::StatusOr<double> seconds = sweep::ParseDuration(within);
     if (!seconds.ok()) {
       return Fail(absl::InvalidArgumentError(
           absl::StrCat("--within ", within, " ", seconds.status().message())));

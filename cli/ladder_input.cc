@@ -4,17 +4,17 @@
 #include <string>
 #include <utility>
 
-#include "coordinator/grid/ladder_expansion.h"
-#include "coordinator/grid/ladder_file.h"
-#include "coordinator/grid/tokenizer_run.h"
+#include "coordinator/sweep/ladder_expansion.h"
+#include "coordinator/sweep/ladder_file.h"
+#include "coordinator/sweep/tokenizer_run.h"
 
 namespace allometry::cli {
 namespace {
 
 constexpr int64_t kFirstId = int64_t{1} << 40;
 
-planner::LadderRule RuleOf(const grid::LadderChoice& ladder) {
-  planner::LadderRule rule;
+stages::LadderRule RuleOf(const sweep::LadderChoice& ladder) {
+  stages::LadderRule rule;
   rule.rates = ladder.rates;
   rule.ratio = ladder.ratio;
   rule.max_widen = ladder.max_widen;
@@ -33,15 +33,15 @@ absl::StatusOr<std::optional<LadderAhead>> LookAhead(const SweepInput& input,
   for (const v1::Cell& cell : cells) {
     if (cell.stage().empty()) with_grid.insert(cell.size());
   }
-  ALLO_ASSIGN_OR_RETURN(const std::vector<grid::LadderRung> rungs,
-                        grid::Rungs(input.file, input.manifest));
+  ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderRung> rungs,
+                        sweep::Rungs(input.file, input.manifest));
   LadderAhead ahead;
   ahead.outlook.rule = RuleOf(*input.file.ladder);
-  ahead.outlook.tune = grid::TuningBudgetText(*input.file.ladder);
+  ahead.outlook.tune = sweep::TuningBudgetText(*input.file.ladder);
   const double rate = input.file.ladder->rates.front();
-  grid::LadderRates tuning, chosen;
-  for (const grid::LadderRung& rung : rungs) {
-    planner::LadderSize& size = ahead.outlook.sizes.emplace_back();
+  sweep::LadderRates tuning, chosen;
+  for (const sweep::LadderRung& rung : rungs) {
+    stages::LadderSize& size = ahead.outlook.sizes.emplace_back();
     size.label = rung.label;
     size.trial_flops = rung.trial.flops();
     if (with_grid.contains(rung.label)) {
@@ -52,11 +52,11 @@ absl::StatusOr<std::optional<LadderAhead>> LookAhead(const SweepInput& input,
     chosen.chosen[rung.label] = rate;
   }
   if (chosen.chosen.empty()) return std::nullopt;
-  ALLO_ASSIGN_OR_RETURN(ahead.tuning, grid::ExpandLadder(input.file, input.manifest, tuning));
-  ALLO_ASSIGN_OR_RETURN(ahead.grid, grid::ExpandLadder(input.file, input.manifest, chosen));
+  ALLO_ASSIGN_OR_RETURN(ahead.tuning, sweep::ExpandLadder(input.file, input.manifest, tuning));
+  ALLO_ASSIGN_OR_RETURN(ahead.grid, sweep::ExpandLadder(input.file, input.manifest, chosen));
   // A tokenizer is of neither: it is known already, with the sweep's other runs.
-  for (grid::Expansion* part : {&ahead.tuning, &ahead.grid}) {
-    std::erase_if(part->runs, [](const v1::Run& run) { return run.stage() == grid::kTokenizer; });
+  for (sweep::Expansion* part : {&ahead.tuning, &ahead.grid}) {
+    std::erase_if(part->runs, [](const v1::Run& run) { return run.stage() == sweep::kTokenizer; });
   }
   // Beside those that there are.
   for (v1::Run& run : ahead.grid.runs) run.set_run_id(kFirstId + run.run_id());

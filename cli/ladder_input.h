@@ -7,15 +7,15 @@
 #include "absl/types/span.h"
 #include "base/status.h"
 #include "cli/sweep_input.h"
-#include "coordinator/grid/expansion.h"
-#include "coordinator/planner/ladder_section.h"
+#include "coordinator/sweep/expansion.h"
+#include "coordinator/stages/ladder/ladder_section.h"
 
 namespace allometry::cli {
 
 struct LadderAhead {
-  planner::LadderOutlook outlook;  // its plans are not made yet
-  grid::Expansion tuning;          // a tuning run of each size without a rate, at the first rate
-  grid::Expansion grid;            // their grid, at the same rate; with run ids that no run has
+  stages::LadderOutlook outlook;  // its plans are not made yet
+  sweep::Expansion tuning;          // a tuning run of each size without a rate, at the first rate
+  sweep::Expansion grid;            // their grid, at the same rate; with run ids that no run has
 };
 
 // `cells` are those that there are: a size has its rate when it has one of the grid. nullopt: no

@@ -79,8 +79,8 @@ struct Shape {
   std::vector<std::string> run_keys;
 };
 
-planner::RunCost FromJson(const Json& json, const std::string& source) {
-  planner::RunCost cost;
+cost::RunCost FromJson(const Json& json, const std::string& source) {
+  cost::RunCost cost;
   cost.start_s = json.value("start_s", 0.0);
   cost.update_s = json.value("update_s", 0.0);
   cost.evaluation_s = json.value("evaluation_s", 0.0);
@@ -172,7 +172,7 @@ class Measuring {
   absl::StatusOr<ChildProgram> Program(const Shape& shape, size_t place) const {
     const std::string run_dir = absl::StrCat(scratch_, "/run-", place);
     ALLO_RETURN_IF_ERROR(MakeDirectories(run_dir));
-    // The proto message and run.json have the same fields (worker/rundir/run_spec.h).
+    // The proto message and run.json have the same fields (run/run_spec.h).
     Json spec = ToJson(shape.spec);
     spec.erase("start");
     spec.erase("inputs");
@@ -215,7 +215,7 @@ std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
   bool waits_for_tokenizer = false;
   for (const v1::Run& run : runs) {
     const v1::RunSpec& spec = run.spec();
-    if (planner::WorkOf(run).updates == 0 || spec.kind() == "evaluate") continue;
+    if (cost::WorkOf(run).updates == 0 || spec.kind() == "evaluate") continue;
     if (!spec.identity().tokenizer_key().empty()) {
       waits_for_tokenizer = true;
       continue;

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "coordinator/planner/run_cost.h"
+#include "coordinator/cost/run_cost.h"
 #include "proto/types.pb.h"
 
 namespace allometry::cli {
@@ -29,12 +29,12 @@ struct MeasureOptions {
 };
 
 struct MeasuredCosts {
-  std::map<std::string, planner::RunCost> costs;  // by run key
+  std::map<std::string, cost::RunCost> costs;  // by run key
   int measured = 0, cached = 0;                   // shapes
   std::vector<std::string> problems;              // what could not be measured, and why
 };
 
-// Runs with nothing to train (planner::WorkOf) or of a kind other than training are left out.
+// Runs with nothing to train (cost::WorkOf) or of a kind other than training are left out.
 MeasuredCosts MeasureRuns(absl::Span<const v1::Run> runs, const MeasureOptions& options);
 
 }  // namespace allometry::cli

@@ -1,5 +1,5 @@
 // allo plan: what a sweep will take and what it can be expected to buy, before it is trained.
-#include "coordinator/planner/plan.h"
+#include "coordinator/cost/plan.h"
 
 #include <algorithm>
 #include <iostream>
@@ -16,10 +16,10 @@
 #include "cli/plan_json.h"
 #include "cli/sweep_input.h"
 #include "cli/worker_slots.h"
-#include "coordinator/planner/design.h"
-#include "coordinator/planner/ladder_section.h"
-#include "coordinator/planner/schedule_cost.h"
-#include "coordinator/planner/stopping_section.h"
+#include "coordinator/cost/design.h"
+#include "coordinator/stages/ladder/ladder_section.h"
+#include "coordinator/cost/schedule_cost.h"
+#include "coordinator/stages/stopping/stopping_section.h"
 #include "data/manifest.h"
 
 namespace allometry::cli {
@@ -43,14 +43,14 @@ struct Ground {
   v1::Sweep sweep;
   std::vector<v1::Run> runs;
   std::vector<v1::Cell> cells;
-  std::vector<planner::WorkerSlots> workers;
-  planner::Throughput throughput;  // that a coordinator has seen
+  std::vector<cost::WorkerSlots> workers;
+  cost::Throughput throughput;  // that a coordinator has seen
   std::string said;                // which workers these are
   std::vector<std::string> notes;
   std::vector<std::string> changes;  // against the sweep that the coordinator has
   bool measurable = true;            // the workers are this machine
   std::optional<LadderAhead> ladder;
-  std::optional<planner::StoppingRule> stopping;
+  std::optional<stages::StoppingRule> stopping;
   std::vector<v1::Cell> whole_grid;  // of the file, where it has stopping
 };
 
@@ -99,22 +99,22 @@ absl::StatusOr<std::optional<Ground>> AskCoordinator(const Context& context,
     ground.changes.push_back("nothing: the sweep exists with all of this");
   }
   ground.workers = WorkersOf(workers);
-  std::vector<planner::ThroughputSample> samples;
+  std::vector<cost::ThroughputSample> samples;
   for (const v1::MeasuredPace& pace : workers.pace()) {
     samples.push_back({pace.params(), pace.flops_per_s()});
   }
-  ground.throughput = planner::Throughput(std::move(samples));
+  ground.throughput = cost::Throughput(std::move(samples));
   ground.said = absl::StrFormat("planned on the workers of the coordinator at %s: %s",
                                 context.coordinator, WorkersText(ground.workers));
   const std::string here = ThisHost();
-  for (const planner::WorkerSlots& worker : ground.workers) {
+  for (const cost::WorkerSlots& worker : ground.workers) {
     ground.measurable &= worker.host == here;
   }
   NoteDataset(workers, &ground);
   return ground;
 }
 
-Ground Alone(const SweepInput& input, std::vector<planner::WorkerSlots> workers,
+Ground Alone(const SweepInput& input, std::vector<cost::WorkerSlots> workers,
              const std::string& why) {
   Ground ground;
   ground.sweep = input.expansion.sweep;
@@ -130,7 +130,7 @@ Ground Alone(const SweepInput& input, std::vector<planner::WorkerSlots> workers,
 // machine; with neither, a coordinator at the default address if one answers, else this machine.
 absl::StatusOr<Ground> ChooseGround(const Context& context, const Arguments& arguments,
                                     const SweepInput& input, int* exit_code) {
-  ALLO_ASSIGN_OR_RETURN(std::vector<planner::WorkerSlots> own,
+  ALLO_ASSIGN_OR_RETURN(std::vector<cost::WorkerSlots> own,
                         SlotsOfThisMachine(arguments.slots.empty() ? "auto" : arguments.slots));
   if (!context.coordinator_named && !arguments.slots.empty()) {
     return Alone(input, std::move(own), "--slots; no coordinator was asked");
@@ -164,14 +164,14 @@ absl::StatusOr<Ground> ChooseGround(const Context& context, const Arguments& arg
 
 int BusySlots(const Ground& ground) {
   int slots = 1;
-  for (const planner::WorkerSlots& worker : ground.workers) slots = std::max(slots, worker.slots);
+  for (const cost::WorkerSlots& worker : ground.workers) slots = std::max(slots, worker.slots);
   return slots;
 }
 
 // A pace of the coordinator's own for a model of this very size goes before a measurement here.
-bool HasPace(const planner::Throughput& throughput, double params) {
+bool HasPace(const cost::Throughput& throughput, double params) {
   return std::any_of(throughput.samples().begin(), throughput.samples().end(),
-                     [params](const planner::ThroughputSample& sample) {
+                     [params](const cost::ThroughputSample& sample) {
                        return std::abs(sample.params / params - 1) < 1e-9;
                      });
 }
@@ -201,11 +201,11 @@ MeasuredCosts Measure(const Context& context, const Arguments& arguments, const 
   return MeasureRuns(runs, options);
 }
 
-std::string WhyNoTimes(const planner::SweepPlan& plan, const Arguments& arguments,
+std::string WhyNoTimes(const cost::SweepPlan& plan, const Arguments& arguments,
                        const Ground& ground) {
   const auto unknown = std::count_if(
       plan.runs.begin(), plan.runs.end(),
-      [](const planner::PlannedRun& run) { return run.new_work && !run.seconds.has_value(); });
+      [](const cost::PlannedRun& run) { return run.new_work && !run.seconds.has_value(); });
   return absl::StrFormat(
       "the times of %d runs are not known, so neither is the sweep's: %s", unknown,
       !ground.measurable     ? "the workers are other machines, and have trained nothing yet"
@@ -221,27 +221,27 @@ std::vector<T> Joined(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 struct WholePlan {
-  planner::SweepPlan plan;
-  planner::ExpectedBuy buy;
+  cost::SweepPlan plan;
+  cost::ExpectedBuy buy;
 };
 
 // What is known now, and of a ladder also what is to come: its bounds, its limits at the most that
 // it may cost, and the widths that its grid buys.
-WholePlan MakePlan(Ground& ground, const planner::PlanOptions& options, const fitting::Pilot& pilot,
+WholePlan MakePlan(Ground& ground, const cost::PlanOptions& options, const fitting::Pilot& pilot,
                    double budget) {
   const v1::Sweep& sweep = ground.sweep;
   WholePlan made;
-  planner::SweepPlan& plan = made.plan;
-  plan = planner::Plan(sweep, ground.runs, ground.cells, options);
+  cost::SweepPlan& plan = made.plan;
+  plan = cost::Plan(sweep, ground.runs, ground.cells, options);
   std::vector<v1::Run> runs = ground.runs;
   std::vector<v1::Cell> cells = ground.cells;
-  planner::SweepPlan most = plan;
+  cost::SweepPlan most = plan;
   if (ground.ladder) {
     LadderAhead& ladder = *ground.ladder;
-    ladder.outlook.tuning = planner::Plan(sweep, ladder.tuning.runs, ladder.tuning.cells, options);
-    ladder.outlook.grid = planner::Plan(sweep, ladder.grid.runs, ladder.grid.cells, options);
-    plan.sections.push_back(planner::LadderSection(ladder.outlook));
-    for (const planner::SweepPlan* part : {&ladder.outlook.tuning, &ladder.outlook.grid}) {
+    ladder.outlook.tuning = cost::Plan(sweep, ladder.tuning.runs, ladder.tuning.cells, options);
+    ladder.outlook.grid = cost::Plan(sweep, ladder.grid.runs, ladder.grid.cells, options);
+    plan.sections.push_back(stages::LadderSection(ladder.outlook));
+    for (const cost::SweepPlan* part : {&ladder.outlook.tuning, &ladder.outlook.grid}) {
       for (const std::string& why : part->impossible) {
         const auto known = std::find(plan.impossible.begin(), plan.impossible.end(), why);
         if (known == plan.impossible.end()) plan.impossible.push_back(why);
@@ -250,23 +250,23 @@ WholePlan MakePlan(Ground& ground, const planner::PlanOptions& options, const fi
     runs = Joined(runs, ladder.grid.runs);
     cells = Joined(cells, ladder.grid.cells);
     most.runs = Joined(most.runs, ladder.outlook.grid.runs);
-    most.device_seconds = planner::BoundsOf(ladder.outlook).most_seconds;
+    most.device_seconds = stages::BoundsOf(ladder.outlook).most_seconds;
     for (size_t i = 0; most.device_seconds && i < ground.runs.size(); ++i) {
-      const planner::PlannedRun& run = plan.runs[i];  // of a size with a rate
+      const cost::PlannedRun& run = plan.runs[i];  // of a size with a rate
       if (!ground.runs[i].stage().empty() || !run.new_work) continue;
       *most.device_seconds += run.seconds.value_or(0) * run.ranks;
     }
   }
   if (ground.stopping) {
-    plan.sections.push_back(planner::StoppingSection(*ground.stopping, ground.whole_grid));
+    plan.sections.push_back(stages::StoppingSection(*ground.stopping, ground.whole_grid));
   }
   std::vector<std::string> schedule =
-      planner::ScheduleSentences(planner::CostOfSchedule(sweep, runs, cells));
+      cost::ScheduleSentences(cost::CostOfSchedule(sweep, runs, cells));
   if (!schedule.empty()) plan.sections.push_back({"schedule", std::move(schedule)});
-  planner::PlanSection limits = planner::LimitsSection(sweep, most, runs);
+  cost::PlanSection limits = cost::LimitsSection(sweep, most, runs);
   if (!limits.sentences.empty()) plan.sections.push_back(std::move(limits));
-  made.buy = planner::ExpectBuy(sweep, runs, cells, pilot, budget);
-  plan.sections.push_back(planner::BuySection(made.buy));
+  made.buy = cost::ExpectBuy(sweep, runs, cells, pilot, budget);
+  plan.sections.push_back(cost::BuySection(made.buy));
   return made;
 }
 
@@ -281,21 +281,21 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   if (!ladder.ok()) return Fail(ladder.status());
   ground->ladder = *std::move(ladder);
   if (input->file.stopping) {
-    planner::StoppingRule& rule = ground->stopping.emplace();
+    stages::StoppingRule& rule = ground->stopping.emplace();
     rule.margin = input->file.stopping->margin;
-    for (const grid::Budget& budget : input->file.budgets) rule.budgets.push_back(budget.value);
+    for (const sweep::Budget& budget : input->file.budgets) rule.budgets.push_back(budget.value);
     ground->whole_grid = input->expansion.cells;
   }
   const absl::StatusOr<fitting::Pilot> pilot = ReadPilot(context, arguments.pilot);
   if (!pilot.ok()) return Fail(pilot.status());
 
   const MeasuredCosts measured = Measure(context, arguments, *ground);
-  planner::PlanOptions options;
+  cost::PlanOptions options;
   options.throughput = ground->throughput;
   options.costs = measured.costs;
   options.workers = ground->workers;
   const WholePlan made = MakePlan(*ground, options, *pilot, arguments.budget);
-  const planner::SweepPlan& plan = made.plan;
+  const cost::SweepPlan& plan = made.plan;
   std::vector<std::string> notes = ground->notes;
   notes.insert(notes.end(), measured.problems.begin(), measured.problems.end());
   if (!plan.device_seconds.has_value()) notes.push_back(WhyNoTimes(plan, arguments, *ground));
@@ -303,7 +303,7 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   if (context.json) {
     std::cout << PlanJson(plan, made.buy, ground->said, ground->changes, notes).dump(2) << "\n";
   } else {
-    std::cout << planner::PlanText(plan) << "\n" << ground->said << "\n";
+    std::cout << cost::PlanText(plan) << "\n" << ground->said << "\n";
     for (const std::string& change : ground->changes) std::cout << "would add: " << change << "\n";
     for (const std::string& note : notes) std::cout << "note: " << note << "\n";
   }

@@ -11,7 +11,7 @@ Json Number(const std::optional<double>& value) {
   return value.has_value() && std::isfinite(*value) ? Json(*value) : Json(nullptr);
 }
 
-Json RunJson(const planner::PlannedRun& run) {
+Json RunJson(const cost::PlannedRun& run) {
   return {{"run_id", run.run_id},
           {"key", run.key},
           {"size", run.size},
@@ -44,7 +44,7 @@ Json CellJson(const v1::Cell& cell) {
           {"done", cell.done()}};
 }
 
-Json BuyJson(const planner::ExpectedBuy& buy) {
+Json BuyJson(const cost::ExpectedBuy& buy) {
   Json widths = Json::object();
   for (const fitting::ExpectedWidth& width : buy.widths.widths) {
     Json one = {{"value", width.value},
@@ -76,13 +76,13 @@ Json BuyJson(const planner::ExpectedBuy& buy) {
 
 }  // namespace
 
-Json PlanJson(const planner::SweepPlan& plan, const planner::ExpectedBuy& buy,
+Json PlanJson(const cost::SweepPlan& plan, const cost::ExpectedBuy& buy,
               const std::string& workers, const std::vector<std::string>& changes,
               const std::vector<std::string>& notes) {
   Json runs = Json::array(), cells = Json::array(), sections = Json::object();
-  for (const planner::PlannedRun& run : plan.runs) runs.push_back(RunJson(run));
+  for (const cost::PlannedRun& run : plan.runs) runs.push_back(RunJson(run));
   for (const v1::Cell& cell : plan.cells) cells.push_back(CellJson(cell));
-  for (const planner::PlanSection& section : plan.sections) {
+  for (const cost::PlanSection& section : plan.sections) {
     sections[section.title] = section.sentences;
   }
   return {{"name", plan.name},

@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/planner/design.h"
-#include "coordinator/planner/plan.h"
+#include "coordinator/cost/design.h"
+#include "coordinator/cost/plan.h"
 #include "nlohmann/json.hpp"
 
 namespace allometry::cli {
 
-nlohmann::ordered_json PlanJson(const planner::SweepPlan& plan, const planner::ExpectedBuy& buy,
+nlohmann::ordered_json PlanJson(const cost::SweepPlan& plan, const cost::ExpectedBuy& buy,
                                 const std::string& workers, const std::vector<std::string>& changes,
                                 const std::vector<std::string>& notes);
 

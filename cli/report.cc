@@ -31,11 +31,11 @@ class CoordinatorSource : public StudySource {
       : context_(context), stub_(std::move(stub)) {}
 
   // Rows mostly ask for several numbers of one fit.
-  absl::StatusOr<std::string> Fit(const grid::StudyTerm& term) override {
+  absl::StatusOr<std::string> Fit(const sweep::StudyTerm& term) override {
     v1::FitRequest request;
     request.set_sweep(term.sweep);
     v1::FitOptions& options = *request.mutable_options();
-    const bool extrapolated = term.kind == grid::StudyQuantity::kExtrapolated;
+    const bool extrapolated = term.kind == sweep::StudyQuantity::kExtrapolated;
     // The line of optima of a frontier is that of loss-compute, so all methods are fitted.
     options.set_method(extrapolated && term.method != "parametric" ? "all" : term.method);
     options.set_law(term.law);
@@ -45,7 +45,7 @@ class CoordinatorSource : public StudySource {
     options.set_flops_convention(term.flops);
     options.set_series(term.series);
     options.set_allow_repeat(term.allow_repeat);
-    if (term.kind == grid::StudyQuantity::kAtBudget) options.add_budgets_flops(term.at);
+    if (term.kind == sweep::StudyQuantity::kAtBudget) options.add_budgets_flops(term.at);
     options.mutable_withhold()->Assign(term.withhold.begin(), term.withhold.end());
     std::string key = request.SerializeAsString();
     if (const auto known = fits_.find(key); known != fits_.end()) return known->second;
@@ -55,7 +55,7 @@ class CoordinatorSource : public StudySource {
     return fits_.emplace(std::move(key), response.report_json()).first->second;
   }
 
-  absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) override {
+  absl::StatusOr<std::string> Observations(const sweep::StudyTerm& term) override {
     v1::ExportRequest request;
     request.set_sweep(term.sweep);
     request.set_what("observations");
@@ -96,11 +96,11 @@ class CoordinatorSource : public StudySource {
   std::map<std::string, v1::GetSweepResponse> sweeps_;
 };
 
-absl::StatusOr<std::vector<grid::Study>> ReadStudies(const std::vector<std::string>& files) {
-  std::vector<grid::Study> studies;
+absl::StatusOr<std::vector<sweep::Study>> ReadStudies(const std::vector<std::string>& files) {
+  std::vector<sweep::Study> studies;
   for (const std::string& name : files) {
     ALLO_ASSIGN_OR_RETURN(const std::string text, ReadFile(name));
-    ALLO_ASSIGN_OR_RETURN(grid::Study study, grid::ParseStudyFile(text, name));
+    ALLO_ASSIGN_OR_RETURN(sweep::Study study, sweep::ParseStudyFile(text, name));
     studies.push_back(std::move(study));
   }
   return studies;
@@ -108,8 +108,8 @@ absl::StatusOr<std::vector<grid::Study>> ReadStudies(const std::vector<std::stri
 
 // A line for each thing a study needs, in order: "data ARGUMENTS" for `allo data`, "first NAME" (of
 // a file), "predict ARGUMENTS" for `allo predict`, "sweep NAME".
-void PrintNeeds(const std::vector<grid::Study>& studies) {
-  for (const grid::Study& study : studies) {
+void PrintNeeds(const std::vector<sweep::Study>& studies) {
+  for (const sweep::Study& study : studies) {
     for (const std::string& dataset : study.datasets) std::cout << "data " << dataset << "\n";
     for (const std::string& file : study.first) std::cout << "first " << file << "\n";
     for (const std::string& one : study.predict) std::cout << "predict " << one << "\n";
@@ -118,7 +118,7 @@ void PrintNeeds(const std::vector<grid::Study>& studies) {
 }
 
 int Report(const Context& context, const Arguments& arguments) {
-  const absl::StatusOr<std::vector<grid::Study>> studies = ReadStudies(arguments.files);
+  const absl::StatusOr<std::vector<sweep::Study>> studies = ReadStudies(arguments.files);
   if (!studies.ok()) return Fail(studies.status());
   if (arguments.needs) {
     PrintNeeds(*studies);
@@ -130,10 +130,10 @@ int Report(const Context& context, const Arguments& arguments) {
   bool outside = false;
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   std::string text;
-  for (const grid::Study& study : *studies) {
+  for (const sweep::Study& study : *studies) {
     StudyReport report;
     report.study = study;
-    for (const grid::StudyRow& row : study.rows) {
+    for (const sweep::StudyRow& row : study.rows) {
       if (!row.term) {
         report.answers.emplace_back();
         continue;

@@ -14,8 +14,8 @@
 namespace allometry::cli {
 namespace {
 
-using grid::StudyQuantity;
-using grid::StudyTerm;
+using sweep::StudyQuantity;
+using sweep::StudyTerm;
 using Json = nlohmann::json;
 
 bool NoConnection(const absl::Status& status) {
@@ -322,7 +322,7 @@ Measured Combine(const Measured& first, const Measured& second, bool difference)
   return both;
 }
 
-std::optional<fitting::Judged> JudgeRow(const grid::StudyRow& row, const Measured& ours) {
+std::optional<fitting::Judged> JudgeRow(const sweep::StudyRow& row, const Measured& ours) {
   if (!row.words.empty()) {
     const bool expected =
         std::find(row.words.begin(), row.words.end(), ours.word) != row.words.end();
@@ -341,7 +341,7 @@ std::optional<fitting::Judged> JudgeRow(const grid::StudyRow& row, const Measure
 
 }  // namespace
 
-absl::StatusOr<Answer> AnswerRow(const grid::StudyRow& row, StudySource& source) {
+absl::StatusOr<Answer> AnswerRow(const sweep::StudyRow& row, StudySource& source) {
   Answer answer;
   const auto measure = [&]() -> absl::StatusOr<Measured> {
     ALLO_ASSIGN_OR_RETURN(Measured ours, Measure(*row.term, source));

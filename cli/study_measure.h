@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "coordinator/grid/study_file.h"
+#include "coordinator/sweep/study_file.h"
 #include "fitting/report/verdict.h"
 #include "proto/client.pb.h"
 
@@ -17,9 +17,9 @@ class StudySource {
  public:
   virtual ~StudySource() = default;
   // The report of `allo fit --json`.
-  virtual absl::StatusOr<std::string> Fit(const grid::StudyTerm& term) = 0;
+  virtual absl::StatusOr<std::string> Fit(const sweep::StudyTerm& term) = 0;
   // The CSV of `allo export`, with repeated tokens where the term allows them.
-  virtual absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) = 0;
+  virtual absl::StatusOr<std::string> Observations(const sweep::StudyTerm& term) = 0;
   // The list of `allo predict SWEEP --json`.
   virtual absl::StatusOr<std::string> Predictions(const std::string& sweep) = 0;
   virtual absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) = 0;
@@ -42,6 +42,6 @@ struct Answer {
 
 // Errors are those of the connection alone (Unavailable, DeadlineExceeded, Unauthenticated); what
 // else keeps a row from an answer is in it. A row without a term has no answer to give.
-absl::StatusOr<Answer> AnswerRow(const grid::StudyRow& row, StudySource& source);
+absl::StatusOr<Answer> AnswerRow(const sweep::StudyRow& row, StudySource& source);
 
 }  // namespace allometry::cli

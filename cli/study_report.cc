@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "cli/format.h"
-#include "coordinator/planner/quantity.h"
+#include "coordinator/cost/quantity.h"
 
 namespace allometry::cli {
 namespace {
@@ -36,7 +36,7 @@ std::string Ours(const Answer& answer) {
   return text;
 }
 
-std::string BandText(const grid::StudyRow& row) {
+std::string BandText(const sweep::StudyRow& row) {
   if (!row.words.empty()) return absl::StrJoin(row.words, " or ");
   if (row.low && row.high) return absl::StrFormat("%s to %s", Show(*row.low), Show(*row.high));
   if (row.low) return "at least " + Show(*row.low);
@@ -44,7 +44,7 @@ std::string BandText(const grid::StudyRow& row) {
   return "";
 }
 
-std::string VerdictWord(const grid::StudyRow& row, const Answer& answer) {
+std::string VerdictWord(const sweep::StudyRow& row, const Answer& answer) {
   if (!row.term) return row.plan.empty() ? "not run" : "plan";
   if (!answer.ours) return "not run";
   return answer.judged ? Name(answer.judged->verdict) : "-";
@@ -63,16 +63,16 @@ void Wrap(const std::string& text, size_t indent, std::string& out) {
   if (!line.empty()) absl::StrAppend(&out, margin, line, "\n");
 }
 
-std::string PlanText(const grid::StudyPlan& plan) {
+std::string PlanText(const sweep::StudyPlan& plan) {
   return absl::StrFormat(
       "%s: N %s, D %s: %s FLOPs by 6ND, %s with attention; %s on one device at 3e14 FLOP/s",
-      plan.preset, planner::CountText(plan.params), planner::CountText(plan.tokens),
-      planner::FlopsText(plan.flops_6nd), planner::FlopsText(plan.flops_exact),
-      planner::DurationText(plan.flops_6nd / kPlanFlopsPerS));
+      plan.preset, cost::CountText(plan.params), cost::CountText(plan.tokens),
+      cost::FlopsText(plan.flops_6nd), cost::FlopsText(plan.flops_exact),
+      cost::DurationText(plan.flops_6nd / kPlanFlopsPerS));
 }
 
 // What stands under a row.
-void AppendDetails(const grid::StudyRow& row, const Answer& answer, std::string& out) {
+void AppendDetails(const sweep::StudyRow& row, const Answer& answer, std::string& out) {
   constexpr size_t kIndent = 6;
   if (answer.judged) {
     Wrap(absl::StrFormat("wanted %s: %s", BandText(row), answer.judged->reason), kIndent, out);
@@ -86,13 +86,13 @@ void AppendDetails(const grid::StudyRow& row, const Answer& answer, std::string&
   if (row.term && !answer.ours) Wrap("not run: " + answer.why_not, kIndent, out);
   if (!row.cannot.empty()) Wrap("cannot be run: " + row.cannot, kIndent, out);
   double total = 0;
-  for (const grid::StudyPlan& plan : row.plan) {
+  for (const sweep::StudyPlan& plan : row.plan) {
     Wrap(PlanText(plan), kIndent, out);
     total += plan.flops_6nd;
   }
   if (row.plan.size() > 1) {
     Wrap(absl::StrFormat("together %s FLOPs by 6ND: %s on one such device",
-                         planner::FlopsText(total), planner::DurationText(total / kPlanFlopsPerS)),
+                         cost::FlopsText(total), cost::DurationText(total / kPlanFlopsPerS)),
          kIndent, out);
   }
   if (!row.source.empty()) Wrap("paper: " + row.source, kIndent, out);
@@ -103,7 +103,7 @@ Json Number(const std::optional<double>& value) {
   return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
 }
 
-Json RowJson(const grid::StudyRow& row, const Answer& answer) {
+Json RowJson(const sweep::StudyRow& row, const Answer& answer) {
   Json json = {
       {"what", row.what},
       {"target", row.target},
@@ -135,7 +135,7 @@ Json RowJson(const grid::StudyRow& row, const Answer& answer) {
                     : !answer.why_not.empty() ? Json(answer.why_not)
                                               : Json(nullptr);
   Json plans = Json::array();
-  for (const grid::StudyPlan& plan : row.plan) {
+  for (const sweep::StudyPlan& plan : row.plan) {
     plans.push_back({{"preset", plan.preset},
                      {"params", plan.params},
                      {"tokens", plan.tokens},
@@ -156,7 +156,7 @@ bool StudyReport::HasOutside() const {
 }
 
 std::string StudyText(const StudyReport& report) {
-  const grid::Study& study = report.study;
+  const sweep::Study& study = report.study;
   std::string out = absl::StrCat(study.name, "\n");
   Wrap(study.title, 2, out);
   const auto line = [&](const std::string& target, const std::string& what,
@@ -169,7 +169,7 @@ std::string StudyText(const StudyReport& report) {
   };
   line("#", "quantity", "paper", "ours, 95 % interval", "verdict");
   for (size_t i = 0; i < study.rows.size(); ++i) {
-    const grid::StudyRow& row = study.rows[i];
+    const sweep::StudyRow& row = study.rows[i];
     line(row.target, row.what, row.paper.empty() ? "-" : row.paper, Ours(report.answers[i]),
          VerdictWord(row, report.answers[i]));
     AppendDetails(row, report.answers[i], out);

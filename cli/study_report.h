@@ -10,7 +10,7 @@
 namespace allometry::cli {
 
 struct StudyReport {
-  grid::Study study;
+  sweep::Study study;
   std::vector<Answer> answers;  // one a row; empty ones for rows that ask nothing
 
   bool HasOutside() const;

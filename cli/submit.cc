@@ -6,7 +6,7 @@
 #include "cli/format.h"
 #include "cli/proto_json.h"
 #include "cli/sweep_input.h"
-#include "coordinator/planner/plan.h"
+#include "coordinator/cost/plan.h"
 
 namespace allometry::cli {
 namespace {
@@ -37,8 +37,8 @@ int Submit(const Context& context, const Arguments& arguments) {
   if (context.json) {
     std::cout << ToJson(response).dump(2) << "\n";
   } else {
-    std::cout << planner::PlanText(
-        planner::Plan(response.sweep(), Copy(response.runs()), Copy(response.cells())));
+    std::cout << cost::PlanText(
+        cost::Plan(response.sweep(), Copy(response.runs()), Copy(response.cells())));
     if (response.changes().empty()) {
       std::cout << "sweep " << name << " exists already with all of this: nothing to add\n";
     }

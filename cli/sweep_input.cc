@@ -20,10 +20,10 @@ absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
   SweepInput input;
   input.file_name = file_name;
   ALLO_ASSIGN_OR_RETURN(input.text, ReadFile(file_name));
-  ALLO_ASSIGN_OR_RETURN(input.file, grid::ParseSweepFile(input.text, file_name));
+  ALLO_ASSIGN_OR_RETURN(input.file, sweep::ParseSweepFile(input.text, file_name));
   const std::string& dataset = input.file.dataset;
   ALLO_ASSIGN_OR_RETURN(input.manifest, data::FindManifest(data_dir, dataset));
-  ALLO_ASSIGN_OR_RETURN(input.expansion, grid::Expand(input.file, input.manifest));
+  ALLO_ASSIGN_OR_RETURN(input.expansion, sweep::Expand(input.file, input.manifest));
   if (data::IsGenerated(dataset)) {
     input.manifest_json = data::ManifestJson(input.manifest);
   } else {

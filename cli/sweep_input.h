@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/status.h"
-#include "coordinator/grid/expansion.h"
-#include "coordinator/grid/sweep_file.h"
+#include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_file.h"
 #include "data/manifest.h"
 #include "proto/client.pb.h"
 
@@ -16,9 +16,9 @@ struct SweepInput {
   std::string file_name;
   std::string text;
   std::string manifest_json;
-  grid::SweepFile file;  // as parsed
+  sweep::SweepFile file;  // as parsed
   data::Manifest manifest;
-  grid::Expansion expansion;
+  sweep::Expansion expansion;
 
   v1::CreateSweepRequest Request(bool dry_run) const;
 };

@@ -25,7 +25,7 @@ std::string ThisHost() {
   return name;
 }
 
-absl::StatusOr<std::vector<planner::WorkerSlots>> SlotsOfThisMachine(const std::string& text) {
+absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text) {
   int cpu = 0, cuda = 0;
   for (const absl::string_view entry : absl::StrSplit(text, ',')) {
     const std::vector<std::string> parts = absl::StrSplit(entry, ':');
@@ -44,20 +44,20 @@ absl::StatusOr<std::vector<planner::WorkerSlots>> SlotsOfThisMachine(const std::
           entry));
     }
   }
-  std::vector<planner::WorkerSlots> workers;
+  std::vector<cost::WorkerSlots> workers;
   if (cpu > 0) workers.push_back({ThisHost(), "cpu", cpu, MemoryOfThisMachine() / cpu});
   if (cuda > 0) workers.push_back({ThisHost(), "cuda", cuda, 0});
   return workers;
 }
 
-std::vector<planner::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response) {
-  std::vector<planner::WorkerSlots> workers;
+std::vector<cost::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response) {
+  std::vector<cost::WorkerSlots> workers;
   for (const v1::Worker& worker : response.workers()) {
     if (!worker.drained().empty()) continue;
-    std::map<std::string, planner::WorkerSlots> by_kind;
+    std::map<std::string, cost::WorkerSlots> by_kind;
     for (const v1::Slot& slot : worker.slots()) {
       const std::string kind = slot.device().substr(0, slot.device().find(':'));
-      planner::WorkerSlots& slots = by_kind[kind];
+      cost::WorkerSlots& slots = by_kind[kind];
       slots.host = worker.host();
       slots.kind = kind;
       ++slots.slots;
@@ -68,9 +68,9 @@ std::vector<planner::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& respo
   return workers;
 }
 
-std::string WorkersText(const std::vector<planner::WorkerSlots>& workers) {
+std::string WorkersText(const std::vector<cost::WorkerSlots>& workers) {
   std::vector<std::string> parts;
-  for (const planner::WorkerSlots& worker : workers) {
+  for (const cost::WorkerSlots& worker : workers) {
     parts.push_back(absl::StrFormat("%s %s:%d", worker.host, worker.kind, worker.slots));
   }
   return parts.empty() ? "none" : absl::StrJoin(parts, ", ");

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "coordinator/planner/makespan.h"
+#include "coordinator/cost/makespan.h"
 #include "proto/client.pb.h"
 
 namespace allometry::cli {
@@ -13,12 +13,12 @@ namespace allometry::cli {
 std::string ThisHost();
 
 // "cpu:2", "cuda:0,cuda:1", "auto": as `allo worker --slots`, of this machine.
-absl::StatusOr<std::vector<planner::WorkerSlots>> SlotsOfThisMachine(const std::string& text);
+absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text);
 
 // Of those that are not drained, apart for each kind of device.
-std::vector<planner::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response);
+std::vector<cost::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response);
 
 // "host-a cpu:2, host-b cuda:8"; "none".
-std::string WorkersText(const std::vector<planner::WorkerSlots>& workers);
+std::string WorkersText(const std::vector<cost::WorkerSlots>& workers);
 
 }  // namespace allometry::cli

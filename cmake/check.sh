@@ -29,7 +29,7 @@ step "clang with -Wthread-safety -Werror, in build-clang/"
 build clang
 
 step "clang-tidy"
-git ls-files -z 'base/*.cc' 'data/*.cc' 'fitting/*.cc' 'coordinator/*.cc' 'worker/rundir/*.cc' \
+git ls-files -z 'base/*.cc' 'data/*.cc' 'fitting/*.cc' 'coordinator/*.cc' 'run/*.cc' \
     'worker/agent/*.cc' 'cli/*.cc' 'models/shape.cc' \
   | xargs -0 -n 4 -P "$(nproc)" clang-tidy -p build-clang --quiet --warnings-as-errors='*' \
   2> >(grep -vE 'warnings? generated|^Suppressed|^Use -' >&2)

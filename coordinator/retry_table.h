@@ -1,21 +1,21 @@
 // The scheduler's retry table as the store asks for it.
 #pragma once
 
-#include "coordinator/scheduler/after_exit.h"
+#include "coordinator/schedule/after_exit.h"
 #include "coordinator/store/exit_rule.h"
 
 namespace allometry::coordinator {
 
 inline store::NextState ApplyRetryTable(const store::EndedAttempt& ended) {
-  const scheduler::Outcome outcome =
-      scheduler::AfterExit({.reason = ended.reason,
+  const schedule::Outcome outcome =
+      schedule::AfterExit({.reason = ended.reason,
                             .message = ended.message,
                             .failures = ended.failures,
                             .lost_leases = ended.lost_leases,
                             .cancel_asked = ended.cancel_asked,
                             .stop_for = ended.stop_for,
                             .stop_message = ended.stop_message,
-                            .micro_batch = scheduler::MicroBatchOf(ended.spec)});
+                            .micro_batch = schedule::MicroBatchOf(ended.spec)});
   return {.state = outcome.state,
           .failure = outcome.failure,
           .failures = outcome.failures,

@@ -3,14 +3,14 @@
 #include <chrono>
 #include <utility>
 
-#include "coordinator/access.h"
-#include "coordinator/change_feed.h"
-#include "coordinator/client_service.h"
-#include "coordinator/dispatch.h"
+#include "coordinator/services/access.h"
+#include "coordinator/store/change_feed.h"
+#include "coordinator/services/client_service.h"
+#include "coordinator/leases/dispatch.h"
 #include "coordinator/retry_table.h"
-#include "coordinator/stages.h"
+#include "coordinator/stages/stages.h"
 #include "coordinator/store/store.h"
-#include "coordinator/worker_service.h"
+#include "coordinator/services/worker_service.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server_builder.h"
 

@@ -1,6 +1,6 @@
 // What the end of an attempt makes of its run. The store asks in the same transaction that stores
 // the end, so that an exit record and the run's next state become durable together; the answer is
-// the scheduler's retry table (coordinator/scheduler/after_exit.h), which the store may not know.
+// the scheduler's retry table (coordinator/schedule/after_exit.h), which the store may not know.
 #pragma once
 
 #include <cstdint>

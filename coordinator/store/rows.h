@@ -30,7 +30,7 @@ struct ChangedRun {
   v1::RunSpec spec;  // the whole new spec, start unset: from the run's next attempt on
 };
 
-// One submission: what coordinator/grid's Difference found, with what it was made of.
+// One submission: what coordinator/sweep's Difference found, with what it was made of.
 struct Submission {
   v1::Sweep sweep;  // fields of the sweep after it; sweep_id 0: a new one
   // StoredSweep::newest_expansion of the rows that the difference was taken against.
@@ -182,7 +182,7 @@ struct ObservationRow {
   std::string stage;  // of its run
 };
 
-// An attempt that ended on a host, for the rule that drains hosts (coordinator/scheduler/drain.h).
+// An attempt that ended on a host, for the rule that drains hosts (coordinator/schedule/drain.h).
 struct HostEnd {
   std::string host;
   int64_t run_id = 0;

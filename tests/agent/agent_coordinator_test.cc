@@ -8,7 +8,7 @@
 #include "tests/agent/builders.h"
 #include "tests/agent/scripted_coordinator.h"
 #include "tests/agent/worker_process.h"
-#include "worker/rundir/exit_reason.h"
+#include "run/exit_reason.h"
 
 namespace allometry::agent {
 namespace {

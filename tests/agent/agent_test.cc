@@ -13,7 +13,7 @@
 #include "tests/agent/worker_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/token_dataset.h"
-#include "worker/rundir/exit_reason.h"
+#include "run/exit_reason.h"
 
 namespace allometry::agent {
 namespace {
@@ -220,7 +220,7 @@ TEST_F(AgentTest, ADatasetWhoseFilesAreGoneIsNotOfferedAfterATrainerMissedThem) 
   ASSERT_TRUE(coordinator_.Eventually(
       [](const auto& seen) { return seen.last_heartbeat().datasets_size() == 1; }));
   std::filesystem::remove(worker_.folder() + "/data/text/train-00000.npy");
-  Assign(first_, absl::StrCat("code-", rundir::ProcessExitCode(rundir::ExitReason::kData)), 3);
+  Assign(first_, absl::StrCat("code-", run::ProcessExitCode(run::ExitReason::kData)), 3);
   EXPECT_EQ(coordinator_.ExitOf(first_).reason(), v1::DATA);
   // At once, and not at the next look ten seconds later.
   EXPECT_TRUE(coordinator_.Eventually(

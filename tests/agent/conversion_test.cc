@@ -74,7 +74,7 @@ v1::RunSpec DistinctSpec() {
 }
 
 TEST(RunSpecConversionTest, EveryFieldArrives) {
-  ASSERT_OK_AND_ASSIGN(const rundir::RunSpec to, ToRunDirSpec(DistinctSpec(), 34, "root-33"));
+  ASSERT_OK_AND_ASSIGN(const run::RunSpec to, ToRunDirSpec(DistinctSpec(), 34, "root-33"));
   EXPECT_EQ(to.attempt, 34);
   EXPECT_EQ(to.identity.shape.family, "family");
   EXPECT_EQ(to.identity.shape.layers, 2);
@@ -143,7 +143,7 @@ TEST(RunSpecConversionTest, NoFieldWasAddedWithoutItsConversion) {
 TEST(RunSpecConversionTest, WithoutAStartTheRunBeginsAtStepZero) {
   v1::RunSpec spec = DistinctSpec();
   spec.clear_start();
-  ASSERT_OK_AND_ASSIGN(const rundir::RunSpec to, ToRunDirSpec(spec, 1, "root"));
+  ASSERT_OK_AND_ASSIGN(const run::RunSpec to, ToRunDirSpec(spec, 1, "root"));
   EXPECT_FALSE(to.start.has_value());
 }
 
@@ -173,7 +173,7 @@ TEST(RunSpecConversionTest, NamesThatLeaveTheirFolderAreRefused) {
 }
 
 TEST(RecordConversionTest, APointKeepsItsValueAndTellsNull) {
-  const v1::Record record = ToProto({3, rundir::Point{10, 160, "heldout", 2.5}}, 1, "root");
+  const v1::Record record = ToProto({3, run::Point{10, 160, "heldout", 2.5}}, 1, "root");
   EXPECT_EQ(record.sequence(), 3);
   EXPECT_EQ(record.point().step(), 10);
   EXPECT_EQ(record.point().tokens(), 160);
@@ -181,12 +181,12 @@ TEST(RecordConversionTest, APointKeepsItsValueAndTellsNull) {
   EXPECT_EQ(record.point().value(), 2.5);
   EXPECT_FALSE(record.point().is_null());
   EXPECT_TRUE(
-      ToProto({4, rundir::Point{10, 160, "train", std::nullopt}}, 1, "root").point().is_null());
+      ToProto({4, run::Point{10, 160, "train", std::nullopt}}, 1, "root").point().is_null());
 }
 
 TEST(RecordConversionTest, ACheckpointNamesItsAttemptAndRoot) {
   const v1::Record record =
-      ToProto({1, rundir::CheckpointRecord{7, "attempt-2/checkpoint-7.safetensors", "hash", 99}}, 2,
+      ToProto({1, run::CheckpointRecord{7, "attempt-2/checkpoint-7.safetensors", "hash", 99}}, 2,
               "root");
   EXPECT_EQ(record.checkpoint().attempt(), 2);
   EXPECT_EQ(record.checkpoint().step(), 7);
@@ -197,7 +197,7 @@ TEST(RecordConversionTest, ACheckpointNamesItsAttemptAndRoot) {
 }
 
 TEST(RecordConversionTest, NumericsAndExitKeepEveryField) {
-  const rundir::Numerics numerics{2, "a,b", 3, "cpu", "model", "build", "backend"};
+  const run::Numerics numerics{2, "a,b", 3, "cpu", "model", "build", "backend"};
   const v1::Numerics to = ToProto({1, numerics}, 1, "root").numerics();
   EXPECT_EQ(to.ranks(), 2);
   EXPECT_EQ(to.hosts(), "a,b");
@@ -207,7 +207,7 @@ TEST(RecordConversionTest, NumericsAndExitKeepEveryField) {
   EXPECT_EQ(to.trainer_build(), "build");
   EXPECT_EQ(to.step_backend(), "backend");
   const v1::ExitRecord exit =
-      ToProto({1, rundir::ExitRecord{rundir::ExitReason::kOom, "why", 5}}, 1, "root").exit();
+      ToProto({1, run::ExitRecord{run::ExitReason::kOom, "why", 5}}, 1, "root").exit();
   EXPECT_EQ(exit.reason(), v1::OOM);
   EXPECT_EQ(exit.message(), "why");
   EXPECT_EQ(exit.step(), 5);
@@ -215,8 +215,8 @@ TEST(RecordConversionTest, NumericsAndExitKeepEveryField) {
 
 TEST(RecordConversionTest, ExitReasonsHaveTheSameNamesOnBothSides) {
   for (int value = v1::ExitReason_MIN + 1; value <= v1::ExitReason_MAX; ++value) {
-    const auto reason = static_cast<rundir::ExitReason>(value);
-    EXPECT_EQ(v1::ExitReason_Name(ToProto(reason)), rundir::ExitReasonName(reason));
+    const auto reason = static_cast<run::ExitReason>(value);
+    EXPECT_EQ(v1::ExitReason_Name(ToProto(reason)), run::ExitReasonName(reason));
   }
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 using ::allometry::testing::IsOk;
 using ::allometry::testing::TemporaryFolder;
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -45,7 +45,7 @@ TEST(ExitVerdictTest, OnlyAKillThatTheCgroupCountedIsOom) {
 TEST(ExitVerdictTest, ATrainersCodeIsItsReason) {
   for (const ExitReason reason : {ExitReason::kDiverged, ExitReason::kData, ExitReason::kDiskFull,
                                   ExitReason::kLeaseLost, ExitReason::kCheckpoint}) {
-    EXPECT_EQ(ReasonOf(Exited(rundir::ProcessExitCode(reason))), reason);
+    EXPECT_EQ(ReasonOf(Exited(run::ProcessExitCode(reason))), reason);
   }
   EXPECT_EQ(ReasonOf(Exited(1)), ExitReason::kBug);
 }
@@ -61,7 +61,7 @@ TEST(ExitVerdictTest, WhatTheAgentEndedHasTheAgentsReason) {
 }
 
 TEST(ExitVerdictTest, AStalledTrainerSaysSinceWhenAndCarriesItsLog) {
-  const rundir::ExitRecord exit =
+  const run::ExitRecord exit =
       JudgeExit(Signalled(SIGKILL), EndedBy::kStalled, false, "boom", "no record for 9 s");
   EXPECT_EQ(exit.reason, ExitReason::kStalled);
   EXPECT_EQ(exit.message, "no record for 9 s; ended by its agent; the log ends:\nboom");

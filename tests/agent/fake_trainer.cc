@@ -25,10 +25,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/files.h"
-#include "worker/rundir/run_spec.h"
-#include "worker/rundir/spool.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 
-namespace allometry::rundir {
+namespace allometry::run {
 namespace {
 
 enum class Word { kNone, kPreempt, kCancel };
@@ -131,6 +131,6 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace allometry::rundir
+}  // namespace allometry::run
 
-int main(int argc, char** argv) { return allometry::rundir::Main(argc, argv); }
+int main(int argc, char** argv) { return allometry::run::Main(argc, argv); }

@@ -17,7 +17,7 @@ using ::allometry::testing::IsOkAndHolds;
 using ::allometry::testing::LeaseOf;
 using ::allometry::testing::StatusIs;
 using ::allometry::testing::TemporaryFolder;
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 class SpoolDeliveryTest : public ::testing::Test {
@@ -26,16 +26,16 @@ class SpoolDeliveryTest : public ::testing::Test {
 
   // Appends `count` points to the spool.
   void Write(int count) {
-    ASSERT_OK_AND_ASSIGN(const auto writer, rundir::SpoolWriter::Continue(folder_.path()));
+    ASSERT_OK_AND_ASSIGN(const auto writer, run::SpoolWriter::Continue(folder_.path()));
     for (int i = 0; i < count; ++i) {
       ++step_;
-      writer->Append(rundir::Point{step_, step_ * 16, "train", 1.0 / static_cast<double>(step_)});
+      writer->Append(run::Point{step_, step_ * 16, "train", 1.0 / static_cast<double>(step_)});
     }
     ASSERT_THAT(writer->Flush(), IsOk());
   }
   void WriteExit(ExitReason reason) {
-    ASSERT_OK_AND_ASSIGN(const auto writer, rundir::SpoolWriter::Continue(folder_.path()));
-    writer->Append(rundir::ExitRecord{reason, "", step_});
+    ASSERT_OK_AND_ASSIGN(const auto writer, run::SpoolWriter::Continue(folder_.path()));
+    writer->Append(run::ExitRecord{reason, "", step_});
     ASSERT_THAT(writer->Flush(), IsOk());
   }
 
@@ -105,8 +105,8 @@ TEST_F(SpoolDeliveryTest, WhatIsUnacknowledgedIsBounded) {
 
 TEST_F(SpoolDeliveryTest, ABatchIsBoundedInBytes) {
   SpoolDelivery delivery = NewDelivery();
-  ASSERT_OK_AND_ASSIGN(const auto writer, rundir::SpoolWriter::Continue(folder_.path()));
-  for (int i = 0; i < 900; ++i) writer->Append(rundir::Point{i, i, std::string(2000, 's'), 1.0});
+  ASSERT_OK_AND_ASSIGN(const auto writer, run::SpoolWriter::Continue(folder_.path()));
+  for (int i = 0; i < 900; ++i) writer->Append(run::Point{i, i, std::string(2000, 's'), 1.0});
   ASSERT_THAT(writer->Flush(), IsOk());
   size_t batches = 0;
   for (;; ++batches) {
@@ -134,7 +134,7 @@ TEST_F(SpoolDeliveryTest, IsDeliveredOnceTheExitRecordIsAcknowledged) {
 TEST_F(SpoolDeliveryTest, AnAppendedExitFollowsATornTail) {
   SpoolDelivery delivery = NewDelivery();
   Write(5);
-  std::ofstream(rundir::SpoolPath(folder_.path()), std::ios::app) << "0123456789abcdef {\"se";
+  std::ofstream(run::SpoolPath(folder_.path()), std::ios::app) << "0123456789abcdef {\"se";
   EXPECT_EQ(Drain(delivery), Range(1, 5));
   ASSERT_THAT(delivery.AtEnd(), IsOkAndHolds(true));
   delivery.AppendExit({ExitReason::kKilled, "signal 9", 0});
@@ -145,7 +145,7 @@ TEST_F(SpoolDeliveryTest, AnAppendedExitFollowsATornTail) {
   EXPECT_EQ(batch->records(0).exit().reason(), v1::KILLED);
   EXPECT_EQ(batch->records(0).exit().step(), 5);
   // The file says so too.
-  rundir::SpoolReader reader(folder_.path());
+  run::SpoolReader reader(folder_.path());
   ASSERT_OK_AND_ASSIGN(const auto records, reader.Read(100));
   EXPECT_EQ(records.size(), 6);
 }
@@ -153,7 +153,7 @@ TEST_F(SpoolDeliveryTest, AnAppendedExitFollowsATornTail) {
 TEST_F(SpoolDeliveryTest, DamageIsToldAfterEverythingBeforeItAndEndsInMemory) {
   SpoolDelivery delivery = NewDelivery();
   Write(5);
-  const std::string path = rundir::SpoolPath(folder_.path());
+  const std::string path = run::SpoolPath(folder_.path());
   const auto intact = static_cast<std::streamoff>(std::filesystem::file_size(path));
   Write(5);
   {

@@ -6,7 +6,7 @@
 #include "worker/agent/launch.h"
 #include "worker/agent/processes.h"
 #include "worker/agent/record_conversion.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::testing {
 
@@ -47,7 +47,7 @@ std::vector<pid_t> WorkerProcess::ProcessesOf(const agent::Lease& lease) const {
 }
 
 std::string WorkerProcess::LogOf(const agent::Lease& lease) const {
-  return ReadFile(rundir::AttemptDir(RunDir(lease), lease.attempt) + "/log").value_or("");
+  return ReadFile(run::AttemptDir(RunDir(lease), lease.attempt) + "/log").value_or("");
 }
 
 std::string WorkerProcess::output() const { return ReadFile(folder() + "/output").value_or(""); }

@@ -39,10 +39,10 @@ class FakeSource : public StudySource {
     known.set_cells_done(4);
   }
 
-  absl::StatusOr<std::string> Fit(const grid::StudyTerm& term) override {
+  absl::StatusOr<std::string> Fit(const sweep::StudyTerm& term) override {
     return Find(fits, term.sweep);
   }
-  absl::StatusOr<std::string> Observations(const grid::StudyTerm& term) override {
+  absl::StatusOr<std::string> Observations(const sweep::StudyTerm& term) override {
     return Find(csv, term.sweep);
   }
   absl::StatusOr<std::string> Predictions(const std::string& sweep) override {
@@ -65,12 +65,12 @@ class FakeSource : public StudySource {
 };
 
 StudyReport ReportOf(const std::string& rows, FakeSource& source) {
-  const auto study = grid::ParseStudyFile(
+  const auto study = sweep::ParseStudyFile(
       "name: test\ntitle: A test\nsweeps: [dense, super, cnn]\nrows:\n" + rows, "test.yaml");
   EXPECT_OK(study.status());
   StudyReport report;
   report.study = *study;
-  for (const grid::StudyRow& row : report.study.rows) {
+  for (const sweep::StudyRow& row : report.study.rows) {
     if (!row.term) {
       report.answers.emplace_back();
       continue;
@@ -260,7 +260,7 @@ TEST(StudyReportTest, PaperScaleIsAPlan) {
 TEST(StudyReportTest, WithoutACoordinatorThereIsNoReport) {
   FakeSource source;
   source.down = absl::UnavailableError("refused");
-  const auto study = grid::ParseStudyFile(
+  const auto study = sweep::ParseStudyFile(
       "name: x\nsweeps: [dense]\nrows: [{quantity: a, sweep: dense}]", "x.yaml");
   ASSERT_OK(study.status());
   EXPECT_THAT(AnswerRow(study->rows[0], source), StatusIs(absl::StatusCode::kUnavailable));

@@ -1,4 +1,4 @@
-#include "coordinator/access.h"
+#include "coordinator/services/access.h"
 
 #include <filesystem>
 #include <string>

@@ -1,11 +1,11 @@
 // What a sweep could be given next, where its grid reads a tokenizer's tokens.
-#include "coordinator/candidates.h"
+#include "coordinator/results/candidates.h"
 
 #include <set>
 #include <string>
 
 #include "gmock/gmock.h"
-#include "tests/grid/sweeps.h"
+#include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::coordinator {
@@ -26,7 +26,7 @@ max_epochs: 1000
 
 // With the files that make it a whole manifest.
 data::Manifest Walk() {
-  data::Manifest manifest = grid::Walk();
+  data::Manifest manifest = sweep::Walk();
   manifest.documents = 1100;
   const std::string hash = "0123456789abcdef";
   manifest.shards = {
@@ -45,9 +45,9 @@ absl::StatusOr<TrainedSweep> Trained() {
   source.text = kTokenized;
   source.manifest_json = data::ManifestJson(Walk());
   ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest, data::ParseManifest(source.manifest_json));
-  ALLO_ASSIGN_OR_RETURN(const grid::SweepFile file,
-                        grid::ParseSweepFile(source.text, source.file_name));
-  ALLO_ASSIGN_OR_RETURN(const grid::Expansion expansion, grid::Expand(file, manifest));
+  ALLO_ASSIGN_OR_RETURN(const sweep::SweepFile file,
+                        sweep::ParseSweepFile(source.text, source.file_name));
+  ALLO_ASSIGN_OR_RETURN(const sweep::Expansion expansion, sweep::Expand(file, manifest));
   store::StoredSweep stored;
   stored.sweep = expansion.sweep;
   stored.runs = expansion.runs;
@@ -87,7 +87,7 @@ TEST(CandidatesTest, TogetherTheyHaveTheTokenizerOnce) {
     if (sizes.insert(candidate.candidate.curve).second) chosen.push_back(&candidate);
   }
   ASSERT_GT(chosen.size(), 2u);
-  const grid::Expansion together = Together(chosen);
+  const sweep::Expansion together = Together(chosen);
   EXPECT_EQ(together.runs.size(), 1 + chosen.size());
   EXPECT_EQ(together.cells.size(), chosen.size());
   for (const v1::Cell& cell : together.cells) {

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "coordinator/fit_request.h"
+#include "coordinator/results/fit_request.h"
 #include "fitting/data/csv.h"
 #include "fitting/report/fit.h"
 #include "tests/coordinator/coordinator_fixture.h"

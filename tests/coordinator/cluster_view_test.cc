@@ -1,4 +1,4 @@
-#include "coordinator/cluster_view.h"
+#include "coordinator/leases/cluster_view.h"
 
 #include <string>
 #include <vector>
@@ -179,7 +179,7 @@ TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
   asked.run.set_state(v1::PENDING);
   asked.attempt->state = store::AttemptState::kEnded;
   view.Put(asked, 0);
-  const scheduler::Options at_once{.min_run_ns = 0};
+  const schedule::Options at_once{.min_run_ns = 0};
   EXPECT_THAT(view.Decide(10, at_once).preemptions, IsEmpty());
 
   // Where the agent forgets the attempt and calls nothing free, another makes room.
@@ -188,13 +188,13 @@ TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
   view.TakeDirty();
   view.Heard(one, 10);
   EXPECT_TRUE(view.TakeDirty());
-  const std::vector<scheduler::Preemption> asks = view.Decide(10, at_once).preemptions;
+  const std::vector<schedule::Preemption> asks = view.Decide(10, at_once).preemptions;
   ASSERT_EQ(asks.size(), 1u);
   EXPECT_EQ(asks[0].run_id, 2);
 
   *one.add_free_slots() = SlotAt("cpu:0");
   view.Heard(one, 10);
-  const scheduler::Decision decision = view.Decide(10, at_once);
+  const schedule::Decision decision = view.Decide(10, at_once);
   EXPECT_THAT(decision.preemptions, IsEmpty());
   ASSERT_EQ(decision.assignments.size(), 1u);
   EXPECT_EQ(decision.assignments[0].run_id, 3);
@@ -362,7 +362,7 @@ TEST(ClusterViewTest, FoldingChangesEndsWhereRebuildingFromTheRowsDoes) {
     ASSERT_EQ(UsableDevices(folded), UsableDevices(rebuilt)) << "step " << step;
     ASSERT_EQ(folded.state().runs.size(), rebuilt.state().runs.size()) << "step " << step;
     for (const auto& [id, run] : rebuilt.state().runs) {
-      const scheduler::RunState& other = folded.state().runs.at(id);
+      const schedule::RunState& other = folded.state().runs.at(id);
       ASSERT_EQ(other.placement.has_value(), run.placement.has_value()) << "step " << step;
       ASSERT_EQ(other.flops_remaining, run.flops_remaining) << "step " << step;
     }

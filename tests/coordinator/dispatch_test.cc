@@ -1,5 +1,5 @@
 // Dispatch without gRPC, over a real store, from many threads: what ThreadSanitizer can see.
-#include "coordinator/dispatch.h"
+#include "coordinator/leases/dispatch.h"
 
 #include <atomic>
 #include <map>
@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
-#include "coordinator/change_feed.h"
+#include "coordinator/store/change_feed.h"
 #include "coordinator/retry_table.h"
-#include "coordinator/submission.h"
+#include "coordinator/stages/submission.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/coordinator/records.h"

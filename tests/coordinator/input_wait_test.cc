@@ -1,10 +1,10 @@
 // What runs that need others wait for, alone and in the view that decisions read.
-#include "coordinator/input_wait.h"
+#include "coordinator/leases/input_wait.h"
 
 #include <string>
 #include <vector>
 
-#include "coordinator/cluster_view.h"
+#include "coordinator/leases/cluster_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -172,7 +172,7 @@ class BranchViewTest : public ::testing::Test {
     attempt.agent_id = "a";
     return row;
   }
-  const scheduler::RunState& StateOf(int64_t run_id) { return view_.state().runs.at(run_id); }
+  const schedule::RunState& StateOf(int64_t run_id) { return view_.state().runs.at(run_id); }
 
   void Connect(const std::string& agent, const std::string& root) {
     v1::RegisterRequest request;

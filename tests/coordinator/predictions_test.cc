@@ -1,5 +1,5 @@
 // Which run a stored prediction is scored with, and when it is not scored.
-#include "coordinator/predictions.h"
+#include "coordinator/results/predictions.h"
 
 #include <cmath>
 

@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/change_feed.h"
-#include "coordinator/cluster_view.h"
-#include "coordinator/dispatch.h"
+#include "coordinator/store/change_feed.h"
+#include "coordinator/leases/cluster_view.h"
+#include "coordinator/leases/dispatch.h"
 #include "coordinator/retry_table.h"
-#include "coordinator/submission.h"
+#include "coordinator/stages/submission.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/coordinator/chaos_agent.h"

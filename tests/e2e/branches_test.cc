@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "coordinator/planner/throughput.h"
+#include "coordinator/cost/throughput.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
@@ -59,7 +59,7 @@ const v1::Run& Trunk(const v1::GetSweepResponse& sweep, const std::string& size)
 // Updates that the sweep is planned to train.
 int64_t PlannedSteps(const v1::GetSweepResponse& sweep) {
   int64_t steps = 0;
-  for (const v1::Run& run : sweep.runs()) steps += run.spec().steps() - planner::FirstStep(run);
+  for (const v1::Run& run : sweep.runs()) steps += run.spec().steps() - cost::FirstStep(run);
   return steps;
 }
 

@@ -4,7 +4,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -24,12 +24,12 @@ class BranchTest : public TrainerTest {
     branch_.checkpoint_steps = {};
   }
 
-  std::vector<rundir::CheckpointRecord> TrainTrunk() {
+  std::vector<run::CheckpointRecord> TrainTrunk() {
     run_dir_ = folder_.Path("run-1");
-    return RunToEnd(trunk_, ExitReason::kSucceeded).All<rundir::CheckpointRecord>();
+    return RunToEnd(trunk_, ExitReason::kSucceeded).All<run::CheckpointRecord>();
   }
-  static rundir::StartCheckpoint OfTrunk(const rundir::CheckpointRecord& record) {
-    rundir::StartCheckpoint start = StartFrom(1, record);
+  static run::StartCheckpoint OfTrunk(const run::CheckpointRecord& record) {
+    run::StartCheckpoint start = StartFrom(1, record);
     start.run_id = 1;
     return start;
   }
@@ -42,7 +42,7 @@ class BranchTest : public TrainerTest {
     return after;
   }
 
-  rundir::RunSpec trunk_, branch_;
+  run::RunSpec trunk_, branch_;
 };
 
 TEST_F(BranchTest, CheckpointsAreWrittenAfterTheStepsAskedForAndAtTheEnd) {
@@ -54,7 +54,7 @@ TEST_F(BranchTest, CheckpointsAreWrittenAfterTheStepsAskedForAndAtTheEnd) {
 TEST_F(BranchTest, BranchFromTheTrunksCheckpointHasTheBitsOfItsRecipeFromStepZero) {
   const auto trunk = TrainTrunk();
   for (const char* schedule : {"wsd", "cosine"}) {  // whatever falls may branch
-    rundir::RunSpec spec = branch_;
+    run::RunSpec spec = branch_;
     spec.identity.schedule = schedule;
     spec.identity.final_rate_fraction = 0.1;
     run_dir_ = folder_.Path(absl::StrCat(schedule, "-whole"));
@@ -72,8 +72,8 @@ TEST_F(BranchTest, BranchFromTheTrunksCheckpointHasTheBitsOfItsRecipeFromStepZer
     EXPECT_EQ(*of_branch.at({"learning_rate", 35}), std::string(schedule) == "wsd"
                                                         ? 1e-2 * ((8 - 5) + 0.1 * 5) / 8
                                                         : *of_whole.at({"learning_rate", 35}));
-    EXPECT_EQ(branch.All<rundir::CheckpointRecord>().back().hash,
-              whole.All<rundir::CheckpointRecord>().back().hash);
+    EXPECT_EQ(branch.All<run::CheckpointRecord>().back().hash,
+              whole.All<run::CheckpointRecord>().back().hash);
   }
 }
 
@@ -81,27 +81,27 @@ TEST_F(BranchTest, OnlyItsOwnTrunkNoLaterThanTheBranchingPointIsAStart) {
   const auto trunk = TrainTrunk();
   run_dir_ = folder_.Path("run-2");
   int attempt = 0;
-  const auto failure = [&](rundir::RunSpec spec, const std::string& said) {
+  const auto failure = [&](run::RunSpec spec, const std::string& said) {
     spec.attempt = ++attempt;
-    const auto exit = RunToEnd(spec, ExitReason::kCheckpoint).All<rundir::ExitRecord>()[0];
+    const auto exit = RunToEnd(spec, ExitReason::kCheckpoint).All<run::ExitRecord>()[0];
     EXPECT_THAT(exit.message, HasSubstr(said));
     EXPECT_THAT(exit.message, HasSubstr("../run-1/attempt-"));
   };
-  rundir::RunSpec late = branch_;
+  run::RunSpec late = branch_;
   late.steps = late.identity.decay_end = 80;
   late.evaluation_steps = {};
   late.start = OfTrunk(trunk[1]);
   failure(late, "it is of step 60 of the trunk; this run's rate falls from step 30 on");
-  rundir::RunSpec other = branch_;
+  run::RunSpec other = branch_;
   other.identity.seed = 8;
   other.start = OfTrunk(trunk[0]);
   failure(other, "it is of another run");
   // The other way round: a trunk never continues a branch.
-  rundir::RunSpec constant = trunk_;
+  run::RunSpec constant = trunk_;
   run_dir_ = folder_.Path("run-1");
   branch_.attempt = 7;
   const auto of_branch =
-      RunToEnd(branch_, ExitReason::kSucceeded).All<rundir::CheckpointRecord>().back();
+      RunToEnd(branch_, ExitReason::kSucceeded).All<run::CheckpointRecord>().back();
   constant.start = StartFrom(7, of_branch);
   constant.start->run_id = 1;
   run_dir_ = folder_.Path("run-3");

@@ -30,20 +30,20 @@ class CheckpointTest : public ::testing::Test {
     exp_avg_sq_.assign(parameters_.size(), -2.0f);
     std::filesystem::create_directories(folder_.Path("attempt-3"));
   }
-  absl::StatusOr<rundir::CheckpointRecord> Write() {
+  absl::StatusOr<run::CheckpointRecord> Write() {
     return WriteCheckpoint(folder_.path(), 3, progress_, identity_, layout_,
                            {parameters_, exp_avg_, exp_avg_sq_});
   }
 
   testing::TemporaryFolder folder_;
-  rundir::Identity identity_;
+  run::Identity identity_;
   models::ParameterLayout layout_;
   std::vector<float> parameters_, exp_avg_, exp_avg_sq_;
   const Progress progress_ = {1200, 9600, 0.1 + 0.2, 7};
 };
 
 TEST_F(CheckpointTest, EverythingComesBackBitForBit) {
-  ASSERT_OK_AND_ASSIGN(const rundir::CheckpointRecord record, Write());
+  ASSERT_OK_AND_ASSIGN(const run::CheckpointRecord record, Write());
   EXPECT_EQ(record.step, 1200);
   EXPECT_EQ(record.file, "attempt-3/checkpoint-000000001200.safetensors");
   EXPECT_EQ(record.hash, *HashFileHex(folder_.Path(record.file)));
@@ -63,7 +63,7 @@ TEST_F(CheckpointTest, EverythingComesBackBitForBit) {
 }
 
 TEST_F(CheckpointTest, TensorsHaveNanoGptsNamesAndShapes) {
-  ASSERT_OK_AND_ASSIGN(const rundir::CheckpointRecord record, Write());
+  ASSERT_OK_AND_ASSIGN(const run::CheckpointRecord record, Write());
   ASSERT_OK_AND_ASSIGN(const SafetensorsFile file,
                        SafetensorsFile::Open(folder_.Path(record.file)));
   std::vector<float> values(3 * 8 * 8);
@@ -73,11 +73,11 @@ TEST_F(CheckpointTest, TensorsHaveNanoGptsNamesAndShapes) {
   values.resize(10 * 8);
   EXPECT_THAT(file.Read("transformer.wte.weight", {10, 8}, values), IsOk());
   EXPECT_EQ(*file.MetadataValue("step"), "1200");
-  EXPECT_EQ(*file.MetadataValue("identity"), rundir::IdentityJson(identity_));
+  EXPECT_EQ(*file.MetadataValue("identity"), run::IdentityJson(identity_));
 }
 
 TEST_F(CheckpointTest, AnotherShapesCheckpointIsRefused) {
-  ASSERT_OK_AND_ASSIGN(const rundir::CheckpointRecord record, Write());
+  ASSERT_OK_AND_ASSIGN(const run::CheckpointRecord record, Write());
   // The same identity in words, another layout: what a hand-made file could do.
   const models::ParameterLayout layout = *models::LayoutOf({"gpt", 1, 2, 8, 4, 10});
   std::vector<float> buffer(static_cast<size_t>(layout.size));

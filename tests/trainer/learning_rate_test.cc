@@ -5,8 +5,8 @@
 namespace allometry::trainer {
 namespace {
 
-rundir::Identity WithSchedule(const std::string& schedule) {
-  rundir::Identity identity;
+run::Identity WithSchedule(const std::string& schedule) {
+  run::Identity identity;
   identity.schedule = schedule;
   identity.learning_rate = 0.5;
   identity.warmup_steps = 4;
@@ -17,7 +17,7 @@ rundir::Identity WithSchedule(const std::string& schedule) {
 }
 
 TEST(LearningRateTest, WarmsUpLinearlyFromTheFirstUpdateAndStays) {
-  rundir::Identity identity = WithSchedule("constant");
+  run::Identity identity = WithSchedule("constant");
   EXPECT_EQ(LearningRateAt(identity, 1), 0.125);
   EXPECT_EQ(LearningRateAt(identity, 3), 0.375);
   EXPECT_EQ(LearningRateAt(identity, 4), 0.5);
@@ -27,7 +27,7 @@ TEST(LearningRateTest, WarmsUpLinearlyFromTheFirstUpdateAndStays) {
 }
 
 TEST(LearningRateTest, WsdFallsOnAStraightLineAndEndsExactlyAtItsFraction) {
-  rundir::Identity identity = WithSchedule("wsd");
+  run::Identity identity = WithSchedule("wsd");
   EXPECT_EQ(LearningRateAt(identity, 12), 0.5);
   EXPECT_EQ(LearningRateAt(identity, 13), 0.5 * 7 / 8);
   EXPECT_EQ(LearningRateAt(identity, 16), 0.25);
@@ -40,7 +40,7 @@ TEST(LearningRateTest, WsdFallsOnAStraightLineAndEndsExactlyAtItsFraction) {
 }
 
 TEST(LearningRateTest, CosineIsHalfAWaveFromTheEndOfTheWarmUp) {
-  rundir::Identity identity = WithSchedule("cosine");
+  run::Identity identity = WithSchedule("cosine");
   identity.final_rate_fraction = 0.1;
   EXPECT_EQ(LearningRateAt(identity, 4), 0.5);
   // (1 + cos(pi/4)) / 2 = 0.8535533905932737 and its mirror at three quarters.
@@ -52,8 +52,8 @@ TEST(LearningRateTest, CosineIsHalfAWaveFromTheEndOfTheWarmUp) {
 
 TEST(LearningRateTest, EveryScheduleHasTheBitsOfTheConstantOneUntilItFalls) {
   for (const char* schedule : {"wsd", "cosine"}) {
-    rundir::Identity falling = WithSchedule(schedule);
-    rundir::Identity constant = WithSchedule("constant");
+    run::Identity falling = WithSchedule(schedule);
+    run::Identity constant = WithSchedule("constant");
     falling.learning_rate = constant.learning_rate = 0.1 + 0.2;
     falling.warmup_steps = constant.warmup_steps = 3;
     for (int64_t step = 1; step <= falling.decay_begin; ++step) {

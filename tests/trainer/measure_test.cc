@@ -5,7 +5,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -50,7 +50,7 @@ TEST_F(MeasureTest, RunThatHasRecordsIsMeasuredAllTheSame) {
 TEST_F(MeasureTest, WhatCannotTrainCannotBeMeasuredAndSaysWhy) {
   spec_.identity.dataset = "nowhere";
   const auto process = Start(spec_, {"--measure", "0.05"});
-  EXPECT_EQ(process->Wait(), rundir::ProcessExitCode(ExitReason::kData));
+  EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kData));
   EXPECT_THAT(process->Log(), HasSubstr("nowhere"));
   EXPECT_THAT(FilesOfTheRun(), ElementsAre("run.json"));
 }

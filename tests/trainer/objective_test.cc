@@ -7,7 +7,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 class ObjectiveTest : public TrainerTest {
@@ -27,7 +27,7 @@ class ObjectiveTest : public TrainerTest {
   }
   std::map<std::string, double> Last(const SpoolContents& spool) {
     std::map<std::string, double> last;
-    for (const auto& point : spool.All<rundir::Point>()) last[point.series] = *point.value;
+    for (const auto& point : spool.All<run::Point>()) last[point.series] = *point.value;
     return last;
   }
 };
@@ -64,7 +64,7 @@ TEST_F(ObjectiveTest, BehaviourIsClonedFromImagesToo) {
   spec_.steps = 150;
   spec_.evaluation_steps = {1, 150};
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
-  EXPECT_EQ(spool.All<rundir::Numerics>()[0].step_backend, "autograd");
+  EXPECT_EQ(spool.All<run::Numerics>()[0].step_backend, "autograd");
   std::map<std::string, double> last = Last(spool);
   EXPECT_LT(last["heldout"], 0.75);
   EXPECT_GT(last["heldout"], 0.35);
@@ -95,12 +95,12 @@ TEST_F(ObjectiveTest, BitsOfTheHeldoutLossDoNotDependOnTheMicroBatch) {
 TEST_F(ObjectiveTest, ADatasetThatCannotGiveTheObjectiveIsData) {
   spec_.identity.objective = "action";
   const SpoolContents text = RunToEnd(spec_, ExitReason::kData);
-  EXPECT_THAT(text.All<rundir::ExitRecord>()[0].message, HasSubstr("needs a dataset of frames"));
+  EXPECT_THAT(text.All<run::ExitRecord>()[0].message, HasSubstr("needs a dataset of frames"));
   UseFrames("action");
   spec_.identity.shape = {"bc-cnn-lite", 1, 2, 16, 4, 5, 32, 32, 1};
   run_dir_ = folder_.Path("run-2");
   const SpoolContents images = RunToEnd(spec_, ExitReason::kData);
-  EXPECT_THAT(images.All<rundir::ExitRecord>()[0].message,
+  EXPECT_THAT(images.All<run::ExitRecord>()[0].message,
               HasSubstr("has images of 16 x 16 x 1; the model's are 32 x 32 x 1"));
 }
 

@@ -11,7 +11,7 @@ namespace allometry::trainer {
 namespace {
 
 using ::allometry::testing::IsOk;
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 TEST(OutcomeTest, ReasonStaysWithTheStatusAndTheFirstOneCounts) {

@@ -9,7 +9,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 constexpr char kGenerated[] = "strata:universe=7,view=8,zo=16,pixels=16,frames=8";
@@ -35,13 +35,13 @@ class TokenizerTest : public ResumeTest {
   }
   std::map<std::string, double> Last(const SpoolContents& spool) {
     std::map<std::string, double> last;
-    for (const auto& point : spool.All<rundir::Point>()) last[point.series] = *point.value;
+    for (const auto& point : spool.All<run::Point>()) last[point.series] = *point.value;
     return last;
   }
   // Trains it as run 1, then makes spec_ that of a run on its tokens.
   void UseTokens(const std::string& dataset, int channels, int actions) {
     TrainTokenizerOf(dataset, channels);
-    const auto written = RunToEnd(spec_, ExitReason::kSucceeded).All<rundir::CheckpointRecord>();
+    const auto written = RunToEnd(spec_, ExitReason::kSucceeded).All<run::CheckpointRecord>();
     ASSERT_FALSE(written.empty());
     EXPECT_EQ(written.back().step, spec_.steps);
     artifact_ = written.back();
@@ -64,15 +64,15 @@ class TokenizerTest : public ResumeTest {
   }
 
   std::string walk_hash_;
-  rundir::CheckpointRecord artifact_;
+  run::CheckpointRecord artifact_;
 };
 
 TEST_F(TokenizerTest, LearnsToRebuildImagesAndTellsHowManyCodesItUses) {
   TrainTokenizerOf("walk", 1);
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
-  EXPECT_EQ(spool.All<rundir::Numerics>()[0].step_backend, "vq");
+  EXPECT_EQ(spool.All<run::Numerics>()[0].step_backend, "vq");
   double first = 0;
-  for (const auto& point : spool.All<rundir::Point>()) {
+  for (const auto& point : spool.All<run::Point>()) {
     if (point.series == "heldout" && point.step == 1) first = *point.value;
   }
   const std::map<std::string, double> last = Last(spool);
@@ -150,7 +150,7 @@ TEST_F(TokenizerTest, TokensOfAGeneratedDatasetDoNotDependOnWhoReadsThem) {
 TEST_F(TokenizerTest, ATokenizerThatIsNotWhatItShouldBeIsData) {
   UseTokens("walk", 1, 5);
   const auto message = [&](int id) {
-    return RunAs(id, ExitReason::kData).All<rundir::ExitRecord>()[0].message;
+    return RunAs(id, ExitReason::kData).All<run::ExitRecord>()[0].message;
   };
   spec_.identity.shape.vocabulary = 12;
   EXPECT_THAT(message(2), HasSubstr("has 13 token ids; the model's vocabulary is 12"));
@@ -165,7 +165,7 @@ TEST_F(TokenizerTest, ATokenizerThatIsNotWhatItShouldBeIsData) {
 TEST_F(TokenizerTest, ADatasetWithoutSuchImagesIsData) {
   TrainTokenizerOf("walk", 1);
   spec_.identity.shape.image_height = spec_.identity.shape.image_width = 32;
-  EXPECT_THAT(RunToEnd(spec_, ExitReason::kData).All<rundir::ExitRecord>()[0].message,
+  EXPECT_THAT(RunToEnd(spec_, ExitReason::kData).All<run::ExitRecord>()[0].message,
               HasSubstr("has images of 16 x 16 x 1; the model's are 32 x 32 x 1"));
 }
 

@@ -6,7 +6,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 class TrainerCudaTest : public TrainerTest {
@@ -18,7 +18,7 @@ class TrainerCudaTest : public TrainerTest {
 TEST_F(TrainerCudaTest, MachineWithoutAGpuIsASentence) {
   if (HasGpu()) GTEST_SKIP() << "this machine has a GPU";
   spec_.device = "cuda";
-  const auto exit = RunToEnd(spec_, ExitReason::kDevice).All<rundir::ExitRecord>()[0];
+  const auto exit = RunToEnd(spec_, ExitReason::kDevice).All<run::ExitRecord>()[0];
   EXPECT_THAT(exit.message, HasSubstr("there is no GPU on this machine"));
   EXPECT_THAT(exit.message, HasSubstr("use a machine with one, or device cpu"));
 }
@@ -40,13 +40,13 @@ TEST_F(TrainerCudaTest, GpuAgreesWithTheCpuAndResumesThroughACheckpoint) {
   RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&cpu, 40);
   run_dir_ = folder_.Path("gpu");
   spec_.device = "cuda";
-  rundir::RunSpec half = spec_;
+  run::RunSpec half = spec_;
   half.steps = 20;
   half.evaluation_steps = {1, 10};
   const SpoolContents first = RunToEnd(half, ExitReason::kSucceeded);
   first.MergeInto(&gpu, 20);
   spec_.attempt = 2;
-  spec_.start = StartFrom(1, first.All<rundir::CheckpointRecord>().back());
+  spec_.start = StartFrom(1, first.All<run::CheckpointRecord>().back());
   RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&gpu, 40);
   ASSERT_EQ(cpu.size(), gpu.size());
   for (const auto& [key, value] : cpu) {

@@ -9,7 +9,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 // The processes of the ranks that train `run_dir`.
@@ -38,8 +38,8 @@ TEST_F(TrainerTest, TwoRanksAgreeWithOneToTheStatedTolerance) {
   spec_.ranks = 2;
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
   spool.MergeInto(&two, 40);
-  EXPECT_EQ(spool.All<rundir::Numerics>()[0].ranks, 2);
-  EXPECT_EQ(spool.All<rundir::Numerics>()[0].micro_batch, 8);
+  EXPECT_EQ(spool.All<run::Numerics>()[0].ranks, 2);
+  EXPECT_EQ(spool.All<run::Numerics>()[0].micro_batch, 8);
   ASSERT_EQ(one.size(), two.size());
   for (const auto& [key, value] : one) {
     EXPECT_NEAR(*two.at(key), *value, 1e-4 * std::abs(*value)) << key.first << " " << key.second;
@@ -52,7 +52,7 @@ TEST_F(TrainerTest, ResumedOnOtherRanksOrAnotherMicroBatchTheCurveAgreesToTheSta
   run_dir_ = folder_.Path("whole");
   RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&whole, 40);
   run_dir_ = folder_.Path("changed");
-  rundir::RunSpec spec = spec_;
+  run::RunSpec spec = spec_;
   struct Part {
     int64_t to;
     int ranks, micro_batch;
@@ -66,11 +66,11 @@ TEST_F(TrainerTest, ResumedOnOtherRanksOrAnotherMicroBatchTheCurveAgreesToTheSta
       if (step <= part.to) spec.evaluation_steps.push_back(step);
     }
     const SpoolContents spool = RunToEnd(spec, ExitReason::kSucceeded);
-    EXPECT_EQ(spool.All<rundir::Numerics>()[0].ranks, part.ranks);
-    EXPECT_EQ(spool.All<rundir::Numerics>()[0].micro_batch,
+    EXPECT_EQ(spool.All<run::Numerics>()[0].ranks, part.ranks);
+    EXPECT_EQ(spool.All<run::Numerics>()[0].micro_batch,
               part.micro_batch == 0 ? 16 : part.micro_batch);
     spool.MergeInto(&changed, part.to);
-    spec.start = StartFrom(spec.attempt, spool.All<rundir::CheckpointRecord>().back());
+    spec.start = StartFrom(spec.attempt, spool.All<run::CheckpointRecord>().back());
     ++spec.attempt;
   }
   ASSERT_EQ(whole.size(), changed.size());
@@ -83,7 +83,7 @@ TEST_F(TrainerTest, ResumedOnOtherRanksOrAnotherMicroBatchTheCurveAgreesToTheSta
 TEST_F(TrainerTest, HeldoutLossOfGivenParametersDoesNotDependOnRanks) {
   // Both continue from one checkpoint with a learning rate too small to move any parameter.
   spec_.identity.learning_rate = 1e-30;
-  const auto start = RunToEnd(spec_, ExitReason::kSucceeded).All<rundir::CheckpointRecord>().back();
+  const auto start = RunToEnd(spec_, ExitReason::kSucceeded).All<run::CheckpointRecord>().back();
   spec_.steps = 41;
   spec_.evaluation_steps = {41};
   spec_.evaluation_windows = 562;  // all there are: two groups, the second not full
@@ -115,13 +115,13 @@ TEST_F(TrainerTest, UnevenSharesAddUpToTheBatch) {
 TEST_F(TrainerTest, FailureOfTheSetUpIsOneExitRecordAndMpirunsExitCode) {
   spec_.ranks = 2;
   spec_.identity.dataset = "gone";
-  EXPECT_THAT(RunToEnd(spec_, ExitReason::kData).All<rundir::ExitRecord>()[0].message,
+  EXPECT_THAT(RunToEnd(spec_, ExitReason::kData).All<run::ExitRecord>()[0].message,
               HasSubstr("gone"));
 }
 
 TEST_F(TrainerTest, FailureOfAnotherRankIsInRankZerosExitRecord) {
   spec_.ranks = 2;
-  ASSERT_THAT(rundir::WriteRunSpec(run_dir_, spec_), testing::IsOk());
+  ASSERT_THAT(run::WriteRunSpec(run_dir_, spec_), testing::IsOk());
   // The second rank's host has no such dataset.
   const std::string command =
       absl::StrCat("test $OMPI_COMM_WORLD_RANK = 1 && data=/nowhere || data=", data_dir_,
@@ -129,17 +129,17 @@ TEST_F(TrainerTest, FailureOfAnotherRankIsInRankZerosExitRecord) {
   TrainerProcess process({"mpirun", "-np", "2", "--allow-run-as-root", "--oversubscribe", "--mca",
                           "btl_vader_single_copy_mechanism", "none", "sh", "-c", command},
                          folder_.Path("log"));
-  EXPECT_EQ(process.Wait(), rundir::ProcessExitCode(ExitReason::kData)) << process.Log();
-  const auto exits = ReadSpool(1).All<rundir::ExitRecord>();
+  EXPECT_EQ(process.Wait(), run::ProcessExitCode(ExitReason::kData)) << process.Log();
+  const auto exits = ReadSpool(1).All<run::ExitRecord>();
   ASSERT_EQ(exits.size(), 1u);
   EXPECT_THAT(exits[0].message, HasSubstr("rank 1: dataset 'pattern' is not in /nowhere"));
 }
 
 TEST_F(TrainerTest, FailureOfRankZeroAloneGivesMpirunItsExitCode) {
   spec_.ranks = 2;
-  std::filesystem::create_directories(rundir::AttemptDir(run_dir_, 1));
+  std::filesystem::create_directories(run::AttemptDir(run_dir_, 1));
   std::filesystem::create_symlink("/dev/full",
-                                  run_dir_ + "/" + rundir::CheckpointFile(1, 40) + ".tmp");
+                                  run_dir_ + "/" + run::CheckpointFile(1, 40) + ".tmp");
   RunToEnd(spec_, ExitReason::kDiskFull);
 }
 
@@ -153,7 +153,7 @@ class MpiLeaseTest : public TrainerTest {
     const int64_t now = Clock::Real().BootNanos();
     process_->Say(absl::StrCat("lease ", now, " ", now + 3'600'000'000'000, "\n"));
     EXPECT_TRUE(WaitUntil(*process_, 1, [](const SpoolContents& spool) {
-      return !spool.All<rundir::Point>().empty();
+      return !spool.All<run::Point>().empty();
     })) << process_->Log();
     EXPECT_EQ(RanksOf(run_dir_).size(), 2u);
   }
@@ -162,18 +162,18 @@ class MpiLeaseTest : public TrainerTest {
 
 TEST_F(MpiLeaseTest, ClosedInputEndsEveryRank) {
   process_->CloseInput();
-  EXPECT_EQ(process_->Wait(), rundir::ProcessExitCode(ExitReason::kLeaseLost)) << process_->Log();
+  EXPECT_EQ(process_->Wait(), run::ProcessExitCode(ExitReason::kLeaseLost)) << process_->Log();
   WaitUntilNoRankIsLeft(run_dir_);
-  EXPECT_TRUE(ReadSpool(1).All<rundir::ExitRecord>().empty());
+  EXPECT_TRUE(ReadSpool(1).All<run::ExitRecord>().empty());
 }
 
 TEST_F(MpiLeaseTest, PreemptStopsBothRanksAfterTheSameUpdate) {
   process_->Say("preempt\n");
-  EXPECT_EQ(process_->Wait(), rundir::ProcessExitCode(ExitReason::kPreempted)) << process_->Log();
+  EXPECT_EQ(process_->Wait(), run::ProcessExitCode(ExitReason::kPreempted)) << process_->Log();
   const SpoolContents spool = ReadSpool(1);
-  ASSERT_EQ(spool.All<rundir::ExitRecord>().size(), 1u);
-  EXPECT_EQ(spool.All<rundir::CheckpointRecord>().back().step,
-            spool.All<rundir::ExitRecord>()[0].step);
+  ASSERT_EQ(spool.All<run::ExitRecord>().size(), 1u);
+  EXPECT_EQ(spool.All<run::CheckpointRecord>().back().step,
+            spool.All<run::ExitRecord>()[0].step);
 }
 
 TEST_F(MpiLeaseTest, KilledMpirunLeavesNoRankBehind) {

@@ -21,8 +21,8 @@
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 #include "tests/testing/token_dataset.h"
-#include "worker/rundir/run_spec.h"
-#include "worker/rundir/spool.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 
 namespace allometry::trainer {
 
@@ -88,19 +88,19 @@ class TrainerProcess {
 using Curve = std::map<std::pair<std::string, int64_t>, std::optional<double>>;
 
 struct SpoolContents {
-  std::vector<rundir::Record> records;
+  std::vector<run::Record> records;
 
   template <class Body>
   std::vector<Body> All() const {
     std::vector<Body> found;
-    for (const rundir::Record& record : records) {
+    for (const run::Record& record : records) {
       if (const auto* body = std::get_if<Body>(&record.body)) found.push_back(*body);
     }
     return found;
   }
   // Its points up to `last_step` are added to, or replace those of, `curve`.
   void MergeInto(Curve* curve, int64_t last_step) const {
-    for (const rundir::Point& point : All<rundir::Point>()) {
+    for (const run::Point& point : All<run::Point>()) {
       if (point.step > last_step || point.series == "tokens_per_second" ||
           point.series == "memory_bytes") {
         continue;
@@ -132,9 +132,9 @@ class TrainerTest : public ::testing::Test {
   }
 
   // Writes run.json and starts the trainer on it, under mpirun where spec.ranks is more than one.
-  std::unique_ptr<TrainerProcess> Start(const rundir::RunSpec& spec,
+  std::unique_ptr<TrainerProcess> Start(const run::RunSpec& spec,
                                         std::vector<std::string> flags = {}) {
-    const absl::Status written = rundir::WriteRunSpec(run_dir_, spec);
+    const absl::Status written = run::WriteRunSpec(run_dir_, spec);
     ALLO_CHECK(written.ok()) << written;
     std::vector<std::string> arguments;
     if (spec.ranks > 1) {
@@ -150,18 +150,18 @@ class TrainerTest : public ::testing::Test {
     return std::make_unique<TrainerProcess>(arguments, folder_.Path("log"));
   }
   // Runs it to its end and expects the reason, as exit code and as the last record.
-  SpoolContents RunToEnd(const rundir::RunSpec& spec, rundir::ExitReason reason) {
+  SpoolContents RunToEnd(const run::RunSpec& spec, run::ExitReason reason) {
     const auto process = Start(spec);
-    EXPECT_EQ(process->Wait(), rundir::ProcessExitCode(reason)) << process->Log();
+    EXPECT_EQ(process->Wait(), run::ProcessExitCode(reason)) << process->Log();
     SpoolContents spool = ReadSpool(spec.attempt);
-    const auto exits = spool.All<rundir::ExitRecord>();
+    const auto exits = spool.All<run::ExitRecord>();
     ALLO_CHECK(exits.size() == 1) << process->Log();
     EXPECT_EQ(exits[0].reason, reason) << exits[0].message;
     return spool;
   }
   SpoolContents ReadSpool(int attempt) {
     SpoolContents spool;
-    rundir::SpoolReader reader(rundir::AttemptDir(run_dir_, attempt));
+    run::SpoolReader reader(run::AttemptDir(run_dir_, attempt));
     const auto records = reader.Read(1 << 30);
     EXPECT_THAT(records, testing::IsOk());
     if (records.ok()) spool.records = *records;
@@ -177,7 +177,7 @@ class TrainerTest : public ::testing::Test {
       usleep(2000);
     }
   }
-  static rundir::StartCheckpoint StartFrom(int attempt, const rundir::CheckpointRecord& record) {
+  static run::StartCheckpoint StartFrom(int attempt, const run::CheckpointRecord& record) {
     return {attempt, record.step, record.file, record.hash};
   }
 
@@ -185,7 +185,7 @@ class TrainerTest : public ::testing::Test {
   const std::string data_dir_;
   std::string run_dir_;
   std::string executable_ = ALLO_BIN_DIR "/allo-trainer";
-  rundir::RunSpec spec_;
+  run::RunSpec spec_;
 };
 
 // The curves of an undisturbed run and of one whose trainer was killed and started again must be
@@ -207,11 +207,11 @@ class ResumeTest : public TrainerTest {
   void ExpectResumedCurveIsBitIdentical(Kill kill) {
     Curve whole;
     run_dir_ = folder_.Path("undisturbed");
-    const SpoolContents undisturbed = RunToEnd(spec_, rundir::ExitReason::kSucceeded);
+    const SpoolContents undisturbed = RunToEnd(spec_, run::ExitReason::kSucceeded);
     undisturbed.MergeInto(&whole, spec_.steps);
     ASSERT_EQ(whole.size(), 3 * (static_cast<size_t>(spec_.steps) / 7) + 5 * evaluation_series_);
 
-    rundir::RunSpec spec = spec_;
+    run::RunSpec spec = spec_;
     spec.checkpoint_every_s = 0.03;
     Curve merged;
     for (int attempt = 1;; ++attempt) {
@@ -220,31 +220,31 @@ class ResumeTest : public TrainerTest {
       ASSERT_LT(attempt, 10) << "the trainer was never caught in the middle";
     }
     const SpoolContents first = ReadSpool(1);
-    const rundir::CheckpointRecord start = first.All<rundir::CheckpointRecord>().back();
-    ASSERT_TRUE(first.All<rundir::ExitRecord>().empty());
+    const run::CheckpointRecord start = first.All<run::CheckpointRecord>().back();
+    ASSERT_TRUE(first.All<run::ExitRecord>().empty());
     first.MergeInto(&merged, start.step);
     spec.attempt = 2;
     spec.start = StartFrom(1, start);
-    const SpoolContents second = RunToEnd(spec, rundir::ExitReason::kSucceeded);
+    const SpoolContents second = RunToEnd(spec, run::ExitReason::kSucceeded);
     second.MergeInto(&merged, spec.steps);
 
     EXPECT_EQ(merged, whole);
-    EXPECT_EQ(second.All<rundir::CheckpointRecord>().back().hash,
-              undisturbed.All<rundir::CheckpointRecord>().back().hash);
+    EXPECT_EQ(second.All<run::CheckpointRecord>().back().hash,
+              undisturbed.All<run::CheckpointRecord>().back().hash);
   }
 
  private:
   // Kills it some points after a checkpoint; false where it had ended by then.
   template <class Kill>
-  bool KilledInTheMiddle(const rundir::RunSpec& spec, Kill kill) {
+  bool KilledInTheMiddle(const run::RunSpec& spec, Kill kill) {
     const auto process = Start(spec);
     const bool caught = WaitUntil(*process, 1, [](const SpoolContents& spool) {
-      const auto checkpoints = spool.All<rundir::CheckpointRecord>();
+      const auto checkpoints = spool.All<run::CheckpointRecord>();
       return !checkpoints.empty() && checkpoints.back().step > 100;
     });
     if (caught) kill(*process);
     return caught && process->Wait() != 0 &&
-           ReadSpool(1).template All<rundir::ExitRecord>().empty();
+           ReadSpool(1).template All<run::ExitRecord>().empty();
   }
 };
 

@@ -8,16 +8,16 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using ::testing::HasSubstr;
 
 TEST_F(TrainerTest, TrainsByHandAndSaysEverythingInOrder) {
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
-  EXPECT_TRUE(std::holds_alternative<rundir::Numerics>(spool.records.front().body));
-  EXPECT_TRUE(std::holds_alternative<rundir::ExitRecord>(spool.records.back().body));
-  EXPECT_EQ(spool.All<rundir::ExitRecord>()[0].step, 40);
+  EXPECT_TRUE(std::holds_alternative<run::Numerics>(spool.records.front().body));
+  EXPECT_TRUE(std::holds_alternative<run::ExitRecord>(spool.records.back().body));
+  EXPECT_EQ(spool.All<run::ExitRecord>()[0].step, 40);
 
-  const auto numerics = spool.All<rundir::Numerics>();
+  const auto numerics = spool.All<run::Numerics>();
   ASSERT_EQ(numerics.size(), 1u);
   EXPECT_EQ(numerics[0].ranks, 1);
   EXPECT_EQ(numerics[0].micro_batch, 16);
@@ -26,8 +26,8 @@ TEST_F(TrainerTest, TrainsByHandAndSaysEverythingInOrder) {
   EXPECT_THAT(numerics[0].trainer_build, HasSubstr("LibTorch 2."));
   EXPECT_NE(numerics[0].step_backend, "auto");
 
-  std::map<std::string, std::vector<rundir::Point>> series;
-  for (const auto& point : spool.All<rundir::Point>()) {
+  std::map<std::string, std::vector<run::Point>> series;
+  for (const auto& point : spool.All<run::Point>()) {
     EXPECT_EQ(point.tokens, point.step * 256);
     ASSERT_TRUE(point.value.has_value());
     series[point.series].push_back(point);
@@ -49,17 +49,17 @@ TEST_F(TrainerTest, TrainsByHandAndSaysEverythingInOrder) {
   EXPECT_EQ(*series["learning_rate"].back().value, 1e-2);
   EXPECT_GT(*series["grad_norm"].front().value, 0);
 
-  const auto checkpoints = spool.All<rundir::CheckpointRecord>();
+  const auto checkpoints = spool.All<run::CheckpointRecord>();
   ASSERT_EQ(checkpoints.size(), 1u);
   EXPECT_EQ(checkpoints[0].step, 40);
-  EXPECT_EQ(checkpoints[0].file, rundir::CheckpointFile(1, 40));
+  EXPECT_EQ(checkpoints[0].file, run::CheckpointFile(1, 40));
   const std::string path = run_dir_ + "/" + checkpoints[0].file;
   EXPECT_EQ(*HashFileHex(path), checkpoints[0].hash);
   EXPECT_EQ(static_cast<int64_t>(std::filesystem::file_size(path)), checkpoints[0].bytes);
 }
 
 TEST_F(TrainerTest, TrainPointIsTheMeanOfTheStepsSinceThePointBefore) {
-  rundir::RunSpec every = spec_;
+  run::RunSpec every = spec_;
   every.log_every = 1;
   Curve single, grouped;
   run_dir_ = folder_.Path("every");
@@ -74,22 +74,22 @@ TEST_F(TrainerTest, TrainPointIsTheMeanOfTheStepsSinceThePointBefore) {
 }
 
 TEST_F(TrainerTest, EvaluationLogAndCheckpointSettingsDoNotDisturbTheTraining) {
-  rundir::RunSpec bare = spec_;
+  run::RunSpec bare = spec_;
   bare.evaluation_steps = {40};
   bare.log_every = 40;
-  rundir::RunSpec busy = spec_;
+  run::RunSpec busy = spec_;
   busy.checkpoint_every_s = 1e-9;
   busy.evaluation_windows = 123;
   run_dir_ = folder_.Path("bare");
-  const auto bare_end = RunToEnd(bare, ExitReason::kSucceeded).All<rundir::CheckpointRecord>();
+  const auto bare_end = RunToEnd(bare, ExitReason::kSucceeded).All<run::CheckpointRecord>();
   run_dir_ = folder_.Path("busy");
-  const auto busy_end = RunToEnd(busy, ExitReason::kSucceeded).All<rundir::CheckpointRecord>();
+  const auto busy_end = RunToEnd(busy, ExitReason::kSucceeded).All<run::CheckpointRecord>();
   EXPECT_EQ(busy_end.size(), 40u);
   EXPECT_EQ(busy_end.back().hash, bare_end.back().hash);
 }
 
 TEST_F(TrainerTest, MicroBatchesAddUpToTheBatch) {
-  rundir::RunSpec pieces = spec_;
+  run::RunSpec pieces = spec_;
   pieces.micro_batch = 5;  // 5 + 5 + 5 + 1
   Curve whole, micro;
   run_dir_ = folder_.Path("whole");
@@ -103,20 +103,20 @@ TEST_F(TrainerTest, MicroBatchesAddUpToTheBatch) {
 }
 
 TEST_F(TrainerTest, LargerBudgetContinuesAsIfItHadBeenAskedForAtOnce) {
-  rundir::RunSpec longer = spec_;
+  run::RunSpec longer = spec_;
   longer.steps = 60;
   longer.evaluation_steps = {50, 60};
   run_dir_ = folder_.Path("at-once");
-  const auto at_once = RunToEnd(longer, ExitReason::kSucceeded).All<rundir::CheckpointRecord>();
+  const auto at_once = RunToEnd(longer, ExitReason::kSucceeded).All<run::CheckpointRecord>();
 
   run_dir_ = folder_.Path("grown");
-  rundir::RunSpec grown = spec_;
-  const auto first = RunToEnd(grown, ExitReason::kSucceeded).All<rundir::CheckpointRecord>();
+  run::RunSpec grown = spec_;
+  const auto first = RunToEnd(grown, ExitReason::kSucceeded).All<run::CheckpointRecord>();
   grown = longer;
   grown.attempt = 2;
   grown.start = StartFrom(1, first.back());
   const SpoolContents second = RunToEnd(grown, ExitReason::kSucceeded);
-  EXPECT_EQ(second.All<rundir::CheckpointRecord>().back().hash, at_once.back().hash);
+  EXPECT_EQ(second.All<run::CheckpointRecord>().back().hash, at_once.back().hash);
   Curve curve;
   second.MergeInto(&curve, 60);
   EXPECT_EQ(curve.count({"heldout", 50}), 1u);
@@ -126,7 +126,7 @@ TEST_F(TrainerTest, LargerBudgetContinuesAsIfItHadBeenAskedForAtOnce) {
 TEST_F(TrainerTest, AttemptThatRanBeforeIsLeftAloneAndSaysWhatToDo) {
   const size_t records = RunToEnd(spec_, ExitReason::kSucceeded).records.size();
   const auto again = Start(spec_);
-  EXPECT_EQ(again->Wait(), rundir::ProcessExitCode(ExitReason::kBug));
+  EXPECT_EQ(again->Wait(), run::ProcessExitCode(ExitReason::kBug));
   EXPECT_THAT(again->Log(), HasSubstr("attempt-1 has records already, up to update 40"));
   EXPECT_THAT(again->Log(),
               HasSubstr("\"attempt\": 2 and \"start\": {\"attempt\": 1, \"step\": 40"));
@@ -134,31 +134,31 @@ TEST_F(TrainerTest, AttemptThatRanBeforeIsLeftAloneAndSaysWhatToDo) {
 }
 
 TEST_F(TrainerTest, DatasetThatIsMissingOrAnotherOneIsData) {
-  rundir::RunSpec spec = spec_;
+  run::RunSpec spec = spec_;
   spec.identity.dataset = "gone";
-  EXPECT_THAT(RunToEnd(spec, ExitReason::kData).All<rundir::ExitRecord>()[0].message,
+  EXPECT_THAT(RunToEnd(spec, ExitReason::kData).All<run::ExitRecord>()[0].message,
               HasSubstr("gone"));
   spec = spec_;
   spec.attempt = 2;
   spec.identity.dataset_hash = "0123456789abcdef";
-  EXPECT_THAT(RunToEnd(spec, ExitReason::kData).All<rundir::ExitRecord>()[0].message,
+  EXPECT_THAT(RunToEnd(spec, ExitReason::kData).All<run::ExitRecord>()[0].message,
               HasSubstr("it is another dataset"));
   spec = spec_;
   spec.attempt = 3;
   spec.identity.shape.vocabulary = 15;
-  EXPECT_THAT(RunToEnd(spec, ExitReason::kData).All<rundir::ExitRecord>()[0].message,
+  EXPECT_THAT(RunToEnd(spec, ExitReason::kData).All<run::ExitRecord>()[0].message,
               HasSubstr("16 token ids; the model's vocabulary is 15"));
 }
 
 TEST_F(TrainerTest, StartCheckpointThatDoesNotVerifyIsCheckpoint) {
   const auto checkpoint =
-      RunToEnd(spec_, ExitReason::kSucceeded).All<rundir::CheckpointRecord>().back();
-  rundir::RunSpec spec = spec_;
+      RunToEnd(spec_, ExitReason::kSucceeded).All<run::CheckpointRecord>().back();
+  run::RunSpec spec = spec_;
   spec.steps = 50;
   int attempt = 1;
   const auto failure = [&](const std::string& said) {
     spec.attempt = ++attempt;
-    const auto exit = RunToEnd(spec, ExitReason::kCheckpoint).All<rundir::ExitRecord>()[0];
+    const auto exit = RunToEnd(spec, ExitReason::kCheckpoint).All<run::ExitRecord>()[0];
     EXPECT_THAT(exit.message, HasSubstr(said));
   };
 
@@ -187,7 +187,7 @@ TEST_F(TrainerTest, StartCheckpointThatDoesNotVerifyIsCheckpoint) {
 
 TEST_F(TrainerTest, DeviceThatIsNotThereIsASentence) {
   spec_.device = "cuda";
-  const auto exit = RunToEnd(spec_, ExitReason::kDevice).All<rundir::ExitRecord>()[0];
+  const auto exit = RunToEnd(spec_, ExitReason::kDevice).All<run::ExitRecord>()[0];
   EXPECT_THAT(exit.message, HasSubstr("use allo-trainer-cuda on a machine with a GPU"));
 }
 
@@ -196,30 +196,30 @@ TEST_F(TrainerTest, LossThatIsNotFiniteIsDivergedWithANullPoint) {
   spec_.identity.warmup_steps = 0;
   spec_.evaluation_steps = {};
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kDiverged);
-  EXPECT_EQ(spool.All<rundir::Point>().back().series, "train");
-  EXPECT_EQ(spool.All<rundir::Point>().back().value, std::nullopt);
-  EXPECT_EQ(spool.All<rundir::Point>().back().step, spool.All<rundir::ExitRecord>()[0].step);
+  EXPECT_EQ(spool.All<run::Point>().back().series, "train");
+  EXPECT_EQ(spool.All<run::Point>().back().value, std::nullopt);
+  EXPECT_EQ(spool.All<run::Point>().back().step, spool.All<run::ExitRecord>()[0].step);
 }
 
 TEST_F(TrainerTest, FullDiskIsTold) {
   // The checkpoint's temporary file is a device that is always full.
-  const std::string temporary = run_dir_ + "/" + rundir::CheckpointFile(1, 40) + ".tmp";
-  std::filesystem::create_directories(rundir::AttemptDir(run_dir_, 1));
+  const std::string temporary = run_dir_ + "/" + run::CheckpointFile(1, 40) + ".tmp";
+  std::filesystem::create_directories(run::AttemptDir(run_dir_, 1));
   std::filesystem::create_symlink("/dev/full", temporary);
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kDiskFull);
-  EXPECT_THAT(spool.All<rundir::ExitRecord>()[0].message, HasSubstr("No space left on device"));
-  EXPECT_TRUE(spool.All<rundir::CheckpointRecord>().empty());
+  EXPECT_THAT(spool.All<run::ExitRecord>()[0].message, HasSubstr("No space left on device"));
+  EXPECT_TRUE(spool.All<run::CheckpointRecord>().empty());
 }
 
 TEST_F(TrainerTest, RanksMustBeThoseOfRunJson) {
-  rundir::RunSpec two = spec_;
+  run::RunSpec two = spec_;
   two.ranks = 2;
-  ASSERT_THAT(rundir::WriteRunSpec(run_dir_, two), testing::IsOk());
+  ASSERT_THAT(run::WriteRunSpec(run_dir_, two), testing::IsOk());
   TrainerProcess process({ALLO_BIN_DIR "/allo-trainer", run_dir_, "--data-dir", data_dir_},
                          folder_.Path("log"));
-  EXPECT_EQ(process.Wait(), rundir::ProcessExitCode(ExitReason::kBug));
+  EXPECT_EQ(process.Wait(), run::ProcessExitCode(ExitReason::kBug));
   EXPECT_THAT(process.Log(), HasSubstr("run.json asks for 2 ranks, 1 started"));
-  EXPECT_FALSE(std::filesystem::exists(rundir::AttemptDir(run_dir_, 1)));
+  EXPECT_FALSE(std::filesystem::exists(run::AttemptDir(run_dir_, 1)));
 }
 
 class LeaseTest : public TrainerTest {
@@ -235,7 +235,7 @@ class LeaseTest : public TrainerTest {
     const int64_t now = Clock::Real().BootNanos();
     process->Say(absl::StrCat("lease ", now, " ", now + lease_ns, "\n"));
     EXPECT_TRUE(WaitUntil(*process, 1, [](const SpoolContents& spool) {
-      return !spool.All<rundir::Point>().empty();
+      return !spool.All<run::Point>().empty();
     })) << process->Log();
     return process;
   }
@@ -245,17 +245,17 @@ class LeaseTest : public TrainerTest {
 TEST_F(LeaseTest, ClosedInputEndsItWithoutAnotherWrite) {
   const auto process = StartLeased(kHourNs);
   process->CloseInput();
-  EXPECT_EQ(process->Wait(), rundir::ProcessExitCode(ExitReason::kLeaseLost));
-  EXPECT_TRUE(ReadSpool(1).All<rundir::ExitRecord>().empty());
-  EXPECT_TRUE(ReadSpool(1).All<rundir::CheckpointRecord>().empty());
+  EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kLeaseLost));
+  EXPECT_TRUE(ReadSpool(1).All<run::ExitRecord>().empty());
+  EXPECT_TRUE(ReadSpool(1).All<run::CheckpointRecord>().empty());
 }
 
 TEST_F(LeaseTest, PassedDeadlineEndsItAfterACheckpointAtTwoThirds) {
   const auto process = StartLeased(6'000'000'000);
-  EXPECT_EQ(process->Wait(), rundir::ProcessExitCode(ExitReason::kLeaseLost));
+  EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kLeaseLost));
   const SpoolContents spool = ReadSpool(1);
-  EXPECT_TRUE(spool.All<rundir::ExitRecord>().empty());
-  EXPECT_EQ(spool.All<rundir::CheckpointRecord>().size(), 1u);
+  EXPECT_TRUE(spool.All<run::ExitRecord>().empty());
+  EXPECT_EQ(spool.All<run::CheckpointRecord>().size(), 1u);
 }
 
 TEST_F(LeaseTest, PreemptAndCancelCheckpointAndSaySo) {
@@ -264,13 +264,13 @@ TEST_F(LeaseTest, PreemptAndCancelCheckpointAndSaySo) {
     run_dir_ = folder_.Path(word);
     const auto process = StartLeased(kHourNs);
     process->Say(word);
-    EXPECT_EQ(process->Wait(), rundir::ProcessExitCode(reason)) << process->Log();
+    EXPECT_EQ(process->Wait(), run::ProcessExitCode(reason)) << process->Log();
     const SpoolContents spool = ReadSpool(1);
-    ASSERT_EQ(spool.All<rundir::ExitRecord>().size(), 1u);
-    EXPECT_EQ(spool.All<rundir::ExitRecord>()[0].reason, reason);
-    ASSERT_EQ(spool.All<rundir::CheckpointRecord>().size(), 1u);
-    EXPECT_EQ(spool.All<rundir::CheckpointRecord>()[0].step,
-              spool.All<rundir::ExitRecord>()[0].step);
+    ASSERT_EQ(spool.All<run::ExitRecord>().size(), 1u);
+    EXPECT_EQ(spool.All<run::ExitRecord>()[0].reason, reason);
+    ASSERT_EQ(spool.All<run::CheckpointRecord>().size(), 1u);
+    EXPECT_EQ(spool.All<run::CheckpointRecord>()[0].step,
+              spool.All<run::ExitRecord>()[0].step);
   }
 }
 

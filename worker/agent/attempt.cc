@@ -13,12 +13,12 @@
 #include "worker/agent/record_conversion.h"
 #include "worker/agent/run_spec_conversion.h"
 #include "worker/agent/slots.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::agent {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 
 constexpr int kLogLines = 20;
 // How long a trainer may take to end after its exit record: leaving MPI, freeing memory.
@@ -51,7 +51,7 @@ Attempt::Attempt(const AttemptContext& context, const v1::Hold& hold)
       lease_(FromProto(hold.lease())),
       devices_(DevicesOf(hold)),
       run_dir_(context.run_root->RunDir(lease_.run_id)),
-      attempt_dir_(rundir::AttemptDir(run_dir_, lease_.attempt)),
+      attempt_dir_(run::AttemptDir(run_dir_, lease_.attempt)),
       delivery_(lease_, attempt_dir_, context.run_root->id()),
       stall_(context.stall) {}
 
@@ -95,9 +95,9 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
     return absl::InvalidArgumentError(absl::StrFormat("%d ranks on %d slots: one slot a rank",
                                                       hold.spec().ranks(), devices_.size()));
   }
-  ALLO_ASSIGN_OR_RETURN(const rundir::RunSpec spec,
+  ALLO_ASSIGN_OR_RETURN(const run::RunSpec spec,
                         ToRunDirSpec(hold.spec(), lease_.attempt, context_.run_root->id()));
-  ALLO_RETURN_IF_ERROR(rundir::WriteRunSpec(run_dir_, spec));
+  ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir_, spec));
 
   LaunchRequest request;
   request.trainer = DeviceKind(devices_[0]) == "cuda" ? context_.trainer_cuda : context_.trainer;
@@ -198,7 +198,7 @@ std::string Attempt::Stalled(int64_t now_ns) {
   // when the coordinator has it.
   if (stop_by_ns_ != 0 || delivery_.has_exit()) return "";
   struct stat info {};
-  const bool there = stat(rundir::SpoolPath(attempt_dir_).c_str(), &info) == 0;
+  const bool there = stat(run::SpoolPath(attempt_dir_).c_str(), &info) == 0;
   return stall_.Observe(now_ns, there ? info.st_size : 0);
 }
 
@@ -211,10 +211,10 @@ void Attempt::OnGone() {
   // Whoever tells an allocation to stop may also signal what runs in it.
   if (killed && !oom_kill && told_preempt_) ended_by_ = EndedBy::kPreempt;
   if (killed && !oom_kill && told_cancel_) ended_by_ = EndedBy::kCancel;
-  const rundir::ExitRecord judged =
+  const run::ExitRecord judged =
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
   ended_for_data_ =
-      WIFEXITED(status) && WEXITSTATUS(status) == rundir::ProcessExitCode(ExitReason::kData);
+      WIFEXITED(status) && WEXITSTATUS(status) == run::ProcessExitCode(ExitReason::kData);
   if (!verdict_.has_value()) verdict_ = judged;
 }
 

@@ -116,7 +116,7 @@ class Attempt {
   std::string why_ended_;  // with kStalled
   StallWatch stall_;
   // The exit record for a spool without one, once it is known.
-  std::optional<rundir::ExitRecord> verdict_;
+  std::optional<run::ExitRecord> verdict_;
 };
 
 }  // namespace allometry::agent

@@ -22,10 +22,10 @@ void LogEnd(const Attempt& attempt) {
     LogLine(absl::StrCat(name, ": ended and forgotten"));
     return;
   }
-  const rundir::ExitRecord& exit = attempt.delivery().exit();
+  const run::ExitRecord& exit = attempt.delivery().exit();
   // What follows the first line is the end of the trainer's own log.
   const std::string message = exit.message.substr(0, exit.message.find('\n'));
-  LogLine(absl::StrCat(name, ": ", rundir::ExitReasonName(exit.reason), " at step ", exit.step,
+  LogLine(absl::StrCat(name, ": ", run::ExitReasonName(exit.reason), " at step ", exit.step,
                        message.empty() ? "" : ": ", message));
 }
 

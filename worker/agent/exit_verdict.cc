@@ -18,7 +18,7 @@
 namespace allometry::agent {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 
 constexpr int64_t kTailBytes = 4096;
 
@@ -104,7 +104,7 @@ int64_t ReadOomKills(const std::string& path) {
 
 }  // namespace
 
-rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
+run::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
                              const std::string& log_tail, const std::string& why) {
   switch (ended_by) {
     case EndedBy::kLease:
@@ -129,7 +129,7 @@ rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
   if (code == 0) {
     return {ExitReason::kBug, WithLog("ended with code 0 and without an exit record", log_tail), 0};
   }
-  return {rundir::ReasonOfProcessExitCode(code),
+  return {run::ReasonOfProcessExitCode(code),
           WithLog(absl::StrCat("ended with code ", code), log_tail), 0};
 }
 

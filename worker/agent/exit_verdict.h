@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "worker/rundir/spool.h"
+#include "run/spool.h"
 
 namespace allometry::agent {
 
@@ -21,7 +21,7 @@ enum class EndedBy {
 // signal as exit code 128 + signal. `why`: the sentence of EndedBy::kStalled. `oom_kill`: the
 // cgroup's count of OOM kills rose meanwhile. `log_tail`: the last lines of the log, put into the
 // message of a failure.
-rundir::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
+run::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
                              const std::string& log_tail, const std::string& why = "");
 
 // Whether the trainer or one of its ranks died of a signal that is no crash of its own.

@@ -16,27 +16,27 @@ v1::Lease ToProto(const Lease& lease) {
 
 Lease FromProto(const v1::Lease& lease) { return {lease.run_id(), lease.attempt(), lease.token()}; }
 
-v1::ExitReason ToProto(rundir::ExitReason reason) {
-  // One numbering for files and messages (worker/rundir/exit_reason.h).
+v1::ExitReason ToProto(run::ExitReason reason) {
+  // One numbering for files and messages (run/exit_reason.h).
   const int value = static_cast<int>(reason);
   ALLO_CHECK(v1::ExitReason_IsValid(value)) << value;
   return static_cast<v1::ExitReason>(value);
 }
 
-v1::Record ToProto(const rundir::Record& record, int attempt, const std::string& root_id) {
+v1::Record ToProto(const run::Record& record, int attempt, const std::string& root_id) {
   v1::Record to;
   to.set_sequence(record.sequence);
   std::visit(
       [&](const auto& body) {
         using Body = std::decay_t<decltype(body)>;
-        if constexpr (std::is_same_v<Body, rundir::Point>) {
+        if constexpr (std::is_same_v<Body, run::Point>) {
           v1::Point& point = *to.mutable_point();
           point.set_step(body.step);
           point.set_tokens(body.tokens);
           point.set_series(body.series);
           point.set_value(body.value.value_or(0));
           point.set_is_null(!body.value.has_value());
-        } else if constexpr (std::is_same_v<Body, rundir::CheckpointRecord>) {
+        } else if constexpr (std::is_same_v<Body, run::CheckpointRecord>) {
           v1::Checkpoint& checkpoint = *to.mutable_checkpoint();
           checkpoint.set_attempt(attempt);
           checkpoint.set_step(body.step);
@@ -44,7 +44,7 @@ v1::Record ToProto(const rundir::Record& record, int attempt, const std::string&
           checkpoint.set_hash(body.hash);
           checkpoint.set_bytes(body.bytes);
           checkpoint.set_root_id(root_id);
-        } else if constexpr (std::is_same_v<Body, rundir::Numerics>) {
+        } else if constexpr (std::is_same_v<Body, run::Numerics>) {
           v1::Numerics& numerics = *to.mutable_numerics();
           numerics.set_ranks(body.ranks);
           numerics.set_hosts(body.hosts);
@@ -54,7 +54,7 @@ v1::Record ToProto(const rundir::Record& record, int attempt, const std::string&
           numerics.set_trainer_build(body.trainer_build);
           numerics.set_step_backend(body.step_backend);
         } else {
-          static_assert(std::is_same_v<Body, rundir::ExitRecord>);
+          static_assert(std::is_same_v<Body, run::ExitRecord>);
           v1::ExitRecord& exit = *to.mutable_exit();
           exit.set_reason(ToProto(body.reason));
           exit.set_message(body.message);

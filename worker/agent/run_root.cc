@@ -13,7 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::agent {
 namespace {
@@ -68,7 +68,7 @@ std::string RunRoot::AttemptName(const Lease& lease) const {
 }
 
 absl::Status RunRoot::MakeAttemptDir(const Lease& lease, std::string* moved_to) const {
-  const std::string dir = rundir::AttemptDir(RunDir(lease.run_id), lease.attempt);
+  const std::string dir = run::AttemptDir(RunDir(lease.run_id), lease.attempt);
   moved_to->clear();
   if (std::error_code error; std::filesystem::exists(dir, error)) {
     *moved_to = absl::StrCat(dir, ".replaced-", RandomHex128().substr(0, 8));

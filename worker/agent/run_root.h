@@ -1,4 +1,4 @@
-// The folder that holds every run directory of an agent (layout: worker/rundir/run_spec.h).
+// The folder that holds every run directory of an agent (layout: run/run_spec.h).
 //
 // Paths that come over the network never reach the file system unchecked: this is where they are.
 #pragma once

@@ -16,8 +16,8 @@ bool IsPlainName(absl::string_view name) {
          });
 }
 
-rundir::Identity ToRunDirIdentity(const v1::RunIdentity& from) {
-  rundir::Identity to;
+run::Identity ToRunDirIdentity(const v1::RunIdentity& from) {
+  run::Identity to;
   to.shape.family = from.shape().family();
   to.shape.layers = from.shape().layers();
   to.shape.heads = from.shape().heads();
@@ -49,7 +49,7 @@ rundir::Identity ToRunDirIdentity(const v1::RunIdentity& from) {
   return to;
 }
 
-absl::StatusOr<rundir::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& from,
+absl::StatusOr<run::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& from,
                                                           const std::string& root_id) {
   if (!IsCheckpointFile(from.file())) {
     return absl::InvalidArgumentError(
@@ -61,13 +61,13 @@ absl::StatusOr<rundir::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& 
                                                       " is under run root ", from.root_id(),
                                                       ", and this agent's run root is ", root_id));
   }
-  return rundir::StartCheckpoint{from.attempt(), from.step(), from.file(), from.hash(),
+  return run::StartCheckpoint{from.attempt(), from.step(), from.file(), from.hash(),
                                  from.run_id()};
 }
 
 }  // namespace
 
-absl::StatusOr<rundir::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
+absl::StatusOr<run::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
                                              const std::string& root_id) {
   const std::string& dataset = spec.identity().dataset();
   if (!IsPlainName(dataset) && !data::IsGenerated(dataset)) {
@@ -75,7 +75,7 @@ absl::StatusOr<rundir::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attemp
         absl::StrCat("dataset: '", spec.identity().dataset(),
                      "' is not a name of letters, digits, '-', '_' and '.'"));
   }
-  rundir::RunSpec to;
+  run::RunSpec to;
   to.attempt = attempt;
   to.identity = ToRunDirIdentity(spec.identity());
   to.steps = spec.steps();

@@ -33,12 +33,12 @@ absl::StatusOr<bool> SpoolDelivery::AtEnd() {
 absl::Status SpoolDelivery::FillOutbox() {
   // With an exit record in memory, nothing more is read: it tells why.
   if (WindowIsFull() || memory_exit_.has_value()) return absl::OkStatus();
-  ALLO_ASSIGN_OR_RETURN(const std::vector<rundir::Record> records, reader_.Read(kBatchRecords));
-  for (const rundir::Record& record : records) Put(record);
+  ALLO_ASSIGN_OR_RETURN(const std::vector<run::Record> records, reader_.Read(kBatchRecords));
+  for (const run::Record& record : records) Put(record);
   return absl::OkStatus();
 }
 
-void SpoolDelivery::Put(const rundir::Record& record) {
+void SpoolDelivery::Put(const run::Record& record) {
   v1::Record message = ToProto(record, lease_.attempt, root_id_);
   const size_t bytes = message.ByteSizeLong();
   if (outbox_.empty() || open_batch_bytes_ + bytes > kBatchBytes) {
@@ -48,9 +48,9 @@ void SpoolDelivery::Put(const rundir::Record& record) {
   *outbox_.back().add_records() = std::move(message);
   open_batch_bytes_ += bytes;
   last_sequence_ = record.sequence;
-  if (const auto* point = std::get_if<rundir::Point>(&record.body)) {
+  if (const auto* point = std::get_if<run::Point>(&record.body)) {
     last_step_ = std::max(last_step_, point->step);
-  } else if (const auto* exit = std::get_if<rundir::ExitRecord>(&record.body)) {
+  } else if (const auto* exit = std::get_if<run::ExitRecord>(&record.body)) {
     exit_ = *exit;
     exit_sequence_ = record.sequence;
   }
@@ -72,11 +72,11 @@ void SpoolDelivery::Rewind() {
   open_batch_bytes_ = kBatchBytes;  // what is read from now on begins a batch of its own
 }
 
-void SpoolDelivery::AppendExit(rundir::ExitRecord exit) {
+void SpoolDelivery::AppendExit(run::ExitRecord exit) {
   ALLO_CHECK(!has_exit()) << LeaseName(lease_);
   exit.step = last_step_;
-  absl::StatusOr<std::unique_ptr<rundir::SpoolWriter>> writer =
-      rundir::SpoolWriter::Continue(attempt_dir_);
+  absl::StatusOr<std::unique_ptr<run::SpoolWriter>> writer =
+      run::SpoolWriter::Continue(attempt_dir_);
   // An exit that the file has and that could not be synced is read again at most by a person.
   if (writer.ok() && (*writer)->last_sequence() == last_sequence_) {
     (*writer)->Append(exit);
@@ -86,7 +86,7 @@ void SpoolDelivery::AppendExit(rundir::ExitRecord exit) {
       return;
     }
   }
-  memory_exit_ = rundir::Record{last_sequence_ + 1, std::move(exit)};
+  memory_exit_ = run::Record{last_sequence_ + 1, std::move(exit)};
   Put(*memory_exit_);
 }
 

@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "proto/worker.pb.h"
 #include "worker/agent/state_dir.h"
-#include "worker/rundir/spool.h"
+#include "run/spool.h"
 
 namespace allometry::agent {
 
@@ -38,11 +38,11 @@ class SpoolDelivery {
   absl::StatusOr<bool> AtEnd();
   // Ends the spool of an attempt whose trainer is gone and left no exit record: in the file, or,
   // where that is full or damaged, in memory. Only after AtEnd(), or after DataLoss.
-  void AppendExit(rundir::ExitRecord exit);
+  void AppendExit(run::ExitRecord exit);
 
   // The exit record was read or appended.
   bool has_exit() const { return exit_.has_value(); }
-  const rundir::ExitRecord& exit() const { return *exit_; }
+  const run::ExitRecord& exit() const { return *exit_; }
   // The exit record is durable: nothing is left to do for this attempt.
   bool delivered() const { return has_exit() && acked_ >= exit_sequence_; }
   // Sequence and training step of the newest record read.
@@ -53,16 +53,16 @@ class SpoolDelivery {
   // Reads up to kBatchRecords into outbox_ as one batch or more, unless the window is full.
   absl::Status FillOutbox();
   bool WindowIsFull() const { return last_sequence_ >= acked_ + kWindowRecords; }
-  void Put(const rundir::Record& record);
+  void Put(const run::Record& record);
 
   const Lease lease_;
   const std::string attempt_dir_;
   const std::string root_id_;
-  rundir::SpoolReader reader_;
+  run::SpoolReader reader_;
   std::deque<v1::RecordBatch> outbox_;         // read and not sent, or to be sent again
   std::deque<v1::RecordBatch> sent_;           // sent and not acknowledged
-  std::optional<rundir::Record> memory_exit_;  // an exit record that the file could not take
-  std::optional<rundir::ExitRecord> exit_;
+  std::optional<run::Record> memory_exit_;  // an exit record that the file could not take
+  std::optional<run::ExitRecord> exit_;
   uint64_t exit_sequence_ = 0;
   uint64_t last_sequence_ = 0;  // the newest record ever put into outbox_
   int64_t last_step_ = 0;

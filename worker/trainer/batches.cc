@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kEvaluationGroupTokens = 8192;
 constexpr int64_t kEvaluationGroupFrames = 256;
 
-bool SeesImages(const rundir::Shape& shape) {
+bool SeesImages(const run::Shape& shape) {
   const models::Family* family = models::FindFamily(shape.family);
   return family != nullptr && family->encoder_channels > 0;
 }
@@ -49,7 +49,7 @@ absl::Status CheckActions(const data::Manifest& manifest) {
 }
 
 // `read` is the manifest of the tokens that are read.
-absl::Status CheckFit(const rundir::Shape& shape, const data::Manifest& read) {
+absl::Status CheckFit(const run::Shape& shape, const data::Manifest& read) {
   int64_t vocabulary = read.vocabulary;
   if (SeesImages(shape)) {
     ALLO_RETURN_IF_ERROR(CheckImages(shape, read));
@@ -66,7 +66,7 @@ absl::Status CheckFit(const rundir::Shape& shape, const data::Manifest& read) {
 
 class WindowBatches final : public Batches {
  public:
-  WindowBatches(const rundir::Shape& shape, data::WindowSources sources,
+  WindowBatches(const run::Shape& shape, data::WindowSources sources,
                 models::Objective objective);
 
   const models::Objective& objective() const override { return objective_; }
@@ -85,7 +85,7 @@ class WindowBatches final : public Batches {
   absl::Status Read(const data::WindowSource& source, int64_t first, int64_t count);
   absl::Status ReadActions(int64_t count);
 
-  const rundir::Shape shape_;
+  const run::Shape shape_;
   const data::WindowSources sources_;
   const models::Objective objective_;
   const bool sees_images_;
@@ -97,7 +97,7 @@ class WindowBatches final : public Batches {
   std::vector<uint8_t> images_;
 };
 
-WindowBatches::WindowBatches(const rundir::Shape& shape, data::WindowSources sources,
+WindowBatches::WindowBatches(const run::Shape& shape, data::WindowSources sources,
                              models::Objective objective)
     : shape_(shape),
       sources_(std::move(sources)),
@@ -192,9 +192,9 @@ absl::StatusOr<double> WindowBatches::HeldoutClassEntropy() {
 }
 
 // The input of kind "tokenizer"; nullptr where the run reads the dataset's own tokens.
-absl::StatusOr<const rundir::RunInput*> TokenizerOf(const rundir::RunSpec& spec) {
+absl::StatusOr<const run::RunInput*> TokenizerOf(const run::RunSpec& spec) {
   if (spec.identity.tokenizer_key.empty()) return nullptr;
-  for (const rundir::RunInput& input : spec.inputs) {
+  for (const run::RunInput& input : spec.inputs) {
     if (input.kind == "tokenizer") return &input;
   }
   return absl::FailedPreconditionError(
@@ -204,14 +204,14 @@ absl::StatusOr<const rundir::RunInput*> TokenizerOf(const rundir::RunSpec& spec)
 
 absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
                                                 const std::string& data_dir,
-                                                const rundir::RunSpec& spec,
+                                                const run::RunSpec& spec,
                                                 const data::Manifest& manifest) {
-  const rundir::Identity& identity = spec.identity;
+  const run::Identity& identity = spec.identity;
   const int64_t frame = SeesImages(identity.shape) ? manifest.frames->tokens_per_frame() : 1;
   const data::WindowOptions options = {.context = identity.shape.context * frame,
                                        .seed = identity.seed,
                                        .heldout_windows = spec.evaluation_windows};
-  ALLO_ASSIGN_OR_RETURN(const rundir::RunInput* tokenizer, TokenizerOf(spec));
+  ALLO_ASSIGN_OR_RETURN(const run::RunInput* tokenizer, TokenizerOf(spec));
   if (tokenizer != nullptr) {
     return OpenTokenized(run_dir, data_dir, *tokenizer, manifest, options);
   }
@@ -223,10 +223,10 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
 
 absl::StatusOr<std::unique_ptr<Batches>> Batches::Open(const std::string& run_dir,
                                                        const std::string& data_dir,
-                                                       const rundir::RunSpec& spec) {
+                                                       const run::RunSpec& spec) {
   if (spec.kind == "tokenizer") return OpenImageBatches(data_dir, spec);
-  const rundir::Identity& identity = spec.identity;
-  const rundir::Shape& shape = identity.shape;
+  const run::Identity& identity = spec.identity;
+  const run::Shape& shape = identity.shape;
   const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);
   ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
                         data::FindManifest(data_dir, identity.dataset));

@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "models/objective.h"
 #include "models/train_step.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::trainer {
 
@@ -23,7 +23,7 @@ class Batches {
   // was submitted with, or does not fit the model's shape.
   static absl::StatusOr<std::unique_ptr<Batches>> Open(const std::string& run_dir,
                                                        const std::string& data_dir,
-                                                       const rundir::RunSpec& spec);
+                                                       const run::RunSpec& spec);
   virtual ~Batches() = default;
 
   virtual const models::Objective& objective() const = 0;

@@ -61,7 +61,7 @@ absl::StatusOr<Progress> ReadProgress(const SafetensorsFile& file) {
   return progress;
 }
 
-rundir::Identity TrunkOf(rundir::Identity identity) {
+run::Identity TrunkOf(run::Identity identity) {
   identity.schedule = "constant";
   identity.decay_begin = 0;
   identity.decay_end = 0;
@@ -70,17 +70,17 @@ rundir::Identity TrunkOf(rundir::Identity identity) {
 }
 
 absl::Status CheckBelongs(const SafetensorsFile& file, int64_t step,
-                          const rundir::Identity& identity) {
+                          const run::Identity& identity) {
   ALLO_ASSIGN_OR_RETURN(const std::string format, file.MetadataValue("format"));
   if (format != kFormat) {
     return absl::FailedPreconditionError(
         absl::StrCat("its format is '", format, "'; this trainer reads ", kFormat));
   }
   ALLO_ASSIGN_OR_RETURN(const std::string owner, file.MetadataValue("identity"));
-  if (owner == rundir::IdentityJson(identity)) return absl::OkStatus();
-  if (owner != rundir::IdentityJson(TrunkOf(identity))) {
+  if (owner == run::IdentityJson(identity)) return absl::OkStatus();
+  if (owner != run::IdentityJson(TrunkOf(identity))) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "it is of another run: ", owner, "; this run is ", rundir::IdentityJson(identity)));
+        "it is of another run: ", owner, "; this run is ", run::IdentityJson(identity)));
   }
   if (step > identity.decay_begin) {
     return absl::FailedPreconditionError(
@@ -90,8 +90,8 @@ absl::Status CheckBelongs(const SafetensorsFile& file, int64_t step,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Progress> ReadVerified(const std::string& path, const rundir::StartCheckpoint& start,
-                                      const rundir::Identity& identity,
+absl::StatusOr<Progress> ReadVerified(const std::string& path, const run::StartCheckpoint& start,
+                                      const run::Identity& identity,
                                       const models::ParameterLayout& layout,
                                       const Buffers<float>& buffers) {
   ALLO_ASSIGN_OR_RETURN(const std::string hash, HashFileHex(path));
@@ -118,16 +118,16 @@ absl::StatusOr<Progress> ReadVerified(const std::string& path, const rundir::Sta
 
 }  // namespace
 
-absl::StatusOr<rundir::CheckpointRecord> WriteCheckpoint(const std::string& run_dir, int attempt,
+absl::StatusOr<run::CheckpointRecord> WriteCheckpoint(const std::string& run_dir, int attempt,
                                                          const Progress& progress,
-                                                         const rundir::Identity& identity,
+                                                         const run::Identity& identity,
                                                          const models::ParameterLayout& layout,
                                                          const Buffers<const float>& buffers) {
   const Metadata metadata = {
       {"format", kFormat},
       {"step", absl::StrCat(progress.step)},
       {"tokens", absl::StrCat(progress.tokens)},
-      {"identity", rundir::IdentityJson(identity)},
+      {"identity", run::IdentityJson(identity)},
       {"train_loss_sum", absl::StrFormat("%.17g", progress.train_loss_sum)},
       {"train_loss_count", absl::StrCat(progress.train_loss_count)},
   };
@@ -139,9 +139,9 @@ absl::StatusOr<rundir::CheckpointRecord> WriteCheckpoint(const std::string& run_
         return absl::OkStatus();
       }));
 
-  rundir::CheckpointRecord record;
+  run::CheckpointRecord record;
   record.step = progress.step;
-  record.file = rundir::CheckpointFile(attempt, progress.step);
+  record.file = run::CheckpointFile(attempt, progress.step);
   const std::string path = absl::StrCat(run_dir, "/", record.file);
   ALLO_RETURN_IF_ERROR(WriteSafetensors(path, metadata, tensors));
   ALLO_ASSIGN_OR_RETURN(record.hash, HashFileHex(path));
@@ -152,8 +152,8 @@ absl::StatusOr<rundir::CheckpointRecord> WriteCheckpoint(const std::string& run_
 }
 
 absl::StatusOr<Progress> ReadCheckpoint(const std::string& run_dir,
-                                        const rundir::StartCheckpoint& start,
-                                        const rundir::Identity& identity,
+                                        const run::StartCheckpoint& start,
+                                        const run::Identity& identity,
                                         const models::ParameterLayout& layout,
                                         const Buffers<float>& buffers) {
   const std::string name =

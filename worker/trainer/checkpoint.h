@@ -13,8 +13,8 @@
 
 #include "base/status.h"
 #include "models/train_step.h"
-#include "worker/rundir/run_spec.h"
-#include "worker/rundir/spool.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 
 namespace allometry::trainer {
 
@@ -36,9 +36,9 @@ struct Buffers {
 
 // Writes RUN_DIR/attempt-K/checkpoint-STEP.safetensors, complete and synced when it returns.
 // ResourceExhausted on a full disk.
-absl::StatusOr<rundir::CheckpointRecord> WriteCheckpoint(const std::string& run_dir, int attempt,
+absl::StatusOr<run::CheckpointRecord> WriteCheckpoint(const std::string& run_dir, int attempt,
                                                          const Progress& progress,
-                                                         const rundir::Identity& identity,
+                                                         const run::Identity& identity,
                                                          const models::ParameterLayout& layout,
                                                          const Buffers<const float>& buffers);
 
@@ -50,8 +50,8 @@ absl::StatusOr<rundir::CheckpointRecord> WriteCheckpoint(const std::string& run_
 // one of its trunk, the run that differs from it in nothing but a rate that stays constant, of an
 // update no later than decay_begin: up to there the two are the same run.
 absl::StatusOr<Progress> ReadCheckpoint(const std::string& run_dir,
-                                        const rundir::StartCheckpoint& start,
-                                        const rundir::Identity& identity,
+                                        const run::StartCheckpoint& start,
+                                        const run::Identity& identity,
                                         const models::ParameterLayout& layout,
                                         const Buffers<float>& buffers);
 

@@ -8,7 +8,7 @@ namespace allometry::trainer {
 
 void CurveLog::Add(int64_t step, const std::string& series, double value) {
   if (spool_ == nullptr) return;
-  spool_->Append(rundir::Point{step, step * batch_tokens_, series, value});
+  spool_->Append(run::Point{step, step * batch_tokens_, series, value});
   if (series == "train") train_ = value;
   if (series == "heldout") heldout_ = value;
   if (series == "tokens_per_second") tokens_per_second_ = value;

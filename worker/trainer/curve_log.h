@@ -9,14 +9,14 @@
 #include <string>
 
 #include "base/status.h"
-#include "worker/rundir/spool.h"
+#include "run/spool.h"
 
 namespace allometry::trainer {
 
 class CurveLog {
  public:
   // `spool` may be null and outlives this. With `progress`, a line a second on standard error.
-  CurveLog(rundir::SpoolWriter* spool, int64_t batch_tokens, int64_t steps, bool progress)
+  CurveLog(run::SpoolWriter* spool, int64_t batch_tokens, int64_t steps, bool progress)
       : spool_(spool), batch_tokens_(batch_tokens), steps_(steps), progress_(progress) {}
 
   // Stores the value of `series` after update `step`; null where it is not finite.
@@ -29,7 +29,7 @@ class CurveLog {
   using Clock = std::chrono::steady_clock;
   void PrintProgress(int64_t step) const;
 
-  rundir::SpoolWriter* const spool_;
+  run::SpoolWriter* const spool_;
   const int64_t batch_tokens_;
   const int64_t steps_;
   const bool progress_;

@@ -5,7 +5,7 @@
 
 namespace allometry::trainer {
 
-absl::Status CheckDatasetHash(const rundir::Identity& identity, const data::Manifest& manifest) {
+absl::Status CheckDatasetHash(const run::Identity& identity, const data::Manifest& manifest) {
   if (identity.dataset_hash.empty() || manifest.hash == identity.dataset_hash) {
     return absl::OkStatus();
   }
@@ -14,7 +14,7 @@ absl::Status CheckDatasetHash(const rundir::Identity& identity, const data::Mani
                    identity.dataset_hash, ": it is another dataset"));
 }
 
-absl::Status CheckImages(const rundir::Shape& shape, const data::Manifest& manifest) {
+absl::Status CheckImages(const run::Shape& shape, const data::Manifest& manifest) {
   if (!manifest.frames.has_value()) {
     return absl::FailedPreconditionError(
         absl::StrCat("family ", shape.family, " needs a dataset of frames"));

@@ -4,12 +4,12 @@
 
 #include "base/status.h"
 #include "data/manifest.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::trainer {
 
-absl::Status CheckDatasetHash(const rundir::Identity& identity, const data::Manifest& manifest);
+absl::Status CheckDatasetHash(const run::Identity& identity, const data::Manifest& manifest);
 // Frames with images of the shape's size.
-absl::Status CheckImages(const rundir::Shape& shape, const data::Manifest& manifest);
+absl::Status CheckImages(const run::Shape& shape, const data::Manifest& manifest);
 
 }  // namespace allometry::trainer

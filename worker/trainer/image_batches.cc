@@ -19,7 +19,7 @@ constexpr int64_t kGeneratedFrames = 8;
 
 class ImageBatches final : public Batches {
  public:
-  ImageBatches(const rundir::Shape& shape, data::WindowSources sources, int64_t window_frames,
+  ImageBatches(const run::Shape& shape, data::WindowSources sources, int64_t window_frames,
                int64_t heldout_images)
       : context_(shape.context),
         image_bytes_(int64_t{shape.image_height} * shape.image_width * shape.image_channels),
@@ -73,8 +73,8 @@ class ImageBatches final : public Batches {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Batches>> OpenImageBatches(const std::string& data_dir,
-                                                          const rundir::RunSpec& spec) {
-  const rundir::Identity& identity = spec.identity;
+                                                          const run::RunSpec& spec) {
+  const run::Identity& identity = spec.identity;
   ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
                         data::FindManifest(data_dir, identity.dataset));
   const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 #include "worker/trainer/batches.h"
 
 namespace allometry::trainer {
@@ -17,6 +17,6 @@ namespace allometry::trainer {
 // A sequence of the batches is an image. FailedPrecondition where the dataset is another one than
 // the run was submitted with, or its images do not fit the shape.
 absl::StatusOr<std::unique_ptr<Batches>> OpenImageBatches(const std::string& data_dir,
-                                                          const rundir::RunSpec& spec);
+                                                          const run::RunSpec& spec);
 
 }  // namespace allometry::trainer

@@ -36,7 +36,7 @@ models::ParameterLayout Trained(models::ParameterLayout layout) {
   return layout;
 }
 
-models::AdamWOptions ToAdamWOptions(const rundir::Optimizer& optimizer) {
+models::AdamWOptions ToAdamWOptions(const run::Optimizer& optimizer) {
   return {.beta1 = optimizer.beta1,
           .beta2 = optimizer.beta2,
           .weight_decay = optimizer.weight_decay,
@@ -47,7 +47,7 @@ models::AdamWOptions ToAdamWOptions(const rundir::Optimizer& optimizer) {
 }  // namespace
 
 struct Learner::State {
-  rundir::Identity identity;
+  run::Identity identity;
   models::Device device;
   models::ParameterLayout layout;
   std::string step_backend;
@@ -61,7 +61,7 @@ struct Learner::State {
 Learner::Learner(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Learner::~Learner() = default;
 
-absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const rundir::Identity& identity,
+absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& identity,
                                                          const std::string& step_backend,
                                                          const ComputeDevice& device) {
   const models::Shape shape = ToModelShape(identity.shape);
@@ -90,7 +90,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const rundir::Identity&
 const std::string& Learner::step_backend() const { return state_->step_backend; }
 
 absl::StatusOr<Progress> Learner::Restore(const std::string& run_dir,
-                                          const rundir::StartCheckpoint& start) {
+                                          const run::StartCheckpoint& start) {
   const at::Tensor parameters = state_->parameters.cpu(), exp_avg = state_->exp_avg.cpu(),
                    exp_avg_sq = state_->exp_avg_sq.cpu();
   ALLO_ASSIGN_OR_RETURN(const Progress progress,
@@ -102,7 +102,7 @@ absl::StatusOr<Progress> Learner::Restore(const std::string& run_dir,
   return progress;
 }
 
-absl::StatusOr<rundir::CheckpointRecord> Learner::Save(const std::string& run_dir, int attempt,
+absl::StatusOr<run::CheckpointRecord> Learner::Save(const std::string& run_dir, int attempt,
                                                        const Progress& progress) const {
   // On a CPU these are the buffers themselves.
   const at::Tensor parameters = state_->parameters.cpu(), exp_avg = state_->exp_avg.cpu(),

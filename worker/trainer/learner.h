@@ -11,8 +11,8 @@
 
 #include "base/status.h"
 #include "models/train_step.h"
-#include "worker/rundir/run_spec.h"
-#include "worker/rundir/spool.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 #include "worker/trainer/checkpoint.h"
 #include "worker/trainer/device.h"
 
@@ -22,7 +22,7 @@ class Learner {
  public:
   // Allocates everything; the parameters are those of the seed, the moments zero. `step_backend`
   // is a name of models' table or "auto".
-  static absl::StatusOr<std::unique_ptr<Learner>> Create(const rundir::Identity& identity,
+  static absl::StatusOr<std::unique_ptr<Learner>> Create(const run::Identity& identity,
                                                          const std::string& step_backend,
                                                          const ComputeDevice& device);
   ~Learner();
@@ -31,8 +31,8 @@ class Learner {
 
   // Parameters and moments from and to a checkpoint. Blocks until the device is idle.
   absl::StatusOr<Progress> Restore(const std::string& run_dir,
-                                   const rundir::StartCheckpoint& start);
-  absl::StatusOr<rundir::CheckpointRecord> Save(const std::string& run_dir, int attempt,
+                                   const run::StartCheckpoint& start);
+  absl::StatusOr<run::CheckpointRecord> Save(const std::string& run_dir, int attempt,
                                                 const Progress& progress) const;
 
   // gradient = 0, loss = 0; then, a micro-batch at a time, += weight * (gradient, loss).

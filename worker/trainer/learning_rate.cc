@@ -7,7 +7,7 @@ namespace allometry::trainer {
 namespace {
 
 // Of the peak, after the warm-up of a schedule that ends.
-double FallingFraction(const rundir::Identity& identity, int64_t step) {
+double FallingFraction(const run::Identity& identity, int64_t step) {
   const double final_fraction = identity.final_rate_fraction;
   if (step <= identity.decay_begin) return 1;
   if (step >= identity.decay_end) return final_fraction;
@@ -22,7 +22,7 @@ double FallingFraction(const rundir::Identity& identity, int64_t step) {
 
 }  // namespace
 
-double LearningRateAt(const rundir::Identity& identity, int64_t step) {
+double LearningRateAt(const run::Identity& identity, int64_t step) {
   if (step < identity.warmup_steps) {
     return identity.learning_rate * static_cast<double>(step) /
            static_cast<double>(identity.warmup_steps);

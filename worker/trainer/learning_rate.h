@@ -15,11 +15,11 @@
 
 #include <cstdint>
 
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::trainer {
 
 // Pure.
-double LearningRateAt(const rundir::Identity& identity, int64_t step);
+double LearningRateAt(const run::Identity& identity, int64_t step);
 
 }  // namespace allometry::trainer

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "models/shape.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::trainer {
 
-inline models::Shape ToModelShape(const rundir::Shape& shape) {
+inline models::Shape ToModelShape(const run::Shape& shape) {
   return {.family = shape.family,
           .layers = shape.layers,
           .heads = shape.heads,

@@ -14,7 +14,7 @@
 
 namespace allometry::trainer {
 
-using rundir::ExitReason;
+using run::ExitReason;
 
 namespace {
 
@@ -29,13 +29,13 @@ bool SaysOutOfMemory(absl::string_view what) {
 
 absl::Status WithReason(ExitReason reason, absl::Status status) {
   if (status.ok() || status.GetPayload(kReasonKey).has_value()) return status;
-  status.SetPayload(kReasonKey, absl::Cord(rundir::ExitReasonName(reason)));
+  status.SetPayload(kReasonKey, absl::Cord(run::ExitReasonName(reason)));
   return status;
 }
 
 ExitReason ReasonOf(const absl::Status& status) {
   if (const auto name = status.GetPayload(kReasonKey); name.has_value()) {
-    return rundir::ParseExitReason(std::string(*name)).value_or(ExitReason::kBug);
+    return run::ParseExitReason(std::string(*name)).value_or(ExitReason::kBug);
   }
   return absl::IsResourceExhausted(status) ? ExitReason::kDiskFull : ExitReason::kBug;
 }

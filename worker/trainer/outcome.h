@@ -6,14 +6,14 @@
 
 #include "base/status.h"
 #include "worker/comm/collective.h"
-#include "worker/rundir/exit_reason.h"
+#include "run/exit_reason.h"
 
 namespace allometry::trainer {
 
 // `status` with `reason` attached; OK stays OK. A reason attached before it stays.
-absl::Status WithReason(rundir::ExitReason reason, absl::Status status);
+absl::Status WithReason(run::ExitReason reason, absl::Status status);
 // The reason attached; otherwise DISK_FULL for ResourceExhausted and BUG for anything else.
-rundir::ExitReason ReasonOf(const absl::Status& status);
+run::ExitReason ReasonOf(const absl::Status& status);
 
 // An exception as a status: OOM where memory ran out (bad_alloc, LibTorch's allocators), otherwise
 // BUG. LibTorch's backtraces are left out.

@@ -16,8 +16,8 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "worker/comm/collective.h"
-#include "worker/rundir/run_spec.h"
-#include "worker/rundir/spool.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
 #include "worker/trainer/outcome.h"
@@ -26,21 +26,21 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 
 // What to do about an attempt that has records already, as a sentence.
 std::string AdviceOnUsedAttempt(const std::string& run_dir, int attempt) {
-  const std::string dir = rundir::AttemptDir(run_dir, attempt);
-  rundir::SpoolReader reader(dir);
+  const std::string dir = run::AttemptDir(run_dir, attempt);
+  run::SpoolReader reader(dir);
   int64_t last_step = 0;
-  rundir::CheckpointRecord checkpoint;
+  run::CheckpointRecord checkpoint;
   for (;;) {
     const auto records = reader.Read(1024);
     if (!records.ok()) return std::string(records.status().message());
     if (records->empty()) break;
-    for (const rundir::Record& record : *records) {
-      if (const auto* point = std::get_if<rundir::Point>(&record.body)) last_step = point->step;
-      if (const auto* written = std::get_if<rundir::CheckpointRecord>(&record.body)) {
+    for (const run::Record& record : *records) {
+      if (const auto* point = std::get_if<run::Point>(&record.body)) last_step = point->step;
+      if (const auto* written = std::get_if<run::CheckpointRecord>(&record.body)) {
         checkpoint = *written;
       }
     }
@@ -61,7 +61,7 @@ std::string AdviceOnUsedAttempt(const std::string& run_dir, int attempt) {
 }
 
 // Whether the launcher's ranks are those of run.json.
-absl::Status CheckRanks(const rundir::RunSpec& spec) {
+absl::Status CheckRanks(const run::RunSpec& spec) {
   const int launched = comm::LaunchedRanks();
   if (launched == spec.ranks) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrFormat(
@@ -70,7 +70,7 @@ absl::Status CheckRanks(const rundir::RunSpec& spec) {
       spec.ranks, launched, spec.ranks, launched));
 }
 
-std::string CollectiveName(const std::string& asked, const rundir::RunSpec& spec) {
+std::string CollectiveName(const std::string& asked, const run::RunSpec& spec) {
   if (asked != "auto") return asked;
   if (spec.ranks == 1) return "self";
   return spec.device == "cuda" ? "nccl" : "mpi";
@@ -79,14 +79,14 @@ std::string CollectiveName(const std::string& asked, const rundir::RunSpec& spec
 // One rank's attempt and what has to be ended in order when it is over.
 class Session {
  public:
-  Session(const TrainerOptions& options, rundir::RunSpec spec)
+  Session(const TrainerOptions& options, run::RunSpec spec)
       : options_(options), spec_(std::move(spec)) {}
 
   // Rank 0 owns the attempt's folder from here on.
   absl::Status OpenSpool() {
     if (comm::LaunchedRank() != 0) return absl::OkStatus();
-    const std::string dir = rundir::AttemptDir(options_.run_dir, spec_.attempt);
-    auto spool = rundir::SpoolWriter::Create(dir);
+    const std::string dir = run::AttemptDir(options_.run_dir, spec_.attempt);
+    auto spool = run::SpoolWriter::Create(dir);
     if (absl::IsAlreadyExists(spool.status())) {
       return absl::AlreadyExistsError(AdviceOnUsedAttempt(options_.run_dir, spec_.attempt));
     }
@@ -124,12 +124,12 @@ class Session {
               training_ != nullptr ? training_->step() : 0};
     }
     if (!last.message.empty()) {
-      std::cerr << rundir::ExitReasonName(last.reason) << ": " << last.message << std::endl;
+      std::cerr << run::ExitReasonName(last.reason) << ": " << last.message << std::endl;
     }
     if (spool_ != nullptr) RecordExit(&last);
     // The agent may close the pipe once it has read the exit record.
     lease_.reset();
-    const int code = rundir::ProcessExitCode(last.reason);
+    const int code = run::ProcessExitCode(last.reason);
     if (collective_ == nullptr) return code;
     if (!end.ok() && collective_->world_size() > 1) collective_->Abort(code);
     training_.reset();
@@ -168,7 +168,7 @@ class Session {
     if (!options_.leased || spool_ == nullptr) return;
     lease_ = std::make_unique<LeaseWatch>(STDIN_FILENO, Clock::Real(), [this](const auto& why) {
       std::cerr << "LEASE_LOST: " << why << std::endl;
-      const int code = rundir::ProcessExitCode(ExitReason::kLeaseLost);
+      const int code = run::ProcessExitCode(ExitReason::kLeaseLost);
       comm::Collective* collective = abort_through_.load();
       if (collective != nullptr) collective->Abort(code);
       _exit(code);
@@ -194,7 +194,7 @@ class Session {
   }
 
   void RecordExit(TrainingEnd* last) {
-    spool_->Append(rundir::ExitRecord{last->reason, last->message, last->step});
+    spool_->Append(run::ExitRecord{last->reason, last->message, last->step});
     if (const absl::Status synced = spool_->Sync(); !synced.ok()) {
       std::cerr << "the exit record could not be written: " << synced << std::endl;
       if (absl::IsResourceExhausted(synced)) last->reason = ExitReason::kDiskFull;
@@ -202,8 +202,8 @@ class Session {
   }
 
   const TrainerOptions& options_;
-  const rundir::RunSpec spec_;
-  std::unique_ptr<rundir::SpoolWriter> spool_;  // rank 0's
+  const run::RunSpec spec_;
+  std::unique_ptr<run::SpoolWriter> spool_;  // rank 0's
   std::unique_ptr<comm::Collective> collective_;
   std::atomic<comm::Collective*> abort_through_ = nullptr;
   std::unique_ptr<Training> training_;
@@ -219,14 +219,14 @@ void SetNumerics() {
 
 int Refuse(const absl::Status& status) {
   std::cerr << status.message() << std::endl;
-  return rundir::ProcessExitCode(ReasonOf(status));
+  return run::ProcessExitCode(ReasonOf(status));
 }
 
 }  // namespace
 
 int RunTrainer(const TrainerOptions& options) {
   SetNumerics();
-  absl::StatusOr<rundir::RunSpec> spec = rundir::ReadRunSpec(options.run_dir);
+  absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
   if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);
   Session session(options, *std::move(spec));
@@ -243,7 +243,7 @@ int RunTrainer(const TrainerOptions& options) {
 
 int MeasureTrainer(const TrainerOptions& options) {
   SetNumerics();
-  absl::StatusOr<rundir::RunSpec> spec = rundir::ReadRunSpec(options.run_dir);
+  absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
   if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);
   spec->start.reset();

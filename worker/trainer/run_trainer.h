@@ -13,7 +13,7 @@ struct TrainerOptions {
   double measure_seconds = 0;       // above 0: measure instead (measure.h)
 };
 
-// Trains what RUN_DIR/run.json says and returns the exit code (rundir/exit_reason.h). Rank 0 ends
+// Trains what RUN_DIR/run.json says and returns the exit code (run/exit_reason.h). Rank 0 ends
 // the spool with an exit record wherever it still can. Where run.json cannot be used at all, or its
 // attempt ran before, nothing is written: a sentence goes to standard error.
 int RunTrainer(const TrainerOptions& options);

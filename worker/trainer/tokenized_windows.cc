@@ -159,7 +159,7 @@ bool HoldsTokens(const std::string& folder, const data::Manifest& tokenized) {
 
 absl::StatusOr<data::WindowSources> OpenTokenized(const std::string& run_dir,
                                                   const std::string& data_dir,
-                                                  const rundir::RunInput& input,
+                                                  const run::RunInput& input,
                                                   const data::Manifest& manifest,
                                                   const data::WindowOptions& options) {
   ALLO_ASSIGN_OR_RETURN(TokenizerFile read, ReadTokenizer(run_dir, input));

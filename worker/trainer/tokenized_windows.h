@@ -16,7 +16,7 @@
 
 #include "base/status.h"
 #include "data/window_source.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::trainer {
 
@@ -24,7 +24,7 @@ namespace allometry::trainer {
 // manifest of the result is data::TokenizedManifest's.
 absl::StatusOr<data::WindowSources> OpenTokenized(const std::string& run_dir,
                                                   const std::string& data_dir,
-                                                  const rundir::RunInput& input,
+                                                  const run::RunInput& input,
                                                   const data::Manifest& manifest,
                                                   const data::WindowOptions& options);
 

@@ -20,7 +20,7 @@ absl::StatusOr<TokenizerFile> ReadVerified(const std::string& path, const std::s
   }
   ALLO_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
   ALLO_ASSIGN_OR_RETURN(const std::string owner, file.MetadataValue("identity"));
-  ALLO_ASSIGN_OR_RETURN(const rundir::Identity identity, rundir::ParseIdentityJson(owner));
+  ALLO_ASSIGN_OR_RETURN(const run::Identity identity, run::ParseIdentityJson(owner));
   TokenizerFile read;
   read.shape = ToModelShape(identity.shape);
   read.hash = hash;
@@ -45,7 +45,7 @@ absl::StatusOr<TokenizerFile> ReadVerified(const std::string& path, const std::s
 }  // namespace
 
 absl::StatusOr<TokenizerFile> ReadTokenizer(const std::string& run_dir,
-                                            const rundir::RunInput& input) {
+                                            const run::RunInput& input) {
   const std::string name = absl::StrCat("run-", input.run_id, "/", input.file);
   absl::StatusOr<TokenizerFile> read =
       ReadVerified(absl::StrCat(run_dir, "/../", name), input.hash);

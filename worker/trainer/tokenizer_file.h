@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "models/shape.h"
 #include "models/vq_step.h"
-#include "worker/rundir/run_spec.h"
+#include "run/run_spec.h"
 
 namespace allometry::trainer {
 
@@ -20,6 +20,6 @@ struct TokenizerFile {
 // Reads RUN_DIR/../run-<input.run_id>/<input.file>. DataLoss where its hash is another one than the
 // input's or it cannot be read, FailedPrecondition where it is of no tokenizer.
 absl::StatusOr<TokenizerFile> ReadTokenizer(const std::string& run_dir,
-                                            const rundir::RunInput& input);
+                                            const run::RunInput& input);
 
 }  // namespace allometry::trainer

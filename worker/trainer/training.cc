@@ -24,7 +24,7 @@
 namespace allometry::trainer {
 namespace {
 
-using rundir::ExitReason;
+using run::ExitReason;
 using Clock = std::chrono::steady_clock;
 
 // A peak is told again when it rose by more than this.
@@ -55,7 +55,7 @@ class TrainingImpl final : public Training {
   absl::StatusOr<Measurement> Measure(double seconds) override;
 
  private:
-  static int64_t MicroBatch(const rundir::RunSpec& spec, int64_t sequences) {
+  static int64_t MicroBatch(const run::RunSpec& spec, int64_t sequences) {
     const int64_t share = (sequences + spec.ranks - 1) / spec.ranks;
     return spec.micro_batch == 0 ? share : std::min<int64_t>(spec.micro_batch, share);
   }
@@ -85,7 +85,7 @@ class TrainingImpl final : public Training {
   absl::StatusOr<double> TimeUpdates(double seconds, int64_t* updates);
 
   const TrainingParts parts_;
-  const rundir::RunSpec& spec_;
+  const run::RunSpec& spec_;
   comm::Collective& collective_;
   const std::unique_ptr<Batches> batches_;
   const std::unique_ptr<Learner> learner_;
@@ -115,7 +115,7 @@ absl::Status TrainingImpl::RecordNumerics() {
     hosts.emplace_back(host.data());
   }
   if (!writes()) return absl::OkStatus();
-  parts_.spool->Append(rundir::Numerics{.ranks = collective_.world_size(),
+  parts_.spool->Append(run::Numerics{.ranks = collective_.world_size(),
                                         .hosts = absl::StrJoin(hosts, ","),
                                         .micro_batch = static_cast<int>(micro_batch_),
                                         .device = spec_.device,
@@ -269,7 +269,7 @@ absl::Status TrainingImpl::CheckpointIfDue(bool now) {
 absl::Status TrainingImpl::WriteCheckpoint() {
   // A checkpoint counts only when everything before it is safe.
   ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
-  ALLO_ASSIGN_OR_RETURN(rundir::CheckpointRecord record,
+  ALLO_ASSIGN_OR_RETURN(run::CheckpointRecord record,
                         learner_->Save(parts_.run_dir, spec_.attempt, progress_));
   parts_.spool->Append(std::move(record));
   ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
@@ -384,7 +384,7 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) {
-  const rundir::RunSpec& spec = parts.spec;
+  const run::RunSpec& spec = parts.spec;
   absl::StatusOr<std::unique_ptr<Batches>> batches =
       Batches::Open(parts.run_dir, parts.data_dir, spec);
   if (!batches.ok()) return WithReason(ExitReason::kData, batches.status());

@@ -25,8 +25,8 @@
 
 #include "base/status.h"
 #include "worker/comm/collective.h"
-#include "worker/rundir/run_spec.h"
-#include "worker/rundir/spool.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
 #include "worker/trainer/measure.h"
@@ -36,17 +36,17 @@ namespace allometry::trainer {
 struct TrainingParts {
   std::string run_dir;
   std::string data_dir;
-  rundir::RunSpec spec;
+  run::RunSpec spec;
   ComputeDevice device;
   bool progress = false;  // lines on standard error
   comm::Collective* collective = nullptr;
-  rundir::SpoolWriter* spool = nullptr;  // rank 0 only
+  run::SpoolWriter* spool = nullptr;  // rank 0 only
   const LeaseWatch* lease = nullptr;     // rank 0 of a leased trainer only
 };
 
 // How an attempt ended while every rank was in step.
 struct TrainingEnd {
-  rundir::ExitReason reason = rundir::ExitReason::kSucceeded;
+  run::ExitReason reason = run::ExitReason::kSucceeded;
   std::string message;
   int64_t step = 0;
 };

@@ -1,0 +1,30 @@
+// What a fit of a sweep will read, before it is trained, and what that can be expected to buy.
+#pragma once
+
+#include <vector>
+
+#include "absl/types/span.h"
+#include "coordinator/cost/plan.h"
+#include "fitting/design/pilot.h"
+#include "proto/types.pb.h"
+
+namespace allometry::cost {
+
+// N and D of every evaluation that will be an observation: under a constant rate those after the
+// warm-up, under a decaying one the last; none of a trunk, none beyond max_epochs, none of a
+// stage's own runs. Losses are not set. Runs that have FAILED or were CANCELLED are left out.
+std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
+                                           absl::Span<const v1::Cell> cells);
+
+struct ExpectedBuy {
+  fitting::Pilot pilot;
+  double flops = 0;  // of L*
+  fitting::ExpectedWidths widths;
+};
+// Widths of a, alpha, beta, E and L*(flops) by the default fit; flops 0: ten times the largest
+// cell's.
+ExpectedBuy ExpectBuy(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
+                      absl::Span<const v1::Cell> cells, const fitting::Pilot& pilot, double flops);
+PlanSection BuySection(const ExpectedBuy& buy);
+
+}  // namespace allometry::cost

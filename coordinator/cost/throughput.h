@@ -1,0 +1,42 @@
+// How fast a model of N parameters trains on one device, from what was measured.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proto/types.pb.h"
+
+namespace allometry::cost {
+
+// FLOPs a token of the run costs under the convention ("6nd" or "exact").
+double FlopsPerToken(const v1::Run& run, const std::string& flops_convention);
+// Update from which the run trains itself: of a branch the step of its trunk's checkpoint.
+int64_t FirstStep(const v1::Run& run);
+// FLOPs from the run's newest durable step, or its first one, to its last.
+double RemainingFlops(const v1::Run& run, const std::string& flops_convention);
+
+struct ThroughputSample {
+  double params = 0;
+  double flops_per_s = 0;  // of one device, under the convention of the flops it is used with
+};
+
+// Piecewise linear in log N against log rate, constant outside the samples. Small models reach a
+// small part of a device's rate, so one number for all sizes would be wrong by 10x and more.
+class Throughput {
+ public:
+  Throughput() = default;
+  // Samples that are not positive and finite are dropped; of several at one N the mean counts.
+  explicit Throughput(std::vector<ThroughputSample> samples);
+
+  bool known() const { return !samples_.empty(); }
+  const std::vector<ThroughputSample>& samples() const { return samples_; }  // ascending in params
+  // Unset when nothing was measured.
+  std::optional<double> FlopsPerSecond(double params) const;
+
+ private:
+  std::vector<ThroughputSample> samples_;
+};
+
+}  // namespace allometry::cost

@@ -1,0 +1,70 @@
+// The cells that a sweep could be given next: what `allo next` ranks.
+//
+// Every size of the sweep at 2, 4, ... times its largest budget; sizes between two neighbours
+// (their geometric mean, where they are a factor of 1.5 or more apart), half the smallest, two and
+// four times the largest, at the sweep's largest C times 2^-6, 2^-5, ...; each as far as
+// `max_flops` and the file's max_epochs allow, and with no fewer tokens, and no fewer tokens per
+// parameter, than some cell of the sweep has. They are built by the rules of the sweep's newest
+// file (schedule, batch, evaluations) with its first seed, at the learning rate that their size has
+// or, of a new size, on the line through those of its neighbours (log rate over log N, three
+// digits). A new size's label has two digits and is the count that is asked for, so that a file may
+// name it later.
+//
+// Pure: the same rows and file give the same candidates.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/status.h"
+#include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_file.h"
+#include "coordinator/cost/proposals.h"
+#include "coordinator/store/rows.h"
+#include "data/manifest.h"
+#include "proto/client.pb.h"
+
+namespace allometry::coordinator {
+
+// A size as the sweep trains it.
+struct TrainedSize {
+  sweep::SizeChoice choice;  // its built shape
+  double asked = 0;         // parameters as the file asked for them, or as built
+  double params = 0;        // N as built
+  double tokens = 0;        // the largest budget of its cells
+};
+
+// What candidates are made from.
+struct TrainedSweep {
+  store::StoredSweep stored;
+  sweep::SweepFile file;  // the newest, without its ladder and with the first seed alone
+  data::Manifest manifest;
+  std::vector<TrainedSize> sizes;  // ascending in params
+  double most_flops = 0;           // of a cell of the grid
+  // Of a cell of the grid. Beyond either the law would be asked about what nobody has seen, and
+  // there the cheapest cells would win for ever.
+  int64_t least_tokens = 0;
+  double least_tokens_per_param = 0;
+};
+
+// FailedPrecondition where the sweep has no cell of a grid yet.
+absl::StatusOr<TrainedSweep> ReadTrainedSweep(store::StoredSweep stored,
+                                              const store::SweepSource& source);
+
+// A candidate as it would be trained.
+struct BuiltCandidate {
+  sweep::Expansion expansion;     // its run (and trunk), its one cell
+  v1::ProposedCell cell;         // widths not set
+  cost::Candidate candidate;  // its curve is the label of its size
+};
+
+// Those that add training and an observation. Left out: cells that the file's own rules leave out,
+// a new size whose shape another size has, and what would continue a run that has failed or was
+// cancelled.
+std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_flops);
+
+// Several as one expansion; what they share (a tokenizer) is in it once. At least one.
+sweep::Expansion Together(absl::Span<const BuiltCandidate* const> candidates);
+
+}  // namespace allometry::coordinator

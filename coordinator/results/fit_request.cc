@@ -1,0 +1,42 @@
+#include "coordinator/results/fit_request.h"
+
+namespace allometry::coordinator {
+
+absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) {
+  fitting::FitOptions options;
+  if (!request.method().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.method, fitting::ParseMethod(request.method()));
+  }
+  if (!request.law().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.law, fitting::ParseLaw(request.law()));
+  }
+  if (!request.objective().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.objective, fitting::ParseObjective(request.objective()));
+  }
+  if (!request.cluster().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(request.cluster()));
+  }
+  if (request.delta() != 0) options.delta = request.delta();
+  options.resamples = request.resamples();
+  options.seed = request.seed();
+  options.fixed_floor = request.fixed_floor();
+  if (!request.minimum().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(request.minimum()));
+  }
+  options.profile = request.profile();
+  options.withhold.assign(request.withhold().begin(), request.withhold().end());
+  options.budgets.assign(request.budgets_flops().begin(), request.budgets_flops().end());
+  ALLO_RETURN_IF_ERROR(fitting::Validate(options));
+  return options;
+}
+
+ObservationChoice ToObservationChoice(const v1::FitOptions& request) {
+  ObservationChoice choice;
+  choice.params_policy = request.params_policy();
+  choice.flops_convention = request.flops_convention();
+  choice.series = request.series();
+  choice.allow_repeat = request.allow_repeat();
+  return choice;
+}
+
+}  // namespace allometry::coordinator

@@ -1,0 +1,202 @@
+#include "coordinator/results/observations.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/results/csv_field.h"
+#include "coordinator/cost/quantity.h"
+#include "coordinator/stages/stopping/stopping_stage.h"
+
+namespace allometry::coordinator {
+namespace {
+
+constexpr models::ParamPolicy kPolicies[] = {
+    models::ParamPolicy::kPaper, models::ParamPolicy::kTotal, models::ParamPolicy::kNonEmbedding,
+    models::ParamPolicy::kActive};
+
+int64_t CountUnder(const v1::ParamCounts& stored, models::ParamPolicy policy) {
+  models::ParamCounts counts;
+  counts.blocks = stored.blocks();
+  counts.token_embedding = stored.token_embedding();
+  counts.position_embedding = stored.position_embedding();
+  counts.head = stored.head();
+  counts.extra = stored.extra();
+  return models::CountN(counts, policy);
+}
+
+// Why a fit does not read the point.
+std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::Sweep& sweep,
+                                    bool allow_repeat) {
+  if (row.stage == "ladder") return "tuning runs of the learning-rate ladder";
+  const std::string run = absl::StrFormat("run %d (%s)", row.run_id, row.size);
+  if (row.failure == v1::DIVERGED) return absl::StrCat(run, " diverged");
+  if (row.state == v1::RUN_CANCELLED) return absl::StrCat(run, " was cancelled");
+  if (!row.loss.has_value()) return absl::StrCat(run, " has a loss that is not finite");
+  if (!allow_repeat && sweep.max_epochs() > 0 && row.epochs > sweep.max_epochs()) {
+    return absl::StrFormat(
+        "%s: its tokens are beyond %g epochs of the dataset (allow_repeat would read them)", run,
+        sweep.max_epochs());
+  }
+  return std::nullopt;
+}
+
+// run_id -> the run by whose id its curve goes. A constant run is its own curve. Of falling rates
+// every run gives one point, and the points of one (size, rate, seed) are a curve: they share the
+// trunk that they branch off, or at least seed and initial weights. It goes by the trunk's id,
+// under cosine by the first run's.
+std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>& rows) {
+  std::map<int64_t, int64_t> curves;
+  std::map<std::tuple<std::string, double, int64_t>, int64_t> first;
+  for (const store::ObservationRow& row : rows) {
+    int64_t& curve = curves[row.run_id];
+    if (row.schedule == "constant") {
+      curve = row.run_id;
+    } else if (row.trunk_run_id != 0) {
+      curve = row.trunk_run_id;
+    } else {
+      curve = first.try_emplace({row.size, row.learning_rate, row.seed}, row.run_id).first->second;
+    }
+  }
+  return curves;
+}
+
+// Which of the runs read were made under more than one numerics; empty: none.
+std::string NumericsNote(const std::vector<store::ObservationRow>& rows,
+                         const std::vector<store::NumericsChange>& changes) {
+  constexpr size_t kListed = 5;
+  std::set<int64_t> read, changed;
+  for (const store::ObservationRow& row : rows) read.insert(row.run_id);
+  std::vector<std::string> list;
+  for (const store::NumericsChange& change : changes) {
+    if (read.count(change.run_id) == 0) continue;
+    changed.insert(change.run_id);
+    list.push_back(absl::StrFormat("run %d (%s) at step %d: %s", change.run_id, change.size,
+                                   change.step, change.what));
+  }
+  if (list.empty()) return "";
+  const std::string more =
+      list.size() > kListed ? absl::StrFormat("; and %d more", list.size() - kListed) : "";
+  list.resize(std::min(list.size(), kListed));
+  return absl::StrFormat(
+      "%d of %d runs were trained under more than one numerics, so their losses hold to the stated "
+      "tolerance and not to the bit: %s%s",
+      changed.size(), read.size(), absl::StrJoin(list, "; "), more);
+}
+
+std::string Number(double value) { return absl::StrFormat("%.17g", value); }
+
+// A damaged decision keeps its sweep from going on (stages.h); it does not keep what is there from
+// being fitted.
+std::string StoppingNote(absl::Span<const std::string> decisions) {
+  const auto stopped = StoppedSizes(decisions);
+  if (!stopped.ok() || stopped->empty()) return "";
+  return absl::StrCat("sizes that were stopped early have no points beyond: ",
+                      absl::StrJoin(*stopped, ", ", [](std::string* out, const auto& size) {
+                        absl::StrAppendFormat(out, "%s %s FLOPs", size.first,
+                                              cost::FlopsText(size.second));
+                      }));
+}
+
+}  // namespace
+
+absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& store,
+                                                        absl::string_view sweep,
+                                                        const ObservationChoice& choice) {
+  GatheredObservations gathered;
+  ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store.GetSweep(sweep));
+  gathered.sweep = stored.sweep;
+  ALLO_ASSIGN_OR_RETURN(
+      gathered.params_policy,
+      models::ParseParamPolicy(choice.params_policy.empty() ? stored.sweep.params_policy()
+                                                            : choice.params_policy));
+  const std::string convention =
+      choice.flops_convention.empty() ? stored.sweep.flops_convention() : choice.flops_convention;
+  if (convention != "6nd" && convention != "exact") {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "flops_convention '%s' is not known: 6nd and exact are allowed", convention));
+  }
+  gathered.exact_flops = convention == "exact";
+  const std::string series = choice.series.empty() ? "heldout" : choice.series;
+  if (series != "heldout" && series != "train") {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("series '%s' is no loss: heldout and train are allowed", series));
+  }
+  ALLO_ASSIGN_OR_RETURN(std::vector<store::ObservationRow> rows, store.Observations(sweep, series));
+
+  const std::map<int64_t, int64_t> curves = CurveOfRuns(rows);
+  gathered.points.params_policy = std::string(models::ParamPolicyName(gathered.params_policy));
+  gathered.points.Reserve(rows.size());
+  std::map<std::string, int64_t> excluded;
+  for (store::ObservationRow& row : rows) {
+    if (auto reason = Excluded(row, gathered.sweep, choice.allow_repeat); reason.has_value()) {
+      ++excluded[*std::move(reason)];
+      continue;
+    }
+    fitting::Observation point;
+    point.params = static_cast<double>(CountUnder(row.params, gathered.params_policy));
+    point.tokens = static_cast<double>(row.tokens);
+    point.flops = gathered.exact_flops ? row.flops_per_token_exact * point.tokens
+                                       : 6 * point.params * point.tokens;
+    point.loss = *row.loss;
+    point.epochs = row.epochs;
+    point.ends_cell = row.ends_cell;
+    point.line = static_cast<int64_t>(gathered.rows.size()) + 2;  // after the header, from 1
+    if (!gathered.points.Add(point, absl::StrCat(curves.at(row.run_id)), row.size)) continue;
+    gathered.curves.push_back(curves.at(row.run_id));
+    gathered.rows.push_back(std::move(row));
+  }
+  ALLO_ASSIGN_OR_RETURN(const std::vector<store::NumericsChange> changes,
+                        store.NumericsChanges(sweep));
+  if (std::string note = NumericsNote(gathered.rows, changes); !note.empty()) {
+    gathered.points.AddNote(std::move(note));
+  }
+  ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store.GetSource(sweep));
+  if (std::string note = StoppingNote(source.decisions); !note.empty()) {
+    gathered.points.AddNote(std::move(note));
+  }
+  for (const auto& [reason, points] : excluded) gathered.points.Exclude(0, reason, points);
+  for (const models::ParamPolicy policy : kPolicies) {
+    if (policy == gathered.params_policy || gathered.rows.empty()) continue;
+    std::vector<double> counts;
+    counts.reserve(gathered.rows.size());
+    for (const store::ObservationRow& row : gathered.rows) {
+      counts.push_back(static_cast<double>(CountUnder(row.params, policy)));
+    }
+    gathered.points.AddAlternative(std::string(models::ParamPolicyName(policy)), std::move(counts));
+  }
+  return gathered;
+}
+
+std::string ObservationsCsvHeader(const GatheredObservations& gathered) {
+  std::string header =
+      "sweep,size,run_id,params,tokens,flops,loss,epochs,step,ends_cell,seed,"
+      "learning_rate,attempt,run_key,run";
+  for (const fitting::Alternative& other : gathered.points.alternatives()) {
+    absl::StrAppend(&header, ",params_",
+                    other.params_policy == "non-embedding" ? "non_embedding" : other.params_policy);
+  }
+  return header + "\n";
+}
+
+std::string ObservationsCsvRow(const GatheredObservations& gathered, size_t i) {
+  const store::ObservationRow& row = gathered.rows[i];
+  const fitting::Observation& point = gathered.points.points()[i];
+  std::string line = absl::StrCat(CsvField(gathered.sweep.name()), ",", CsvField(row.size), ",",
+                                  row.run_id, ",", Number(point.params), ",", Number(point.tokens),
+                                  ",", Number(point.flops), ",", Number(point.loss), ",");
+  absl::StrAppend(&line, Number(point.epochs), ",", row.step, ",", row.ends_cell ? 1 : 0, ",",
+                  row.seed, ",", Number(row.learning_rate), ",", row.attempt, ",", row.run_key, ",",
+                  gathered.curves[i]);
+  for (const fitting::Alternative& other : gathered.points.alternatives()) {
+    absl::StrAppend(&line, ",", Number(other.params[i]));
+  }
+  return line + "\n";
+}
+
+}  // namespace allometry::coordinator

@@ -1,0 +1,79 @@
+// What a scheduling decision reads: a cache of the rows, and what only memory knows (liveness).
+//
+// The coordinator keeps one, changed after each commit (an open run is put into `runs`, any other
+// removed), and can build the same one from the rows at any time.
+// Plain values, no locking.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "proto/types.pb.h"
+#include "proto/worker.pb.h"
+
+namespace allometry::schedule {
+
+struct AgentState {
+  std::string agent_id;
+  std::string host;
+  std::string run_root_id;
+  std::vector<v1::Slot> slots;
+  std::set<std::string> dataset_hashes;
+  bool live = false;
+  std::string drained;  // why it gets no new runs ("killed 3 runs in a row"); empty: it does
+};
+
+// Where a LEASED run runs.
+struct Placement {
+  int32_t attempt = 0;
+  std::string agent_id;
+  std::vector<v1::Slot> slots;  // in rank order
+};
+
+struct RunState {
+  int64_t run_id = 0;
+  int64_t sweep_id = 0;
+  int32_t priority = 0;  // larger goes first
+  bool ahead = false;    // others of its sweep wait for what it finds: before all of these
+  int32_t ranks = 1;
+  std::string device = "cpu";  // kind of slot: what stands before ':' in Slot.device
+  std::string dataset;
+  std::string dataset_hash;        // empty: there everywhere (generated)
+  std::string checkpoint_root_id;  // run root of its newest checkpoint; empty: none
+  // It starts only on workers of that root: elsewhere it would train again what others have trained
+  // for it. Whoever sets this sees to it that there is such a worker.
+  bool bound_to_root = false;
+  // Not empty: it starts on other hosts only, since it died on this one and has one try left.
+  // Whoever sets this sees to it that another host could run it.
+  std::string avoided_host;
+  double flops_remaining = 0;
+  // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:
+  // seconds, or, while no throughput is known, FLOPs for each rank. Decisions only compare them.
+  double duration = 0;
+  // Not empty: it cannot start yet, and this says why in a sentence that goes on after "waiting: "
+  // ("needs the checkpoint of run 7 at step 500"). Nothing is started, held or stopped for it.
+  std::string blocked;
+  // Peak of one rank, measured or else estimated; 0: not known, counted as nothing.
+  int64_t memory_bytes = 0;
+  // At most this many runs on its device together make more tokens a second than fewer would.
+  int32_t max_sharers = std::numeric_limits<int32_t>::max();
+  int64_t waiting_since_ns = 0;        // boot clock; of a run that waits
+  int64_t started_ns = 0;              // boot clock; when its attempt started, of a LEASED run
+  bool stopping = false;               // LEASED, and asked to stop: preempted or cancelled
+  std::optional<Placement> placement;  // set: LEASED
+};
+
+struct ClusterState {
+  std::map<std::string, AgentState> agents;  // by agent_id
+  std::map<int64_t, RunState> runs;          // PENDING and LEASED, by run_id
+};
+
+// The part of Slot.device before ':': "cpu", "cuda".
+std::string DeviceKind(const v1::Slot& slot);
+
+}  // namespace allometry::schedule

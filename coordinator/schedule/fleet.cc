@@ -1,0 +1,172 @@
+#include "coordinator/schedule/fleet.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+
+namespace allometry::schedule {
+namespace {
+
+constexpr double kForever = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+bool Fleet::ByFree::operator<(const ByFree& other) const {
+  if (free != other.free) return free < other.free;
+  if (pool == nullptr || other.pool == nullptr) return pool == nullptr && other.pool != nullptr;
+  return pool->agent().agent_id < other.pool->agent().agent_id;
+}
+
+bool Fleet::ByMemory::operator<(const ByMemory& other) const {
+  if (memory_left != other.memory_left) return memory_left > other.memory_left;
+  return pool->agent().agent_id < other.pool->agent().agent_id;
+}
+
+// --- Pools and shelves ---
+
+void Fleet::PutAgent(const AgentState& agent) {
+  RemoveAgent(agent.agent_id);
+  if (!agent.live || !agent.drained.empty()) return;
+  std::set<std::string> kinds;
+  for (const v1::Slot& slot : agent.slots) kinds.insert(DeviceKind(slot));
+  for (const std::string& kind : kinds) {
+    Entry& entry = pools_[{agent.agent_id, kind}];
+    entry.pool = std::make_unique<Pool>(agent, kind);
+    std::set<std::string> hashes = agent.dataset_hashes;
+    hashes.insert("");
+    for (const std::string& hash : hashes) {
+      Group& group = groups_[{kind, hash}];
+      group.pools.insert(PlaceOf(group, agent.agent_id), entry.pool.get());
+      group.memories.insert(entry.pool->memory_bytes());
+      group.slots += entry.pool->width();
+      group.shared += entry.pool->most_runs() > 1;
+      entry.groups.push_back(&group);
+      entry.shelves.push_back(&group.shelves[""]);
+      if (!agent.run_root_id.empty()) entry.shelves.push_back(&group.shelves[agent.run_root_id]);
+    }
+    Shelve(entry);
+  }
+}
+
+void Fleet::RemoveAgent(const std::string& agent_id) {
+  auto it = pools_.lower_bound({agent_id, ""});
+  while (it != pools_.end() && it->first.first == agent_id) {
+    Entry& entry = it->second;
+    Unshelve(entry);
+    for (Group* group : entry.groups) {
+      group->pools.erase(PlaceOf(*group, agent_id));
+      group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
+      group->slots -= entry.pool->width();
+      group->shared -= entry.pool->most_runs() > 1;
+    }
+    if (reservation_.has_value() && reservation_->pool == entry.pool.get()) reservation_.reset();
+    it = pools_.erase(it);
+  }
+}
+
+void Fleet::Shelve(Entry& entry) {
+  ALLO_CHECK(!entry.shelved) << entry.pool->agent().agent_id;
+  Pool* pool = entry.pool.get();
+  entry.shelved = true;
+  entry.free = pool->free();
+  entry.sharing.clear();
+  for (size_t users = 1; users < static_cast<size_t>(pool->most_runs()); ++users) {
+    const std::optional<size_t> place = pool->RoomiestWith(users, kForever, {});
+    if (place.has_value()) entry.sharing.emplace_back(users, pool->places()[*place].memory_left);
+  }
+  for (Shelf* shelf : entry.shelves) {
+    if (entry.free > 0) shelf->free.insert({entry.free, pool});
+    for (const auto& [users, memory_left] : entry.sharing) {
+      if (shelf->sharing.size() <= users) shelf->sharing.resize(users + 1);
+      shelf->sharing[users].insert({memory_left, pool});
+    }
+  }
+}
+
+void Fleet::Unshelve(Entry& entry) {
+  if (!entry.shelved) return;
+  entry.shelved = false;
+  for (Shelf* shelf : entry.shelves) {
+    if (entry.free > 0) shelf->free.erase({entry.free, entry.pool.get()});
+    for (const auto& [users, memory_left] : entry.sharing) {
+      shelf->sharing[users].erase({memory_left, entry.pool.get()});
+    }
+  }
+}
+
+Fleet::Entry* Fleet::FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots) {
+  if (slots.empty()) return nullptr;
+  const auto found = pools_.find({agent_id, DeviceKind(slots.front())});
+  return found == pools_.end() ? nullptr : &found->second;
+}
+
+Fleet::Entry& Fleet::EntryOf(const Pool& pool) {
+  return pools_.at({pool.agent().agent_id, DeviceKind(pool.places().front().slot)});
+}
+
+// --- Users ---
+
+void Fleet::Add(const RunState& run, const std::string& agent_id,
+                absl::Span<const v1::Slot> slots) {
+  Entry* entry = FindEntry(agent_id, slots);
+  if (entry == nullptr) return;
+  Unshelve(*entry);
+  for (const v1::Slot& slot : slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->Add(*place, run);
+  }
+  Shelve(*entry);
+}
+
+void Fleet::Remove(const RunState& run, const std::string& agent_id,
+                   absl::Span<const v1::Slot> slots) {
+  Entry* entry = FindEntry(agent_id, slots);
+  if (entry == nullptr) return;
+  Unshelve(*entry);
+  for (const v1::Slot& slot : slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->Remove(*place, run);
+  }
+  Shelve(*entry);
+}
+
+void Fleet::Refresh(const RunState& run) {
+  Entry* entry = FindEntry(run.placement->agent_id, run.placement->slots);
+  if (entry == nullptr) return;
+  // What depends on a run's expected time is on no shelf.
+  for (const v1::Slot& slot : run.placement->slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->Refresh(*place);
+  }
+}
+
+void Fleet::Take(const RunState& run, const Spot& spot) {
+  Entry& entry = EntryOf(*spot.pool);
+  const bool shelved = entry.shelved;
+  Unshelve(entry);
+  for (const size_t place : spot.places) spot.pool->Add(place, run);
+  if (shelved) Shelve(entry);
+}
+
+void Fleet::GiveBack(const RunState& run, const Spot& spot) {
+  Entry& entry = EntryOf(*spot.pool);
+  const bool shelved = entry.shelved;
+  Unshelve(entry);
+  for (const size_t place : spot.places) spot.pool->Remove(place, run);
+  if (shelved) Shelve(entry);
+}
+
+void Fleet::SetAsked(const RunState& victim, bool asked) {
+  Entry* entry = FindEntry(victim.placement->agent_id, victim.placement->slots);
+  if (entry == nullptr) return;
+  const bool shelved = entry->shelved;
+  Unshelve(*entry);
+  for (const v1::Slot& slot : victim.placement->slots) {
+    const std::optional<size_t> place = entry->pool->Find(slot);
+    if (place.has_value()) entry->pool->SetAsked(*place, asked);
+  }
+  if (shelved) Shelve(*entry);
+}
+
+}  // namespace allometry::schedule

@@ -1,0 +1,146 @@
+// The pools of the live workers, found by what a run needs: what a decision asks of thousands of
+// slots, answered without looking at each.
+//
+// A group is the pools of one kind whose workers have one dataset (the hash "": of all workers). In
+// a group, a shelf is the pools of one run root (the root "": all of them), ordered by free places,
+// and by the most memory left beside a number of sharing runs. A pool stands on at most four
+// shelves for each of its datasets and is moved on them when its users change.
+//
+// One reservation at a time: the places that a gang waits for, on one pool, which then stands on no
+// shelf and is looked at by itself.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "coordinator/schedule/cluster_state.h"
+#include "coordinator/schedule/need.h"
+#include "coordinator/schedule/pool.h"
+
+namespace allometry::schedule {
+
+// Where a run starts: places of one pool.
+struct Spot {
+  Pool* pool = nullptr;
+  std::vector<size_t> places;  // ascending; one that has users is shared
+};
+
+// The places that a gang waits for.
+struct Reservation {
+  int64_t run_id = 0;
+  const Pool* pool = nullptr;
+  std::vector<bool> held;  // of each place of the pool
+  double ready = 0;        // until the last of them is free, in RunState::duration's unit
+  bool backfill = true;    // runs that end by then may use them
+};
+
+class Fleet {
+ public:
+  // Borrows the agent, until RemoveAgent. Not live or drained: it has no pools.
+  void PutAgent(const AgentState& agent);
+  void RemoveAgent(const std::string& agent_id);
+
+  // Slots of an agent without pools are passed over.
+  void Add(const RunState& run, const std::string& agent_id, absl::Span<const v1::Slot> slots);
+  void Remove(const RunState& run, const std::string& agent_id, absl::Span<const v1::Slot> slots);
+  void Refresh(const RunState& run);  // a LEASED one
+
+  // --- One decision ---
+  // How long this much open work of a kind takes on all its slots; infinity where there are none.
+  double AllWork(const std::string& kind, double work) const;
+  // Where the run can start now, as decide.h says; unset: nowhere.
+  std::optional<Spot> Find(const RunState& run, const Need& need, double all_work) const;
+  void Take(const RunState& run, const Spot& spot);
+  void GiveBack(const RunState& run, const Spot& spot);
+  // Who should stop so that a run that is nowhere to start finds room; empty: nobody can help.
+  // `lowest`: no run below this priority may be asked; one of it alone is as cheap as it gets.
+  std::vector<const RunState*> Victims(const RunState& run, const Need& need, int64_t started_by_ns,
+                                       int32_t lowest) const;
+  void SetAsked(const RunState& victim, bool asked);
+  // Holds the places that come free soonest; false: no pool could ever run it.
+  bool Reserve(const RunState& run, const Need& need, bool backfill);
+  const std::optional<Reservation>& reservation() const { return reservation_; }
+  void Unreserve();
+  // Nobody joins others any more on the `count` places that are empty soonest and not kept yet, of
+  // those where runs of this need could be. For runs that must have a slot alone.
+  void Keep(const Need& need, size_t count);
+  void KeepNone();
+  // Whether a slot where it could be takes several runs.
+  bool MayShare(const Need& need) const;
+
+  // --- For reasons ---
+  bool HasWorkers() const { return !pools_.empty(); }
+  // Pools of the kind with the dataset, by agent.
+  std::vector<const Pool*> PoolsFor(const Need& need) const;
+  // What a slot must have for this need: its memory, or nothing where no slot is that large,
+  // because only the attempt can tell then.
+  int64_t MemoryAsked(const Need& need) const;
+
+ private:
+  struct ByFree {
+    int free;
+    Pool* pool;  // nullptr: before every pool
+    bool operator<(const ByFree& other) const;
+  };
+  struct ByMemory {
+    int64_t memory_left;  // the most stands first
+    Pool* pool;
+    bool operator<(const ByMemory& other) const;
+  };
+  struct Shelf {
+    std::set<ByFree> free;
+    std::vector<std::set<ByMemory>> sharing;  // by number of users
+  };
+  struct Group {
+    std::map<std::string, Shelf> shelves;  // by run root
+    std::vector<Pool*> pools;              // by agent_id; a decision looks through all of them
+    std::multiset<int64_t> memories;       // of the pools
+    int64_t slots = 0;                     // of the pools
+    int64_t shared = 0;                    // pools with a slot that takes several runs
+  };
+  struct Entry {
+    std::unique_ptr<Pool> pool;
+    std::vector<Group*> groups;
+    std::vector<Shelf*> shelves;
+    // As it stands on each shelf now.
+    bool shelved = false;
+    int free = 0;
+    std::vector<std::pair<size_t, int64_t>> sharing;  // users -> memory left
+  };
+  using Key = std::pair<std::string, std::string>;  // agent_id, kind
+
+  static void Shelve(Entry& entry);
+  static void Unshelve(Entry& entry);
+  Entry* FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots);
+  Entry& EntryOf(const Pool& pool);
+  const Group* GroupFor(const Need& need) const;
+  // Where the pool of this agent is, or would stand.
+  static std::vector<Pool*>::const_iterator PlaceOf(const Group& group,
+                                                    const std::string& agent_id);
+  static int64_t MemoryAsked(const Group& group, const Need& need);
+  // Of the need's run root, where it names one, and not of the host that it avoids.
+  static bool IsWhereItMay(const Pool& pool, const Need& need);
+  // Of the shelves of one root.
+  std::optional<Spot> FindWhole(const Group& group, const std::string& root, const RunState& run,
+                                const Need& need, int64_t memory) const;
+  std::optional<Spot> FindShared(const Group& group, const std::string& root, const RunState& run,
+                                 const Need& need, double all_work) const;
+  // The reserved pool, where it is of this group and root.
+  Pool* Reserved(const Group& group, const std::string& root) const;
+  // Its places that this run may not take.
+  std::vector<bool> KeptFrom(const RunState& run) const;
+
+  std::map<Key, Entry> pools_;
+  std::map<Key, Group> groups_;  // by kind and hash; kept for good, there are as many as datasets
+  std::optional<Reservation> reservation_;
+  std::vector<std::pair<Pool*, size_t>> kept_;
+};
+
+}  // namespace allometry::schedule

@@ -1,0 +1,109 @@
+// The slots of one kind of one worker, and who uses each: where a run must find all its room.
+//
+// Sharing. One-rank runs may be on a slot together; MayJoin is the rule. A gang has its slots for
+// itself. Memory is counted by RoundedMemory; a slot whose memory is not known has no limit.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/schedule/cluster_state.h"
+#include "coordinator/schedule/need.h"
+
+namespace allometry::schedule {
+
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+// Which runs are long, so that they may end last: longer than all open work would take, if it went
+// so many times as fast. Where slots are shared: several together make about twice the speed of
+// one.
+constexpr double kPaceTogether = 2;
+// Elsewhere, because a run may take longer than expected.
+constexpr double kMayBeLonger = 1.5;
+
+struct Place {
+  v1::Slot slot;
+  std::vector<const RunState*> users;  // LEASED runs, or those that the decision starts here
+  bool asked = false;                  // a user is asked to stop by the decision being made
+  bool kept = false;                   // by that decision, for a run that will be alone here
+
+  // What follows from the users.
+  double ends = 0;                 // until the last one ends; of those that stop, and of none: 0
+  int64_t memory_left = kNoLimit;  // bytes
+  int32_t sharers = 1;             // at most so many users, itself and all of them say
+  bool stopping = false;           // a user is asked to stop
+  int32_t top_priority = 0;        // of its users
+  int64_t newest_start_ns = 0;     // of its users; kNoLimit: one does not run yet
+
+  int64_t memory_limit() const { return slot.memory_bytes() > 0 ? slot.memory_bytes() : kNoLimit; }
+  // Whether any one-rank run may still come beside its users.
+  bool open() const {
+    return !users.empty() && !stopping && !kept && static_cast<int32_t>(users.size()) < sharers;
+  }
+};
+
+// Why a run may not join those on a slot.
+enum class Refusal {
+  kNone,    // it may
+  kGang,    // it, or the user, is a gang
+  kEnding,  // a user is asked to stop: the slot is for another
+  kFull,    // the slot takes no more runs
+  kSlower,  // so many together were measured to be slower than one fewer
+  kLast,    // it, or a user, is expected to end after all the work that is open: it would end
+            // later; or such a run waits for the slot
+  kMemory,
+};
+// Whether a run of this need and expected time may join the users of a slot. `all_work`: how long
+// the open work takes on all slots together, in RunState::duration's unit.
+Refusal MayJoin(const Place& place, const Need& need, double duration, double all_work);
+
+class Pool {
+ public:
+  // Borrows the agent.
+  Pool(const AgentState& agent, const std::string& kind);
+
+  const AgentState& agent() const { return *agent_; }
+  const std::vector<Place>& places() const { return places_; }
+  int width() const { return static_cast<int>(places_.size()); }
+  int32_t most_runs() const { return most_runs_; }        // that one of its slots takes
+  int free() const { return free_; }                      // places without users
+  int64_t memory_bytes() const { return memory_bytes_; }  // of its smallest slot, or kNoLimit
+
+  // The place of this slot; unset: not of this pool.
+  std::optional<size_t> Find(const v1::Slot& slot) const;
+  void Add(size_t place, const RunState& run);
+  void Remove(size_t place, const RunState& run);
+  // A user changed: its duration, its priority, or that it stops.
+  void Refresh(size_t place);
+  void SetAsked(size_t place, bool asked);
+  void SetKept(size_t place, bool kept) { places_[place].kept = kept; }
+
+  // Free places, of which `held` names those that do not count. Empty: all count.
+  std::vector<size_t> FreePlaces(const std::vector<bool>& held) const;
+  // The open place with so many users that ends by `ends_by` and has the most memory left, but for
+  // those held.
+  std::optional<size_t> RoomiestWith(size_t users, double ends_by,
+                                     const std::vector<bool>& held) const;
+  // Until `ranks` places are free; no more than width().
+  double SoonestFree(int ranks) const;
+  // Those places, soonest first.
+  std::vector<size_t> SoonestPlaces(int ranks) const;
+
+  // The fewest LEASED runs, lowest priority first and then the youngest, that would leave `ranks`
+  // places free if they stopped. Only runs below `priority` that started by `started_by_ns`, and
+  // only whole slots that are not held; empty: it cannot be done.
+  std::vector<const RunState*> Victims(int ranks, int32_t priority, int64_t started_by_ns,
+                                       const std::vector<bool>& held) const;
+
+ private:
+  const AgentState* agent_;
+  std::vector<Place> places_;  // in the agent's order
+  int free_ = 0;
+  int32_t most_runs_ = 1;
+  int64_t memory_bytes_ = kNoLimit;
+};
+
+}  // namespace allometry::schedule

@@ -1,0 +1,68 @@
+// The state that decisions read, with what makes them quick: the pools of slots by what fits
+// (fleet.h) and the waiting runs in their order (queues.h), folded from what changes. One decision
+// costs what it starts, plus the lines that wait, plus one look at every pool where a gang waits or
+// a run asks for room; never a look at every run.
+//
+// Whatever order the changes came in, it decides as Decide() does from the same state. A plain
+// value without a lock.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "coordinator/schedule/cluster_state.h"
+#include "coordinator/schedule/decide.h"
+#include "coordinator/schedule/deciding.h"
+#include "coordinator/schedule/fleet.h"
+#include "coordinator/schedule/queues.h"
+
+namespace allometry::schedule {
+
+class Scheduler {
+ public:
+  Scheduler() = default;
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // As it is now: new or changed.
+  void PutRun(RunState run);
+  void RemoveRun(int64_t run_id);
+  // A run that is there, changed in place; not its id.
+  void ChangeRun(int64_t run_id, absl::FunctionRef<void(RunState&)> change);
+  // The same for what changes often: cheap for a LEASED run.
+  void SetRemaining(int64_t run_id, double flops_remaining, double duration);
+
+  void PutAgent(AgentState agent);
+  void RemoveAgent(const std::string& agent_id);
+  void ChangeAgent(const std::string& agent_id, absl::FunctionRef<void(AgentState&)> change);
+
+  const ClusterState& state() const { return state_; }
+
+  // Changes nothing but what WhyItWaits says.
+  Decision Decide(int64_t now_ns, const Options& options = {});
+
+  // A sentence about a run that is there and not LEASED, as things are now; what is held for gangs
+  // as the last decision had it.
+  std::string WhyItWaits(int64_t run_id) const;
+
+ private:
+  void Insert(const RunState& run);
+  void Extract(const RunState& run);
+  void CountWork(const RunState& run, int sign);
+
+  ClusterState state_;
+  Fleet fleet_;
+  Queues queues_;
+  std::map<std::string, std::set<int64_t>> held_by_;  // agent_id -> LEASED runs
+  std::map<int64_t, int64_t> shares_;                 // sweep_id -> slots that it holds
+  LeasedStarts leased_;
+  std::map<std::string, double> open_work_;      // kind of slot -> time x ranks, see Deciding
+  int stopping_ = 0;                             // LEASED runs asked to stop
+  int64_t held_for_ = 0;                         // the gang of the last reservation; 0: none
+  mutable std::map<Need, std::string> reasons_;  // until something changes
+};
+
+}  // namespace allometry::schedule

@@ -1,9 +1,0 @@
-#include "coordinator/scheduler/cluster_state.h"
-
-namespace allometry::scheduler {
-
-std::string DeviceKind(const v1::Slot& slot) {
-  return slot.device().substr(0, slot.device().find(':'));
-}
-
-}  // namespace allometry::scheduler

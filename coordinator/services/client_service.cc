@@ -1,0 +1,208 @@
+#include "coordinator/services/client_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/results/export.h"
+#include "coordinator/results/fits.h"
+#include "coordinator/services/grpc_status.h"
+#include "coordinator/results/predictions.h"
+#include "coordinator/results/proposals.h"
+#include "coordinator/services/run_remarks.h"
+#include "coordinator/stages/submission.h"
+#include "coordinator/services/watch.h"
+
+namespace allometry::coordinator {
+namespace {
+
+// Each holds a thread.
+constexpr int kMaxWatchers = 128;
+constexpr int64_t kLongestStopMs = 24 * 3600 * 1000;
+
+template <class Response>
+grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
+  if (!result.ok()) return ToGrpc(result.status());
+  *response = *std::move(result);
+  return grpc::Status::OK;
+}
+
+void AddStages(const std::vector<v1::StageResult>& stages, v1::Sweep& sweep) {
+  sweep.mutable_stages()->Add(stages.begin(), stages.end());
+}
+
+// A sweep may have ten thousand runs.
+template <class Message>
+void MoveInto(std::vector<Message>& from, google::protobuf::RepeatedPtrField<Message>& to) {
+  to.Reserve(static_cast<int>(from.size()));
+  for (Message& message : from) *to.Add() = std::move(message);
+}
+
+}  // namespace
+
+grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
+                                        const v1::CreateSweepRequest* request,
+                                        v1::CreateSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const grpc::Status status = Answer(coordinator::CreateSweep(store_, *request), response);
+  if (!status.ok() || request->dry_run()) return status;
+  // What keeps a stage from going on is shown with the sweep, and does not undo the submission.
+  const std::string& name = response->sweep().name();
+  stages_.Advance(name).IgnoreError();
+  AddStages(stages_.Results(name), *response->mutable_sweep());
+  dispatch_.Decide();
+  dispatch_.AddReasons(*response->mutable_runs());
+  return status;
+}
+
+grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
+                                     const v1::GetSweepRequest* request,
+                                     v1::GetSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
+  if (!stored.ok()) return ToGrpc(stored.status());
+  *response->mutable_sweep() = std::move(stored->sweep);
+  AddStages(stages_.Results(request->name()), *response->mutable_sweep());
+  MoveInto(stored->runs, *response->mutable_runs());
+  MoveInto(stored->cells, *response->mutable_cells());
+  dispatch_.AddReasons(*response->mutable_runs());
+  return ToGrpc(AddRemarks(store_, request->name(), *response->mutable_runs()));
+}
+
+grpc::Status ClientService::ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest*,
+                                       v1::ListSweepsResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<std::vector<v1::Sweep>> sweeps = store_.ListSweeps();
+  if (!sweeps.ok()) return ToGrpc(sweeps.status());
+  response->mutable_sweeps()->Add(sweeps->begin(), sweeps->end());
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::WatchSweep(grpc::ServerContext* context,
+                                       const v1::WatchSweepRequest* request,
+                                       grpc::ServerWriter<v1::WatchSweepResponse>* writer) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  grpc::Status status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                      absl::StrFormat("%d clients watch already; end one of them", kMaxWatchers));
+  if (watchers_.fetch_add(1) < kMaxWatchers) {
+    status = coordinator::WatchSweep(store_, dispatch_, stages_, feed_, request->name(), *context,
+                                     *writer);
+  }
+  watchers_.fetch_sub(1);
+  return status;
+}
+
+grpc::Status ClientService::CancelSweep(grpc::ServerContext* context,
+                                        const v1::CancelSweepRequest* request,
+                                        v1::CancelSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<int> cancelled = store_.Cancel(
+      request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
+  if (!cancelled.ok()) return ToGrpc(cancelled.status());
+  response->set_cancelled(*cancelled);
+  dispatch_.Decide();
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::RetrySweep(grpc::ServerContext* context,
+                                       const v1::RetrySweepRequest* request,
+                                       v1::RetrySweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::StatusOr<int> retried = store_.Retry(
+      request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
+  if (!retried.ok()) return ToGrpc(retried.status());
+  response->set_retried(*retried);
+  dispatch_.Decide();
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::PreemptSweep(grpc::ServerContext* context,
+                                         const v1::PreemptSweepRequest* request,
+                                         v1::PreemptSweepResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  if (request->within_ms() < 0 || request->within_ms() > kLongestStopMs) {
+    return ToGrpc(absl::InvalidArgumentError(
+        absl::StrFormat("a run cannot be preempted within %d ms: 0 (its worker's own patience) to "
+                        "%d are allowed",
+                        request->within_ms(), kLongestStopMs)));
+  }
+  const absl::StatusOr<int> preempted = store_.Preempt(
+      request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()),
+      request->within_ms());
+  if (!preempted.ok()) return ToGrpc(preempted.status());
+  response->set_preempted(*preempted);
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::SetDrained(grpc::ServerContext* context,
+                                       const v1::SetDrainedRequest* request,
+                                       v1::SetDrainedResponse*) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const std::string reason = request->reason().empty() ? "drained by hand" : request->reason();
+  return ToGrpc(dispatch_.SetDrained(request->host(), request->drained() ? reason : ""));
+}
+
+grpc::Status ClientService::Fit(grpc::ServerContext* context, const v1::FitRequest* request,
+                                v1::FitResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return Answer(FitSweep(store_, *request), response);
+}
+
+grpc::Status ClientService::Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
+                                    v1::PredictResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return Answer(PredictSweep(store_, *request), response);
+}
+
+grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
+                                         const v1::ProposeCellsRequest* request,
+                                         v1::ProposeCellsResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const grpc::Status status = Answer(
+      coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())), response);
+  if (status.ok() && request->accept() > 0) dispatch_.Decide();
+  return status;
+}
+
+grpc::Status ClientService::ListPredictions(grpc::ServerContext* context,
+                                            const v1::ListPredictionsRequest* request,
+                                            v1::ListPredictionsResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return Answer(coordinator::ListPredictions(store_, *request), response);
+}
+
+grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::ExportRequest* request,
+                                   grpc::ServerWriter<v1::ExportResponse>* writer) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  return ToGrpc(ExportSweep(store_, *request, [&](std::string piece) {
+    v1::ExportResponse response;
+    response.set_csv(std::move(piece));
+    return writer->Write(response);
+  }));
+}
+
+grpc::Status ClientService::ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest*,
+                                        v1::ListWorkersResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  *response = dispatch_.ListWorkers();
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::Backup(grpc::ServerContext* context, const v1::BackupRequest*,
+                                   grpc::ServerWriter<v1::BackupResponse>* writer) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  v1::BackupResponse response;
+  const absl::StatusOr<store::BackupSummary> summary = store_.Backup([&](absl::string_view piece) {
+    response.set_data(piece.data(), piece.size());
+    return writer->Write(response);
+  });
+  if (!summary.ok()) return ToGrpc(summary.status());
+  v1::BackupResponse last;
+  last.set_total_bytes(summary->bytes);
+  last.set_hash(summary->hash);
+  writer->Write(last);
+  return grpc::Status::OK;
+}
+
+}  // namespace allometry::coordinator

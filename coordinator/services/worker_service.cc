@@ -1,0 +1,52 @@
+#include "coordinator/services/worker_service.h"
+
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/services/grpc_status.h"
+#include "coordinator/services/record_stream.h"
+
+namespace allometry::coordinator {
+namespace {
+
+// An agent has one; each holds two threads and up to kMaxPendingBytes.
+constexpr int kMaxStreams = 1024;
+
+}  // namespace
+
+grpc::Status WorkerService::Register(grpc::ServerContext* context,
+                                     const v1::RegisterRequest* request,
+                                     v1::RegisterResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  absl::StatusOr<v1::RegisterResponse> registered = dispatch_.Register(*request);
+  if (!registered.ok()) return ToGrpc(registered.status());
+  *response = *std::move(registered);
+  return grpc::Status::OK;
+}
+
+grpc::Status WorkerService::Heartbeat(grpc::ServerContext* context,
+                                      const v1::HeartbeatRequest* request,
+                                      v1::HeartbeatResponse* response) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  absl::StatusOr<v1::HeartbeatResponse> answer = dispatch_.Heartbeat(*request);
+  if (!answer.ok()) return ToGrpc(answer.status());
+  *response = *std::move(answer);
+  return grpc::Status::OK;
+}
+
+grpc::Status WorkerService::StreamRecords(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<v1::RecordAck, v1::RecordBatch>* stream) {
+  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  grpc::Status status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                      absl::StrFormat("%d streams are open already", kMaxStreams));
+  if (streams_.fetch_add(1) < kMaxStreams) {
+    status = ServeRecords(*context, *stream, [this](v1::RecordBatch batch, AppendDone done) {
+      dispatch_.Append(std::move(batch), std::move(done));
+    });
+  }
+  streams_.fetch_sub(1);
+  return status;
+}
+
+}  // namespace allometry::coordinator

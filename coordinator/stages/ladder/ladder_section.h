@@ -1,0 +1,37 @@
+// What a learning-rate ladder and the grid behind it cost, in a plan that can know neither: which
+// rates are tried follows from losses, and the grid from rates. Its bounds are known.
+#pragma once
+
+#include <string>
+
+#include "absl/types/span.h"
+#include "coordinator/stages/ladder/ladder.h"
+#include "coordinator/cost/plan.h"
+
+namespace allometry::stages {
+
+// What is to come of a ladder. Costs of a run do not depend on its rate, so the rates that these
+// runs are planned at are of no matter.
+struct LadderOutlook {
+  LadderRule rule;
+  std::string tune;               // "2M tokens"
+  std::vector<LadderSize> sizes;  // all of the sweep, by ascending params; `decided` where it is
+  SweepPlan tuning;               // a tuning run of each size without a rate, from step 0
+  SweepPlan grid;                 // of the sizes without a rate
+};
+
+// From to where, of the sizes without a rate. Seconds are of devices; unset: not known.
+struct LadderBounds {
+  LadderCost runs;  // of the tuning: how many, and FLOPs
+  double grid_flops = 0;
+  double continued_flops = 0;  // of tuning runs that the grid goes on from: paid once
+  std::optional<double> least_seconds, most_seconds;  // of tuning and grid
+
+  double least_flops() const { return runs.least_flops + grid_flops - continued_flops; }
+  double most_flops() const { return runs.most_flops + grid_flops - continued_flops; }
+};
+
+LadderBounds BoundsOf(const LadderOutlook& outlook);
+cost::PlanSection LadderSection(const LadderOutlook& outlook);
+
+}  // namespace allometry::stages

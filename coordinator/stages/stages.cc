@@ -1,0 +1,232 @@
+#include "coordinator/stages/stages.h"
+
+#include <chrono>
+#include <iostream>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/sweep/difference.h"
+#include "coordinator/stages/ladder/ladder_stage.h"
+#include "coordinator/stages/stopping/stopping_stage.h"
+#include "coordinator/stages/submission.h"
+
+namespace allometry::coordinator {
+namespace {
+
+// A decision that another submission overtakes is taken anew; this many in a row do not happen.
+constexpr int kTries = 10;
+// A tuning cell inside a longer run is done before its run ends, which no commit of a run tells;
+// and a store that could not write is tried again.
+constexpr std::chrono::seconds kBetweenLooks(2);
+
+bool HasEnded(const v1::Run& run) {
+  return run.state() != v1::PENDING && run.state() != v1::LEASED;
+}
+
+// What a sweep's stage decides of its rows.
+struct Step {
+  v1::StageResult result;
+  bool goes_on = false;  // by itself, when more is measured
+  bool decides = false;  // something that is to be stored even if it adds nothing
+  sweep::Expansion expansion;
+  std::string text;                    // to be stored
+  std::vector<std::string> sentences;  // what is decided now
+};
+
+absl::StatusOr<Step> LadderStep(const sweep::SweepFile& file, const data::Manifest& manifest,
+                                const store::StoredSweep& stored,
+                                absl::Span<const std::string> decisions) {
+  ALLO_ASSIGN_OR_RETURN(const LadderView view,
+                        ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
+  Step step;
+  step.result = ToStageResult(view);
+  step.goes_on = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  ALLO_ASSIGN_OR_RETURN(step.expansion, sweep::ExpandLadder(file, manifest, view.as_decided));
+  step.text = LadderDecisionJson(view, stored.runs, stored.cells);
+  for (const stages::SizeDecision& size : view.decision.sizes) {
+    if (size.chosen && !view.as_stored.chosen.contains(size.label)) {
+      step.sentences.push_back(size.sentence);
+    }
+  }
+  return step;
+}
+
+absl::StatusOr<Step> StoppingStep(const sweep::SweepFile& file, const data::Manifest& manifest,
+                                  const store::StoredSweep& stored,
+                                  absl::Span<const std::string> decisions) {
+  ALLO_ASSIGN_OR_RETURN(StoppingView view,
+                        ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
+  Step step;
+  step.result = ToStageResult(view);
+  step.goes_on = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  step.text = StoppingDecisionJson(view);
+  step.expansion = std::move(view.as_decided);
+  for (const stages::SizeGrant& grant : view.decision.sizes) {
+    if (grant.stopped_now) step.sentences.push_back(grant.sentence);
+  }
+  return step;
+}
+
+bool HasStage(const sweep::SweepFile& file) { return file.ladder || file.stopping; }
+
+absl::StatusOr<Step> StepOf(const sweep::SweepFile& file, const data::Manifest& manifest,
+                            const store::StoredSweep& stored,
+                            absl::Span<const std::string> decisions) {
+  return file.ladder ? LadderStep(file, manifest, stored, decisions)
+                     : StoppingStep(file, manifest, stored, decisions);
+}
+
+}  // namespace
+
+absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
+                                              const data::Manifest& manifest,
+                                              const store::StoredSweep& stored,
+                                              absl::Span<const std::string> decisions,
+                                              std::vector<v1::StageResult>& stages) {
+  stages.clear();
+  if (!HasStage(file)) return sweep::Expand(file, manifest);
+  if (file.stopping) {
+    ALLO_ASSIGN_OR_RETURN(StoppingView view,
+                          ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
+    stages.push_back(ToStageResult(view));
+    return std::move(view.as_stored);
+  }
+  ALLO_ASSIGN_OR_RETURN(const LadderView view,
+                        ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
+  stages.push_back(ToStageResult(view));
+  return sweep::ExpandLadder(file, manifest, view.as_stored);
+}
+
+void Stages::Committed(absl::Span<const store::RunRow> rows) {
+  MutexLock lock(mutex_);
+  for (const store::RunRow& row : rows) {
+    const auto state = states_.find(row.sweep);
+    if (state == states_.end() || !HasEnded(row.run)) continue;
+    // The thread asks the store, so it must not sleep through what this commit says.
+    due_.insert(row.sweep);
+    changed_.NotifyAll();
+  }
+}
+
+absl::Status Stages::Start(store::Store& store, std::function<void()> submitted) {
+  store_ = &store;
+  submitted_ = std::move(submitted);
+  ALLO_ASSIGN_OR_RETURN(const std::vector<v1::Sweep> sweeps, store.ListSweeps());
+  for (const v1::Sweep& sweep : sweeps) {
+    if (const absl::Status status = Advance(sweep.name()); !status.ok()) {
+      // One sweep's trouble is said and shown with it; it does not keep the others from serving.
+      std::cerr << "allo-coordinator: stages of sweep " << sweep.name() << ": " << status.message()
+                << std::endl;
+    }
+  }
+  thread_ = std::thread([this] { Run(); });
+  return absl::OkStatus();
+}
+
+void Stages::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Stages::Run() {
+  for (;;) {
+    std::set<std::string> sweeps;
+    {
+      MutexLock lock(mutex_);
+      if (due_.empty() && !stopping_) changed_.WaitFor(lock, kBetweenLooks);
+      if (stopping_) return;
+      sweeps.swap(due_);
+      for (const auto& [name, state] : states_) {
+        if (state.goes_on) sweeps.insert(name);
+      }
+    }
+    for (const std::string& sweep : sweeps) Advance(sweep).IgnoreError();  // shown with the sweep
+  }
+}
+
+absl::Status Stages::Advance(const std::string& sweep) {
+  bool submitted = false;
+  absl::Status status;
+  {
+    MutexLock deciding(deciding_);
+    absl::StatusOr<State> state = Decide(sweep, submitted);
+    status = state.status();
+    MutexLock lock(mutex_);
+    if (!status.ok()) {
+      // What it was stays, with what hinders it; the next look tries again.
+      State& shown = states_[sweep];
+      if (shown.results.empty()) shown.results.emplace_back().set_name("stage");
+      v1::StageResult& result = shown.results.back();
+      const std::string line = absl::StrCat("cannot go on: ", status.message());
+      if (result.lines().empty() || *result.lines().rbegin() != line) result.add_lines(line);
+    } else if (state->results.empty()) {
+      states_.erase(sweep);
+    } else {
+      states_[sweep] = *std::move(state);
+    }
+  }
+  if (submitted) submitted_();
+  feed_.Announce();
+  return status;
+}
+
+absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& submitted) {
+  for (int i = 0; i < kTries; ++i) {
+    // The rows first: a submission between the two reads is found by `based_on`.
+    ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store_->GetSource(sweep));
+    // Most sweeps have no stage, and are not parsed to see that.
+    if (!absl::StrContains(source.text, "ladder") && !absl::StrContains(source.text, "stopping")) {
+      return State();
+    }
+    ALLO_ASSIGN_OR_RETURN(const sweep::SweepFile file,
+                          sweep::ParseSweepFile(source.text, source.file_name));
+    if (!HasStage(file)) return State();
+    ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store_->GetSweep(sweep));
+    if (stored.newest_text != source.text) continue;
+    ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest, data::ParseManifest(source.manifest_json));
+    ALLO_ASSIGN_OR_RETURN(Step step, StepOf(file, manifest, stored, source.decisions));
+    ALLO_ASSIGN_OR_RETURN(sweep::Changes changes, DifferenceFrom(*store_, stored, step.expansion));
+    const State state{{step.result}, step.goes_on};
+    const bool adds = !changes.new_runs.empty() || !changes.new_cells.empty();
+    if (!adds && !step.decides) return state;
+
+    step.sentences.insert(step.sentences.begin(), step.result.name());
+    step.sentences.push_back(absl::StrCat(changes.new_runs.size(), " new runs, ",
+                                          changes.new_cells.size(), " new cells"));
+    store::Submission submission = ToSubmission(std::move(changes), stored.newest_expansion);
+    submission.event = absl::StrJoin(step.sentences, ": ");
+    submission.kind = "stage";
+    submission.file_name = source.file_name;
+    submission.text = std::move(step.text);
+    submission.dataset = {manifest.hash, manifest.name, source.manifest_json,
+                          manifest.unique_tokens};
+    const absl::StatusOr<int64_t> id = store_->Submit(submission);
+    if (absl::IsAborted(id.status())) continue;
+    ALLO_RETURN_IF_ERROR(id.status());
+    submitted = true;
+    return state;
+  }
+  return absl::AbortedError(absl::StrCat("sweep '", sweep, "' is being changed by others"));
+}
+
+std::vector<v1::StageResult> Stages::Results(const std::string& sweep) const {
+  MutexLock lock(mutex_);
+  const auto state = states_.find(sweep);
+  return state == states_.end() ? std::vector<v1::StageResult>() : state->second.results;
+}
+
+bool Stages::GoesOn(const std::string& sweep) const {
+  MutexLock lock(mutex_);
+  const auto state = states_.find(sweep);
+  return state != states_.end() && state->second.goes_on;
+}
+
+}  // namespace allometry::coordinator

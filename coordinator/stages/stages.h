@@ -1,0 +1,90 @@
+// Moves sweeps from stage to stage: reads what the runs of a stage found, decides by its rule, and
+// submits what comes next as an expansion that stores the decision with its inputs.
+//
+// Two there are, never both in one file: the learning-rate ladder (ladder_stage.h) and
+// frontier-aware stopping (stopping_stage.h). A decision reads stored rows only
+// and is a pure function of them, so it is the same whenever and however often it is taken: after a
+// commit in which a run ended, at start, after a submission. One that was overtaken by another
+// submission is taken anew (Aborted); one that is stored already changes nothing.
+//
+// Threading: any thread. A thread of its own takes the decisions that commits bring; Committed only
+// notes them, for it runs on the store's writer. mutex_ is never held across a call of the store,
+// deciding_ is: one decision at a time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "coordinator/store/change_feed.h"
+#include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_file.h"
+#include "coordinator/store/store.h"
+#include "data/manifest.h"
+#include "proto/types.pb.h"
+
+namespace allometry::coordinator {
+
+// The expansion of a file against what its sweep has stored: of one with a ladder the tuning runs
+// that are asked for now and the grid of the sizes whose rates are stored, of one with stopping the
+// cells that are granted by what is stored. `stages` says how far.
+absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
+                                              const data::Manifest& manifest,
+                                              const store::StoredSweep& stored,
+                                              absl::Span<const std::string> decisions,
+                                              std::vector<v1::StageResult>& stages);
+
+class Stages {
+ public:
+  // `feed` outlives it and hears of every decision.
+  explicit Stages(ChangeFeed& feed) : feed_(feed) {}
+  ~Stages() { Stop(); }
+  Stages(const Stages&) = delete;
+  Stages& operator=(const Stages&) = delete;
+
+  // For store::Options::committed.
+  void Committed(absl::Span<const store::RunRow> rows);
+  // Takes every sweep's decisions, then starts the thread. `submitted` is called after each
+  // submission, on the thread that made it. Once; the store outlives this.
+  absl::Status Start(store::Store& store, std::function<void()> submitted);
+  // No decision after it.
+  void Stop();
+
+  // Takes the sweep's decisions now; OK where it has none to take.
+  absl::Status Advance(const std::string& sweep);
+
+  // As of the last decision.
+  std::vector<v1::StageResult> Results(const std::string& sweep) const;
+  // A stage goes on by itself: a sweep without an open run has not ended.
+  bool GoesOn(const std::string& sweep) const;
+
+ private:
+  struct State {
+    std::vector<v1::StageResult> results;
+    bool goes_on = false;
+  };
+
+  void Run();
+  absl::StatusOr<State> Decide(const std::string& sweep, bool& submitted);
+
+  ChangeFeed& feed_;
+  // Constant after Start.
+  store::Store* store_ = nullptr;
+  std::function<void()> submitted_;
+
+  Mutex deciding_;  // before mutex_
+  mutable Mutex mutex_;
+  ConditionVariable changed_;
+  std::map<std::string, State> states_ ALLO_GUARDED_BY(mutex_);  // of sweeps that have a stage
+  std::set<std::string> due_ ALLO_GUARDED_BY(mutex_);
+  bool stopping_ ALLO_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace allometry::coordinator

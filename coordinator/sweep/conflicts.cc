@@ -1,0 +1,124 @@
+#include "coordinator/sweep/conflicts.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/sweep/ladder_expansion.h"
+#include "coordinator/sweep/run_names.h"
+#include "coordinator/sweep/tokenizer_run.h"
+
+namespace allometry::sweep {
+namespace {
+
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+// What every run of a sweep shares, as (word of the sweep file, value).
+Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
+  const v1::Run* tokenizer = nullptr;
+  std::vector<const v1::Run*> runs;
+  for (const v1::Run& run : all) {
+    if (run.stage() == kTokenizer) {
+      tokenizer = &run;
+    } else {
+      runs.push_back(&run);
+    }
+  }
+  Facts facts = {{"dataset", sweep.dataset()},
+                 {"conventions params", sweep.params_policy()},
+                 {"conventions flops", sweep.flops_convention()},
+                 {"tokenizer", TokenizerText(tokenizer)}};
+  if (runs.empty()) return facts;
+  const v1::RunSpec& spec = runs[0]->spec();
+  const v1::RunIdentity& identity = spec.identity();
+  const v1::Optimizer& optimizer = identity.optimizer();
+  facts.insert(facts.end(),
+               {{"dataset hash", identity.dataset_hash()},
+                {"tokenizer hash", identity.tokenizer_hash()},
+                {"family", identity.shape().family()},
+                {"context", absl::StrCat(identity.shape().context())},
+                {"objective", identity.objective().empty() ? "dense" : identity.objective()},
+                {"objective_seed", absl::StrCat(identity.objective_seed())},
+                {"batch_tokens", absl::StrCat(identity.batch_tokens())},
+                {"warmup_steps", absl::StrCat(identity.warmup_steps())},
+                {"beta1", Exact(optimizer.beta1())},
+                {"beta2", Exact(optimizer.beta2())},
+                {"weight_decay", Exact(optimizer.weight_decay())},
+                {"epsilon", Exact(optimizer.epsilon())},
+                {"clip_norm", Exact(optimizer.clip_norm())},
+                {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
+  // A trunk is constant under any schedule; what falls says what the schedule is.
+  const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run* run) {
+    return run->spec().identity().schedule() != "constant";
+  });
+  // Tuning runs alone say nothing of it: they are constant, and the grid is still to come.
+  const bool tuning_only = std::all_of(
+      runs.begin(), runs.end(), [](const v1::Run* run) { return run->stage() == kLadderStage; });
+  if (tuning_only) return facts;
+  const v1::RunIdentity& scheduled =
+      falling == runs.end() ? identity : (*falling)->spec().identity();
+  facts.insert(facts.end(), {{"schedule", scheduled.schedule()},
+                             {"final_rate_fraction", Exact(scheduled.final_rate_fraction())}});
+  return facts;
+}
+
+// A stored branch that the file's decay_fraction would have fall from another step; nullptr: none.
+const v1::Run* OtherDecay(const StoredSweep& stored, const Expansion& expansion) {
+  if (expansion.schedule.name != "wsd") return nullptr;
+  for (const v1::Run& run : stored.runs) {
+    const v1::RunIdentity& identity = run.spec().identity();
+    if (identity.schedule() == "wsd" &&
+        DecayBegin(expansion.schedule, identity.warmup_steps(), identity.decay_end()) !=
+            identity.decay_begin()) {
+      return &run;
+    }
+  }
+  return nullptr;
+}
+
+bool SameShape(const v1::ModelShape& a, const v1::ModelShape& b) {
+  return a.layers() == b.layers() && a.heads() == b.heads() && a.width() == b.width();
+}
+
+std::string ShapeText(const v1::ModelShape& shape) {
+  return absl::StrFormat("%d layers, %d heads, width %d", shape.layers(), shape.heads(),
+                         shape.width());
+}
+
+}  // namespace
+
+std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& expansion) {
+  std::vector<std::string> conflicts;
+  const std::string otherwise = "choose another name for the changed sweep, or change it back";
+  const Facts has = SharedFacts(stored.sweep, stored.runs);
+  const Facts wants = SharedFacts(expansion.sweep, expansion.runs);
+  for (size_t i = 0; i < std::min(has.size(), wants.size()); ++i) {
+    if (has[i].second == wants[i].second) continue;
+    conflicts.push_back(absl::StrFormat("sweep %s has %s %s, the file %s: %s", stored.sweep.name(),
+                                        has[i].first, has[i].second, wants[i].second, otherwise));
+  }
+  if (const v1::Run* other = OtherDecay(stored, expansion)) {
+    const v1::RunIdentity& identity = other->spec().identity();
+    conflicts.push_back(absl::StrFormat(
+        "sweep %s has a branch of %s that falls over %d of its %d steps, which is not the file's "
+        "decay_fraction %s: %s",
+        stored.sweep.name(), other->size(), identity.decay_end() - identity.decay_begin(),
+        identity.decay_end(), Exact(expansion.schedule.decay_fraction), otherwise));
+  }
+  std::set<std::string> told;
+  for (const v1::Run& run : expansion.runs) {
+    for (const v1::Run& old : stored.runs) {
+      const v1::ModelShape& before = old.spec().identity().shape();
+      const v1::ModelShape& after = run.spec().identity().shape();
+      if (old.size() != run.size() || SameShape(before, after)) continue;
+      if (!told.insert(run.size()).second) continue;
+      conflicts.push_back(absl::StrFormat("size %s of sweep %s has %s, the file gives it %s: %s",
+                                          run.size(), stored.sweep.name(), ShapeText(before),
+                                          ShapeText(after), otherwise));
+    }
+  }
+  return conflicts;
+}
+
+}  // namespace allometry::sweep

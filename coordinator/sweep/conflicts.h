@@ -1,0 +1,15 @@
+// What a file may not say otherwise than the stored sweep of its name.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/sweep/difference.h"
+
+namespace allometry::sweep {
+
+// A sentence for each contradiction: what the sweep has, what the file has, and to choose another
+// name. Pure.
+std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& expansion);
+
+}  // namespace allometry::sweep

@@ -1,0 +1,50 @@
+// From a sweep file with a learning-rate ladder to runs and cells. Which rates to try and which to
+// take is coordinator/stages/ladder/ladder.h's to say; here they become
+//
+//   tuning runs   one for each size and rate tried: first seed, constant rate, to the tuning
+//                 budget; run and cell have the stage "ladder"
+//   grid runs     the cells of the file for each size whose rate is chosen, for every seed
+//
+// Under a constant schedule the grid run at the chosen rate and first seed has the key of a tuning
+// run: they are one run here, with the cells of both, so that the grid continues it. A tuning run
+// is evaluated at the grid's steps below the tuning budget too, so that no cell has to move then.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_file.h"
+#include "data/manifest.h"
+
+namespace allometry::sweep {
+
+// As stored in Run.stage and Cell.stage.
+inline constexpr char kLadderStage[] = "ladder";
+
+// A size of the ladder.
+struct LadderRung {
+  std::string label;
+  int64_t params = 0;  // N under the file's policy
+  v1::Cell trial;      // the cell of a tuning run; run_id 0
+};
+
+// The sizes that have a cell of the grid, by ascending params. InvalidArgument as Expand, and where
+// a tuning run cannot be: within the warm-up, or beyond max_epochs.
+absl::StatusOr<std::vector<LadderRung>> Rungs(const SweepFile& file,
+                                              const data::Manifest& manifest);
+
+// By label of a size.
+struct LadderRates {
+  std::map<std::string, std::vector<double>> trials;
+  std::map<std::string, double> chosen;
+};
+
+// `rates` with nothing in it: the first rates of the smallest size, as every ladder begins.
+// Runs of the tuning come first.
+absl::StatusOr<Expansion> ExpandLadder(const SweepFile& file, const data::Manifest& manifest,
+                                       const LadderRates& rates);
+
+}  // namespace allometry::sweep

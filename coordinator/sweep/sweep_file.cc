@@ -1,0 +1,297 @@
+#include "coordinator/sweep/sweep_file.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_format.h"
+#include "coordinator/sweep/by_size.h"
+#include "coordinator/sweep/ladder_file.h"
+#include "coordinator/sweep/mistakes.h"
+#include "coordinator/sweep/model_section.h"
+#include "coordinator/sweep/number.h"
+#include "coordinator/sweep/stopping_file.h"
+#include "coordinator/sweep/tokenizer_file.h"
+#include "coordinator/sweep/window.h"
+#include "coordinator/sweep/yaml_fields.h"
+#include "coordinator/sweep/yaml_text.h"
+#include "data/manifest.h"
+
+namespace allometry::sweep {
+namespace {
+
+constexpr size_t kMostItems = 500;  // sizes, seeds, budgets
+constexpr size_t kMostRuns = 10'000;
+constexpr size_t kMostCells = 100'000;
+constexpr double kMostInteger = 9e15;  // doubles count whole numbers up to 2^53
+constexpr double kMostTokens = 1e15;
+
+constexpr absl::string_view kTopKeys[] = {
+    "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
+    "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
+    "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer"};
+constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
+                                            "sizes",  "shapes",  "presets"};
+constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
+constexpr absl::string_view kTrainingKeys[] = {
+    "batch_tokens", "batch_sequences", "objective",          "objective_seed",
+    "schedule",     "warmup_steps",    "learning_rate",      "seeds",
+    "optimizer",    "decay_fraction",  "final_rate_fraction"};
+constexpr absl::string_view kOptimizerKeys[] = {"beta1", "beta2", "weight_decay", "epsilon",
+                                                "clip_norm"};
+constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
+constexpr absl::string_view kConventionKeys[] = {"params", "flops"};
+constexpr absl::string_view kEvaluationKeys[] = {"windows", "per_decade"};
+constexpr absl::string_view kLimitKeys[] = {"max_device_hours", "max_run_hours"};
+constexpr Section kSections[] = {
+    {"", kTopKeys},
+    {"model", kModelKeys},
+    {"model.shapes", kShapeKeys},
+    {"training", kTrainingKeys},
+    {"training.optimizer", kOptimizerKeys},
+    {"budgets", kBudgetKeys},
+    {"conventions", kConventionKeys},
+    {"evaluation", kEvaluationKeys},
+    {"limits", kLimitKeys},
+    {"stopping", kStoppingKeys},
+    {"training.learning_rate", kLadderParentKeys},
+    {"training.learning_rate.ladder", kLadderKeys},
+    {"training.learning_rate.ladder.tune", kTuneKeys},
+    {"tokenizer", kTokenizerKeys},
+};
+constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
+constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
+constexpr absl::string_view kFlopsConventions[] = {"6nd", "exact"};
+
+// Reads one file; every mistake goes to `mistakes_` and reading goes on.
+class Reader {
+ public:
+  Reader(SweepFile& file, Mistakes& mistakes) : file_(file), mistakes_(mistakes) {}
+
+  void Read(const YAML::Node& root) {
+    const Field whole{root, "the file", 1};
+    const Fields top(whole, "", kSections, mistakes_);
+    if (!root.IsMap()) return;
+    ReadName(top, "name", "the sweep's name", &file_.name, &file_.name_line);
+    ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
+             &file_.dataset_line);
+    const auto model = top.Require("model", "context, and sizes or shapes");
+    if (model) ReadModel(*model, kSections, file_, mistakes_);
+    if (const auto training = top.Require("training", "batch_tokens and learning_rate")) {
+      ReadTraining(*training);
+    }
+    if (const auto budgets = top.Require("budgets", "flops, tokens or tokens_per_param, a list")) {
+      ReadBudgets(*budgets);
+    }
+    ReadConventions(top);
+    if (const auto tokenizer = top.Find("tokenizer")) {
+      ReadTokenizer(*tokenizer, kSections, file_, mistakes_);
+    }
+    top.Real("max_epochs", {0, 1e6, /*open_low=*/true}, &file_.max_epochs);
+    top.Flag("allow_repeat", &file_.allow_repeat);
+    top.Choice("device", kDevices, &file_.device);
+    top.Flag("deterministic", &file_.deterministic);
+    top.Integer("log_every", {1, 1e9}, &file_.log_every);
+    top.Integer("priority", {-1000, 1000}, &file_.priority);
+    if (const auto every = top.Find("checkpoint_every")) {
+      const auto seconds = ReadDuration(*every, {0.1, 30 * 86400.0}, mistakes_);
+      if (seconds) file_.checkpoint_every_s = *seconds;
+    }
+    if (const auto evaluation = top.Find("evaluation")) {
+      const Fields fields(*evaluation, "evaluation", kSections, mistakes_);
+      fields.Integer("windows", {1, 1e9}, &file_.evaluation_windows);
+      fields.Integer("per_decade", {1, 100}, &file_.evaluations_per_decade);
+    }
+    if (const auto limits = top.Find("limits")) {
+      const Fields fields(*limits, "limits", kSections, mistakes_);
+      const Range hours{.low = 0, .high = 1e9, .open_low = true};
+      fields.Real("max_device_hours", hours, &file_.max_device_hours);
+      fields.Real("max_run_hours", hours, &file_.max_run_hours);
+    }
+    if (const auto devices = top.Find("devices")) ReadDevices(*devices);
+    if (const auto stopping = top.Find("stopping")) {
+      ReadStopping(*stopping, kSections, file_, mistakes_);
+    }
+    CheckCounts();
+  }
+
+ private:
+  void CheckCounts() {
+    const size_t curves = file_.sizes.size() * file_.seeds.size();
+    const size_t cells = curves * file_.budgets.size();
+    const size_t runs = file_.schedule.name == "constant" ? curves
+                        : file_.schedule.name == "wsd"    ? curves + cells
+                                                          : cells;
+    if (runs <= kMostRuns && cells <= kMostCells) return;
+    mistakes_.Add(1, absl::StrFormat("%d sizes x %d seeds x %d budgets are %d runs and %d cells: "
+                                     "allowed are at most %d runs and %d cells",
+                                     file_.sizes.size(), file_.seeds.size(), file_.budgets.size(),
+                                     runs, cells, kMostRuns, kMostCells));
+  }
+
+  // Names become folders, rows and arguments: letters, digits, and . _ - inside.
+  void ReadName(const Fields& fields, absl::string_view key, absl::string_view meaning,
+                std::string* name, int* line) {
+    const auto field = fields.Require(key, meaning);
+    if (!field) return;
+    const auto text = ReadText(*field, mistakes_);
+    if (!text) return;
+    // What is wrong with a generator's text, the generator says.
+    const bool generated = key == "dataset" && data::IsGenerated(*text);
+    const bool allowed = !text->empty() && text->size() <= 64 && absl::ascii_isalnum((*text)[0]) &&
+                         std::all_of(text->begin(), text->end(), [](unsigned char c) {
+                           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+                         });
+    if (!allowed && !generated) {
+      mistakes_.Add(field->line,
+                    absl::StrFormat("%s '%s' is not a name: allowed are 1 to 64 letters, digits, "
+                                    ". _ and -, a letter or digit first",
+                                    key, absl::CHexEscape(text->substr(0, 80))));
+      return;
+    }
+    *name = *text;
+    *line = field->line;
+  }
+
+  void ReadTraining(const Field& training) {
+    const Fields fields(training, "training", kSections, mistakes_);
+    if (!training.node.IsMap()) return;
+    ReadWindowTraining(fields, file_, mistakes_);
+    file_.schedule = ReadSchedule(fields, mistakes_);
+    fields.Integer("warmup_steps", {0, 1e9}, &file_.warmup_steps);
+    if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds);
+    if (const auto optimizer = fields.Find("optimizer")) ReadOptimizer(*optimizer);
+    // Presets bring theirs.
+    const bool has_rates = !file_.sizes.empty() && file_.sizes.front().learning_rate > 0;
+    const auto rate = has_rates
+                          ? fields.Find("learning_rate")
+                          : fields.Require("learning_rate",
+                                           "a number such as 3e-3, a table by size, or a ladder");
+    if (!rate) return;
+    for (SizeChoice& size : file_.sizes) size.learning_rate = 0;
+    if (IsLadder(*rate)) {
+      ReadLadder(*rate, kSections, file_, mistakes_);
+    } else {
+      ReadLearningRates(*rate, file_.sizes, mistakes_);
+    }
+  }
+
+  void ReadSeeds(const Field& seeds) {
+    std::vector<int64_t> read;
+    for (const Field& item : ReadList(seeds, "[1, 2]", kMostItems, mistakes_)) {
+      const auto seed = ReadInteger(item, {0, kMostInteger}, mistakes_);
+      if (!seed) continue;
+      if (std::find(read.begin(), read.end(), *seed) != read.end()) {
+        mistakes_.Add(item.line, absl::StrFormat("seed %d is given twice", *seed));
+      } else {
+        read.push_back(*seed);
+      }
+    }
+    if (!read.empty()) file_.seeds = std::move(read);
+  }
+
+  void ReadOptimizer(const Field& optimizer) {
+    const Fields fields(optimizer, "training.optimizer", kSections, mistakes_);
+    const Range momentum{0, 1, /*open_low=*/false, /*open_high=*/true};
+    fields.Real("beta1", momentum, &file_.optimizer.beta1);
+    fields.Real("beta2", momentum, &file_.optimizer.beta2);
+    fields.Real("weight_decay", {0, 10}, &file_.optimizer.weight_decay);
+    fields.Real("epsilon", {0, 1, /*open_low=*/true}, &file_.optimizer.epsilon);
+    fields.Real("clip_norm", {0, 1e9}, &file_.optimizer.clip_norm);
+  }
+
+  void ReadBudgets(const Field& budgets) {
+    const Fields fields(budgets, "budgets", kSections, mistakes_);
+    if (!budgets.node.IsMap()) return;
+    static constexpr struct {
+      absl::string_view key;
+      BudgetKind kind;
+      double most;
+    } kKinds[] = {{"flops", BudgetKind::kFlops, 1e30},
+                  {"tokens", BudgetKind::kTokens, kMostTokens},
+                  {"tokens_per_param", BudgetKind::kTokensPerParam, 1e9}};
+    bool found = false;
+    for (const auto& kind : kKinds) {
+      const auto field = fields.Find(kind.key);
+      if (!field) continue;
+      if (found) {
+        mistakes_.Add(field->line, absl::StrFormat("%s beside another kind of budget: one of "
+                                                   "flops, tokens and tokens_per_param is allowed",
+                                                   kind.key));
+        continue;
+      }
+      found = true;
+      file_.budget_kind = kind.kind;
+      ReadBudgetList(*field, kind.most);
+    }
+    if (!found) mistakes_.Add(budgets.line, "budgets has no flops, tokens or tokens_per_param");
+  }
+
+  void ReadBudgetList(const Field& list, double most) {
+    for (const Field& item : ReadList(list, "[3e10, 1e11]", kMostItems, mistakes_)) {
+      const auto value = ReadReal(item, {0, most, /*open_low=*/true}, mistakes_);
+      if (!value) continue;
+      const auto same = std::find_if(file_.budgets.begin(), file_.budgets.end(),
+                                     [&](const Budget& other) { return other.value == *value; });
+      if (same != file_.budgets.end()) {
+        mistakes_.Add(item.line, absl::StrFormat("budget %s is given twice", item.node.Scalar()));
+        continue;
+      }
+      file_.budgets.push_back({*value, item.node.Scalar(), item.line});
+    }
+    std::sort(file_.budgets.begin(), file_.budgets.end(),
+              [](const Budget& a, const Budget& b) { return a.value < b.value; });
+  }
+
+  void ReadConventions(const Fields& top) {
+    const auto conventions = top.Find("conventions");
+    if (!conventions) return;
+    const Fields fields(*conventions, "conventions", kSections, mistakes_);
+    std::string params(models::ParamPolicyName(file_.params_policy));
+    fields.Choice("params", kParamsPolicies, &params);
+    if (const auto policy = models::ParseParamPolicy(params); policy.ok()) {
+      file_.params_policy = *policy;
+    }
+    std::string flops(FlopsConventionName(file_.flops_convention));
+    fields.Choice("flops", kFlopsConventions, &flops);
+    file_.flops_convention = flops == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kExact;
+  }
+
+  void ReadDevices(const Field& devices) {
+    ReadRanks(devices, file_.sizes, mistakes_);
+    if (file_.batch_tokens == 0 || file_.context == 0) return;
+    const int64_t sequences = file_.batch_tokens / file_.context;
+    for (const SizeChoice& size : file_.sizes) {
+      if (sequences % size.ranks == 0) continue;
+      mistakes_.Add(devices.line,
+                    absl::StrFormat("size %s on %d devices: an update's %d sequences (batch_tokens "
+                                    "%d / context %d) do not divide by %d",
+                                    size.label, size.ranks, sequences, file_.batch_tokens,
+                                    file_.context, size.ranks));
+    }
+  }
+
+  SweepFile& file_;
+  Mistakes& mistakes_;
+};
+
+}  // namespace
+
+absl::string_view FlopsConventionName(FlopsConvention convention) {
+  return kFlopsConventions[convention == FlopsConvention::k6nd ? 0 : 1];
+}
+
+absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_view file_name) {
+  SweepFile file;
+  file.file_name = std::string(file_name);
+  Mistakes mistakes(file_name);
+  ALLO_RETURN_IF_ERROR(
+      ReadDocument(yaml, "a sweep with name, dataset, model, training and budgets", mistakes,
+                   [&](const YAML::Node& root) { Reader(file, mistakes).Read(root); }));
+  return file;
+}
+
+}  // namespace allometry::sweep

@@ -1,0 +1,149 @@
+// A sweep file: what a researcher writes, read and checked, with the line of everything that a
+// later message may have to point at. docs/sweep-file.md documents every key.
+//
+// Reading finds every mistake in one go. What needs the dataset (the vocabulary, hence shapes and
+// parameter counts) is checked by Expand (expansion.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "coordinator/sweep/schedule.h"
+#include "models/shape.h"
+
+namespace allometry::sweep {
+
+// What shapes an update beside the learning rate. Defaults are nanoGPT's.
+struct OptimizerChoice {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double weight_decay = 0.1;
+  double epsilon = 1e-8;
+  double clip_norm = 1.0;  // 0: no clipping
+};
+
+// One model size: a parameter count to come near to, or an explicit shape.
+struct SizeChoice {
+  std::string label;   // as in the file: "40k"; of a shape its `label`, or "2x32" (layers x width)
+  int64_t params = 0;  // asked N under the sweep's policy; 0: layers, heads and width are given
+  int layers = 0;
+  int heads = 0;
+  int width = 0;
+  double learning_rate = 0;  // peak; 0 where a ladder is to find it
+  int ranks = 1;
+  int line = 0;
+};
+
+enum class BudgetKind { kTokens, kFlops, kTokensPerParam };
+
+struct Budget {
+  double value = 0;   // in the unit of the file's BudgetKind
+  std::string label;  // as in the file: "3e10"
+  int line = 0;
+};
+
+// learning_rate: {ladder: ...}: rates that the sweep finds (coordinator/stages/ladder/ladder.h).
+struct LadderChoice {
+  std::vector<double> rates;  // of the smallest size, ascending
+  double ratio = 2;
+  BudgetKind tune_kind = BudgetKind::kTokens;
+  Budget tune;             // of a tuning run; 0 after a mistake
+  int64_t tune_steps = 0;  // updates instead, when not 0
+  int max_widen = 4;
+  bool half_octave_on_ties = true;
+  double tie_tolerance = 0.002;
+  bool accept_edge = false;
+  int line = 0;
+
+  // The same search, wherever in the file and however written.
+  bool SameAs(const LadderChoice& other) const;
+};
+
+// stopping: {frontier: true}: cells that need not be trained (coordinator/stages/stopping/stopping.h).
+struct StoppingChoice {
+  double margin = 0.01;  // relative, of two losses
+
+  bool operator==(const StoppingChoice&) const = default;
+};
+
+// tokenizer: {...}: one of images, trained before the grid (tokenizer_file.h).
+struct TokenizerChoice {
+  std::string family = "vqvae";
+  int grid = 0;         // side: grid^2 codes an image
+  int codebook = 4096;  // codes
+  int width = 64;
+  int layers = 2;
+  int heads = 1;
+  int64_t steps = 0;
+  int64_t batch_images = 128;  // an update
+  double learning_rate = 0;
+  int64_t seed = 1;
+  int64_t warmup_steps = 100;
+  int line = 0;
+};
+
+enum class FlopsConvention { k6nd, kExact };
+// "6nd" and "exact", as stored in Sweep.flops_convention.
+absl::string_view FlopsConventionName(FlopsConvention convention);
+
+struct SweepFile {
+  std::string file_name;  // for messages
+  std::string name;
+  int name_line = 0;
+  std::string dataset;
+  int dataset_line = 0;
+
+  std::string family = "gpt";
+  int context = 0;  // tokens a sequence; 0 where `frames` is given: then the dataset says it
+  int frames = 0;   // frames a window, of a dataset that has frames; 0: context is given
+  int window_line = 0;
+  int vocabulary = 0;  // ids of the model; 0: those of the dataset
+  int vocabulary_line = 0;
+  int model_line = 0;
+  std::vector<SizeChoice> sizes;
+
+  int64_t batch_tokens = 0;     // a multiple of context
+  int64_t batch_sequences = 0;  // instead of it; 0: batch_tokens is given
+  int batch_line = 0;
+  std::string objective;  // a row of models/objective.h; empty: dense
+  int64_t objective_seed = 0;
+  int objective_line = 0;
+  ScheduleChoice schedule;
+  int64_t warmup_steps = 100;
+  std::vector<int64_t> seeds = {1};
+  OptimizerChoice optimizer;
+  std::optional<LadderChoice> ladder;        // then no size has a rate of its own
+  std::optional<TokenizerChoice> tokenizer;  // then the grid reads its tokens
+
+  BudgetKind budget_kind = BudgetKind::kFlops;
+  std::vector<Budget> budgets;             // ascending
+  std::optional<StoppingChoice> stopping;  // then with budgets in FLOPs and without a ladder
+
+  models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
+  FlopsConvention flops_convention = FlopsConvention::k6nd;
+  double max_epochs = 4;
+  bool allow_repeat = false;  // keep cells beyond max_epochs; fits still ask before they use them
+
+  std::string device = "cpu";
+  bool deterministic = false;
+  int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
+  int evaluations_per_decade = 20;   // of steps
+  int64_t log_every = 10;            // updates
+  double checkpoint_every_s = 60;
+  int priority = 0;  // larger goes first
+  // Time x devices, in hours: of all runs together, of one run. 0: no limit.
+  double max_device_hours = 0;
+  double max_run_hours = 0;
+};
+
+// InvalidArgument has one line for each mistake, in the order of the file:
+//   "sweeps/a.yaml:12: batch_tokens 500 is not a multiple of context 64"
+// place, value, what was allowed; an unknown key comes with the nearest known one. A file of more
+// than 1 MiB, of bytes that are not UTF-8 or of broken YAML is refused with the line where it
+// breaks.
+absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_view file_name);
+
+}  // namespace allometry::sweep

@@ -1,0 +1,138 @@
+#include "coordinator/sweep/tokenizer_run.h"
+
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "coordinator/sweep/evaluation_steps.h"
+#include "coordinator/sweep/run_key.h"
+#include "data/tokenized_manifest.h"
+#include "models/micro_batch.h"
+#include "models/shape.h"
+
+namespace allometry::sweep {
+namespace {
+
+constexpr double kFinalRateFraction = 0.1;
+constexpr double kActivationBytes = 1.0 * (1 << 30);
+
+models::Shape ShapeOf(const TokenizerChoice& choice, const data::Frames& frames) {
+  models::Shape shape;
+  shape.family = choice.family;
+  shape.layers = choice.layers;
+  shape.heads = choice.heads;
+  shape.width = choice.width;
+  shape.context = choice.grid * choice.grid;
+  shape.vocabulary = choice.codebook;
+  shape.image_height = static_cast<int>(frames.image_height);
+  shape.image_width = static_cast<int>(frames.image_width);
+  shape.image_channels = static_cast<int>(frames.image_channels);
+  return shape;
+}
+
+v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest,
+                           const models::Shape& built) {
+  const TokenizerChoice& choice = *file.tokenizer;
+  v1::RunIdentity identity;
+  v1::ModelShape& shape = *identity.mutable_shape();
+  shape.set_family(built.family);
+  shape.set_layers(built.layers);
+  shape.set_heads(built.heads);
+  shape.set_width(built.width);
+  shape.set_context(built.context);
+  shape.set_vocabulary(built.vocabulary);
+  shape.set_image_height(built.image_height);
+  shape.set_image_width(built.image_width);
+  shape.set_image_channels(built.image_channels);
+  identity.set_dataset(manifest.name);
+  identity.set_dataset_hash(manifest.hash);
+  identity.set_batch_tokens(choice.batch_images * built.context);
+  identity.set_schedule("cosine");
+  identity.set_warmup_steps(choice.warmup_steps);
+  identity.set_decay_begin(choice.warmup_steps);
+  identity.set_decay_end(choice.steps);
+  identity.set_final_rate_fraction(kFinalRateFraction);
+  identity.set_learning_rate(choice.learning_rate);
+  identity.set_seed(choice.seed);
+  v1::Optimizer& optimizer = *identity.mutable_optimizer();
+  optimizer.set_beta1(file.optimizer.beta1);
+  optimizer.set_beta2(file.optimizer.beta2);
+  optimizer.set_weight_decay(0);
+  optimizer.set_epsilon(file.optimizer.epsilon);
+  optimizer.set_clip_norm(file.optimizer.clip_norm);
+  return identity;
+}
+
+}  // namespace
+
+std::optional<v1::Run> TokenizerRun(const SweepFile& file, const data::Manifest& manifest,
+                                    Mistakes& mistakes) {
+  const TokenizerChoice& choice = *file.tokenizer;
+  const auto fail = [&](const std::string& text) {
+    mistakes.Add(choice.line, absl::StrCat("tokenizer: ", text));
+    return std::nullopt;
+  };
+  if (!manifest.frames.has_value() || manifest.frames->image_height == 0) {
+    return fail(absl::StrFormat("dataset %s has no frames with images", manifest.name));
+  }
+  if (models::FindFamily(file.family)->encoder_channels > 0) {
+    return fail(absl::StrFormat("family %s sees the images themselves", file.family));
+  }
+  if (file.device != "cpu") {
+    return fail("tokenizers are trained and used on CPUs: device cpu is allowed");
+  }
+  const models::Shape shape = ShapeOf(choice, *manifest.frames);
+  if (const absl::Status valid = models::Validate(shape); !valid.ok()) {
+    return fail(std::string(valid.message()));
+  }
+  v1::Run run;
+  v1::RunSpec& spec = *run.mutable_spec();
+  *spec.mutable_identity() = IdentityOf(file, manifest, shape);
+  spec.set_kind(kTokenizer);
+  spec.set_steps(choice.steps);
+  for (const int64_t step :
+       LogSpacedSteps(file.evaluations_per_decade, choice.warmup_steps, choice.steps)) {
+    spec.add_evaluation_steps(step);
+  }
+  if (spec.evaluation_steps().empty() || *spec.evaluation_steps().rbegin() != choice.steps) {
+    spec.add_evaluation_steps(choice.steps);
+  }
+  spec.set_log_every(file.log_every);
+  spec.set_checkpoint_every_s(file.checkpoint_every_s);
+  spec.set_evaluation_windows(file.evaluation_windows);
+  spec.set_ranks(1);
+  spec.set_micro_batch(models::MicroBatchFor(shape, choice.batch_images, kActivationBytes));
+  spec.set_device(file.device);
+  spec.set_deterministic(file.deterministic);
+  spec.set_step_backend("auto");
+
+  const models::ParamCounts counts = models::CountParams(shape);
+  run.set_key(RunKey(spec.identity()));
+  run.set_size(kTokenizer);
+  run.set_stage(kTokenizer);
+  run.mutable_params()->set_blocks(counts.blocks);
+  run.mutable_params()->set_token_embedding(counts.token_embedding);
+  run.set_n_params(models::CountN(counts, file.params_policy));
+  run.set_flops_per_token_6n(models::FlopsPerToken6N(counts, file.params_policy));
+  run.set_flops_per_token_exact(models::FlopsPerTokenExact(shape));
+  run.set_state(v1::PENDING);
+  return run;
+}
+
+data::Manifest ReadByGrid(const SweepFile& file, const data::Manifest& manifest) {
+  const TokenizerChoice& choice = *file.tokenizer;
+  return *data::TokenizedManifest(manifest,
+                                  {.tokens_per_observation = int64_t{choice.grid} * choice.grid,
+                                   .codes = choice.codebook,
+                                   .tokenizer_hash = ""});
+}
+
+std::string TokenizerText(const v1::Run* tokenizer) {
+  if (tokenizer == nullptr) return "none";
+  const v1::RunIdentity& identity = tokenizer->spec().identity();
+  const auto side = std::lround(std::sqrt(identity.shape().context()));
+  return absl::StrFormat("%s, %d x %d codes of %d, %d steps (key %s)", identity.shape().family(),
+                         side, side, identity.shape().vocabulary(), tokenizer->spec().steps(),
+                         tokenizer->key());
+}
+
+}  // namespace allometry::sweep

@@ -1,0 +1,119 @@
+// run.json: what an attempt must do, written by the agent (or by hand), read by the trainer.
+//
+// Layout of a run root (paths below it are what RPCs carry; nothing else in it is ours):
+//
+//   ROOT/root_id                     32 hex digits, written at first use
+//   ROOT/run-7/run.json              this file; rewritten for every attempt
+//   ROOT/run-7/attempt-2/spool       see spool.h; only rank 0 writes here
+//   ROOT/run-7/attempt-2/log         standard output and error of all ranks
+//   ROOT/run-7/attempt-2/checkpoint-000000001200.safetensors
+//
+// The JSON has the field names below, nested as here, unknown fields refused by name so that a
+// misspelt one cannot be ignored. The proto message allometry.v1.RunSpec carries the same fields
+// between coordinator and agent.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace allometry::run {
+
+struct Shape {
+  std::string family = "gpt";
+  int layers = 0;
+  int heads = 0;
+  int width = 0;    // d_model
+  int context = 0;  // tokens a sequence
+  int vocabulary = 0;
+  int image_height = 0;  // of families that see pixels; otherwise 0
+  int image_width = 0;
+  int image_channels = 0;
+};
+
+struct Optimizer {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double weight_decay = 0.1;
+  double epsilon = 1e-8;
+  double clip_norm = 1.0;  // 0: no clipping
+};
+
+struct Identity {
+  Shape shape;
+  std::string dataset;       // the folder DATA_DIR/<dataset>
+  std::string dataset_hash;  // HashHex of its dataset.json; empty by hand: not checked
+  std::string tokenizer_hash;
+  int64_t batch_tokens = 0;           // tokens an update over all ranks; a multiple of context
+  std::string schedule = "constant";  // "constant", "wsd", "cosine"; see LearningRateAt
+  int64_t warmup_steps = 0;  // learning rate at update s (from 1): peak * min(1, s / warmup_steps)
+  double learning_rate = 0;
+  int64_t seed = 0;
+  Optimizer optimizer;
+  std::string objective;       // what counts as loss; empty: every next token
+  int64_t objective_seed = 0;  // of a random map that the objective needs; otherwise 0
+  int64_t decay_begin = 0;     // a schedule that ends is constant up to this update
+  int64_t decay_end = 0;       // and at final_rate_fraction * peak at this one, its last
+  double final_rate_fraction = 0;
+  std::string tokenizer_key;  // of the tokenizer run whose tokens are trained on; empty: none
+};
+
+// A checkpoint to start from: of this run, or of the trunk that this run branches off.
+struct StartCheckpoint {
+  int attempt = 0;
+  int64_t step = 0;
+  std::string file;    // relative to the run directory (of run_id)
+  std::string hash;    // HashFileHex; a mismatch ends the attempt as CHECKPOINT
+  int64_t run_id = 0;  // 0: this run; otherwise the directory is RUN_DIR/../run-<run_id>
+};
+
+// Something that another run made.
+struct RunInput {
+  std::string kind;     // "tokenizer"
+  std::string run_key;  // of the run that made it
+  int64_t run_id = 0;   // its directory is RUN_DIR/../run-<run_id>
+  std::string file;     // relative to that directory
+  std::string hash;     // HashFileHex
+};
+
+struct RunSpec {
+  int attempt = 1;
+  Identity identity;
+  int64_t steps = 0;
+  std::vector<int64_t> evaluation_steps;  // ascending, each in 1..steps
+  int64_t log_every = 10;
+  double checkpoint_every_s = 60;
+  int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
+  int ranks = 1;
+  int micro_batch = 0;         // sequences a rank computes at once; 0: all of its share
+  std::string device = "cpu";  // "cpu" or "cuda"
+  bool deterministic = false;
+  std::string step_backend = "auto";
+  std::optional<StartCheckpoint> start;
+  // Ascending, each in 1..steps: a checkpoint is written after these updates, whatever the time.
+  std::vector<int64_t> checkpoint_steps;
+  std::string kind = "train";  // "train", "tokenizer", "evaluate"
+  std::vector<RunInput> inputs;
+};
+
+// InvalidArgument names the field, its value and what was allowed.
+absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view json);
+std::string RunSpecJson(const RunSpec& spec);
+// The identity alone, on one line: what a checkpoint says it belongs to. Equal identities give
+// equal bytes.
+std::string IdentityJson(const Identity& identity);
+// And back; InvalidArgument as ParseRunSpec, for the fields' names and types alone.
+absl::StatusOr<Identity> ParseIdentityJson(absl::string_view json);
+
+// RUN_DIR/run.json.
+absl::StatusOr<RunSpec> ReadRunSpec(const std::string& run_dir);
+absl::Status WriteRunSpec(const std::string& run_dir, const RunSpec& spec);
+
+// "RUN_DIR/attempt-K" and, relative to RUN_DIR, "attempt-K/checkpoint-000000001200.safetensors".
+std::string AttemptDir(const std::string& run_dir, int attempt);
+std::string CheckpointFile(int attempt, int64_t step);
+
+}  // namespace allometry::run

@@ -1,0 +1,294 @@
+#include "run/spool.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/files.h"
+#include "run/json_fields.h"
+
+namespace allometry::run {
+namespace {
+
+constexpr size_t kHashDigits = 16;
+constexpr size_t kReadBytes = 1 << 18;
+
+// Keeps the order of the fields, for people who open the file.
+using OrderedJson = nlohmann::ordered_json;
+
+OrderedJson ToJson(const Point& point) {
+  OrderedJson json{{"kind", "point"},
+                   {"step", point.step},
+                   {"tokens", point.tokens},
+                   {"series", point.series},
+                   {"value", nullptr}};
+  if (point.value.has_value() && std::isfinite(*point.value)) json["value"] = *point.value;
+  return json;
+}
+
+OrderedJson ToJson(const CheckpointRecord& checkpoint) {
+  return {{"kind", "checkpoint"},
+          {"step", checkpoint.step},
+          {"file", checkpoint.file},
+          {"hash", checkpoint.hash},
+          {"bytes", checkpoint.bytes}};
+}
+
+OrderedJson ToJson(const Numerics& numerics) {
+  return {{"kind", "numerics"},
+          {"ranks", numerics.ranks},
+          {"hosts", numerics.hosts},
+          {"micro_batch", numerics.micro_batch},
+          {"device", numerics.device},
+          {"device_model", numerics.device_model},
+          {"trainer_build", numerics.trainer_build},
+          {"step_backend", numerics.step_backend}};
+}
+
+OrderedJson ToJson(const ExitRecord& exit) {
+  return {{"kind", "exit"},
+          {"reason", std::string(ExitReasonName(exit.reason))},
+          {"message", exit.message},
+          {"step", exit.step}};
+}
+
+absl::Status Parse(JsonFields& fields, Point* point) {
+  ALLO_RETURN_IF_ERROR(fields.Require("step", &point->step));
+  ALLO_RETURN_IF_ERROR(fields.Require("tokens", &point->tokens));
+  ALLO_RETURN_IF_ERROR(fields.Require("series", &point->series));
+  Json value;
+  ALLO_RETURN_IF_ERROR(fields.Require("value", &value));
+  if (value.is_null()) return absl::OkStatus();
+  return fields.Require("value", &point->value.emplace());
+}
+
+absl::Status Parse(JsonFields& fields, CheckpointRecord* checkpoint) {
+  ALLO_RETURN_IF_ERROR(fields.Require("step", &checkpoint->step));
+  ALLO_RETURN_IF_ERROR(fields.Require("file", &checkpoint->file));
+  ALLO_RETURN_IF_ERROR(fields.Require("hash", &checkpoint->hash));
+  return fields.Require("bytes", &checkpoint->bytes);
+}
+
+absl::Status Parse(JsonFields& fields, Numerics* numerics) {
+  ALLO_RETURN_IF_ERROR(fields.Require("ranks", &numerics->ranks));
+  ALLO_RETURN_IF_ERROR(fields.Require("hosts", &numerics->hosts));
+  ALLO_RETURN_IF_ERROR(fields.Require("micro_batch", &numerics->micro_batch));
+  ALLO_RETURN_IF_ERROR(fields.Require("device", &numerics->device));
+  ALLO_RETURN_IF_ERROR(fields.Require("device_model", &numerics->device_model));
+  ALLO_RETURN_IF_ERROR(fields.Require("trainer_build", &numerics->trainer_build));
+  return fields.Require("step_backend", &numerics->step_backend);
+}
+
+absl::Status Parse(JsonFields& fields, ExitRecord* exit) {
+  std::string reason;
+  ALLO_RETURN_IF_ERROR(fields.Require("reason", &reason));
+  ALLO_ASSIGN_OR_RETURN(exit->reason, ParseExitReason(reason));
+  ALLO_RETURN_IF_ERROR(fields.Require("message", &exit->message));
+  return fields.Require("step", &exit->step);
+}
+
+absl::Status ParseBody(JsonFields& fields, Record* record) {
+  std::string kind;
+  int64_t sequence = 0;
+  ALLO_RETURN_IF_ERROR(fields.Require("kind", &kind));
+  ALLO_RETURN_IF_ERROR(fields.Require("seq", &sequence));
+  if (sequence < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("seq is ", sequence, "; allowed: 1 or more"));
+  }
+  record->sequence = static_cast<uint64_t>(sequence);
+  if (kind == "point") return Parse(fields, &record->body.emplace<Point>());
+  if (kind == "checkpoint") return Parse(fields, &record->body.emplace<CheckpointRecord>());
+  if (kind == "numerics") return Parse(fields, &record->body.emplace<Numerics>());
+  if (kind == "exit") return Parse(fields, &record->body.emplace<ExitRecord>());
+  return absl::InvalidArgumentError(
+      absl::StrCat("kind is '", kind, "'; allowed: point, checkpoint, numerics, exit"));
+}
+
+// Whether a whole line with a matching hash is somewhere in `bytes`, which begin at a line.
+bool HoldsIntactLine(absl::string_view bytes) {
+  for (size_t end; (end = bytes.find('\n')) != absl::string_view::npos;) {
+    if (!absl::IsDataLoss(DecodeRecord(bytes.substr(0, end + 1)).status())) return true;
+    bytes.remove_prefix(end + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string SpoolPath(const std::string& attempt_dir) {
+  return absl::StrCat(attempt_dir, "/spool");
+}
+
+std::string EncodeRecord(const Record& record) {
+  OrderedJson json{{"seq", record.sequence}};
+  json.update(std::visit([](const auto& body) { return ToJson(body); }, record.body));
+  const std::string text = json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  return absl::StrCat(HashHex(text), " ", text, "\n");
+}
+
+absl::StatusOr<Record> DecodeRecord(absl::string_view line) {
+  if (line.empty() || line.back() != '\n') {
+    return absl::DataLossError("the record has no end of line");
+  }
+  line.remove_suffix(1);
+  if (line.size() <= kHashDigits + 1 || line[kHashDigits] != ' ') {
+    return absl::DataLossError("the record does not begin with 16 hexadecimal digits and a space");
+  }
+  const absl::string_view text = line.substr(kHashDigits + 1);
+  if (HashHex(text) != line.substr(0, kHashDigits)) {
+    return absl::DataLossError(absl::StrCat("the record's hash is ", HashHex(text), ", it says ",
+                                            line.substr(0, kHashDigits)));
+  }
+  const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return absl::InvalidArgumentError("the record is not JSON");
+  JsonFields fields(json, "");
+  Record record;
+  ALLO_RETURN_IF_ERROR(ParseBody(fields, &record));
+  ALLO_RETURN_IF_ERROR(fields.RefuseOthers());
+  return record;
+}
+
+absl::StatusOr<std::unique_ptr<SpoolWriter>> SpoolWriter::Create(const std::string& attempt_dir) {
+  SpoolReader reader(attempt_dir);
+  ALLO_ASSIGN_OR_RETURN(const std::vector<Record> records, reader.Read(1));
+  if (!records.empty()) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        SpoolPath(attempt_dir), ": has records already; an attempt runs once: start a new one"));
+  }
+  return Continue(attempt_dir);
+}
+
+absl::StatusOr<std::unique_ptr<SpoolWriter>> SpoolWriter::Continue(const std::string& attempt_dir) {
+  ALLO_RETURN_IF_ERROR(MakeDirectories(attempt_dir));
+  const std::string path = SpoolPath(attempt_dir);
+  SpoolReader reader(attempt_dir);
+  for (;;) {
+    ALLO_ASSIGN_OR_RETURN(const std::vector<Record> records, reader.Read(1024));
+    if (records.empty()) break;
+  }
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(path, "open");
+  std::unique_ptr<SpoolWriter> writer(new SpoolWriter(fd, path, reader.last_sequence_));
+  if (ftruncate(fd, reader.delivered_bytes_) != 0) return ErrnoStatus(path, "cut the torn tail");
+  return writer;
+}
+
+SpoolWriter::SpoolWriter(int fd, std::string path, uint64_t last_sequence)
+    : fd_(fd), path_(std::move(path)), last_sequence_(last_sequence) {}
+
+SpoolWriter::~SpoolWriter() { close(fd_); }
+
+void SpoolWriter::Append(std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body) {
+  buffer_ += EncodeRecord({++last_sequence_, std::move(body)});
+}
+
+absl::Status SpoolWriter::Flush() {
+  while (!buffer_.empty()) {
+    const ssize_t written = write(fd_, buffer_.data(), buffer_.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoStatus(path_, "write");
+    }
+    buffer_.erase(0, static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SpoolWriter::Sync() {
+  ALLO_RETURN_IF_ERROR(Flush());
+  if (fsync(fd_) != 0) return ErrnoStatus(path_, "sync");
+  return absl::OkStatus();
+}
+
+SpoolReader::SpoolReader(const std::string& attempt_dir) : path_(SpoolPath(attempt_dir)) {}
+
+SpoolReader::~SpoolReader() {
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::StatusOr<bool> SpoolReader::ReadMore() {
+  if (fd_ < 0) fd_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd_ < 0) {
+    if (errno == ENOENT) return false;
+    return ErrnoStatus(path_, "open");
+  }
+  const size_t size = buffer_.size();
+  buffer_.resize(size + kReadBytes);
+  ssize_t got;
+  do {
+    got = pread(fd_, buffer_.data() + size, kReadBytes,
+                delivered_bytes_ + static_cast<int64_t>(size));
+  } while (got < 0 && errno == EINTR);
+  buffer_.resize(size + static_cast<size_t>(got < 0 ? 0 : got));
+  if (got < 0) return ErrnoStatus(path_, "read");
+  return got > 0;
+}
+
+absl::StatusOr<std::vector<Record>> SpoolReader::Read(int limit) {
+  std::vector<Record> records;
+  size_t begin = 0;  // of the first line in buffer_ that is not delivered
+  bool at_end = false;
+  absl::Status problem;
+  while (static_cast<int>(records.size()) < limit) {
+    const size_t end = buffer_.find('\n', begin);
+    if (end == std::string::npos) {
+      ALLO_ASSIGN_OR_RETURN(const bool more, ReadMore());
+      if (more) continue;
+      at_end = true;
+      break;
+    }
+    absl::StatusOr<Record> record =
+        DecodeRecord(absl::string_view(buffer_).substr(begin, end + 1 - begin));
+    if (record.ok() && record->sequence != last_sequence_ + 1) {
+      record = absl::InvalidArgumentError(
+          absl::StrCat("the record after ", last_sequence_, " is number ", record->sequence));
+    }
+    if (!record.ok()) {
+      problem = record.status();
+      break;
+    }
+    last_sequence_ = record->sequence;
+    records.push_back(*std::move(record));
+    begin = end + 1;
+  }
+  buffer_.erase(0, begin);
+  delivered_bytes_ += static_cast<int64_t>(begin);
+  if (at_end) buffer_.clear();  // a torn tail is read afresh: a continuing writer replaces it
+  if (problem.ok() || !records.empty()) return records;  // the problem comes with the next call
+
+  if (absl::IsDataLoss(problem)) {
+    for (;;) {
+      ALLO_ASSIGN_OR_RETURN(const bool more, ReadMore());
+      if (!more) break;
+    }
+    const bool torn_tail = !HoldsIntactLine(buffer_);
+    buffer_.clear();
+    if (torn_tail) return records;
+  }
+  return absl::DataLossError(
+      absl::StrCat(path_, ": byte ", delivered_bytes_, ": ", problem.message()));
+}
+
+absl::Status SpoolReader::SeekAfter(uint64_t sequence) {
+  buffer_.clear();
+  delivered_bytes_ = 0;
+  last_sequence_ = 0;
+  while (last_sequence_ < sequence) {
+    const uint64_t missing = sequence - last_sequence_;
+    ALLO_ASSIGN_OR_RETURN(const std::vector<Record> records,
+                          Read(static_cast<int>(std::min<uint64_t>(missing, 1024))));
+    if (records.empty()) {
+      return absl::OutOfRangeError(absl::StrCat(path_, ": ends at record ", last_sequence_,
+                                                "; asked for those after ", sequence));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace allometry::run

@@ -1,0 +1,133 @@
+// The spool: the append-only file through which a trainer says everything it has to say.
+//
+// One record a line: 16 hex digits of XXH3 over the JSON's bytes, a space, a JSON object, '\n'.
+//
+//   {"seq":1,"kind":"numerics","ranks":2,...}
+//   {"seq":2,"kind":"point","step":10,"tokens":20480,"series":"train","value":4.31}
+//   {"seq":9,"kind":"checkpoint","step":1200,"file":"attempt-1/...","hash":"...","bytes":1234}
+//   {"seq":10,"kind":"exit","reason":"SUCCEEDED","message":"","step":1200}
+//
+// Sequence numbers are 1, 2, 3, ... without gaps. A value that is not finite is null. Doubles
+// round-trip. A last line without its newline, or whose hash is wrong and after which nothing valid
+// follows, is the torn tail of a crash: it is not delivered and the attempt ended there. Damage
+// before the tail is DataLoss, with the byte offset.
+//
+// Writer: one thread. Append buffers; Flush hands the bytes to the kernel (they survive the
+// process); Sync makes them survive the machine. A checkpoint record is appended only after the
+// checkpoint file and every record before it are synced.
+// Reader: tails the file while it grows; it may be opened before the file is there.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "run/exit_reason.h"
+
+namespace allometry::run {
+
+struct Point {
+  int64_t step = 0;
+  int64_t tokens = 0;
+  std::string series;
+  std::optional<double> value;  // nullopt: not finite
+};
+
+struct CheckpointRecord {
+  int64_t step = 0;
+  std::string file;  // relative to the run directory
+  std::string hash;
+  int64_t bytes = 0;
+};
+
+struct Numerics {
+  int ranks = 1;
+  std::string hosts;
+  int micro_batch = 0;
+  std::string device;
+  std::string device_model;
+  std::string trainer_build;
+  std::string step_backend;
+};
+
+struct ExitRecord {
+  ExitReason reason = ExitReason::kBug;
+  std::string message;
+  int64_t step = 0;
+};
+
+struct Record {
+  uint64_t sequence = 0;
+  std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body;
+};
+
+std::string SpoolPath(const std::string& attempt_dir);
+
+// One line of the spool, newline included, and back. DataLoss: the line is not whole or its hash
+// does not match. InvalidArgument: it is intact and says something that no record says.
+std::string EncodeRecord(const Record& record);
+absl::StatusOr<Record> DecodeRecord(absl::string_view line);
+
+class SpoolWriter {
+ public:
+  // Creates the folder and the file; AlreadyExists when it is there with records in it (an attempt
+  // runs once).
+  static absl::StatusOr<std::unique_ptr<SpoolWriter>> Create(const std::string& attempt_dir);
+  // Continues the file of an attempt whose trainer is gone, after its last whole record: how an
+  // agent adds the exit record of a trainer that died without a word. Creates the file where the
+  // trainer died before it could; DataLoss where the file is damaged before its tail.
+  static absl::StatusOr<std::unique_ptr<SpoolWriter>> Continue(const std::string& attempt_dir);
+
+  ~SpoolWriter();
+  SpoolWriter(const SpoolWriter&) = delete;
+  SpoolWriter& operator=(const SpoolWriter&) = delete;
+
+  // Assigns the next sequence number. A value that is not finite is stored as nullopt.
+  void Append(std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body);
+  // ResourceExhausted on a full disk. What could not be written stays buffered: the call can be
+  // repeated.
+  absl::Status Flush();
+  absl::Status Sync();
+  uint64_t last_sequence() const { return last_sequence_; }
+
+ private:
+  SpoolWriter(int fd, std::string path, uint64_t last_sequence);
+  const int fd_;
+  const std::string path_;
+  uint64_t last_sequence_;
+  std::string buffer_;
+};
+
+class SpoolReader {
+ public:
+  explicit SpoolReader(const std::string& attempt_dir);
+  ~SpoolReader();
+  SpoolReader(const SpoolReader&) = delete;
+  SpoolReader& operator=(const SpoolReader&) = delete;
+
+  // Up to `limit` whole records after those already read; empty when there are none yet.
+  // A torn tail reads as "none yet" until the writer completes or replaces it. DataLoss as above,
+  // also for a gap in the sequence and for an intact line that is no record; it is repeated on
+  // every call, and everything before it has been delivered.
+  absl::StatusOr<std::vector<Record>> Read(int limit);
+  // The next record read will be the one after `sequence`. OutOfRange where the spool ends before
+  // it (its machine crashed before a sync); the reader then stands at the end.
+  absl::Status SeekAfter(uint64_t sequence);
+
+ private:
+  friend class SpoolWriter;  // Continue: where the last whole record ends
+  // Appends the file's next bytes to buffer_; false at its end or where it is not there yet.
+  absl::StatusOr<bool> ReadMore();
+
+  const std::string path_;
+  int fd_ = -1;
+  int64_t delivered_bytes_ = 0;  // the offset of buffer_ in the file
+  std::string buffer_;           // bytes read and not yet delivered
+  uint64_t last_sequence_ = 0;
+};
+
+}  // namespace allometry::run

@@ -1,0 +1,85 @@
+#include "coordinator/cost/makespan.h"
+
+#include "gtest/gtest.h"
+
+namespace allometry::cost {
+namespace {
+
+const std::vector<WorkerSlots> kTwoSlots = {{"host-a", "cpu", 2, 0}};
+
+RunToPlace OneRank(double seconds) { return {1, "cpu", seconds, -1, 0}; }
+RunToPlace Gang(int ranks, double seconds) { return {ranks, "cpu", seconds, -1, 0}; }
+
+TEST(MakespanTest, NothingTakesNoTime) { EXPECT_EQ(Makespan({}, kTwoSlots), 0); }
+
+TEST(MakespanTest, LongestGoesFirstHoweverTheyAreListed) {
+  // 4 | 3 then 1: not 1 | 3 then 4.
+  EXPECT_EQ(Makespan({OneRank(1), OneRank(3), OneRank(4)}, kTwoSlots), 4);
+}
+
+TEST(MakespanTest, OfSimilarWorkTheWideGoFirst) {
+  // Work 4 and 5 are of one octave. The gang first: 2, then 5 and 5 side by side.
+  EXPECT_EQ(Makespan({OneRank(5), OneRank(5), Gang(2, 2)}, kTwoSlots), 7);
+}
+
+TEST(MakespanTest, TuningRunsGoFirst) {
+  // 1 and 4, then 4 in place of the 1, then at 4 the branch of 3. The longest first: 4 and 4, then
+  // the 1, and its branch only after that.
+  const RunToPlace tuning = {1, "cpu", 1, -1, 0, -1, true};
+  RunToPlace plain = tuning;
+  plain.ahead = false;
+  const RunToPlace branch = {1, "cpu", 3, 0, 1};
+  EXPECT_EQ(Makespan({tuning, OneRank(4), OneRank(4), branch}, kTwoSlots), 7);
+  EXPECT_EQ(Makespan({plain, OneRank(4), OneRank(4), branch}, kTwoSlots), 8);
+}
+
+TEST(MakespanTest, MuchWorkGoesBeforeWidth) {
+  // Three slots. Work 8 and 9 of one octave begin, the second gang, of work 6, follows at 4. With
+  // gangs first it would hold the third slot until then, and 9 would end at 13.
+  const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
+  EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(9)}, three), 9);
+}
+
+TEST(MakespanTest, WhatMayEndLastGoesFirst) {
+  // Three slots. The open work takes (2 x 16 + 15) / 3 = 15.7, and 15 is more than 2/3 of it: it
+  // begins beside the first gang. 8.1 is not: the second gang, of more work, holds the third slot.
+  const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
+  EXPECT_EQ(Makespan({OneRank(15), Gang(2, 8), Gang(2, 8)}, three), 16);
+  EXPECT_DOUBLE_EQ(*Makespan({OneRank(8.1), Gang(2, 8), Gang(2, 8)}, three), 16.1);
+}
+
+TEST(MakespanTest, GangDoesNotSpanTwoWorkers) {
+  const std::vector<WorkerSlots> apart = {{"host-a", "cpu", 1, 0}, {"host-b", "cpu", 1, 0}};
+  EXPECT_EQ(Makespan({OneRank(1)}, apart), 1);
+  EXPECT_EQ(Makespan({Gang(2, 1)}, apart), std::nullopt);
+}
+
+TEST(MakespanTest, RunWaitsForADeviceOfItsKind) {
+  EXPECT_EQ(Makespan({{1, "cuda", 1, -1, 0}}, kTwoSlots), std::nullopt);
+  EXPECT_EQ(Makespan({{1, "cuda", 1, -1, 0}, OneRank(2)},
+                     {{"host-a", "cuda", 1, 0}, {"host-a", "cpu", 1, 0}}),
+            2);
+}
+
+TEST(MakespanTest, SlotsOfTheNextGangAreLentOnlyToWhatEndsBefore) {
+  // Three slots: a gang of 2 for 4 s, one slot left. The next gang waits until 4; a run of 3 s fits
+  // before, one of 4.4 s does not and follows.
+  const std::vector<WorkerSlots> three = {{"host-a", "cpu", 3, 0}};
+  EXPECT_EQ(Makespan({Gang(2, 4), Gang(2, 3), OneRank(3)}, three), 7);
+  EXPECT_DOUBLE_EQ(*Makespan({Gang(2, 4), Gang(2, 3.9), OneRank(4.4)}, three), 8.4);
+}
+
+TEST(MakespanTest, BranchStartsWhenItsTrunksCheckpointIsThere) {
+  // The trunk takes 10, its checkpoint is there at 6, the branch takes 3.
+  EXPECT_EQ(Makespan({OneRank(10), {1, "cpu", 3, 0, 6}}, kTwoSlots), 10);
+  EXPECT_EQ(Makespan({OneRank(10), {1, "cpu", 5, 0, 6}}, kTwoSlots), 11);
+  const std::vector<WorkerSlots> one = {{"host-a", "cpu", 1, 0}};
+  EXPECT_EQ(Makespan({OneRank(10), {1, "cpu", 5, 0, 6}}, one), 15);
+}
+
+TEST(MakespanTest, RunAfterOneThatCannotStartNeverStarts) {
+  EXPECT_EQ(Makespan({Gang(3, 1), {1, "cpu", 1, 0, 1}}, kTwoSlots), std::nullopt);
+}
+
+}  // namespace
+}  // namespace allometry::cost
