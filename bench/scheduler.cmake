@@ -1,1 +1,1 @@
-allo_bench(scheduler SOURCES scheduler.cc DEPS allo_scheduler absl::strings absl::str_format)
+allo_bench(scheduler SOURCES scheduler.cc DEPS allo_schedule absl::strings absl::str_format)

@@ -8,9 +8,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-PlannedRun MakeRun(const std::string& key, double flops, std::optional<double> seconds,
+cost::PlannedRun MakeRun(const std::string& key, double flops, std::optional<double> seconds,
                    int ranks = 1) {
-  PlannedRun run;
+  cost::PlannedRun run;
   run.key = key;
   run.size = key.substr(0, key.find('/'));
   run.flops = flops;
@@ -19,7 +19,7 @@ PlannedRun MakeRun(const std::string& key, double flops, std::optional<double> s
   return run;
 }
 
-void Add(const PlannedRun& run, SweepPlan& plan) {
+void Add(const cost::PlannedRun& run, cost::SweepPlan& plan) {
   plan.runs.push_back(run);
   plan.flops += run.flops;
   if (run.seconds) {
@@ -64,7 +64,7 @@ TEST(LadderSectionTest, WithoutTimesThereAreNone) {
 TEST(LadderSectionTest, SizesWithARateAreNotTunedAgain) {
   LadderOutlook outlook = TwoSizes();
   outlook.sizes[0].decided = 2e-3;
-  outlook.tuning = outlook.grid = SweepPlan();
+  outlook.tuning = outlook.grid = cost::SweepPlan();
   Add(MakeRun("20k/1", 400, 3, 2), outlook.tuning);
   Add(MakeRun("20k/1", 300, 2, 2), outlook.grid);
   const LadderBounds bounds = BoundsOf(outlook);
@@ -83,7 +83,7 @@ TEST(LadderSectionTest, SaysWhatEachPartCosts) {
               HasSubstr("it continues the tuning runs at the chosen rates, 4.00e2 of them"));
   EXPECT_THAT(section.sentences[3], HasSubstr("at least 3.40e3 FLOPs, 40s of devices"));
   LadderOutlook cosine = TwoSizes();
-  for (PlannedRun& run : cosine.grid.runs) run.key += "/cosine";
+  for (cost::PlannedRun& run : cosine.grid.runs) run.key += "/cosine";
   EXPECT_THAT(LadderSection(cosine).sentences[2], HasSubstr("it continues no tuning run"));
 }
 

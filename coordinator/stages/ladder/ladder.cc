@@ -19,7 +19,7 @@ double ThreeDigits(double value) {
   return absl::SimpleAtod(absl::StrFormat("%.2e", value), &rounded) ? rounded : value;
 }
 
-std::string cost::RateText(double rate) { return absl::StrFormat("%.4g", rate); }
+std::string RateText(double rate) { return absl::StrFormat("%.4g", rate); }
 
 double LossOf(const Trial& trial) {
   return trial.state == TrialState::kMeasured ? trial.loss
@@ -29,15 +29,15 @@ double LossOf(const Trial& trial) {
 std::string TrialText(const Trial& trial) {
   switch (trial.state) {
     case TrialState::kMeasured:
-      return absl::StrFormat("%s: %.4f", cost::RateText(trial.rate), trial.loss);
+      return absl::StrFormat("%s: %.4f", RateText(trial.rate), trial.loss);
     case TrialState::kDiverged:
-      return absl::StrCat(cost::RateText(trial.rate), ": diverged");
+      return absl::StrCat(RateText(trial.rate), ": diverged");
     case TrialState::kFailed:
-      return absl::StrCat(cost::RateText(trial.rate), ": failed");
+      return absl::StrCat(RateText(trial.rate), ": failed");
     case TrialState::kMissing:
       break;
   }
-  return absl::StrCat(cost::RateText(trial.rate), ": not yet");
+  return absl::StrCat(RateText(trial.rate), ": not yet");
 }
 
 std::string TrialsText(const std::vector<Trial>& trials) {
@@ -108,7 +108,7 @@ class Rung {
     SortTrials();
     decision_.chosen = size_.decided;
     decision_.sentence =
-        absl::StrFormat("%s: %s (%s)", size_.label, cost::RateText(*size_.decided),
+        absl::StrFormat("%s: %s (%s)", size_.label, RateText(*size_.decided),
                         decision_.trials.empty() ? "as stored" : TrialsText(decision_.trials));
     return decision_;
   }
@@ -151,7 +151,7 @@ class Rung {
       if (trial.state != TrialState::kFailed) continue;
       decision_.blocked = true;
       decision_.sentence = absl::StrFormat("%s: waits, as the rate %s has no loss: %s", size_.label,
-                                           cost::RateText(trial.rate), trial.reason);
+                                           RateText(trial.rate), trial.reason);
       return false;
     }
     return true;
@@ -177,7 +177,7 @@ class Rung {
     const std::string where =
         trial.state == TrialState::kDiverged
             ? "every rate diverged"
-            : absl::StrFormat("the least loss is at %s, the %s of its rates", cost::RateText(trial.rate),
+            : absl::StrFormat("the least loss is at %s, the %s of its rates", RateText(trial.rate),
                               lowest ? "lowest" : "highest");
     decision_.sentence = absl::StrFormat(
         "%s: waits: %s, after max_widen %d more (%s); submit the file with a larger max_widen, "
@@ -200,7 +200,7 @@ class Rung {
 
   void Choose(size_t best) {
     decision_.chosen = decision_.trials[best].rate;
-    decision_.sentence = absl::StrFormat("%s: %s, of %s", size_.label, cost::RateText(*decision_.chosen),
+    decision_.sentence = absl::StrFormat("%s: %s, of %s", size_.label, RateText(*decision_.chosen),
                                          TrialsText(decision_.trials));
     if (widened_ > 0) {
       absl::StrAppendFormat(&decision_.sentence, "; widened by %d rate%s", widened_,
@@ -280,7 +280,7 @@ std::string LadderRuleText(const LadderRule& rule) {
       "tunes the learning rate of the smallest size over %d rates from %s to %s, then of each next "
       "one around the optimum before (ratio %g); takes the least held-out loss at the tuning "
       "budget, adds rates (at most %d a size) while it is at an end of them",
-      rule.rates.size(), cost::RateText(rule.rates.front()), cost::RateText(rule.rates.back()), rule.ratio,
+      rule.rates.size(), RateText(rule.rates.front()), RateText(rule.rates.back()), rule.ratio,
       rule.max_widen);
   if (rule.half_octave_on_ties) {
     absl::StrAppendFormat(&text, ", splits ties within %g", rule.tie_tolerance);

@@ -25,22 +25,22 @@ LadderCost CostIn(const LadderOutlook& outlook, const std::map<std::string, doub
 template <class Cost>
 double Continued(const LadderOutlook& outlook, Cost cost) {
   double sum = 0;
-  for (const PlannedRun& trial : outlook.tuning.runs) {
-    for (const PlannedRun& run : outlook.grid.runs) {
+  for (const cost::PlannedRun& trial : outlook.tuning.runs) {
+    for (const cost::PlannedRun& run : outlook.grid.runs) {
       if (run.key == trial.key) sum += std::min(cost(trial), cost(run));
     }
   }
   return sum;
 }
 
-double DeviceSeconds(const PlannedRun& run) { return run.seconds.value_or(0) * run.ranks; }
+double DeviceSeconds(const cost::PlannedRun& run) { return run.seconds.value_or(0) * run.ranks; }
 
 std::string Plural(int count, absl::string_view word) {
   return absl::StrCat(count, " ", word, count == 1 ? "" : "s");
 }
 
 std::string Time(const std::optional<double>& seconds) {
-  return seconds ? absl::StrFormat(", %s of devices", DurationText(*seconds)) : "";
+  return seconds ? absl::StrFormat(", %s of devices", cost::DurationText(*seconds)) : "";
 }
 
 }  // namespace
@@ -48,13 +48,14 @@ std::string Time(const std::optional<double>& seconds) {
 LadderBounds BoundsOf(const LadderOutlook& outlook) {
   LadderBounds bounds;
   std::map<std::string, double> flops, seconds;
-  for (const PlannedRun& trial : outlook.tuning.runs) {
+  for (const cost::PlannedRun& trial : outlook.tuning.runs) {
     flops[trial.size] = trial.flops;
     seconds[trial.size] = DeviceSeconds(trial);
   }
   bounds.runs = CostIn(outlook, flops);
   bounds.grid_flops = outlook.grid.flops;
-  bounds.continued_flops = Continued(outlook, [](const PlannedRun& run) { return run.flops; });
+  bounds.continued_flops =
+      Continued(outlook, [](const cost::PlannedRun& run) { return run.flops; });
   if (outlook.tuning.device_seconds && outlook.grid.device_seconds) {
     const LadderCost time = CostIn(outlook, seconds);
     const double grid = *outlook.grid.device_seconds - Continued(outlook, DeviceSeconds);
@@ -80,7 +81,8 @@ cost::PlanSection LadderSection(const LadderOutlook& outlook) {
       "their grid, at whatever rates are found, which change nothing of its cost: %s, %s, %s "
       "FLOPs%s",
       Plural(static_cast<int>(outlook.grid.runs.size()), "run"),
-      Plural(static_cast<int>(outlook.grid.cells.size()), "cell"), cost::FlopsText(bounds.grid_flops),
+      Plural(static_cast<int>(outlook.grid.cells.size()), "cell"),
+      cost::FlopsText(bounds.grid_flops),
       bounds.continued_flops > 0
           ? absl::StrFormat("; it continues the tuning runs at the chosen rates, %s of them",
                             cost::FlopsText(bounds.continued_flops))
@@ -88,8 +90,8 @@ cost::PlanSection LadderSection(const LadderOutlook& outlook) {
   section.sentences.push_back(absl::StrFormat(
       "tuning and grid together: at least %s FLOPs%s; at most %s FLOPs%s. The runs and times above "
       "are those that are known now; sizes are tuned one after the other",
-      cost::FlopsText(bounds.least_flops()), Time(bounds.least_seconds), cost::FlopsText(bounds.most_flops()),
-      Time(bounds.most_seconds)));
+      cost::FlopsText(bounds.least_flops()), Time(bounds.least_seconds),
+      cost::FlopsText(bounds.most_flops()), Time(bounds.most_seconds)));
   return section;
 }
 

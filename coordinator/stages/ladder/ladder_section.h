@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/types/span.h"
-#include "coordinator/stages/ladder/ladder.h"
 #include "coordinator/cost/plan.h"
+#include "coordinator/stages/ladder/ladder.h"
 
 namespace allometry::stages {
 
@@ -16,8 +16,8 @@ struct LadderOutlook {
   LadderRule rule;
   std::string tune;               // "2M tokens"
   std::vector<LadderSize> sizes;  // all of the sweep, by ascending params; `decided` where it is
-  SweepPlan tuning;               // a tuning run of each size without a rate, from step 0
-  SweepPlan grid;                 // of the sizes without a rate
+  cost::SweepPlan tuning;         // a tuning run of each size without a rate, from step 0
+  cost::SweepPlan grid;           // of the sizes without a rate
 };
 
 // From to where, of the sizes without a rate. Seconds are of devices; unset: not known.

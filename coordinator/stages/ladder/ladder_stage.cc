@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/sweep/ladder_file.h"
 #include "coordinator/cost/quantity.h"
+#include "coordinator/sweep/ladder_file.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -198,8 +198,8 @@ std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run>
                       {"loss", cell.done() ? Json(cell.loss()) : Json()}});
   }
   Json json = {{"stage", sweep::kLadderStage}, {"rule", stages::LadderRuleText(view.rule)},
-               {"sentences", Json::array()},  {"inputs", std::move(inputs)},
-               {"chosen", Json::object()},    {"tried", Json::object()},
+               {"sentences", Json::array()},   {"inputs", std::move(inputs)},
+               {"chosen", Json::object()},     {"tried", Json::object()},
                {"asks", Json::array()}};
   for (const stages::SizeDecision& size : view.decision.sizes) {
     json["sentences"].push_back(size.sentence);

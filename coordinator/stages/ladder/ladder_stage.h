@@ -16,10 +16,10 @@
 
 #include "absl/types/span.h"
 #include "base/status.h"
-#include "coordinator/sweep/ladder_expansion.h"
-#include "coordinator/sweep/sweep_file.h"
 #include "coordinator/stages/ladder/ladder.h"
 #include "coordinator/store/rows.h"
+#include "coordinator/sweep/ladder_expansion.h"
+#include "coordinator/sweep/sweep_file.h"
 #include "data/manifest.h"
 #include "proto/types.pb.h"
 
@@ -31,11 +31,11 @@ struct LadderView {
   std::vector<stages::LadderSize> sizes;  // by ascending params; `decided` as stored
   stages::LadderDecision decision;
   stages::LadderCost cost;  // of the sizes that are not decided
-  std::string tune;          // "2M tokens"
+  std::string tune;         // "2M tokens"
   sweep::LadderRates
       as_stored;  // runs to be asked for now; only the rates that are stored as chosen
   sweep::LadderRates as_decided;  // and those that the rule chooses now
-  bool decides = false;          // it chooses a rate that is not stored
+  bool decides = false;           // it chooses a rate that is not stored
 };
 
 // `decisions` are the texts of the sweep's "stage" expansions, oldest first; of a new sweep all

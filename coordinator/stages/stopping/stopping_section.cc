@@ -52,8 +52,8 @@ cost::PlanSection StoppingSection(const StoppingRule& rule, absl::Span<const v1:
                 "can stop does so as soon as it can; how many do follows from the losses. A new "
                 "sweep "
                 "is planned with its whole grid, one that is there with what it was granted",
-                cost::FlopsText(most.saved), cost::FlopsText(most.flops), 100 * most.saved / most.flops,
-                most.sizes)
+                cost::FlopsText(most.saved), cost::FlopsText(most.flops),
+                100 * most.saved / most.flops, most.sizes)
           : "no size of this grid can stop: that takes three larger sizes and a third budget");
   section.sentences.push_back(
       "a size gets its third and further budgets when every size that has a cell at the two before "

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/sweep/stopping_expansion.h"
 #include "coordinator/cost/quantity.h"
+#include "coordinator/sweep/stopping_expansion.h"
 
 namespace allometry::coordinator {
 namespace {

@@ -16,9 +16,9 @@
 
 #include "absl/types/span.h"
 #include "base/status.h"
+#include "coordinator/stages/stopping/stopping.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
-#include "coordinator/stages/stopping/stopping.h"
 #include "data/manifest.h"
 #include "proto/types.pb.h"
 
@@ -32,8 +32,8 @@ struct StoppingView {
   stages::StoppingDecision decision;
   std::vector<v1::Cell> inputs;           // cells of the file's grid as stored, in their order
   std::vector<v1::Run> runs;              // those of `inputs`
-  sweep::Expansion as_stored;              // what the stored decisions grant
-  sweep::Expansion as_decided;             // and what the rule grants now
+  sweep::Expansion as_stored;             // what the stored decisions grant
+  sweep::Expansion as_decided;            // and what the rule grants now
   std::map<std::string, double> granted;  // FLOPs of a size's largest budget, as decided
   double withheld_flops = 0;              // of cells that sizes which stopped do not train
   bool decides = false;                   // a size stops that has not stopped in what is stored
