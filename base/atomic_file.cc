@@ -45,7 +45,11 @@ absl::Status AtomicFile::Commit() {
   if (fsync(fd_) != 0) return ErrnoStatus(temporary_, "sync");
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return ErrnoStatus(path_, "rename");
   committed_ = true;
-  std::string folder = std::filesystem::path(path_).parent_path().string();
+  return SyncFolderOf(path_);
+}
+
+absl::Status SyncFolderOf(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
   if (folder.empty()) folder = ".";
   const int directory = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return ErrnoStatus(folder, "sync");

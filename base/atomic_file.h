@@ -40,4 +40,7 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+// Makes a new name, or one that was moved or removed, durable: syncs the folder that has `path`.
+absl::Status SyncFolderOf(const std::string& path);
+
 }  // namespace allometry

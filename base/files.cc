@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "base/atomic_file.h"
 #include "base/check.h"
@@ -35,11 +36,24 @@ class FileDescriptor {
   int fd_;
 };
 
-// Calls use(piece) for successive pieces of the file.
+// A pipe or a device where a file should be would be waited for, or read, without end. Under /dev
+// and /proc a person named it: /dev/stdin, <(command).
+bool MayBeAStream(const std::string& path) {
+  return absl::StartsWith(path, "/dev/") || absl::StartsWith(path, "/proc/");
+}
+
+// Calls use(piece) for successive pieces of the file, until it is not OK.
 template <class Use>
-absl::Status ReadInPieces(const std::string& path, Use use) {
-  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+absl::Status ReadInPieces(const std::string& path, bool may_be_a_stream, Use use) {
+  const int block = may_be_a_stream ? 0 : O_NONBLOCK;
+  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | block));
   if (file.get() < 0) return ErrnoStatus(path, "open");
+  struct stat info {};
+  if (fstat(file.get(), &info) != 0) return ErrnoStatus(path, "stat");
+  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode) && !may_be_a_stream) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": a file is expected, and this is a pipe, a socket or a device"));
+  }
   std::vector<char> buffer(1 << 20);
   for (;;) {
     const ssize_t got = read(file.get(), buffer.data(), buffer.size());
@@ -48,7 +62,7 @@ absl::Status ReadInPieces(const std::string& path, Use use) {
       return ErrnoStatus(path, "read");
     }
     if (got == 0) return absl::OkStatus();
-    use(absl::string_view(buffer.data(), static_cast<size_t>(got)));
+    ALLO_RETURN_IF_ERROR(use(absl::string_view(buffer.data(), static_cast<size_t>(got))));
   }
 }
 
@@ -72,10 +86,14 @@ absl::Status ErrnoStatus(absl::string_view path, absl::string_view what) {
   }
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
+absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) {
   std::string contents;
-  ALLO_RETURN_IF_ERROR(ReadInPieces(
-      path, [&](absl::string_view piece) { contents.append(piece.data(), piece.size()); }));
+  ALLO_RETURN_IF_ERROR(ReadInPieces(path, MayBeAStream(path), [&](absl::string_view piece) {
+    contents.append(piece.data(), piece.size());
+    if (contents.size() <= max_bytes) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": longer than the ", max_bytes, " bytes that are allowed here"));
+  }));
   return contents;
 }
 
@@ -101,8 +119,9 @@ absl::StatusOr<std::string> HashFileHex(const std::string& path) {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
                                                                        &XXH3_freeState);
   XXH3_64bits_reset(state.get());
-  ALLO_RETURN_IF_ERROR(ReadInPieces(path, [&](absl::string_view piece) {
+  ALLO_RETURN_IF_ERROR(ReadInPieces(path, /*may_be_a_stream=*/false, [&](absl::string_view piece) {
     XXH3_64bits_update(state.get(), piece.data(), piece.size());
+    return absl::OkStatus();
   }));
   return absl::StrFormat("%016x", XXH3_64bits_digest(state.get()));
 }

@@ -1,5 +1,7 @@
 #include "base/files.h"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <filesystem>
 #include <set>
@@ -115,6 +117,26 @@ TEST_F(FilesTest, RandomIdsAreDistinctHexDigits) {
     ids.insert(id);
   }
   EXPECT_EQ(ids.size(), 100u);
+}
+
+// Such a file is waited for, or read, without end.
+TEST_F(FilesTest, PipesAndDevicesAreNoFiles) {
+  ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0600), 0);
+  std::filesystem::create_symlink("/dev/zero", Path("zero"));
+  for (const char* name : {"fifo", "zero"}) {
+    EXPECT_THAT(ReadFile(Path(name)),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a file is expected")));
+    EXPECT_THAT(HashFileHex(Path(name)), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  EXPECT_THAT(ReadFile("/dev/zero"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("longer than")));
+  EXPECT_THAT(ReadFile("/dev/null"), IsOkAndHolds(""));
+}
+
+TEST_F(FilesTest, AFileIsReadUpToItsLimit) {
+  ASSERT_OK(WriteFileAtomically(Path("x"), "12345"));
+  EXPECT_THAT(ReadFile(Path("x"), 5), IsOkAndHolds("12345"));
+  EXPECT_THAT(ReadFile(Path("x"), 4), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace
