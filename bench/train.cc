@@ -1,7 +1,10 @@
 // Tokens per CPU-second of a whole update (forward, backward, clip, AdamW) on one thread.
 //
 //   train                          every shape and backend: median and range of five measurements
-//   train --list                   the shapes: name layers heads width context vocabulary batch
+//   train --list                   the shapes: name layers heads width context vocabulary batch,
+//                                  and the floating-point operations of a token
+//   train --peak                   the instruction set in use (ALLO_ISA forces one) and the
+//                                  floating-point operations a second that a core can do with it
 //   train SHAPE BACKEND SECONDS    one measurement, one number (bench/train.sh interleaves these
 //                                  with the same update in eager PyTorch)
 //
@@ -17,7 +20,9 @@
 #include "ATen/Parallel.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "bench/fma_peak.h"
 #include "models/adamw.h"
+#include "models/instruction_set.h"
 #include "models/train_step.h"
 
 namespace allometry::models {
@@ -95,8 +100,11 @@ absl::StatusOr<double> TokensPerSecond(const Shape& shape, absl::string_view bac
 }
 
 absl::Status Table() {
-  absl::PrintF("%-6s %9s %-10s %12s %24s %10s\n", "shape", "params", "backend", "tokens/s",
-               "lowest..highest", "6ND GF/s");
+  ALLO_ASSIGN_OR_RETURN(const InstructionSet set, ChooseInstructionSet());
+  absl::PrintF("instruction set %s, at most %.1f GF/s a core\n", set.name,
+               1e-9 * bench::FmaPeak(set.name));
+  absl::PrintF("%-6s %9s %-10s %12s %24s %10s %8s\n", "shape", "params", "backend", "tokens/s",
+               "lowest..highest", "GF/s", "of peak");
   for (const NamedShape& row : kShapes) {
     const int64_t params = CountParams(row.shape).total();
     for (const TrainStepBackend& backend : TrainStepBackends()) {
@@ -108,9 +116,10 @@ absl::Status Table() {
       }
       std::sort(speeds.begin(), speeds.end());
       const double median = speeds[kRepetitions / 2];
-      absl::PrintF("%-6s %9d %-10s %12.0f %24s %10.1f\n", row.name, params, backend.name, median,
-                   absl::StrFormat("%.0f..%.0f", speeds.front(), speeds.back()),
-                   6e-9 * static_cast<double>(params) * median);
+      const double flops = FlopsPerTokenExact(row.shape) * median;
+      absl::PrintF("%-6s %9d %-10s %12.0f %24s %10.1f %7.0f%%\n", row.name, params, backend.name,
+                   median, absl::StrFormat("%.0f..%.0f", speeds.front(), speeds.back()),
+                   1e-9 * flops, 100 * flops / bench::FmaPeak(set.name));
       std::fflush(stdout);
     }
   }
@@ -132,17 +141,23 @@ absl::Status One(absl::string_view name, absl::string_view backend, absl::string
 }
 
 absl::Status Main(int argc, char** argv) {
+  LimitLibTorchToInstructionSet();
   at::set_num_threads(1);
   if (argc == 1) return Table();
   if (argc == 2 && std::string(argv[1]) == "--list") {
     for (const auto& [name, s] : kShapes) {
-      absl::PrintF("%s %d %d %d %d %d %d\n", name, s.layers, s.heads, s.width, s.context,
-                   s.vocabulary, kBatch);
+      absl::PrintF("%s %d %d %d %d %d %d %.0f\n", name, s.layers, s.heads, s.width, s.context,
+                   s.vocabulary, kBatch, FlopsPerTokenExact(s));
     }
     return absl::OkStatus();
   }
+  if (argc == 2 && std::string(argv[1]) == "--peak") {
+    ALLO_ASSIGN_OR_RETURN(const InstructionSet set, ChooseInstructionSet());
+    absl::PrintF("%s %.0f\n", set.name, bench::FmaPeak(set.name));
+    return absl::OkStatus();
+  }
   if (argc == 4) return One(argv[1], argv[2], argv[3]);
-  return absl::InvalidArgumentError("usage: train [--list | SHAPE BACKEND SECONDS]");
+  return absl::InvalidArgumentError("usage: train [--list | --peak | SHAPE BACKEND SECONDS]");
 }
 
 }  // namespace

@@ -207,8 +207,10 @@ class Measuring {
 
 std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
                                   MeasuredCosts* result) {
+  const char* instruction_set = std::getenv("ALLO_ISA");  // that trainers are forced to
   const std::string machine =
-      absl::StrCat(CpuModel(), " x", std::thread::hardware_concurrency(), ", ", slots, " slots");
+      absl::StrCat(CpuModel(), " x", std::thread::hardware_concurrency(), ", ", slots, " slots",
+                   instruction_set != nullptr ? instruction_set : "");
   std::map<std::string, std::string> trainers;  // path -> hash; empty: it is not there
   std::vector<Shape> shapes;
   std::map<std::string, size_t> place;

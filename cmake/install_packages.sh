@@ -11,7 +11,7 @@ packages=(
   libyaml-cpp-dev libsqlite3-dev libcli11-dev libgrpc++-dev libprotobuf-dev protobuf-compiler
   protobuf-compiler-grpc libopenmpi-dev openmpi-bin
   # tests and benchmarks
-  libgtest-dev libgmock-dev libbenchmark-dev sqlite3 python3 openssl
+  libgtest-dev libgmock-dev libbenchmark-dev sqlite3 python3 openssl valgrind
   # to unpack LibTorch
   unzip
   # the demo's text: GCIDE, a dictionary

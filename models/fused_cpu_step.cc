@@ -9,22 +9,10 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "models/fused_cpu/plan_storage.h"
-#include "models/fused_cpu/step.h"
+#include "models/instruction_set.h"
 
 namespace allometry::models {
 namespace {
-
-fused_cpu::StepFunction StepForThisCpu() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("fma")) {
-    return &fused_cpu::avx512::Step;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return &fused_cpu::avx2::Step;
-  }
-  return &fused_cpu::baseline::Step;
-}
 
 // Flushes denormals to zero while it lives: a memorised batch halves the speed otherwise.
 class DenormalsAreZero {
@@ -41,8 +29,9 @@ class DenormalsAreZero {
 
 class FusedCpuStep final : public TrainStep {
  public:
-  FusedCpuStep(std::unique_ptr<fused_cpu::PlanStorage> storage, int64_t parameters)
-      : storage_(std::move(storage)), parameters_(parameters), step_(StepForThisCpu()) {}
+  FusedCpuStep(std::unique_ptr<fused_cpu::PlanStorage> storage, int64_t parameters,
+               fused_cpu::StepFunction step)
+      : storage_(std::move(storage)), parameters_(parameters), step_(step) {}
 
   int64_t gradient_size() const override { return parameters_; }
 
@@ -144,8 +133,9 @@ absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape
     return absl::UnimplementedError(
         absl::StrCat("fused_cpu has no image encoder, as family ", shape.family, " needs"));
   }
+  ALLO_ASSIGN_OR_RETURN(const InstructionSet set, ChooseInstructionSet());
   ALLO_ASSIGN_OR_RETURN(auto storage, fused_cpu::PlanStorage::Make(shape, layout));
-  return std::make_unique<FusedCpuStep>(std::move(storage), layout.size);
+  return std::make_unique<FusedCpuStep>(std::move(storage), layout.size, set.step);
 }
 
 }  // namespace allometry::models

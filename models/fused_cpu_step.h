@@ -6,8 +6,8 @@
 // biases folded into the weights behind them; one register-tiled product over weights packed once a
 // step (fused_cpu/product.h); denormals flushed to zero.
 //
-// Bits depend on the inputs and on the widest instruction set of the CPU (AVX-512, AVX2 with FMA,
-// or plain x86-64), not on where buffers lie.
+// Bits depend on the inputs and on the instruction set (instruction_set.h), not on where buffers
+// lie.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@
 
 namespace allometry::models {
 
-// Unimplemented on CUDA and for shapes that would need more than 512 MiB of activations. Not
+// Unimplemented on CUDA and for shapes that would need more than 512 MiB of activations; other
+// errors where ALLO_ISA asks for an instruction set that is not known or not here. Not
 // thread-safe: one step, one thread. No allocation once a batch of the largest size was seen.
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape,
                                                               const ParameterLayout& layout,

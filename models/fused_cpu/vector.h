@@ -21,6 +21,8 @@ template <class Half>
 struct Pair {
   Half low, high;
 };
+template <class Half>
+Pair(Half, Half) -> Pair<Half>;
 
 // The indices of lanes, for shuffles.
 template <int... kLane>

@@ -4,31 +4,18 @@
 #include <xmmintrin.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 #include <random>
 
 #include "models/fused_cpu/plan_storage.h"
-#include "models/fused_cpu/step.h"
 #include "models/fused_cpu_step.h"
+#include "models/instruction_set.h"
 #include "tests/models/double_gpt.h"
 
 namespace allometry::models {
 namespace {
-
-struct InstructionSet {
-  const char* name;
-  fused_cpu::StepFunction step;
-  bool here;
-};
-std::vector<InstructionSet> InstructionSets() {
-  return {{"baseline", &fused_cpu::baseline::Step, true},
-          {"avx2", &fused_cpu::avx2::Step,
-           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
-          {"avx512", &fused_cpu::avx512::Step,
-           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")}};
-}
 
 // Tails of every kind: half panels, single columns, heads narrower and wider than a vector, a last
 // tile of each height, several chunks.
@@ -123,6 +110,46 @@ TEST(FusedCpuTest, EveryInstructionSetAgreesWithTheDoubleOracle) {
       ExpectSlopes(problem, gradient);
     }
   }
+}
+
+class AlloIsaTest : public testing::Test {
+ protected:
+  ~AlloIsaTest() override { unsetenv("ALLO_ISA"); }
+};
+
+TEST_F(AlloIsaTest, TheWidestSetThatIsHereIsTakenWhereNothingIsAsked) {
+  unsetenv("ALLO_ISA");
+  const auto chosen = ChooseInstructionSet();
+  ASSERT_TRUE(chosen.ok());
+  EXPECT_TRUE(chosen->here);
+  for (const InstructionSet& set : InstructionSets()) {
+    if (!set.here) continue;
+    EXPECT_STREQ(chosen->name, set.name);
+    break;
+  }
+  setenv("ALLO_ISA", "", 1);
+  EXPECT_STREQ(ChooseInstructionSet()->name, chosen->name);
+}
+
+TEST_F(AlloIsaTest, ForcesASetThatIsHereAndRefusesOneThatIsNot) {
+  for (const InstructionSet& set : InstructionSets()) {
+    setenv("ALLO_ISA", set.name, 1);
+    const auto chosen = ChooseInstructionSet();
+    ASSERT_EQ(chosen.ok(), set.here) << set.name;
+    if (set.here) {
+      EXPECT_EQ(chosen->step, set.step);
+    } else {
+      EXPECT_TRUE(absl::IsFailedPrecondition(chosen.status()));
+      EXPECT_THAT(std::string(chosen.status().message()), testing::HasSubstr("it has "));
+    }
+  }
+}
+
+TEST_F(AlloIsaTest, AnUnknownSetIsAnErrorThatNamesTheKnownOnes) {
+  setenv("ALLO_ISA", "AVX2", 1);
+  const absl::Status status = CreateFusedCpuStep(kShapes[0], *LayoutOf(kShapes[0]), {}).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(status.message(), "ALLO_ISA is 'AVX2': allowed are avx512, avx2, baseline, or not set");
 }
 
 class FusedCpuStepTest : public testing::Test {

@@ -1,5 +1,6 @@
 #include "worker/trainer/device.h"
 
+#include <malloc.h>
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
@@ -9,8 +10,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "models/instruction_set.h"
 
 namespace allometry::trainer {
+namespace {
 
 std::string CpuModel() {
   std::ifstream info("/proc/cpuinfo");
@@ -21,6 +24,14 @@ std::string CpuModel() {
     if (colon != absl::string_view::npos) return std::string(rest.substr(colon + 2));
   }
   return "unknown";
+}
+
+}  // namespace
+
+absl::StatusOr<ComputeDevice> OpenCpu() {
+  ALLO_ASSIGN_OR_RETURN(const models::InstructionSet set, models::ChooseInstructionSet());
+  return ComputeDevice{
+      .device = {}, .stream = nullptr, .model = absl::StrCat(CpuModel(), " (", set.name, ")")};
 }
 
 int64_t PeakHostBytes() {
@@ -35,6 +46,12 @@ int64_t PeakHostBytes() {
     if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(rest), field)) *field = 0;
   }
   return std::max<int64_t>(0, peak_kib - file_kib) * 1024;
+}
+
+void ForgetPeakHostBytes() {
+  malloc_trim(0);
+  // proc(5): resets VmHWM to the current resident set.
+  std::ofstream("/proc/self/clear_refs") << "5";
 }
 
 std::string TrainerBuild() {

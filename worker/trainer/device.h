@@ -13,7 +13,7 @@ namespace allometry::trainer {
 struct ComputeDevice {
   models::Device device;
   void* stream = nullptr;  // a cudaStream_t: the one that LibTorch's work is enqueued on
-  std::string model;       // "Intel(R) Xeon(R) ...", "NVIDIA H200"
+  std::string model;       // "AMD EPYC 7B13 (avx2)", "NVIDIA H200"
 };
 
 // `kind` is "cpu" or "cuda"; with "cuda", the GPU that is this rank's by its place on the host.
@@ -28,9 +28,13 @@ absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank
 int64_t PeakMemoryBytes(const ComputeDevice& device);
 // That of a CPU rank.
 int64_t PeakHostBytes();
+// Gives freed memory back and lets PeakHostBytes begin anew: of what was scratch.
+void ForgetPeakHostBytes();
 
-// The processor's name as /proc/cpuinfo has it, or "unknown".
-std::string CpuModel();
+// The CPU. Its model is the processor's name as /proc/cpuinfo has it, or "unknown", and the
+// instruction set in use (models/instruction_set.h): virtual machines name processors alike that
+// differ in it. An error where ALLO_ISA asks for a set that is not known or not here.
+absl::StatusOr<ComputeDevice> OpenCpu();
 
 // What was compiled: "allometry 0.1.0, LibTorch 2.11.0, gcc 12.2.0".
 std::string TrainerBuild();

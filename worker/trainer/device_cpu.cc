@@ -8,7 +8,7 @@ absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int, bool) {
         "run.json asks for device cuda; this executable computes on CPUs only: use "
         "allo-trainer-cuda on a machine with a GPU, or device cpu");
   }
-  return ComputeDevice{.device = {}, .stream = nullptr, .model = CpuModel()};
+  return OpenCpu();
 }
 
 int64_t PeakMemoryBytes(const ComputeDevice&) { return PeakHostBytes(); }

@@ -13,7 +13,7 @@ namespace allometry::trainer {
 
 absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,
                                          bool deterministic) {
-  if (kind == "cpu") return ComputeDevice{.device = {}, .stream = nullptr, .model = CpuModel()};
+  if (kind == "cpu") return OpenCpu();
 
   int gpus = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&gpus); error != cudaSuccess || gpus == 0) {

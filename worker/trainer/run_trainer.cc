@@ -15,12 +15,14 @@
 #include "absl/strings/str_format.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "models/instruction_set.h"
 #include "worker/comm/collective.h"
 #include "run/run_spec.h"
 #include "run/spool.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
 #include "worker/trainer/outcome.h"
+#include "worker/trainer/step_choice.h"
 #include "worker/trainer/training.h"
 
 namespace allometry::trainer {
@@ -152,6 +154,10 @@ class Session {
     parts.data_dir = options_.data_dir;
     parts.spec = spec_;
     parts.device = *device;
+    if (spec_.step_backend == "auto" && !device->device.cuda) {
+      ALLO_RETURN_IF_ERROR(
+          AgreeOnStep(*collective_, options_.run_dir, spec_, *device, &parts.spec.step_backend));
+    }
     device_model_ = device->model;
     parts.progress = !options_.leased && options_.measure_seconds == 0;
     parts.collective = collective_.get();
@@ -212,6 +218,7 @@ class Session {
 };
 
 void SetNumerics() {
+  models::LimitLibTorchToInstructionSet();
   at::set_num_threads(1);
   // A memorised batch fills the moments with denormals, which halve the speed of a CPU.
   at::globalContext().setFlushDenormal(true);
