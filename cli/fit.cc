@@ -58,6 +58,8 @@ struct Arguments {
   int resamples = 0;
   uint64_t seed = 0;
   bool profile = false, allow_repeat = false;
+  std::vector<std::string> columns, units;
+  std::string group, decimal;
 };
 
 void AddFitOptions(CLI::App& command, Arguments& arguments) {
@@ -96,6 +98,23 @@ void AddSweepOptions(CLI::App& command, Arguments& arguments) {
   command.add_option("--series", arguments.series, "loss of a sweep: heldout (default), train");
   command.add_flag("--allow-repeat", arguments.allow_repeat,
                    "of a sweep: use observations beyond its max_epochs");
+}
+
+void AddFileOptions(CLI::App& command, Arguments& arguments) {
+  command
+      .add_option(
+          "--column", arguments.columns,
+          "of a file: which column is N, D, loss, C, run, family, weight, epochs, ends_cell "
+          "or state: loss=eval_nll; C=none reads none. May be repeated")
+      ->allow_extra_args(false);
+  command
+      .add_option("--unit", arguments.units,
+                  "of a file: N=M, D=B, C=PF-days, loss=bits (or bits alone); N=1: as it stands")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_option("--group", arguments.group,
+                     "of a file: a fit for each value of this column, beside each other");
+  command.add_option("--decimal", arguments.decimal, "of a file: point or comma");
 }
 
 // Checks every word here, so that a wrong one is told without a coordinator.
@@ -149,6 +168,13 @@ int Fit(const Context& context, const Arguments& arguments) {
   absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
   if (!options.ok()) return Fail(options.status());
   if (!NamesAFile(arguments.target)) {
+    if (!arguments.columns.empty() || !arguments.units.empty() || !arguments.group.empty() ||
+        !arguments.decimal.empty()) {
+      return Fail(absl::InvalidArgumentError(
+          absl::StrCat("allo: --column, --unit, --group and --decimal are for files; there is no "
+                       "file ",
+                       arguments.target, ", and a sweep's columns are known")));
+    }
     return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.svg);
   }
   if (!arguments.params.empty() || !arguments.series.empty() || arguments.allow_repeat) {
@@ -161,7 +187,12 @@ int Fit(const Context& context, const Arguments& arguments) {
     if (!flops.ok()) return Fail(flops.status());
     options->flops = *flops;
   }
-  return RunFitFile({arguments.target, *options, context.json, arguments.svg});
+  fitting::CsvOptions csv;
+  csv.columns = arguments.columns;
+  csv.units = arguments.units;
+  csv.group = arguments.group;
+  csv.decimal = arguments.decimal;
+  return RunFitFile({arguments.target, *options, csv, context.json, arguments.svg});
 }
 
 int ListPredictions(const Context& context, const std::string& sweep) {
@@ -198,6 +229,7 @@ void AddFit(CLI::App& app, Context& context) {
       ->required();
   AddFitOptions(*command, *arguments);
   AddSweepOptions(*command, *arguments);
+  AddFileOptions(*command, *arguments);
   command->add_option("--svg", arguments->svg, "write the picture of data, frontier and fit here");
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return Fit(context, *arguments); };

@@ -2,9 +2,12 @@
 
 #include <cstdio>
 
+#include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "cli/ticker.h"
 #include "fitting/data/csv.h"
 #include "fitting/report/fit.h"
+#include "fitting/report/groups.h"
 
 namespace allometry::cli {
 namespace {
@@ -17,20 +20,55 @@ int Complain(const absl::Status& status, int code) {
   return code;
 }
 
+int Print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    return Complain(ErrnoStatus("standard output", "cannot write"), kFailed);
+  }
+  return kOk;
+}
+
+int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observations> groups,
+              Ticker& ticker) {
+  if (!arguments.svg.empty()) {
+    return Complain(absl::InvalidArgumentError("--svg draws one fit, and --group makes several"),
+                    kBadInput);
+  }
+  std::vector<fitting::GroupFit> fits;
+  for (size_t k = 0; k < groups.size(); ++k) {
+    const std::string name = groups[k].read.group;
+    ticker.Doing(absl::StrFormat("fitting group %s, %d of %d, %d points", name, k + 1,
+                                 groups.size(), groups[k].used()));
+    absl::StatusOr<fitting::FitReport> report = fitting::Fit(groups[k], arguments.options);
+    if (!report.ok()) return Complain(report.status(), kBadInput);
+    fits.push_back({name, *std::move(report)});
+  }
+  return Print(arguments.json ? GroupsJson(arguments.csv.group, fits)
+                              : GroupsText(arguments.csv.group, fits));
+}
+
 }  // namespace
 
 int RunFitFile(const FitFileArguments& arguments) {
   if (const absl::Status valid = fitting::Validate(arguments.options); !valid.ok()) {
     return Complain(valid, kBadInput);
   }
-  const absl::StatusOr<fitting::Observations> observations =
-      fitting::ReadCsv(arguments.path == "-" ? "/dev/stdin" : arguments.path);
-  if (!observations.ok()) return Complain(observations.status(), kBadInput);
-  const absl::StatusOr<fitting::FitReport> report = fitting::Fit(*observations, arguments.options);
+  const std::string path = arguments.path == "-" ? "/dev/stdin" : arguments.path;
+  Ticker ticker("reading " + arguments.path);
+  fitting::CsvOptions csv = arguments.csv;
+  csv.flops = arguments.options.flops;
+  csv.progress = [&](int64_t bytes, int64_t rows) {
+    ticker.Doing(absl::StrFormat("reading %s, %d MB, %d rows", arguments.path, bytes >> 20, rows));
+  };
+  absl::StatusOr<std::vector<fitting::Observations>> groups = fitting::ReadCsvGroups(path, csv);
+  if (!groups.ok()) return Complain(groups.status(), kBadInput);
+  if (!csv.group.empty()) return FitGroups(arguments, *std::move(groups), ticker);
+  const fitting::Observations& observations = groups->front();
+  ticker.Doing(absl::StrFormat("fitting %d points of %s", observations.used(), arguments.path));
+  const absl::StatusOr<fitting::FitReport> report = fitting::Fit(observations, arguments.options);
   if (!report.ok()) return Complain(report.status(), kBadInput);
-  const std::string text = arguments.json ? ReportJson(*report) : ReportText(*report);
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    return Complain(ErrnoStatus("standard output", "cannot write"), kFailed);
+  if (const int code = Print(arguments.json ? ReportJson(*report) : ReportText(*report));
+      code != kOk) {
+    return code;
   }
   if (!arguments.svg.empty()) {
     const absl::Status written = WriteFileAtomically(arguments.svg, ReportSvg(*report));

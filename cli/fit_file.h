@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "fitting/data/csv_options.h"
 #include "fitting/data/options.h"
 
 namespace allometry::cli {
@@ -10,8 +11,9 @@ namespace allometry::cli {
 struct FitFileArguments {
   std::string path;  // the CSV file (fitting/data/csv.h); "-" is standard input
   fitting::FitOptions options;
-  bool json = false;  // the object of docs/fitting.md instead of the table
-  std::string svg;    // where to write the picture; "" is nowhere
+  fitting::CsvOptions csv;  // what the person says of its columns
+  bool json = false;        // the object of docs/fitting.md instead of the table
+  std::string svg;          // where to write the picture; "" is nowhere. Of groups it is refused
 };
 
 // Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the

@@ -3,328 +3,421 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
-#include <cstdio>
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <memory>
-#include <vector>
+#include <optional>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "fitting/data/layout.h"
+#include "fitting/data/plausible.h"
+#include "fitting/data/pooled.h"
+#include "fitting/data/records.h"
+#include "fitting/data/text_lines.h"
 #include "fitting/data/utf8.h"
 
 namespace allometry::fitting {
 namespace {
 
-constexpr size_t kLongestLine = 1 << 20;
-constexpr size_t kPiece = 1 << 20;
+constexpr size_t kReadAhead = 1 << 20;
+constexpr int64_t kProgressRows = 1 << 16;
+constexpr double kManyEpochs =
+    4;  // Muennighoff et al. (2023): repeated tokens count as fresh so far
 
-enum Column { kParams, kTokens, kLoss, kFlops, kRun, kFamily, kWeight, kEpochs, kColumns };
-
-// Normalised spellings (lower case, letters and digits only), the preferred ones first.
-const std::array<std::vector<const char*>, kColumns>& Spellings() {
-  static const std::array<std::vector<const char*>, kColumns> spellings = {{
-      {"n", "params", "parameters", "nparams", "nparameters", "numparams", "numparameters",
-       "modelsize", "modelparams", "modelparameters", "parametercount", "paramcount"},
-      {"d", "tokens", "trainingtokens", "traintokens", "ntokens", "numtokens", "tokensseen",
-       "datasetsize", "tokencount", "datatokens"},
-      {"loss", "l", "lossnats", "valloss", "validationloss", "evalloss", "heldoutloss", "heldout",
-       "testloss", "finalloss", "finalvalloss", "lmloss", "crossentropy", "trainloss",
-       "trainingloss"},
-      {"c", "flops", "flop", "trainingflop", "trainingflops", "trainflops", "trainflop", "compute",
-       "computeflops", "totalflops", "budget", "budgetflops", "computebudget"},
-      {"run", "runid", "runname", "runlabel", "experiment", "experimentid", "trial", "curve"},
-      {"family", "size", "sizelabel", "modelname", "model"},
-      {"weight", "w", "weights"},
-      {"epochs", "epoch", "nepochs"},
-  }};
-  return spellings;
+bool IsYes(absl::string_view text) {
+  const std::string lower = absl::AsciiStrToLower(text);
+  return lower == "1" || lower == "true" || lower == "yes" || lower == "t" || lower == "1.0";
 }
 
-struct OtherCount {
-  const char* policy;
-  std::vector<const char*> spellings;
-};
-const std::vector<OtherCount>& OtherCounts() {
-  static const std::vector<OtherCount> counts = {
-      {"total", {"ntotal", "totalparams", "paramstotal", "totalparameters", "nall"}},
-      {"non-embedding",
-       {"nnonembed", "nnonembedding", "nonembeddingparams", "paramsnonembedding", "nonembedparams",
-        "paramsnonembed", "nonembeddingparameters", "nnoembed", "nwithoutembeddings"}},
-      {"active", {"nactive", "activeparams", "paramsactive", "activeparameters"}},
-      {"paper", {"npaper", "paramspaper", "paperparams"}},
-  };
-  return counts;
+// A run that did not end, of whatever tracker.
+bool DidNotEnd(absl::string_view header, absl::string_view state) {
+  if (absl::EqualsIgnoreCase(header, "diverged")) return IsYes(state);
+  const std::string lower = absl::AsciiStrToLower(state);
+  static constexpr std::array kStates = {
+      "crashed",   "failed",    "fail",      "killed",        "error",       "diverged",
+      "nan",       "running",   "pending",   "queued",        "scheduled",   "preempting",
+      "preempted", "cancelled", "canceled",  "aborted",       "oom",         "timeout",
+      "stopped",   "leased",    "node_fail", "out_of_memory", "interrupted", "unhealthy"};
+  return std::find(kStates.begin(), kStates.end(), lower) != kStates.end();
 }
-
-std::string Normalise(absl::string_view header) {
-  std::string result;
-  for (char c : header) {
-    if (absl::ascii_isalnum(c)) result.push_back(absl::ascii_tolower(c));
-  }
-  return result;
-}
-
-absl::string_view Trim(absl::string_view text) { return absl::StripAsciiWhitespace(text); }
 
 class Reader {
  public:
-  explicit Reader(absl::string_view name) : name_(name) {}
+  Reader(TextLines& lines, std::string name, const CsvOptions& options)
+      : lines_(lines), name_(std::move(name)), options_(options) {}
 
-  // One line without its end.
-  absl::Status Feed(absl::string_view line) {
-    ++line_;
-    if (line_ == 1 && line.substr(0, 3) == "\xef\xbb\xbf") line.remove_prefix(3);
-    if (line_ == 1 && (line.substr(0, 2) == "\xff\xfe" || line.substr(0, 2) == "\xfe\xff")) {
-      return Refuse("is UTF-16: save it as UTF-8");
-    }
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    const absl::string_view stripped = Trim(line);
-    if (stripped.empty() || stripped.front() == '#') return absl::OkStatus();
-    if (!ValidUtf8(line)) {
-      if (!have_header_) return Refuse("the header is not UTF-8 text");
-      result_.Exclude(line_, "not UTF-8 text");
-      return absl::OkStatus();
-    }
-    if (!have_header_) return ReadHeader(line);
-    ReadRow(line);
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<Observations> Finish() {
-    if (!have_header_)
-      return absl::InvalidArgumentError(absl::StrCat(name_, ": the file is empty"));
-    if (result_.used() == 0) {
-      if (result_.total() == 0) {
-        return absl::InvalidArgumentError(absl::StrCat(name_, ": no rows after the header"));
+  absl::StatusOr<std::vector<Observations>> Read() {
+    ALLO_RETURN_IF_ERROR(lines_.Open(kReadAhead));
+    ALLO_ASSIGN_OR_RETURN(CsvTable table,
+                          FindLayout(lines_.Ahead(), lines_.all_ahead(), name_, options_));
+    layout_ = std::move(table.layout);
+    pooled_.emplace(layout_, table.sample);
+    Records records(lines_, layout_.separator);
+    if (layout_.header_is_comment) header_seen_ = true;
+    int64_t rows = 0;
+    while (true) {
+      if (header_seen_) records.Expect(layout_.header.size());
+      ALLO_ASSIGN_OR_RETURN(const bool more, records.Next());
+      if (!more) break;
+      if (records.line() <= layout_.header_line || records.line() == layout_.units_line) {
+        header_seen_ |= records.line() == layout_.header_line;
+        above_ += records.line() < layout_.header_line && !absl::StartsWith(records.text(), "sep=");
+        continue;
       }
-      const Exclusion& first = result_.exclusions().front();
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s: none of %d rows can be used; the first, line %d: %s", name_,
-                          result_.total(), first.line, first.reason));
+      header_seen_ = true;
+      ALLO_RETURN_IF_ERROR(Row(records));
+      if (options_.progress && ++rows % kProgressRows == 0) options_.progress(lines_.bytes(), rows);
     }
-    for (Count& count : counts_) {
-      if (count.broken_line == 0) {
-        result_.AddAlternative(count.policy, std::move(count.values));
-      } else {
-        result_.AddNote(
-            absl::StrFormat("column '%s' is left out: line %d has no positive number there",
-                            count.header, count.broken_line));
-      }
-    }
-    return std::move(result_);
+    if (groups_.empty()) groups_.emplace_back(layout_, "");
+    return Finish();
   }
 
  private:
-  struct Count {
-    std::string policy, header;
-    int field;
-    std::vector<double> values;
-    int64_t broken_line = 0;
+  struct Group {
+    Group(const TableLayout& layout, std::string name) : name(std::move(name)) {
+      counts.resize(layout.counts.size());
+      broken_lines.resize(layout.counts.size());
+    }
+    std::string name;
+    Observations observations;
+    std::vector<std::vector<double>> counts;  // of layout.counts
+    std::vector<int64_t> broken_lines;
   };
 
-  absl::Status Refuse(absl::string_view reason) const {
-    return absl::InvalidArgumentError(absl::StrFormat("%s:%d: %s", name_, line_, reason));
+  absl::Status Refuse(int64_t line, absl::string_view reason) const {
+    return absl::InvalidArgumentError(absl::StrFormat("%s:%d: %s", name_, line, reason));
   }
 
-  // Splits into fields_; false on an unbalanced quote.
-  bool Split(absl::string_view line) {
-    fields_.clear();
-    if (line.find('"') == absl::string_view::npos) {
-      while (true) {
-        const size_t end = line.find(separator_);
-        fields_.push_back(Trim(line.substr(0, end)));
-        if (end == absl::string_view::npos) return true;
-        line.remove_prefix(end + 1);
-      }
+  Group& GroupOf(absl::string_view label) {
+    if (!groups_.empty() && groups_[last_group_].name == label) return groups_[last_group_];
+    for (last_group_ = 0; last_group_ < groups_.size(); ++last_group_) {
+      if (groups_[last_group_].name == label) return groups_[last_group_];
     }
-    unquoted_.clear();
-    bool quoted = false;
-    std::string field;
-    for (size_t i = 0; i <= line.size(); ++i) {
-      if (i == line.size() || (line[i] == separator_ && !quoted)) {
-        unquoted_.push_back(field);
-        field.clear();
-      } else if (line[i] != '"') {
-        field.push_back(line[i]);
-      } else if (quoted && i + 1 < line.size() && line[i + 1] == '"') {
-        field.push_back('"');
-        ++i;
-      } else {
-        quoted = !quoted;
-      }
-    }
-    for (const std::string& text : unquoted_) fields_.push_back(Trim(text));
-    return !quoted;
+    return groups_.emplace_back(layout_, std::string(label));
   }
 
-  absl::Status ReadHeader(absl::string_view line) {
-    have_header_ = true;
-    for (char candidate : {'\t', ';', ','}) {
-      if (line.find(candidate) != absl::string_view::npos) separator_ = candidate;
-    }
-    if (!Split(line)) return Refuse("the header has an unbalanced quote");
-    header_fields_ = fields_.size();
-    std::vector<std::string> normalised;
-    for (absl::string_view field : fields_) normalised.push_back(Normalise(field));
-    const auto find = [&](const std::vector<const char*>& spellings) {
-      for (const char* spelling : spellings) {
-        const auto found = std::find(normalised.begin(), normalised.end(), spelling);
-        if (found != normalised.end()) return static_cast<int>(found - normalised.begin());
-      }
-      return -1;
-    };
-    for (int column = 0; column < kColumns; ++column) at_[column] = find(Spellings()[column]);
-    for (const OtherCount& other : OtherCounts()) {
-      const int field = find(other.spellings);
-      if (field < 0) continue;
-      if (at_[kParams] < 0) {
-        at_[kParams] = field;
-        result_.params_policy = other.policy;
-      } else {
-        counts_.push_back({other.policy, std::string(fields_[field]), field, {}, 0});
-      }
-    }
-    const std::string seen = absl::StrJoin(fields_, ", ");
-    if (fields_.size() < 3) {
-      return Refuse(absl::StrFormat(
-          "the header has %d column%s (%s): N, D and loss are needed, or C in place of N or D",
-          fields_.size(), fields_.size() == 1 ? "" : "s", SafePrefix(seen, 200)));
-    }
-    if (at_[kLoss] < 0) return Refuse(Missing("loss", "loss, val_loss, final_loss", seen));
-    if (at_[kParams] < 0 && (at_[kFlops] < 0 || at_[kTokens] < 0)) {
-      return Refuse(Missing("N", "N, params, model_size", seen));
-    }
-    if (at_[kTokens] < 0 && at_[kFlops] < 0) {
-      return Refuse(Missing("D", "D, tokens, training_tokens, or C", seen));
-    }
-    if (at_[kTokens] < 0) result_.AddNote("D is derived as C / (6 N): the file has no D");
-    if (at_[kParams] < 0) result_.AddNote("N is derived as C / (6 D): the file has no N");
-    return absl::OkStatus();
+  // Of a row whose group is not known.
+  void Exclude(int64_t line, std::string reason) {
+    if (groups_.empty()) groups_.emplace_back(layout_, "");
+    if (!layout_[Role::kGroup]) return groups_[0].observations.Exclude(line, std::move(reason));
+    broken_rows_.push_back({line, std::move(reason)});
   }
 
-  static std::string Missing(const char* what, const char* spellings, const std::string& seen) {
-    return absl::StrFormat("no column for %s (spelled %s); the header has: %s", what, spellings,
-                           SafePrefix(seen, 200));
-  }
-
-  // Sets `reason` where the field is not a number. Values out of range are Observations' matter.
-  double Number(int field, std::string& reason) const {
-    absl::string_view text = fields_[field];
-    if (!text.empty() && text.front() == '+') text.remove_prefix(1);
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) return value;
-    if (!reason.empty()) return 0;
-    if (text.empty()) {
-      reason = absl::StrFormat("field %d is empty", field + 1);
-    } else {
-      reason = absl::StrFormat("field %d is '%s', not a number%s", field + 1, SafePrefix(text, 40),
-                               error == std::errc::result_out_of_range ? " of double range" : "");
+  // The header again, as in files that were joined. Another header is another table.
+  absl::StatusOr<bool> IsHeader(const std::vector<absl::string_view>& fields, int64_t line) {
+    int same = 0, quantities = 0, moved = 0;
+    for (size_t f = 0; f < fields.size(); ++f) {
+      const std::string text(absl::StripAsciiWhitespace(PlainText(fields[f])));
+      same += text == layout_.header[f];
+      if (text.size() > 200 || MatchHeader(text).role > Role::kFlops) continue;
+      ++quantities;
+      moved += MatchHeader(layout_.header[f]).role != MatchHeader(text).role;
     }
-    return 0;
+    if (same == static_cast<int>(fields.size())) return true;
+    if (quantities >= 2 && moved == 0) return true;
+    if (quantities < 2) return false;
+    return Refuse(
+        line,
+        absl::StrFormat("another header (%s): two tables with different columns are in the file",
+                        SafePrefix(absl::StrJoin(fields, ", "), 100)));
   }
 
-  void ReadRow(absl::string_view line) {
-    if (!Split(line)) return result_.Exclude(line_, "unbalanced quote");
-    while (fields_.size() > header_fields_ && fields_.back().empty()) fields_.pop_back();
-    if (fields_.size() != header_fields_) {
-      return result_.Exclude(line_, absl::StrFormat("%d fields where the header has %d",
-                                                    fields_.size(), header_fields_));
+  double Field(const std::vector<absl::string_view>& fields, Role role, std::string& reason) const {
+    const CsvColumn& column = layout_[role];
+    if (!column) return std::numeric_limits<double>::quiet_NaN();
+    return ReadField(fields[column.field], layout_.decimal, role, column, reason);
+  }
+
+  std::string Missing(const std::vector<absl::string_view>& fields, Role role) const {
+    const CsvColumn& column = layout_[role];
+    const absl::string_view text = fields[column.field];
+    if (text.empty()) return absl::StrCat(column.header, " is empty");
+    if (role == Role::kLoss) return absl::StrFormat("loss is %s", SafePrefix(text, 20));
+    return absl::StrFormat("%s is missing ('%s')", column.header, SafePrefix(text, 20));
+  }
+
+  uint64_t HashOf(const Records& records) const {
+    if (!layout_.header.front().empty()) return absl::Hash<absl::string_view>()(records.text());
+    // The index that pandas and R write first differs in every row.
+    uint64_t hash = 0;
+    for (size_t f = 1; f < records.fields().size(); ++f) {
+      hash = hash * 0x9e3779b97f4a7c15 + absl::Hash<absl::string_view>()(records.fields()[f]);
+    }
+    return hash;
+  }
+
+  absl::Status Row(const Records& records) {
+    const std::vector<absl::string_view>& fields = records.fields();
+    const int64_t line = records.line();
+    if (absl::StrContains(records.text(), '\0')) {
+      Exclude(line, "holds a zero byte: not UTF-8 text");
+      return absl::OkStatus();
+    }
+    if (!records.balanced()) {
+      Exclude(line, "unbalanced quote");
+      return absl::OkStatus();
+    }
+    const size_t expected = layout_.header.size();
+    size_t size = fields.size();
+    while (size > expected && fields[size - 1].empty()) --size;
+    if (size != expected) {
+      Exclude(line, absl::StrFormat("%d fields where the header has %d", size, expected));
+      return absl::OkStatus();
     }
     std::string reason;
     Observation point;
-    point.line = line_;
-    const bool known_params = at_[kParams] >= 0, known_tokens = at_[kTokens] >= 0;
-    if (known_params) point.params = Number(at_[kParams], reason);
-    if (known_tokens) point.tokens = Number(at_[kTokens], reason);
-    point.loss = Number(at_[kLoss], reason);
-    if (at_[kFlops] >= 0) {
-      point.flops = Number(at_[kFlops], reason);
-      if (reason.empty() && !(point.flops > 0)) {
-        reason = absl::StrFormat("flops is %g: a positive finite number is needed", point.flops);
+    point.line = line;
+    point.params = Field(fields, Role::kParams, reason);
+    point.tokens = Field(fields, Role::kTokens, reason);
+    point.loss = Field(fields, Role::kLoss, reason);
+    if (!reason.empty()) {
+      ALLO_ASSIGN_OR_RETURN(const bool again, IsHeader(fields, line));
+      if (again) {
+        if (headers_again_++ == 0) header_again_line_ = line;
+        return absl::OkStatus();
       }
     }
-    if (!known_tokens) point.tokens = point.flops / (6 * point.params);
-    if (!known_params) point.params = point.flops / (6 * point.tokens);
-    if (at_[kWeight] >= 0) point.weight = Number(at_[kWeight], reason);
-    if (at_[kEpochs] >= 0 && !fields_[at_[kEpochs]].empty()) {
-      point.epochs = Number(at_[kEpochs], reason);
+    const double flops = Field(fields, Role::kFlops, reason);
+    const bool has_flops = !std::isnan(flops);
+    if (has_flops && reason.empty() && !(flops > 0 && std::isfinite(flops))) {
+      reason = absl::StrFormat("flops is %g: a positive finite number is needed", flops);
     }
-    if (!reason.empty()) return result_.Exclude(line_, std::move(reason));
-    const auto label = [&](Column column) {
-      return at_[column] >= 0 ? fields_[at_[column]] : absl::string_view();
+    if (has_flops) point.flops = flops;
+    const bool lacks_params = std::isnan(point.params), lacks_tokens = std::isnan(point.tokens);
+    if (reason.empty() && lacks_tokens && has_flops && !lacks_params) {
+      point.tokens = point.flops / (6 * point.params);
+    } else if (reason.empty() && lacks_params && has_flops && !lacks_tokens) {
+      point.params = point.flops / (6 * point.tokens);
+    }
+    for (Role role : {Role::kParams, Role::kTokens, Role::kLoss}) {
+      const double value = role == Role::kParams   ? point.params
+                           : role == Role::kTokens ? point.tokens
+                                                   : point.loss;
+      if (!reason.empty() || !std::isnan(value)) continue;
+      reason = layout_[role] ? Missing(fields, role) : Missing(fields, Role::kFlops);
+    }
+    if (layout_[Role::kWeight]) {
+      point.weight = Field(fields, Role::kWeight, reason);
+      if (reason.empty() && std::isnan(point.weight)) reason = Missing(fields, Role::kWeight);
+    }
+    if (layout_[Role::kEpochs]) {
+      const double epochs = Field(fields, Role::kEpochs, reason);
+      if (std::isfinite(epochs)) point.epochs = epochs;
+    }
+    const CsvColumn &ends = layout_[Role::kEndsCell], &state = layout_[Role::kState];
+    if (ends) point.ends_cell = IsYes(fields[ends.field]);
+    if (state && reason.empty() && DidNotEnd(state.header, fields[state.field])) {
+      reason = absl::StrFormat("%s is '%s': the run did not end (--column state=none keeps it)",
+                               state.header, SafePrefix(fields[state.field], 30));
+    }
+    const auto label = [&](Role role) {
+      return layout_[role] ? fields[layout_[role].field] : absl::string_view();
     };
-    if (!result_.Add(point, label(kRun), label(kFamily))) return;
-    for (Count& count : counts_) {
-      std::string why;
-      const double value = Number(count.field, why);
-      if ((!why.empty() || !(value > 0) || !(value < 1e300)) && count.broken_line == 0) {
-        count.broken_line = line_;
-      }
-      count.values.push_back(value);
+    const absl::string_view group_label = label(Role::kGroup);
+    Group& group = GroupOf(layout_[Role::kGroup] && group_label.empty() ? "(empty)" : group_label);
+    if (reason.empty()) {
+      const auto [first, inserted] = seen_.try_emplace(HashOf(records), line);
+      if (!inserted) reason = absl::StrFormat("the same as line %d", first->second);
     }
+    if (!reason.empty()) {
+      group.observations.Exclude(line, std::move(reason));
+      return absl::OkStatus();
+    }
+    if (!group.observations.Add(point, label(Role::kRun), label(Role::kFamily))) {
+      return absl::OkStatus();
+    }
+    derived_tokens_ += lacks_tokens;
+    derived_params_ += lacks_params;
+    lacks_flops_ += layout_[Role::kFlops] && !has_flops;
+    many_epochs_ += point.epochs > kManyEpochs;
+    pooled_->Count(fields, point.params);
+    for (size_t k = 0; k < layout_.counts.size(); ++k) {
+      std::string why;
+      const CsvColumn& column = layout_.counts[k].column;
+      const double value =
+          ReadField(fields[column.field], layout_.decimal, Role::kParams, column, why);
+      if ((!why.empty() || !(value > 0) || !(value < 1e300)) && group.broken_lines[k] == 0) {
+        group.broken_lines[k] = line;
+      }
+      group.counts[k].push_back(value);
+    }
+    return absl::OkStatus();
   }
 
+  absl::StatusOr<std::vector<Observations>> Finish() {
+    if (layout_[Role::kGroup]) {
+      groups_.erase(
+          std::remove_if(groups_.begin(), groups_.end(),
+                         [](const Group& group) { return group.observations.total() == 0; }),
+          groups_.end());
+      if (groups_.empty()) groups_.emplace_back(layout_, "");
+      for (auto& [line, reason] : broken_rows_) groups_[0].observations.Exclude(line, reason);
+    }
+    std::vector<Observations> results;
+    for (Group& group : groups_) {
+      Observations& observations = group.observations;
+      const std::string where = layout_[Role::kGroup]
+                                    ? absl::StrCat(name_, " (", layout_[Role::kGroup].header, " ",
+                                                   SafePrefix(group.name, 60), ")")
+                                    : name_;
+      if (observations.total() == 0) {
+        return absl::InvalidArgumentError(absl::StrCat(where, ": no rows after the header"));
+      }
+      for (size_t k = 0; k < layout_.counts.size(); ++k) {
+        if (group.broken_lines[k] == 0) {
+          observations.AddAlternative(layout_.counts[k].policy, std::move(group.counts[k]));
+        } else {
+          layout_.notes.push_back(
+              absl::StrFormat("column '%s' is left out: line %d has no positive number there",
+                              layout_.counts[k].column.header, group.broken_lines[k]));
+        }
+      }
+      ALLO_RETURN_IF_ERROR(NoneUsed(where, observations));
+      ALLO_RETURN_IF_ERROR(CheckPlausible(layout_, options_, where, observations));
+      ALLO_RETURN_IF_ERROR(NoneUsed(where, observations));
+      observations.params_policy = layout_.params_policy;
+      results.push_back(std::move(observations));
+    }
+    const std::vector<std::string> notes = Notes();
+    for (size_t k = 0; k < results.size(); ++k) {
+      results[k].read = Summary();
+      results[k].read.group = groups_[k].name;
+      for (const std::string& note : notes) results[k].AddNote(note);
+    }
+    return results;
+  }
+
+  static absl::Status NoneUsed(const std::string& where, const Observations& observations) {
+    if (observations.used() > 0) return absl::OkStatus();
+    const Exclusion& first = observations.exclusions().front();
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: none of %d rows can be used; the first, line %d: %s", where,
+                        observations.total(), first.line, first.reason));
+  }
+
+  std::vector<std::string> Notes() const {
+    std::vector<std::string> notes = layout_.notes;
+    if (above_ > 0) {
+      notes.push_back(absl::StrFormat("%d lines above the header (line %d) are passed over", above_,
+                                      layout_.header_line));
+    }
+    if (headers_again_ > 0) {
+      notes.push_back(absl::StrFormat(
+          "the header stands again on line %d%s: passed over", header_again_line_,
+          headers_again_ > 1 ? absl::StrFormat(" and %d more", headers_again_ - 1) : ""));
+    }
+    if (!layout_[Role::kTokens]) notes.push_back("D is derived as C / (6 N): the file has no D");
+    if (!layout_[Role::kParams]) notes.push_back("N is derived as C / (6 D): the file has no N");
+    const Unit& loss = layout_[Role::kLoss].unit;
+    if (loss.per != "token") {
+      notes.push_back(absl::StrFormat(
+          "the loss is per %s, so that E, A, B and predicted losses are nats per %s; exponents, N* "
+          "and D* do not depend on it",
+          loss.per, loss.per));
+    }
+    if (many_epochs_ > 0) {
+      notes.push_back(
+          absl::StrFormat("%d points have seen their data more than %g times: the standard law "
+                          "counts every token as "
+                          "a fresh one",
+                          many_epochs_, kManyEpochs));
+    }
+    if (options_.group.empty()) {
+      const std::vector<std::string> pooled = pooled_->Notes();
+      notes.insert(notes.end(), pooled.begin(), pooled.end());
+    }
+    return notes;
+  }
+
+  ReadSummary Summary() const {
+    ReadSummary read;
+    read.file = name_;
+    read.form = absl::StrCat(Name(layout_.separator),
+                             layout_.decimal == Decimal::kComma ? ", decimal comma" : "",
+                             lines_.utf16()          ? ", UTF-16"
+                             : lines_.windows_1252() ? ", Windows-1252"
+                                                     : "");
+    std::vector<bool> taken(layout_.header.size());
+    const auto add = [&](const std::string& quantity, const CsvColumn& column, std::string note) {
+      taken[column.field] = true;
+      std::string unit = column.unit.name;
+      if (quantity == "loss" && unit.empty()) unit = "nats per token, as no unit is stated";
+      read.columns.push_back({quantity, column.header, std::move(unit), std::move(note)});
+    };
+    for (int role = 0; role < kRoleCount; ++role) {
+      const CsvColumn& column = layout_.at[role];
+      if (!column) continue;
+      std::string note = column.held_out ? "held out" : column.train ? "of training" : "";
+      if (static_cast<Role>(role) == Role::kEpochs) note = "kept, but no term of the standard law";
+      add(RoleName(static_cast<Role>(role)), column, std::move(note));
+    }
+    for (const TableLayout::Count& count : layout_.counts) {
+      add("N", count.column, absl::StrCat(count.policy, ", beside"));
+    }
+    for (size_t f = 0; f < layout_.header.size(); ++f) {
+      if (!taken[f] && !layout_.header[f].empty()) read.unread.push_back(layout_.header[f]);
+    }
+    if (derived_tokens_ > 0) {
+      read.derived.push_back(absl::StrFormat("D = C / (6 N) on %d rows", derived_tokens_));
+    }
+    if (derived_params_ > 0) {
+      read.derived.push_back(absl::StrFormat("N = C / (6 D) on %d rows", derived_params_));
+    }
+    if (lacks_flops_ > 0) {
+      read.derived.push_back(absl::StrFormat("C = 6 N D on %d rows", lacks_flops_));
+    }
+    return read;
+  }
+
+  TextLines& lines_;
   std::string name_;
-  int64_t line_ = 0;
-  bool have_header_ = false;
-  char separator_ = ',';
-  size_t header_fields_ = 0;
-  std::array<int, kColumns> at_;
-  std::vector<Count> counts_;
-  std::vector<absl::string_view> fields_;
-  std::vector<std::string> unquoted_;
-  Observations result_;
+  const CsvOptions& options_;
+  TableLayout layout_;
+  std::optional<PooledColumns> pooled_;
+  std::vector<Group> groups_;
+  size_t last_group_ = 0;
+  std::vector<std::pair<int64_t, std::string>> broken_rows_;
+  absl::flat_hash_map<uint64_t, int64_t> seen_;  // hash of a row -> its line
+  bool header_seen_ = false;
+  int64_t above_ = 0, headers_again_ = 0, header_again_line_ = 0;
+  int64_t derived_tokens_ = 0, derived_params_ = 0, lacks_flops_ = 0, many_epochs_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<Observations> ParseCsv(absl::string_view text, absl::string_view name) {
-  Reader reader(name);
-  while (!text.empty()) {
-    const size_t end = text.find('\n');
-    ALLO_RETURN_IF_ERROR(reader.Feed(text.substr(0, end)));
-    if (end == absl::string_view::npos) break;
-    text.remove_prefix(end + 1);
-  }
-  return reader.Finish();
+absl::StatusOr<std::vector<Observations>> ParseCsvGroups(absl::string_view text,
+                                                         absl::string_view name,
+                                                         const CsvOptions& options) {
+  TextLines lines(text, std::string(name));
+  return Reader(lines, std::string(name), options).Read();
 }
 
-absl::StatusOr<Observations> ReadCsv(const std::string& path) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+absl::StatusOr<std::vector<Observations>> ReadCsvGroups(const std::string& path,
+                                                        const CsvOptions& options) {
+  const std::string name = path == "/dev/stdin" ? "standard input" : path;
+  FILE* file = std::fopen(path.c_str(), "rb");
   if (file == nullptr) {
-    const std::string reason = std::strerror(errno);
-    return absl::NotFoundError(absl::StrFormat("%s: cannot open: %s", path, reason));
+    return absl::NotFoundError(absl::StrFormat("%s: cannot open: %s", name, std::strerror(errno)));
   }
-  Reader reader(path);
-  std::string buffer;
-  std::vector<char> piece(kPiece);
-  while (true) {
-    const size_t got = std::fread(piece.data(), 1, piece.size(), file.get());
-    if (got == 0 && std::ferror(file.get())) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s: cannot read: %s", path, std::strerror(errno)));
-    }
-    buffer.append(piece.data(), got);
-    absl::string_view rest = buffer;
-    while (true) {
-      const size_t end = rest.find('\n');
-      if (end == absl::string_view::npos) break;
-      ALLO_RETURN_IF_ERROR(reader.Feed(rest.substr(0, end)));
-      rest.remove_prefix(end + 1);
-    }
-    if (got == 0) {
-      if (!rest.empty()) ALLO_RETURN_IF_ERROR(reader.Feed(rest));
-      return reader.Finish();
-    }
-    if (rest.size() > kLongestLine) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "%s: a line is longer than %d bytes: this is not a CSV file", path, kLongestLine));
-    }
-    buffer.erase(0, buffer.size() - rest.size());
-  }
+  TextLines lines(file, name, nullptr);
+  return Reader(lines, name, options).Read();
+}
+
+absl::StatusOr<Observations> ReadCsv(const std::string& path, const CsvOptions& options) {
+  ALLO_ASSIGN_OR_RETURN(std::vector<Observations> groups, ReadCsvGroups(path, options));
+  return std::move(groups.front());
+}
+
+absl::StatusOr<Observations> ParseCsv(absl::string_view text, absl::string_view name,
+                                      const CsvOptions& options) {
+  ALLO_ASSIGN_OR_RETURN(std::vector<Observations> groups, ParseCsvGroups(text, name, options));
+  return std::move(groups.front());
 }
 
 }  // namespace allometry::fitting

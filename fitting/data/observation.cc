@@ -50,6 +50,24 @@ void Observations::Exclude(int64_t line, std::string reason, int64_t points) {
   }
 }
 
+void Observations::ExcludeIf(const std::function<std::string(const Observation&)>& why) {
+  size_t kept = 0;
+  for (size_t i = 0; i < points_.size(); ++i) {
+    std::string reason = why(points_[i]);
+    if (!reason.empty()) {
+      Exclude(points_[i].line, std::move(reason));
+      continue;
+    }
+    if (kept != i) {
+      points_[kept] = points_[i];
+      for (Alternative& other : alternatives_) other.params[kept] = other.params[i];
+    }
+    ++kept;
+  }
+  points_.resize(kept);
+  for (Alternative& other : alternatives_) other.params.resize(kept);
+}
+
 void Observations::AddAlternative(std::string params_policy, std::vector<double> params) {
   ALLO_CHECK(params.size() == points_.size())
       << params.size() << " counts for " << points_.size() << " points";

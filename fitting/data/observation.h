@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -51,6 +52,22 @@ struct Alternative {
   std::vector<double> params;
 };
 
+// How a table was read: printed above the fit, so that a person sees what was taken for what.
+struct ReadSummary {
+  struct Column {
+    std::string quantity;  // "N", "D", "C", "loss", "run", ...
+    std::string header;    // as the file spells it
+    std::string unit;      // "x 1e+06", "bits per byte", "nats per token"; "" is the quantity's own
+    std::string note;      // "the held-out one", "as asked"
+  };
+  std::string file;  // "" where the observations are not of a file
+  std::string form;  // "comma, decimal point"
+  std::vector<Column> columns;
+  std::vector<std::string> unread;   // headers of the other columns
+  std::vector<std::string> derived;  // "D = C / (6 N) on 12 rows"
+  std::string group;                 // with --group: the value whose rows these are
+};
+
 class Observations {
  public:
   // Adds a point, interning its labels ("" is no label). Invalid numbers (not finite, or not
@@ -60,6 +77,8 @@ class Observations {
   // Beyond kListedExclusions those of one reason are only counted, so that ten million bad rows
   // stay a report one can read.
   void Exclude(int64_t line, std::string reason, int64_t points = 1);
+  // Excludes the points for which `why` returns a reason.
+  void ExcludeIf(const std::function<std::string(const Observation&)>& why);
   // Adds another count of N; params must have one positive value per point.
   void AddAlternative(std::string params_policy, std::vector<double> params);
   // What the reader of the report should know about the data: "D derived as C / (6 N)".
@@ -76,6 +95,8 @@ class Observations {
   int64_t used() const { return static_cast<int64_t>(points_.size()); }
   int64_t total() const { return used() + excluded_points_; }
   int64_t excluded_points() const { return excluded_points_; }
+
+  ReadSummary read;
 
   // The name of the count in Observation::params: "paper", "total", "non-embedding", "active".
   std::string params_policy = "as given";

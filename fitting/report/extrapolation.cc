@@ -219,6 +219,7 @@ absl::StatusOr<Withheld> Withhold(const Observations& observations,
     result.curves.push_back({family, {}});
   }
   result.fitted.params_policy = observations.params_policy;
+  result.fitted.read = observations.read;
   std::vector<size_t> kept;
   for (size_t i = 0; i < observations.points().size(); ++i) {
     const Observation& point = observations.points()[i];

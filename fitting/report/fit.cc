@@ -10,6 +10,7 @@
 #include "fitting/method/parametric.h"
 #include "fitting/report/agreement.h"
 #include "fitting/report/extrapolation.h"
+#include "fitting/report/influence.h"
 #include "fitting/report/picture.h"
 
 namespace allometry::fitting {
@@ -79,6 +80,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
   report.total = observations.total();
   report.exclusions = observations.exclusions();
   report.notes = observations.notes();
+  report.read = observations.read;
   report.params_policy = base.params_policy;
   report.flops_convention = base.flops_convention;
 
@@ -143,6 +145,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
     report.fits.push_back(parametric->report);
     report.predictions = parametric->predictions;
     report.back_test = RunBackTest(base, parametric->problem);
+    report.influence = FindInfluence(base, *parametric);
   }
   for (CurveFit& fit : curve_fits) {
     for (const Estimator& drawn : estimators) {

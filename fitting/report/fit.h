@@ -145,6 +145,19 @@ struct Extrapolation {
   bool above_line() const { return loss_gap.lower && *loss_gap.lower > 0; }
 };
 
+// A size that alone bends the parametric fit (fitting/report/influence.h).
+struct Influence {
+  struct Parameter {
+    std::string name;
+    double with = 0, without = 0;  // that size
+  };
+  double params = 0;
+  int64_t points = 0;
+  double shift = 0;  // of its loss from the fit without it, relative
+  double scatter = 0, scatter_without = 0;  // rms of ln L about the fit with and without it
+  std::vector<Parameter> parameters;
+};
+
 // What ReportSvg draws, thinned to a few thousand marks.
 struct Picture {
   struct Mark {
@@ -162,11 +175,13 @@ struct FitReport {
   std::string fit_id;  // 16 hexadecimal digits
   int64_t used = 0, total = 0;
   std::vector<Exclusion> exclusions;
+  ReadSummary read;  // of a file: which column was taken for what
   std::string params_policy, flops_convention;
   std::vector<MethodFit> fits;
   std::vector<Agreement> agreement;
   std::vector<Prediction> predictions;
   std::optional<BackTest> back_test;
+  std::optional<Influence> influence;
   std::vector<Extrapolation> extrapolations;  // of options.withhold, a method each
   std::vector<std::string> notes;
   Picture picture;

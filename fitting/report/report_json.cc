@@ -152,6 +152,36 @@ Json ToJson(const BackTest& test) {
           {"refused", Refusal(test.refused)}};
 }
 
+Json ToJson(const Influence& influence) {
+  Json parameters = Json::object();
+  for (const Influence::Parameter& one : influence.parameters) {
+    parameters[one.name] = {{"with", Number(one.with)}, {"without", Number(one.without)}};
+  }
+  return {{"size", Number(influence.params)},
+          {"points", influence.points},
+          {"shift", Number(influence.shift)},
+          {"scatter", Number(influence.scatter)},
+          {"scatter_without", Number(influence.scatter_without)},
+          {"parameters", parameters}};
+}
+
+Json ToJson(const ReadSummary& read) {
+  if (read.file.empty()) return nullptr;
+  Json columns = Json::array();
+  for (const ReadSummary::Column& column : read.columns) {
+    columns.push_back({{"quantity", column.quantity},
+                       {"header", Text(column.header)},
+                       {"unit", column.unit.empty() ? Json(nullptr) : Text(column.unit)},
+                       {"note", column.note.empty() ? Json(nullptr) : Text(column.note)}});
+  }
+  return {{"file", Text(read.file)},
+          {"form", read.form},
+          {"group", read.group.empty() ? Json(nullptr) : Text(read.group)},
+          {"columns", columns},
+          {"not_read", Texts(read.unread)},
+          {"derived", Texts(read.derived)}};
+}
+
 template <class T>
 Json Array(const std::vector<T>& items) {
   Json array = Json::array();
@@ -172,11 +202,13 @@ std::string ReportJson(const FitReport& report) {
       {"fit_id", report.fit_id},
       {"fit_version", kFitVersion},
       {"observations", {{"used", report.used}, {"total", report.total}, {"excluded", excluded}}},
+      {"read", ToJson(report.read)},
       {"conventions", {{"params", Text(report.params_policy)}, {"flops", report.flops_convention}}},
       {"fits", Array(report.fits)},
       {"agreement", Array(report.agreement)},
       {"predictions", Array(report.predictions)},
       {"back_test", report.back_test ? ToJson(*report.back_test) : Json(nullptr)},
+      {"influence", report.influence ? ToJson(*report.influence) : Json(nullptr)},
       {"extrapolations", Array(report.extrapolations)},
       {"notes", Texts(report.notes)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

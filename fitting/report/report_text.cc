@@ -6,6 +6,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "fitting/report/fit.h"
+#include "fitting/report/influence.h"
+#include "fitting/report/read_text.h"
 
 namespace allometry::fitting {
 namespace {
@@ -245,7 +247,9 @@ std::string ReportText(const FitReport& report) {
                             report.exclusions.size() - kListedExclusions);
     }
   }
+  for (const std::string& line : ReadLines(report.read)) Wrap(line, 0, out);
   for (const std::string& note : report.notes) Wrap("note: " + note, 0, out);
+  if (report.influence) Wrap(InfluenceText(*report.influence), 0, out);
   for (const MethodFit& fit : report.fits) AppendFit(fit, out);
   AppendAgreement(report, out);
   if (report.back_test) {
