@@ -419,11 +419,7 @@ class Chooser {
     if (!loss) {
       what = "loss", spelled = "loss, val_loss, final_loss";
       for (const std::string& header : layout_.header) {
-        if (absl::StrContains(header, "__MIN")) {
-          hint =
-              "; this is a chart that Weights & Biases exported, a column for each run: export "
-              "the table of runs";
-        } else if (hint.empty() && LooksLikeLoss(header)) {
+        if (hint.empty() && LooksLikeLoss(header)) {
           hint = absl::StrFormat("; '%s' may be one: --column loss=%s reads it", header, header);
         }
       }

@@ -27,6 +27,7 @@ namespace {
 
 constexpr size_t kReadAhead = 1 << 20;
 constexpr int64_t kProgressRows = 1 << 16;
+constexpr size_t kMostGroups = 200;  // a fit each
 constexpr double kManyEpochs =
     4;  // Muennighoff et al. (2023): repeated tokens count as fresh so far
 
@@ -221,6 +222,10 @@ class Reader {
     };
     const absl::string_view group_label = label(Role::kGroup);
     Group& group = GroupOf(layout_[Role::kGroup] && group_label.empty() ? "(empty)" : group_label);
+    if (groups_.size() > kMostGroups) {
+      return Refuse(line, absl::StrFormat("--group %s: the column has more than %d values",
+                                          options_.group, kMostGroups));
+    }
     if (reason.empty()) {
       const auto [first, inserted] = seen_.try_emplace(HashOf(records), line);
       if (!inserted) reason = absl::StrFormat("the same as line %d", first->second);
@@ -347,7 +352,9 @@ class Reader {
     const auto add = [&](const std::string& quantity, const CsvColumn& column, std::string note) {
       taken[column.field] = true;
       std::string unit = column.unit.name;
-      if (quantity == "loss" && unit.empty()) unit = "nats per token, as no unit is stated";
+      if (quantity == "loss" && unit.empty()) {
+        unit = layout_.own_export ? "nats per token" : "nats per token, as no unit is stated";
+      }
       read.columns.push_back({quantity, column.header, std::move(unit), std::move(note)});
     };
     for (int role = 0; role < kRoleCount; ++role) {

@@ -72,6 +72,8 @@ absl::Status Search(absl::string_view ahead, const std::string& name,
       if (!more) break;
       const int score = HeaderScore(records.fields(), named);
       if (score <= best.score) continue;
+      // Words of a sentence may name one quantity; a table of spaces or pipes names several.
+      if (score < 2 && separator > Separator::kTab) continue;
       best = {score, records.line(), comments, separator, {}};
       for (absl::string_view field : records.fields()) best.fields.push_back(Header(field));
     }
@@ -115,6 +117,11 @@ absl::Status NoHeader(absl::string_view ahead, const std::string& name) {
         name, line,
         "is one scalar that TensorBoard exported (Wall time, Step, Value): a row for each "
         "run is needed, with N, D and the loss");
+  }
+  if (absl::StrContains(seen, "__MIN")) {
+    return Refuse(name, line,
+                  "is a chart that Weights & Biases exported, a column for each run: export the "
+                  "table of runs, with its config and summary");
   }
   return Refuse(name, line,
                 absl::StrFormat("no column for loss, N or D (spelled loss, val_loss; N, params; D, "

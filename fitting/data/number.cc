@@ -230,7 +230,10 @@ bool ParseNumber(absl::string_view text, Decimal decimal, ParsedNumber& number,
   }
   const absl::string_view rest =
       absl::StripLeadingAsciiWhitespace(absl::string_view(plain).substr(at));
-  if (!rest.empty() && !absl::ascii_isalpha(rest[0])) return refuse("not a number");
+  if (!rest.empty() && (!absl::ascii_isalpha(rest[0]) ||
+                        rest.find_first_of("0123456789") != absl::string_view::npos)) {
+    return refuse("not a number");
+  }
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), number.value);
   if (error == std::errc::result_out_of_range) return refuse("not a number of double range");

@@ -26,12 +26,11 @@ absl::Status Records::Join() {
   first_ = std::string(text_);
   absl::string_view record;
   size_t length = first_.size();
-  bool whole_row_inside = false;
   while (true) {
     ALLO_ASSIGN_OR_RETURN(const bool more, lines_.Longer(record));
     if (!more) break;
     const bool closed = splitter_.Split(record);
-    if (closed && !whole_row_inside && (expected_ == 0 || fields().size() == expected_)) {
+    if (closed && (expected_ == 0 || fields().size() == expected_)) {
       joined_ = std::string(record);
       text_ = joined_;
       lines_.Accept();
@@ -43,7 +42,7 @@ absl::Status Records::Join() {
     Splitter alone(splitter_.separator());
     if (expected_ > 1 && alone.Split(record.substr(std::min(record.size(), length + 1))) &&
         alone.fields().size() == expected_) {
-      whole_row_inside = true;
+      break;  // a whole row inside
     }
     length = record.size();
   }

@@ -215,7 +215,18 @@ absl::Status TextLines::Open(size_t bytes) {
     buffer_.clear();
     Append(raw);
   }
-  if (absl::StrContains(buffer_, '\r') && !absl::StrContains(buffer_, '\n')) end_of_line_ = '\r';
+  if (!at_end_ && buffer_.size() >= kLongestLine &&
+      buffer_.find_first_of("\r\n") == std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: a line is longer than %d bytes: this is not a CSV file", name_, kLongestLine));
+  }
+  int64_t lone_returns = 0, feeds = 0;  // CR alone; LF
+  for (size_t i = 0; i < buffer_.size(); ++i) {
+    feeds += buffer_[i] == '\n';
+    lone_returns += buffer_[i] == '\r' && i + 1 < buffer_.size() && buffer_[i + 1] != '\n' &&
+                    buffer_[i + 1] != '\r';
+  }
+  if (lone_returns > feeds || (feeds == 0 && absl::StrContains(buffer_, '\r'))) end_of_line_ = '\r';
   return absl::OkStatus();
 }
 

@@ -47,7 +47,7 @@ class TextLines {
   bool utf16() const { return encoding_ != Encoding::kUtf8; }
 
   static constexpr size_t kLongestLine = 1 << 20;
-  static constexpr size_t kLongestRecord = 1 << 16;
+  static constexpr size_t kLongestRecord = 1 << 14;
 
  private:
   enum class Encoding { kUtf8, kUtf16Little, kUtf16Big };

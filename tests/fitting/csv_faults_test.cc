@@ -336,7 +336,7 @@ TEST_F(Dressed, FilesThatAreNoTablesAreNamed) {
   for (const auto& [bytes, what] : std::vector<std::pair<std::string, const char*>>{
            {std::string("\x1f\x8b\x08\x00", 4), "gunzip -c x.csv | allo fit -"},
            {"PAR1....", "Parquet"},
-           {std::string("PK\x03\x04\x14\x00[Content_Types].xml xl/worksheet"), ".xlsx"},
+           {"PK\x03\x04\x14[Content_Types].xml xl/worksheet", ".xlsx"},
            {"PK\x03\x04 something", "unzip -p"},
            {"[{\"N\": 1}]", "JSON"},
            {"{\"N\": 1e6, \"D\": 1e8, \"loss\": 3}\n", "JSON"},

@@ -11,7 +11,14 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace allometry::fitting;
-  const auto data = ParseCsv(absl::string_view(reinterpret_cast<const char*>(bytes), size), "fuzz");
+  const absl::string_view text(reinterpret_cast<const char*>(bytes), size);
+  CsvOptions grouped;
+  grouped.group = "dataset";
+  grouped.flops = FlopsConvention::kData;
+  if (const auto groups = ParseCsvGroups(text, "fuzz", grouped); groups.ok()) {
+    for (const Observations& group : *groups) ALLO_CHECK(group.used() > 0);
+  }
+  const auto data = ParseCsv(text, "fuzz");
   if (!data.ok()) return 0;
   for (const Observation& point : data->points()) {
     ALLO_CHECK(point.params > 0 && std::isfinite(point.params));
