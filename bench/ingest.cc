@@ -33,10 +33,10 @@
 #include "bench/text_manifest.h"
 #include "coordinator/server.h"
 #include "data/manifest.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "proto/client.grpc.pb.h"
 #include "proto/worker.grpc.pb.h"
+#include "transport/agent_id.h"
+#include "transport/connection.h"
 
 namespace allometry {
 namespace {
@@ -60,7 +60,7 @@ class Bench {
   Bench(const std::string& folder, int streams) {
     coordinator::Options options;
     options.db_path = db_path_ = absl::StrFormat("%s/ingest-%d.db", folder, streams);
-    options.listen = "127.0.0.1:0";
+    options.listen = absl::StrFormat("unix:%s/ingest-%d.sock", folder, streams);
     options.lease_ms = 3'600'000;
     auto server = coordinator::Server::Start(options);
     ALLO_CHECK(server.ok()) << server.status();
@@ -70,15 +70,39 @@ class Bench {
   }
 
   std::unique_ptr<v1::WorkerService::Stub> NewStub() const {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    return v1::WorkerService::NewStub(grpc::CreateCustomChannel(
-        server_->address(), grpc::InsecureChannelCredentials(), arguments));
+    return v1::WorkerService::NewStub(NewChannel());
+  }
+  // Of an agent that registers for it: a session has one stream.
+  std::string NewSession(int number) const {
+    grpc::ClientContext context;
+    v1::RegisterResponse registered;
+    ALLO_CHECK(NewStub()
+                   ->Register(&context, Registration(absl::StrCat("stream-", number)), &registered)
+                   .ok());
+    return registered.session();
   }
   const std::vector<v1::Lease>& leases() const { return leases_; }
   const std::string& db_path() const { return db_path_; }
 
  private:
+  std::shared_ptr<grpc::Channel> NewChannel() const {
+    const auto channel = transport::Connect({.address = server_->address()});
+    ALLO_CHECK(channel.ok()) << channel.status();
+    return *channel;
+  }
+  // With one slot.
+  static v1::RegisterRequest Registration(const std::string& name) {
+    v1::RegisterRequest request;
+    request.set_agent_secret(name);
+    request.set_agent_id(transport::AgentIdOf(name));
+    request.set_life(name);
+    request.set_host(name);
+    request.set_run_root_id(name);
+    request.add_slots()->set_host(name);
+    request.mutable_slots(0)->set_device("cpu:0");
+    return request;
+  }
+
   void Submit(int streams) {
     std::vector<std::string> seeds;
     for (int i = 1; i <= streams; ++i) seeds.push_back(absl::StrCat(i));
@@ -91,21 +115,17 @@ class Bench {
     request.set_manifest_json(bench::TextManifestJson());
     grpc::ClientContext context;
     v1::CreateSweepResponse response;
-    const auto channel =
-        grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
     const grpc::Status status =
-        v1::ClientService::NewStub(channel)->CreateSweep(&context, request, &response);
+        v1::ClientService::NewStub(NewChannel())->CreateSweep(&context, request, &response);
     ALLO_CHECK(status.ok()) << status.error_message();
   }
 
   void Lease(int streams) {
     const auto stub = NewStub();
-    v1::RegisterRequest request;
-    request.set_agent_id("bench");
-    request.set_host("bench");
-    request.set_run_root_id("bench");
+    v1::RegisterRequest request = Registration("bench");
+    request.clear_slots();
     v1::HeartbeatRequest heartbeat;
-    heartbeat.set_agent_id("bench");
+    heartbeat.set_agent_id(request.agent_id());
     v1::Dataset dataset;
     dataset.set_name("bench-text");
     dataset.set_hash(data::ParseManifest(bench::TextManifestJson())->hash);
@@ -121,6 +141,7 @@ class Bench {
     grpc::ClientContext registering;
     v1::RegisterResponse registered;
     ALLO_CHECK(stub->Register(&registering, request, &registered).ok());
+    heartbeat.set_session(registered.session());
     for (int i = 0; i < 100 && static_cast<int>(leases_.size()) < streams; ++i) {
       grpc::ClientContext context;
       v1::HeartbeatResponse response;
@@ -139,8 +160,10 @@ class Bench {
 // One stream of one attempt: a thread that writes, a thread that reads acks and times them.
 class Stream {
  public:
-  Stream(std::unique_ptr<v1::WorkerService::Stub> stub, const v1::Lease& lease, uint64_t sent)
+  Stream(std::unique_ptr<v1::WorkerService::Stub> stub, const std::string& session,
+         const v1::Lease& lease, uint64_t sent)
       : stub_(std::move(stub)), lease_(lease), sequence_(sent), durable_(sent) {
+    context_.AddMetadata("allo-session", session);
     stream_ = stub_->StreamRecords(&context_);
     reader_ = std::thread([this] { ReadAcks(); });
   }
@@ -215,7 +238,8 @@ Load Run(const Bench& bench, std::vector<uint64_t>& sent, double seconds,
   const size_t streams = bench.leases().size();
   std::vector<std::unique_ptr<Stream>> open;
   for (size_t i = 0; i < streams; ++i) {
-    open.push_back(std::make_unique<Stream>(bench.NewStub(), bench.leases()[i], sent[i]));
+    open.push_back(std::make_unique<Stream>(bench.NewStub(), bench.NewSession(static_cast<int>(i)),
+                                            bench.leases()[i], sent[i]));
   }
   const auto begin = SteadyClock::now();
   const auto end = begin + std::chrono::duration<double>(seconds);

@@ -17,9 +17,8 @@
 #include "base/files.h"
 #include "bench/text_manifest.h"
 #include "coordinator/server.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "proto/client.grpc.pb.h"
+#include "transport/connection.h"
 
 namespace allometry {
 namespace {
@@ -62,13 +61,14 @@ void Main() {
   ALLO_CHECK(MakeDirectories(folder).ok()) << folder;
   coordinator::Options options;
   options.db_path = folder + "/large.db";
-  options.listen = "127.0.0.1:0";
+  options.listen = "unix:" + folder + "/coordinator.sock";
   auto server = coordinator::Server::Start(options);
   ALLO_CHECK(server.ok()) << server.status();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(256 << 20);
-  const auto stub = v1::ClientService::NewStub(grpc::CreateCustomChannel(
-      (*server)->address(), grpc::InsecureChannelCredentials(), arguments));
+  const auto channel = transport::Connect({.address = (*server)->address()}, arguments);
+  ALLO_CHECK(channel.ok()) << channel.status();
+  const auto stub = v1::ClientService::NewStub(*channel);
 
   v1::CreateSweepRequest submission;
   submission.set_sweep_yaml(SweepYaml());

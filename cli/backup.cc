@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "base/atomic_file.h"
 #include "base/files.h"
+#include "base/private_files.h"
 #include "cli/commands.h"
 #include "nlohmann/json.hpp"
 
@@ -68,6 +69,7 @@ int Print(const Context& context, const Arguments& arguments, const Promise& pro
 
 int Backup(const Context& context, const Arguments& arguments) {
   if (const absl::Status may = MayWrite(arguments); !may.ok()) return Fail(may);
+  MakeFilesPrivate();  // the copy holds the secrets of leases
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);

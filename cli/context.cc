@@ -1,42 +1,35 @@
 #include "cli/context.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-
 #include <chrono>
 #include <iostream>
 
-#include "absl/strings/strip.h"
-#include "base/files.h"
+#include "absl/strings/match.h"
+#include "transport/connection.h"
 
 namespace allometry::cli {
+namespace {
 
-absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> Connect(const Context& context) {
-  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-  if (!context.tls_ca.empty()) {
-    grpc::SslCredentialsOptions options;
-    ALLO_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFile(context.tls_ca));
-    credentials = grpc::SslCredentials(options);
-  }
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(256 << 20);
-  // A restarted coordinator is found within a second, not after gRPC's two minutes.
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  return v1::ClientService::NewStub(
-      grpc::CreateCustomChannel(context.coordinator, credentials, arguments));
+transport::ConnectionOptions ConnectionOf(const Context& context) {
+  return {.address = context.coordinator,
+          .option = context.coordinator_option,
+          .tls_ca = context.tls_ca,
+          .token_file = context.token_file};
 }
 
-std::unique_ptr<grpc::ClientContext> MakeCall(const Context& context, int timeout_s) {
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> Connect(const Context& context) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(256 << 20);
+  ALLO_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                        transport::Connect(ConnectionOf(context), std::move(arguments)));
+  return v1::ClientService::NewStub(channel);
+}
+
+std::unique_ptr<grpc::ClientContext> MakeCall(const Context&, int timeout_s) {
   auto call = std::make_unique<grpc::ClientContext>();
   if (timeout_s > 0) {
     call->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(timeout_s));
-  }
-  if (!context.token_file.empty()) {
-    if (absl::StatusOr<std::string> token = ReadFile(context.token_file); token.ok()) {
-      call->AddMetadata("authorization",
-                        absl::StrCat("Bearer ", absl::StripAsciiWhitespace(*token)));
-    }
   }
   return call;
 }
@@ -44,17 +37,35 @@ std::unique_ptr<grpc::ClientContext> MakeCall(const Context& context, int timeou
 int Fail(const Context& context, const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::DEADLINE_EXCEEDED: {
+      if (!transport::IsFromTransport(status)) {
+        std::cerr << "allo: " << status.error_message() << "\n";
+        return kExitUnreachable;
+      }
+      const transport::ConnectionOptions connection = ConnectionOf(context);
+      const absl::Status usable = transport::Validate(connection);
+      const std::string reason = transport::PlainReason(connection, status);
+      if (!usable.ok() && reason == transport::kAsksForToken) return Fail(usable);
+      const std::string proxy = transport::ProxyNote(connection);
       std::cerr << "allo: no coordinator answers at " << context.coordinator
-                << ": start one with 'allo coordinator --db FILE', or say where it is with"
-                << " --coordinator HOST:PORT or ALLO_COORDINATOR (" << status.error_message()
-                << ")\n";
+                << (proxy.empty() ? "" : " ") << proxy << ": " << reason
+                << ". Start one with 'allo coordinator --db FILE', or say where it is with"
+                << " --coordinator ADDRESS or ALLO_COORDINATOR\n";
       return kExitUnreachable;
+    }
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      if (absl::StrContains(status.error_message(), "larger than max")) {
+        std::cerr << "allo: the request is larger than the 4 MB that a coordinator takes: the sweep "
+                     "file and its dataset's dataset.json go with it\n";
+        return kExitBadInput;
+      }
+      std::cerr << "allo: " << status.error_message() << "\n";
+      return kExitFailed;
     case grpc::StatusCode::INVALID_ARGUMENT:
       std::cerr << status.error_message() << "\n";
       return kExitBadInput;
     case grpc::StatusCode::UNAUTHENTICATED:
-      std::cerr << "allo: " << status.error_message() << " (name the token with --token-file)\n";
+      std::cerr << "allo: " << status.error_message() << "\n";
       return kExitBadInput;
     default:
       std::cerr << "allo: " << status.error_message() << "\n";

@@ -22,10 +22,11 @@ inline constexpr int kExitBadInput = 2;
 inline constexpr int kExitUnreachable = 3;
 
 struct Context {
-  std::string coordinator;         // HOST:PORT
+  std::string coordinator;         // HOST:PORT or unix:PATH
   bool coordinator_named = false;  // by an option or the environment: not the default
-  std::string tls_ca;              // PEM file; empty: no TLS
-  std::string token_file;          // empty: no token
+  std::string coordinator_option = "--coordinator";  // or the variable that named it
+  std::string tls_ca;      // PEM file; empty: the token proves the coordinator
+  std::string token_file;  // needed on TCP
   std::string data_dir;
   bool json = false;
 
@@ -33,10 +34,11 @@ struct Context {
   std::function<int()> run;
 };
 
-// A stub on the coordinator of `context`. Does not wait for it to answer.
+// A stub on the coordinator of `context`. Does not wait for it to answer. Errors as
+// transport::Connect.
 absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> Connect(const Context& context);
 
-// A call's context with the token and a deadline; 0: none.
+// A call's context with a deadline; 0: none.
 std::unique_ptr<grpc::ClientContext> MakeCall(const Context& context, int timeout_s);
 
 // Prints the error as sentences on standard error and returns the exit code that fits it.

@@ -8,6 +8,8 @@
 #include "CLI/CLI.hpp"
 #include "cli/commands.h"
 #include "data/command.h"
+#include "transport/address.h"
+#include "transport/connection.h"
 
 namespace allometry::cli {
 namespace {
@@ -23,8 +25,11 @@ int Main(int argc, char** argv) {
   }
   if (argc > 1 && std::strcmp(argv[1], "worker") == 0) return ExecBeside("allo-worker", argc, argv);
 
+  transport::QuietGrpc();
   Context context;
-  context.coordinator = FromEnvironment("ALLO_COORDINATOR", "127.0.0.1:7447");
+  context.coordinator = FromEnvironment("ALLO_COORDINATOR", transport::DefaultCoordinatorAddress());
+  context.token_file = FromEnvironment("ALLO_TOKEN_FILE", "");
+  context.tls_ca = FromEnvironment("ALLO_TLS_CA", "");
   context.data_dir = FromEnvironment("ALLO_DATA_DIR",
                                      FromEnvironment("HOME", ".") + "/.local/share/allometry/data");
 
@@ -35,12 +40,14 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--coordinator", context.coordinator,
-                 "HOST:PORT of the coordinator (ALLO_COORDINATOR)")
+                 "unix:PATH or HOST:PORT of the coordinator (ALLO_COORDINATOR)")
       ->capture_default_str();
   app.add_option("--tls-ca", context.tls_ca,
-                 "PEM file of the authority that signed the coordinator's certificate")
+                 "PEM file of the authority that signed the coordinator's certificate; not needed "
+                 "with the token (ALLO_TLS_CA)")
       ->check(CLI::ExistingFile);
-  app.add_option("--token-file", context.token_file, "file with the coordinator's token")
+  app.add_option("--token-file", context.token_file,
+                 "file whose first line is the coordinator's token, for TCP (ALLO_TOKEN_FILE)")
       ->check(CLI::ExistingFile);
   app.add_flag("--json", context.json, "print data as JSON");
 
@@ -66,8 +73,10 @@ int Main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-    context.coordinator_named =
-        app.count("--coordinator") > 0 || std::getenv("ALLO_COORDINATOR") != nullptr;
+    const bool by_option = app.count("--coordinator") > 0;
+    const bool by_variable = !FromEnvironment("ALLO_COORDINATOR", "").empty();
+    context.coordinator_named = by_option || by_variable;
+    if (by_variable && !by_option) context.coordinator_option = "ALLO_COORDINATOR";
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitBadInput;
   }

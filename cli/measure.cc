@@ -185,9 +185,10 @@ class Measuring {
       // As the agent starts them (worker/agent/launch.cc).
       program.arguments = {"mpirun", "-np", absl::StrCat(ranks)};
       if (geteuid() == 0) program.arguments.push_back("--allow-run-as-root");
-      program.arguments.insert(program.arguments.end(),
-                               {"--oversubscribe", "--bind-to", "none", "--mca",
-                                "btl_vader_single_copy_mechanism", "none"});
+      program.arguments.insert(
+          program.arguments.end(),
+          {"--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism",
+           "none", "--mca", "btl", "self,vader", "--mca", "oob_tcp_if_include", "lo"});
     }
     program.arguments.insert(program.arguments.end(),
                              {TrainerOf(shape.spec), run_dir, "--data-dir", options_.data_dir,

@@ -9,8 +9,12 @@
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/private_files.h"
 #include "coordinator/options.h"
 #include "coordinator/server.h"
+#include "transport/address.h"
+#include "transport/connection.h"
+#include "transport/listener.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -32,13 +36,18 @@ sigset_t BlockStopSignals() {
 }
 
 int Main(int argc, char** argv) {
+  MakeFilesPrivate();
+  transport::QuietGrpc();
+  transport::RaiseFileLimit();
   Options options;
+  options.listen = transport::DefaultListenAddress();
   std::string address_file;
   CLI::App app("The coordinator: plans and schedules sweeps, stores every loss, fits the laws.",
                "allo-coordinator");
   app.add_option("--db", options.db_path, "SQLite file; made when it is not there")->required();
   app.add_option("--listen", options.listen,
-                 "HOST:PORT; port 0 takes a free one; anything but loopback needs TLS and a token")
+                 "unix:PATH for programs of this user on this machine; HOST:PORT for others, with "
+                 "--token-file; port 0 takes a free one")
       ->capture_default_str();
   app.add_option("--lease-ms", options.lease_ms,
                  "a worker that is silent for this long loses its runs")
@@ -52,18 +61,21 @@ int Main(int argc, char** argv) {
   app.add_option("--preempt-within-ms", options.preempt_within_ms,
                  "how long such a run may take to write its checkpoint; then it is killed")
       ->capture_default_str();
-  app.add_option("--tls-cert", options.tls_cert_file, "PEM file of the certificate chain");
+  app.add_option(
+      "--token-file", options.token_file,
+      "file with the tokens that are taken on TCP, one a line; made where it is missing");
+  app.add_option("--tls-cert", options.tls_cert_file,
+                 "PEM file of a certificate chain, for clients with --tls-ca; not needed by those "
+                 "with the token");
   app.add_option("--tls-key", options.tls_key_file, "PEM file of its key");
-  app.add_option("--token-file", options.token_file, "file whose first line every call must bring");
-  app.add_option("--address-file", address_file, "where to write HOST:PORT as soon as it serves");
+  app.add_option("--address-file", address_file, "where to write the address as soon as it serves");
   CLI11_PARSE(app, argc, argv);
 
   const sigset_t stop = BlockStopSignals();
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
   if (!server.ok()) return Fail(server.status());
-  std::cout << absl::StrFormat("allo-coordinator: serving %s on %s%s", options.db_path,
-                               (*server)->address(),
-                               options.tls_cert_file.empty() ? "" : " with TLS")
+  std::cout << absl::StrFormat("allo-coordinator: serving %s on %s", options.db_path,
+                               (*server)->address())
             << std::endl;
   if (!address_file.empty()) {
     const absl::Status written = WriteFileAtomically(address_file, (*server)->address() + "\n");

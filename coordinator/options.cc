@@ -1,52 +1,13 @@
 #include "coordinator/options.h"
 
-#include <arpa/inet.h>
-
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 
 namespace allometry::coordinator {
-namespace {
 
-bool IsLoopback(const std::string& host) {
-  in_addr v4;
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  in6_addr v6;
-  if (inet_pton(AF_INET6, host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return host == "localhost";
-}
-
-}  // namespace
-
-std::string ListenAddress::ToString() const {
-  return absl::StrContains(host, ':') ? absl::StrFormat("[%s]:%d", host, port)
-                                      : absl::StrFormat("%s:%d", host, port);
-}
-
-absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
-  const auto error = [&](absl::string_view what) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("--listen %s: %s; expected HOST:PORT or [IPV6]:PORT, for example %s", text,
-                        what, kDefaultListen));
-  };
-  const size_t colon = text.rfind(':');
-  if (colon == absl::string_view::npos) return error("no port");
-  absl::string_view host = text.substr(0, colon);
-  ListenAddress address;
-  if (!absl::SimpleAtoi(text.substr(colon + 1), &address.port) || address.port < 0 ||
-      address.port > 65535) {
-    return error("the port is not a number in 0..65535");
-  }
-  if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
-    host = host.substr(1, host.size() - 2);
-  } else if (absl::StrContains(host, ':')) {
-    return error("an IPv6 address needs brackets");
-  }
-  if (host.empty()) return error("no host");
-  address.host = std::string(host);
-  address.loopback = IsLoopback(address.host);
-  return address;
+absl::StatusOr<transport::Address> ListenAddressOf(const Options& options) {
+  return transport::ParseAddress(
+      options.listen.empty() ? transport::DefaultListenAddress() : options.listen, "--listen",
+      /*any_port=*/true);
 }
 
 absl::Status Validate(const Options& options) {
@@ -77,12 +38,20 @@ absl::Status Validate(const Options& options) {
     return absl::InvalidArgumentError(
         "--tls-cert and --tls-key go together: one of them is missing");
   }
-  ALLO_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.listen));
-  if (!address.loopback && !(tls && !options.token_file.empty())) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "--listen %s is not a loopback address, so anyone on the network could reach it: give "
-        "--tls-cert, --tls-key and --token-file, or listen on %s",
-        options.listen, kDefaultListen));
+  ALLO_ASSIGN_OR_RETURN(const transport::Address address, ListenAddressOf(options));
+  if (address.is_unix() && (tls || !options.token_file.empty())) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--token-file, --tls-cert and --tls-key are for TCP, and --listen %s is a "
+                        "Unix socket, which "
+                        "only this user's programs can use: name HOST:PORT",
+                        address.ToString()));
+  }
+  if (!address.is_unix() && options.token_file.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("--listen %s is a TCP port, which others can reach: give --token-file FILE "
+                        "(made where it is "
+                        "missing), or listen on a Unix socket with --listen unix:PATH",
+                        options.listen));
   }
   return absl::OkStatus();
 }

@@ -1,36 +1,89 @@
 #include "coordinator/server.h"
 
 #include <chrono>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "coordinator/services/access.h"
-#include "coordinator/store/change_feed.h"
-#include "coordinator/services/client_service.h"
+#include "base/private_files.h"
 #include "coordinator/leases/dispatch.h"
 #include "coordinator/retry_table.h"
-#include "coordinator/stages/stages.h"
-#include "coordinator/store/store.h"
+#include "coordinator/services/client_service.h"
 #include "coordinator/services/worker_service.h"
+#include "coordinator/stages/stages.h"
+#include "coordinator/store/change_feed.h"
+#include "coordinator/store/store.h"
 #include "grpcpp/resource_quota.h"
 #include "grpcpp/server_builder.h"
+#include "transport/listener.h"
+#include "transport/server_trust.h"
+#include "transport/token.h"
 
 namespace allometry::coordinator {
 namespace {
 
 // A submission carries a sweep file and a dataset's manifest; a stream's batch some thousand
-// records. Replies list every run of a sweep.
-constexpr int kMaxRequestBytes = 16 << 20;
+// records: a message may grow thirtyfold when it is parsed. Replies list every run of a sweep.
+constexpr int kMaxRequestBytes = 4 << 20;
 constexpr int kMaxReplyBytes = 64 << 20;
-// Streams and watchers hold a thread each: 1024 agents, 128 watchers, and calls beside them.
+// What gRPC may hold of messages on their way; beyond it senders wait.
+constexpr size_t kMaxBufferedBytes = size_t{512} << 20;
+// Calls of one connection at once; an agent has three, a watching `allo` one.
+constexpr int kMaxCallsAConnection = 200;
+// A connection that says nothing: before it is one, between calls, and when its host is gone.
+constexpr int kHandshakeMs = 10'000;
+constexpr int kIdleMs = 300'000;
+constexpr int kPingEveryMs = 30'000;
+constexpr int kPingTimeoutMs = 20'000;
+// Streams hold a thread each: 1024 agents, 164 long calls of clients, and short calls beside them.
 constexpr int kMaxThreads = 1500;
+
+constexpr int kSchemaVersions = 32;  // more than there were
+
+// The listener looks at who connects to a Unix socket.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
+    const transport::Address& address, const Options& options) {
+  if (address.is_unix()) return grpc::InsecureServerCredentials();
+  ALLO_RETURN_IF_ERROR(transport::MakeTokenFile(options.token_file));
+  return transport::MakeServerTrust({.token_file = options.token_file,
+                                     .tls_cert_file = options.tls_cert_file,
+                                     .tls_key_file = options.tls_key_file});
+}
+
+// The database and what lies beside it: they hold the secrets of leases, and an earlier version
+// made them for everyone to read.
+absl::Status TakeDatabaseFromOthers(const std::string& db_path) {
+  std::vector<std::string> paths;
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+    paths.push_back(absl::StrCat(db_path, suffix));
+  }
+  for (int version = 1; version <= kSchemaVersions; ++version) {
+    paths.push_back(absl::StrCat(db_path, ".v", version, ".backup"));
+  }
+  for (const std::string& path : paths) ALLO_RETURN_IF_ERROR(TakeFromOthers(path));
+  return absl::OkStatus();
+}
+
+void SetLimits(grpc::ServerBuilder& builder) {
+  grpc::ResourceQuota quota("allo-coordinator");
+  quota.SetMaxThreads(kMaxThreads);
+  quota.Resize(kMaxBufferedBytes);
+  builder.SetResourceQuota(quota);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  builder.SetMaxSendMessageSize(kMaxReplyBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsAConnection);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPingEveryMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMs);
+}
 
 }  // namespace
 
 // In the order in which they are made; Stop takes them apart from the end.
 struct Server::Parts {
-  Parts(const Options& options, std::string token)
-      : token(std::move(token)),
-        dispatch({.lease_ms = options.lease_ms,
+  explicit Parts(const Options& options)
+      : dispatch({.lease_ms = options.lease_ms,
                   .heartbeat_ms = options.heartbeat_ms,
                   .clock = options.clock,
                   .preempt_after_ms = options.preempt_after_ms,
@@ -40,6 +93,7 @@ struct Server::Parts {
 
   ~Parts() {
     feed.Close();
+    if (listener != nullptr) listener->Stop();
     if (server != nullptr) {
       // Calls that are short end by themselves; streams are ended.
       server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
@@ -51,7 +105,8 @@ struct Server::Parts {
     store.reset();
   }
 
-  const TokenCheck token;
+  std::unique_ptr<transport::Listener> listener;
+  std::shared_ptr<grpc::ServerCredentials> credentials;
   ChangeFeed feed;
   Dispatch dispatch;
   Stages stages;
@@ -63,10 +118,10 @@ struct Server::Parts {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   ALLO_RETURN_IF_ERROR(Validate(options));
-  ALLO_ASSIGN_OR_RETURN(ListenAddress address, ParseListenAddress(options.listen));
-  ALLO_ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options));
-  ALLO_ASSIGN_OR_RETURN(std::string token, ReadToken(options.token_file));
-  auto parts = std::make_unique<Parts>(options, std::move(token));
+  ALLO_ASSIGN_OR_RETURN(const transport::Address address, ListenAddressOf(options));
+  auto parts = std::make_unique<Parts>(options);
+  ALLO_ASSIGN_OR_RETURN(parts->listener, transport::Listener::Open(address));
+  ALLO_ASSIGN_OR_RETURN(parts->credentials, MakeCredentials(address, options));
 
   store::Options store_options;
   store_options.exit_rule = ApplyRetryTable;
@@ -76,32 +131,28 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   };
   store_options.clock = options.clock;
   ALLO_ASSIGN_OR_RETURN(parts->store, store::Store::Open(options.db_path, store_options));
+  ALLO_RETURN_IF_ERROR(TakeDatabaseFromOthers(options.db_path));
   ALLO_RETURN_IF_ERROR(parts->dispatch.Start(*parts->store));
   ALLO_RETURN_IF_ERROR(
       parts->stages.Start(*parts->store, [dispatch = &parts->dispatch] { dispatch->Decide(); }));
-  parts->client = std::make_unique<ClientService>(*parts->store, parts->dispatch, parts->stages,
-                                                  parts->feed, parts->token);
-  parts->worker = std::make_unique<WorkerService>(parts->dispatch, parts->token);
+  parts->client =
+      std::make_unique<ClientService>(*parts->store, parts->dispatch, parts->stages, parts->feed);
+  parts->worker =
+      std::make_unique<WorkerService>(parts->dispatch, options.lease_ms, *options.clock);
 
   grpc::ServerBuilder builder;
-  grpc::ResourceQuota quota("allo-coordinator");
-  quota.SetMaxThreads(kMaxThreads);
-  builder.SetResourceQuota(quota);
-  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  builder.SetMaxSendMessageSize(kMaxReplyBytes);
-  // Two coordinators on one port would share its calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(address.ToString(), credentials, &address.port);
+  SetLimits(builder);
   builder.RegisterService(parts->client.get());
   builder.RegisterService(parts->worker.get());
+  std::unique_ptr<transport::Listener::Acceptor> acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+          parts->credentials);
   parts->server = builder.BuildAndStart();
-  if (parts->server == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot listen on ", options.listen,
-        ": another program has the port, the address is not this machine's, or the TLS "
-        "certificate and key do not fit"));
-  }
-  return std::unique_ptr<Server>(new Server(std::move(parts), address.ToString()));
+  if (parts->server == nullptr) return absl::InternalError("gRPC cannot start a server");
+  parts->listener->Start(std::move(acceptor));
+  std::string served = parts->listener->address().ToString();
+  return std::unique_ptr<Server>(new Server(std::move(parts), std::move(served)));
 }
 
 Server::Server(std::unique_ptr<Parts> parts, std::string address)

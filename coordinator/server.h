@@ -16,7 +16,8 @@ class Server {
  public:
   // Opens (or makes, or migrates) the database, rebuilds the scheduler's view from its rows, and
   // serves. Errors are sentences for the person who started it: a bad option, a database of a newer
-  // version or held by another coordinator, an address in use.
+  // version or held by another coordinator, an address in use. Nothing is made where the address
+  // cannot be had.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options);
 
   // Stops as Stop() does.
@@ -24,7 +25,7 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // HOST:PORT with the real port.
+  // As clients name it: unix:PATH, or HOST:PORT with the real port.
   const std::string& address() const { return address_; }
 
   // Takes no new call, ends the open ones (streams get UNAVAILABLE), finishes every commit that was

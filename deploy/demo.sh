@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `make demo` runs: a coordinator and a worker with two slots on loopback, the sweep
+# What `make demo` runs: a coordinator and a worker with two slots, the sweep
 # sweeps/quickstart.yaml, and the fit at its end. Everything lies in build/demo/.
 #
 # Run again, it reuses what exists; interrupted, it resumes. `demo.sh clean` stops both and removes

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Sourced by demo.sh and study.sh: a coordinator and a worker of this machine, on loopback, whose
+# Sourced by demo.sh and study.sh: a coordinator and a worker of this machine, on a Unix socket, whose
 # files all lie in $home. Stands in for systemd: what dies is started again, and it says so.
 #
 # The caller sets home (the folder), allo (the program) and me (its name in messages).
@@ -47,7 +47,7 @@ start_worker() {
 # Both, and their address and data directory in the environment. $1: slots of the worker.
 start_both() {
   slots=$1
-  start_coordinator 127.0.0.1:0
+  start_coordinator "unix:$home/coordinator.sock"
   ALLO_COORDINATOR=$(cat "$home/address")
   export ALLO_COORDINATOR ALLO_DATA_DIR=$home/data
   start_worker
@@ -94,7 +94,7 @@ watch_sweep() {
 # Takes the folder's lock and ends what a script that was killed has left: their state is on disk,
 # so nothing is lost. Both end with the script.
 take_home() {
-  mkdir -p "$home" || fail "cannot make $home"
+  mkdir -p "$home" && chmod go-w "$home" || fail "cannot make $home"
   exec 9>"$home/lock"
   flock -n 9 || fail "another one is running here (it holds $home/lock)"
   stop worker

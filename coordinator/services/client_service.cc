@@ -7,18 +7,16 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/results/export.h"
 #include "coordinator/results/fits.h"
-#include "coordinator/services/grpc_status.h"
 #include "coordinator/results/predictions.h"
 #include "coordinator/results/proposals.h"
+#include "coordinator/services/grpc_status.h"
 #include "coordinator/services/run_remarks.h"
-#include "coordinator/stages/submission.h"
 #include "coordinator/services/watch.h"
+#include "coordinator/stages/submission.h"
 
 namespace allometry::coordinator {
 namespace {
 
-// Each holds a thread.
-constexpr int kMaxWatchers = 128;
 constexpr int64_t kLongestStopMs = 24 * 3600 * 1000;
 
 template <class Response>
@@ -41,10 +39,8 @@ void MoveInto(std::vector<Message>& from, google::protobuf::RepeatedPtrField<Mes
 
 }  // namespace
 
-grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
-                                        const v1::CreateSweepRequest* request,
+grpc::Status ClientService::CreateSweep(grpc::ServerContext*, const v1::CreateSweepRequest* request,
                                         v1::CreateSweepResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const grpc::Status status = Answer(coordinator::CreateSweep(store_, *request), response);
   if (!status.ok() || request->dry_run()) return status;
   // What keeps a stage from going on is shown with the sweep, and does not undo the submission.
@@ -56,10 +52,8 @@ grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
   return status;
 }
 
-grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
-                                     const v1::GetSweepRequest* request,
+grpc::Status ClientService::GetSweep(grpc::ServerContext*, const v1::GetSweepRequest* request,
                                      v1::GetSweepResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
   if (!stored.ok()) return ToGrpc(stored.status());
   *response->mutable_sweep() = std::move(stored->sweep);
@@ -70,9 +64,8 @@ grpc::Status ClientService::GetSweep(grpc::ServerContext* context,
   return ToGrpc(AddRemarks(store_, request->name(), *response->mutable_runs()));
 }
 
-grpc::Status ClientService::ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest*,
+grpc::Status ClientService::ListSweeps(grpc::ServerContext*, const v1::ListSweepsRequest*,
                                        v1::ListSweepsResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const absl::StatusOr<std::vector<v1::Sweep>> sweeps = store_.ListSweeps();
   if (!sweeps.ok()) return ToGrpc(sweeps.status());
   response->mutable_sweeps()->Add(sweeps->begin(), sweeps->end());
@@ -82,21 +75,15 @@ grpc::Status ClientService::ListSweeps(grpc::ServerContext* context, const v1::L
 grpc::Status ClientService::WatchSweep(grpc::ServerContext* context,
                                        const v1::WatchSweepRequest* request,
                                        grpc::ServerWriter<v1::WatchSweepResponse>* writer) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
-  grpc::Status status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                      absl::StrFormat("%d clients watch already; end one of them", kMaxWatchers));
-  if (watchers_.fetch_add(1) < kMaxWatchers) {
-    status = coordinator::WatchSweep(store_, dispatch_, stages_, feed_, request->name(), *context,
-                                     *writer);
-  }
-  watchers_.fetch_sub(1);
-  return status;
+  const auto place = watches_.Enter(*context);
+  if (!place.ok()) return ToGrpc(place.status());
+  return coordinator::WatchSweep(
+      store_, dispatch_, stages_, feed_, request->name(), *context,
+      [&](const v1::WatchSweepResponse& message) { return (*place)->Write(*writer, message); });
 }
 
-grpc::Status ClientService::CancelSweep(grpc::ServerContext* context,
-                                        const v1::CancelSweepRequest* request,
+grpc::Status ClientService::CancelSweep(grpc::ServerContext*, const v1::CancelSweepRequest* request,
                                         v1::CancelSweepResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const absl::StatusOr<int> cancelled = store_.Cancel(
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
   if (!cancelled.ok()) return ToGrpc(cancelled.status());
@@ -105,10 +92,8 @@ grpc::Status ClientService::CancelSweep(grpc::ServerContext* context,
   return grpc::Status::OK;
 }
 
-grpc::Status ClientService::RetrySweep(grpc::ServerContext* context,
-                                       const v1::RetrySweepRequest* request,
+grpc::Status ClientService::RetrySweep(grpc::ServerContext*, const v1::RetrySweepRequest* request,
                                        v1::RetrySweepResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const absl::StatusOr<int> retried = store_.Retry(
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
   if (!retried.ok()) return ToGrpc(retried.status());
@@ -117,10 +102,9 @@ grpc::Status ClientService::RetrySweep(grpc::ServerContext* context,
   return grpc::Status::OK;
 }
 
-grpc::Status ClientService::PreemptSweep(grpc::ServerContext* context,
+grpc::Status ClientService::PreemptSweep(grpc::ServerContext*,
                                          const v1::PreemptSweepRequest* request,
                                          v1::PreemptSweepResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   if (request->within_ms() < 0 || request->within_ms() > kLongestStopMs) {
     return ToGrpc(absl::InvalidArgumentError(
         absl::StrFormat("a run cannot be preempted within %d ms: 0 (its worker's own patience) to "
@@ -135,67 +119,62 @@ grpc::Status ClientService::PreemptSweep(grpc::ServerContext* context,
   return grpc::Status::OK;
 }
 
-grpc::Status ClientService::SetDrained(grpc::ServerContext* context,
-                                       const v1::SetDrainedRequest* request,
+grpc::Status ClientService::SetDrained(grpc::ServerContext*, const v1::SetDrainedRequest* request,
                                        v1::SetDrainedResponse*) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const std::string reason = request->reason().empty() ? "drained by hand" : request->reason();
   return ToGrpc(dispatch_.SetDrained(request->host(), request->drained() ? reason : ""));
 }
 
-grpc::Status ClientService::Fit(grpc::ServerContext* context, const v1::FitRequest* request,
+grpc::Status ClientService::Fit(grpc::ServerContext*, const v1::FitRequest* request,
                                 v1::FitResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   return Answer(FitSweep(store_, *request), response);
 }
 
-grpc::Status ClientService::Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
+grpc::Status ClientService::Predict(grpc::ServerContext*, const v1::PredictRequest* request,
                                     v1::PredictResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   return Answer(PredictSweep(store_, *request), response);
 }
 
-grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
+grpc::Status ClientService::ProposeCells(grpc::ServerContext*,
                                          const v1::ProposeCellsRequest* request,
                                          v1::ProposeCellsResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   const grpc::Status status = Answer(
       coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())), response);
   if (status.ok() && request->accept() > 0) dispatch_.Decide();
   return status;
 }
 
-grpc::Status ClientService::ListPredictions(grpc::ServerContext* context,
+grpc::Status ClientService::ListPredictions(grpc::ServerContext*,
                                             const v1::ListPredictionsRequest* request,
                                             v1::ListPredictionsResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   return Answer(coordinator::ListPredictions(store_, *request), response);
 }
 
 grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                                    grpc::ServerWriter<v1::ExportResponse>* writer) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const auto place = exports_.Enter(*context);
+  if (!place.ok()) return ToGrpc(place.status());
   return ToGrpc(ExportSweep(store_, *request, [&](std::string piece) {
     v1::ExportResponse response;
     response.set_csv(std::move(piece));
-    return writer->Write(response);
+    return (*place)->Write(*writer, response);
   }));
 }
 
-grpc::Status ClientService::ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest*,
+grpc::Status ClientService::ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
                                         v1::ListWorkersResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
   *response = dispatch_.ListWorkers();
   return grpc::Status::OK;
 }
 
 grpc::Status ClientService::Backup(grpc::ServerContext* context, const v1::BackupRequest*,
                                    grpc::ServerWriter<v1::BackupResponse>* writer) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const auto place = backups_.Enter(*context);
+  if (!place.ok()) return ToGrpc(place.status());
   v1::BackupResponse response;
   const absl::StatusOr<store::BackupSummary> summary = store_.Backup([&](absl::string_view piece) {
     response.set_data(piece.data(), piece.size());
-    return writer->Write(response);
+    return (*place)->Write(*writer, response);
   });
   if (!summary.ok()) return ToGrpc(summary.status());
   v1::BackupResponse last;

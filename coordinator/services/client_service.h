@@ -1,15 +1,13 @@
 // What people and scripts ask for (proto/client.proto), over the store, the dispatch and the fits.
 //
-// Every method first checks the caller's token. Each call has a thread of gRPC's; nothing here is
+// Who may call was decided before (transport/). Each call has a thread of gRPC's; nothing here is
 // shared but the parts that guard themselves.
 #pragma once
 
-#include <atomic>
-
-#include "coordinator/services/access.h"
-#include "coordinator/store/change_feed.h"
 #include "coordinator/leases/dispatch.h"
+#include "coordinator/services/long_calls.h"
 #include "coordinator/stages/stages.h"
+#include "coordinator/store/change_feed.h"
 #include "coordinator/store/store.h"
 #include "proto/client.grpc.pb.h"
 
@@ -18,9 +16,8 @@ namespace allometry::coordinator {
 class ClientService final : public v1::ClientService::Service {
  public:
   // All outlive it.
-  ClientService(store::Store& store, Dispatch& dispatch, Stages& stages, const ChangeFeed& feed,
-                const TokenCheck& token)
-      : store_(store), dispatch_(dispatch), stages_(stages), feed_(feed), token_(token) {}
+  ClientService(store::Store& store, Dispatch& dispatch, Stages& stages, const ChangeFeed& feed)
+      : store_(store), dispatch_(dispatch), stages_(stages), feed_(feed) {}
 
   grpc::Status CreateSweep(grpc::ServerContext* context, const v1::CreateSweepRequest* request,
                            v1::CreateSweepResponse* response) override;
@@ -59,8 +56,10 @@ class ClientService final : public v1::ClientService::Service {
   Dispatch& dispatch_;
   Stages& stages_;
   const ChangeFeed& feed_;
-  const TokenCheck& token_;
-  std::atomic<int> watchers_ = 0;
+  // Each holds a thread, a backup a copy of the database too.
+  LongCalls watches_{128, "watches", /*oldest_gives_way=*/true};
+  LongCalls exports_{32, "exports", /*oldest_gives_way=*/false};
+  LongCalls backups_{4, "backups", /*oldest_gives_way=*/false};
 };
 
 }  // namespace allometry::coordinator

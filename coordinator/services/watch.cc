@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/services/grpc_status.h"
 #include "coordinator/cost/throughput.h"
+#include "coordinator/services/grpc_status.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -98,7 +98,7 @@ std::string WithoutTimes(v1::WatchSweepResponse snapshot) {
 grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
                         const ChangeFeed& feed, const std::string& name,
                         const grpc::ServerContext& context,
-                        grpc::ServerWriter<v1::WatchSweepResponse>& writer) {
+                        const std::function<bool(const v1::WatchSweepResponse&)>& write) {
   Watch watch(store, dispatch, stages, name);
   if (const absl::Status begun = watch.Begin(); !begun.ok()) return ToGrpc(begun);
   std::string sent;
@@ -114,7 +114,7 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
       sent = std::move(bytes);
       snapshot->set_eta_s(
           dispatch.EtaSeconds(snapshot->runs(), snapshot->sweep().flops_convention()));
-      if (!writer.Write(*snapshot)) return grpc::Status::OK;
+      if (!write(*snapshot)) return grpc::Status::OK;
     }
     if (!goes_on && HasEnded(*snapshot)) return grpc::Status::OK;
 

@@ -1,5 +1,6 @@
 #include "coordinator/services/worker_service.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -14,20 +15,21 @@ constexpr int kMaxStreams = 1024;
 
 }  // namespace
 
-grpc::Status WorkerService::Register(grpc::ServerContext* context,
-                                     const v1::RegisterRequest* request,
+grpc::Status WorkerService::Register(grpc::ServerContext*, const v1::RegisterRequest* request,
                                      v1::RegisterResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  MutexLock lock(registering_);
+  if (const absl::Status may = sessions_.Check(*request); !may.ok()) return ToGrpc(may);
   absl::StatusOr<v1::RegisterResponse> registered = dispatch_.Register(*request);
   if (!registered.ok()) return ToGrpc(registered.status());
   *response = *std::move(registered);
+  response->set_session(sessions_.Open(*request));
   return grpc::Status::OK;
 }
 
-grpc::Status WorkerService::Heartbeat(grpc::ServerContext* context,
-                                      const v1::HeartbeatRequest* request,
+grpc::Status WorkerService::Heartbeat(grpc::ServerContext*, const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const absl::Status heard = sessions_.Hear(request->agent_id(), request->session());
+  if (!heard.ok()) return ToGrpc(heard);
   absl::StatusOr<v1::HeartbeatResponse> answer = dispatch_.Heartbeat(*request);
   if (!answer.ok()) return ToGrpc(answer.status());
   *response = *std::move(answer);
@@ -37,7 +39,13 @@ grpc::Status WorkerService::Heartbeat(grpc::ServerContext* context,
 grpc::Status WorkerService::StreamRecords(
     grpc::ServerContext* context,
     grpc::ServerReaderWriter<v1::RecordAck, v1::RecordBatch>* stream) {
-  if (const grpc::Status denied = token_.Check(*context); !denied.ok()) return denied;
+  const auto& metadata = context->client_metadata();
+  const auto found = metadata.find(kSessionKey);
+  const std::string session =
+      found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
+  if (const absl::Status may = sessions_.BeginStream(session, *context); !may.ok()) {
+    return ToGrpc(may);
+  }
   grpc::Status status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                       absl::StrFormat("%d streams are open already", kMaxStreams));
   if (streams_.fetch_add(1) < kMaxStreams) {
@@ -46,6 +54,7 @@ grpc::Status WorkerService::StreamRecords(
     });
   }
   streams_.fetch_sub(1);
+  sessions_.EndStream(session, *context);
   return status;
 }
 

@@ -1,18 +1,19 @@
-// What agents say (proto/worker.proto), over the dispatch. Every method first checks the token.
+// What agents say (proto/worker.proto), over the dispatch.
 #pragma once
 
 #include <atomic>
 
-#include "coordinator/services/access.h"
 #include "coordinator/leases/dispatch.h"
+#include "coordinator/services/agent_sessions.h"
 #include "proto/worker.grpc.pb.h"
 
 namespace allometry::coordinator {
 
 class WorkerService final : public v1::WorkerService::Service {
  public:
-  // Both outlive it.
-  WorkerService(Dispatch& dispatch, const TokenCheck& token) : dispatch_(dispatch), token_(token) {}
+  // Both outlive this. A lease as the dispatch has it.
+  WorkerService(Dispatch& dispatch, int64_t lease_ms, const Clock& clock)
+      : dispatch_(dispatch), sessions_(lease_ms, clock) {}
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
                         v1::RegisterResponse* response) override;
@@ -24,7 +25,8 @@ class WorkerService final : public v1::WorkerService::Service {
 
  private:
   Dispatch& dispatch_;
-  const TokenCheck& token_;
+  AgentSessions sessions_;
+  Mutex registering_;  // so that of two copies one comes first
   std::atomic<int> streams_ = 0;
 };
 

@@ -40,8 +40,8 @@ absl::Status CheckDevices(Connection& db, const v1::RegisterRequest& request,
         continue;
       }
       return absl::AlreadyExistsError(
-          absl::StrCat("device ", slot.device(), " of ", slot.host(), " is held by worker ", holder,
-                       " on ", holders.Text(1), "; stop that one, or give this one other devices"));
+          absl::StrCat("device ", slot.device(), " of ", slot.host(), " is held by the worker on ",
+                       holders.Text(1), "; stop that one, or give this one other devices"));
     }
     ALLO_RETURN_IF_ERROR(holders.status());
   }

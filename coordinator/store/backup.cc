@@ -89,16 +89,17 @@ std::string UnfinishedBackup(const std::string& db_path) {
 absl::StatusOr<BackupSummary> Store::Backup(
     const std::function<bool(absl::string_view)>& write) const {
   const std::string& path = parts_->path;
-  if (parts_->backing_up.exchange(true)) {
-    return absl::FailedPreconditionError("another backup is being made; try again when it is done");
-  }
-  struct Done {
-    std::atomic<bool>& flag;
-    ~Done() { flag = false; }
-  } const done{parts_->backing_up};
-
   BackupSummary summary;
   absl::StatusOr<int> opened = [&]() -> absl::StatusOr<int> {
+    // Until the copy is made and has no name any more: how long it is read is its reader's affair.
+    if (parts_->backing_up.exchange(true)) {
+      return absl::FailedPreconditionError(
+          "another backup is being made; try again when it is done");
+    }
+    struct Done {
+      std::atomic<bool>& flag;
+      ~Done() { flag = false; }
+    } const done{parts_->backing_up};
     const Unlinked copy(UnfinishedBackup(path));
     ALLO_RETURN_IF_ERROR(MakeCopy(path, copy.path(), parts_->options.busy_timeout_ms));
     ALLO_RETURN_IF_ERROR(Verify(copy.path()));

@@ -210,7 +210,7 @@ class Store {
   // The whole database as of one commit during this call, while others read and write: calls
   // write(piece) for successive pieces of a file that opens as a database, verified before the
   // first. It is made beside the database and gone from there before the first piece. Cancelled:
-  // `write` returned false. FailedPrecondition: another backup is under way. ResourceExhausted: no
+  // `write` returned false. FailedPrecondition: another copy is being made. ResourceExhausted: no
   // room beside the database.
   absl::StatusOr<BackupSummary> Backup(
       const std::function<bool(absl::string_view piece)>& write) const;

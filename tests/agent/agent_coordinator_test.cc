@@ -1,14 +1,17 @@
 // The agent and its coordinator: what one of them forgets, misses or is not there for.
+#include <sys/stat.h>
+
 #include <csignal>
+#include <filesystem>
 
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "run/exit_reason.h"
 #include "tests/agent/agent_fixture.h"
 #include "tests/agent/builders.h"
 #include "tests/agent/scripted_coordinator.h"
 #include "tests/agent/worker_process.h"
-#include "run/exit_reason.h"
 
 namespace allometry::agent {
 namespace {
@@ -168,11 +171,62 @@ TEST_F(AgentTest, ASecondAgentOnTheSameStateDirIsRefused) {
   EXPECT_THAT(other.output(), HasSubstr("is in use by another allo-worker (process "));
 }
 
-TEST_F(AgentTest, AnotherHostsCoordinatorNeedsTls) {
+TEST_F(AgentTest, ACoordinatorOnTcpNeedsAToken) {
   WorkerProcess other("203.0.113.1:7447", "cpu:1");
   other.Start();
   EXPECT_EQ(other.Wait(), 1);
-  EXPECT_THAT(other.output(), HasSubstr("--tls-ca"));
+  EXPECT_THAT(other.output(), HasSubstr("--token-file"));
+}
+
+// "cp -r" of a folder that an agent uses, and a second agent on the copy.
+class CopiedFolderTest : public AgentTest {
+ protected:
+  // What the second agent printed; it must have ended by itself.
+  std::string StartOnCopy(const std::string& folder) {
+    Assign(first_, "deaf", kForever);
+    worker_.Start();
+    EXPECT_TRUE(HasRecords(first_, 5));
+    WorkerProcess other(coordinator_.address(), "cpu:1");
+    other.extra_arguments = {"--host", "another-name"};
+    std::filesystem::copy(worker_.folder() + folder, other.folder() + folder,
+                          std::filesystem::copy_options::recursive);
+    other.Start();
+    EXPECT_EQ(other.Wait(), 1);
+    EXPECT_THAT(worker_.ProcessesOf(first_), SizeIs(1)) << "the original's trainer goes on";
+    EXPECT_TRUE(HasRecords(first_, coordinator_.RecordsOf(first_).size() + 10));
+    return other.output();
+  }
+};
+
+TEST_F(CopiedFolderTest, ACopiedStateDirIsRefusedByNameAndHarmsNothing) {
+  const std::string output = StartOnCopy("/state");
+  EXPECT_THAT(output, AllOf(HasSubstr("state dir "), HasSubstr("is a copy"),
+                            HasSubstr("agent_secret"), HasSubstr("held.json")));
+}
+
+TEST_F(CopiedFolderTest, ACopiedRunRootIsRefusedByNameAndHarmsNothing) {
+  EXPECT_THAT(StartOnCopy("/runs"),
+              AllOf(HasSubstr("run root "), HasSubstr("is a copy"), HasSubstr("root_id")));
+}
+
+// Held in its journal, its spool, its log: nothing of it is another user's business.
+TEST_F(AgentTest, WhatItWritesIsItsUsersAlone) {
+  Assign(first_, "succeed", 50);
+  worker_.Start();
+  EXPECT_EQ(coordinator_.ExitOf(first_).reason(), v1::SUCCEEDED);
+  worker_.Signal(SIGTERM);
+  EXPECT_EQ(worker_.Wait(), 0);
+  int files = 0;
+  for (const char* folder : {"/state", "/runs"}) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(worker_.folder() + folder)) {
+      struct stat status {};
+      ASSERT_EQ(stat(entry.path().c_str(), &status), 0);
+      EXPECT_EQ(status.st_mode & 077, 0u) << entry.path();
+      ++files;
+    }
+  }
+  EXPECT_GE(files, 8);
 }
 
 class HangingCoordinatorTest : public ::testing::Test {

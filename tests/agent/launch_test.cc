@@ -44,6 +44,7 @@ TEST(LaunchTest, SeveralCpuRanksGoThroughMpirun) {
   EXPECT_EQ(
       CommandLine(request),
       "mpirun -np 2 --oversubscribe --bind-to none --mca btl_vader_single_copy_mechanism none "
+      "--mca btl self,vader --mca oob_tcp_if_include lo "
       "/bin/allo-trainer /root/run-7 --data-dir /data --leased --collective mpi");
   request.is_root = true;
   EXPECT_THAT(CommandLine(request), StartsWith("mpirun -np 2 --allow-run-as-root "));
@@ -54,6 +55,7 @@ TEST(LaunchTest, GpuRanksSeeTheirGpusAndUseNccl) {
                        MakeLaunchCommand(RequestOn({"cuda:2", "cuda:0"})));
   EXPECT_EQ(command.arguments.back(), "nccl");
   EXPECT_THAT(command.environment, Contains(Pair("CUDA_VISIBLE_DEVICES", "2,0")));
+  EXPECT_THAT(command.environment, Contains(Pair("NCCL_SOCKET_IFNAME", "lo")));
 }
 
 TEST(LaunchTest, UnderSlurmSrunStartsTheRanks) {

@@ -22,12 +22,10 @@ void ScriptedCoordinator::Start() {
     stopping_ = false;
   }
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(address_, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
   builder.RegisterService(this);
   server_ = builder.BuildAndStart();
-  ALLO_CHECK(server_ != nullptr && port != 0) << address_;
-  address_ = absl::StrCat("127.0.0.1:", port);
+  ALLO_CHECK(server_ != nullptr) << address_;
 }
 
 void ScriptedCoordinator::Stop() {
@@ -164,6 +162,7 @@ grpc::Status ScriptedCoordinator::Register(grpc::ServerContext*, const v1::Regis
   knows_agent_ = true;
   response->set_lease_ms(lease_ms_);
   response->set_heartbeat_every_ms(100);
+  response->set_session("session");
   return grpc::Status::OK;
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/mutex.h"
 #include "proto/worker.grpc.pb.h"
+#include "tests/testing/temporary_folder.h"
 #include "worker/agent/state_dir.h"
 
 namespace allometry::testing {
@@ -27,7 +28,7 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
 
   std::string address() const { return address_; }
   void Stop();   // calls in flight end as UNAVAILABLE
-  void Start();  // on the same port
+  void Start();  // at the same address
 
   // What it holds.
   void Assign(const v1::Hold& hold);
@@ -70,7 +71,8 @@ class ScriptedCoordinator final : public v1::WorkerService::Service {
   v1::RecordAck Store(const v1::RecordBatch& batch);
 
   const int64_t lease_ms_;
-  std::string address_ = "127.0.0.1:0";
+  const TemporaryFolder folder_;
+  const std::string address_ = "unix:" + folder_.Path("coordinator.sock");
   std::unique_ptr<grpc::Server> server_;
 
   mutable Mutex mutex_;

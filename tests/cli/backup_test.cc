@@ -42,7 +42,7 @@ class BackupCommandTest : public ::testing::Test {
   // Starts a coordinator on the file; its address, or its log where it did not start.
   std::string Start(const std::string& db, ChildProcess& process) {
     const std::string address_file = db + ".address";
-    process.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", db, "--listen", "127.0.0.1:0",
+    process.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", db, "--listen", "unix:" + db + ".sock",
                    "--address-file", address_file},
                   db + ".log");
     for (int i = 0; i < 3000; ++i) {
@@ -86,7 +86,7 @@ TEST_F(BackupCommandTest, ACoordinatorStartsOnTheCopy) {
   EXPECT_THAT(Written(), ElementsAre("copy.db"));
   ChildProcess second;
   const std::string address = Start(out_ + "/copy.db", second);
-  EXPECT_THAT(address, HasSubstr("127.0.0.1:"));
+  EXPECT_THAT(address, HasSubstr("unix:"));
   second.Signal(SIGTERM);
   EXPECT_EQ(second.Wait(), 0);
 }

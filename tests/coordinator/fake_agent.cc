@@ -30,6 +30,8 @@ FakeAgent::FakeAgent(std::unique_ptr<v1::WorkerService::Stub> stub, std::string 
 absl::Status FakeAgent::Register(const std::vector<v1::GivenBack>& given_back) {
   v1::RegisterRequest request;
   request.set_agent_id(agent_id());
+  request.set_agent_secret(agent_secret());
+  request.set_life("the only one");
   request.set_host(host_);
   request.set_run_root_id("root-of-" + host_);
   for (const std::string& device : devices_) {
@@ -43,12 +45,15 @@ absl::Status FakeAgent::Register(const std::vector<v1::GivenBack>& given_back) {
   grpc::ClientContext context;
   SetDeadline(context);
   v1::RegisterResponse response;
-  return ToStatus(stub_->Register(&context, request, &response));
+  ALLO_RETURN_IF_ERROR(ToStatus(stub_->Register(&context, request, &response)));
+  session_ = response.session();
+  return absl::OkStatus();
 }
 
 v1::HeartbeatRequest FakeAgent::HeartbeatMessage() const {
   v1::HeartbeatRequest request;
   request.set_agent_id(agent_id());
+  request.set_session(session_);
   request.mutable_datasets()->Add(datasets.begin(), datasets.end());
   request.mutable_deleted_checkpoints()->Assign(deleted.begin(), deleted.end());
   std::set<std::string> busy;
@@ -103,6 +108,7 @@ absl::StatusOr<v1::RecordAck> FakeAgent::Send(const v1::Lease& lease,
                                               const std::vector<v1::Record>& records) {
   grpc::ClientContext context;
   SetDeadline(context);
+  context.AddMetadata("allo-session", session_);
   auto stream = stub_->StreamRecords(&context);
   v1::RecordBatch batch;
   *batch.mutable_lease() = lease;

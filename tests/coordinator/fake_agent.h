@@ -14,12 +14,13 @@
 #include "base/status.h"
 #include "proto/worker.grpc.pb.h"
 #include "tests/coordinator/records.h"
+#include "transport/agent_id.h"
 
 namespace allometry::testing {
 
 class FakeAgent {
  public:
-  // The agent's id is its host's name. Slots are devices of that host.
+  // The agent's secret follows from its host's name. Slots are devices of that host.
   FakeAgent(std::unique_ptr<v1::WorkerService::Stub> stub, std::string host,
             std::vector<std::string> devices, std::vector<v1::Dataset> datasets);
 
@@ -45,7 +46,9 @@ class FakeAgent {
   std::vector<v1::Dataset> datasets;
   std::vector<std::string> deleted;  // checkpoints that heartbeats say are gone
 
-  std::string agent_id() const { return "agent-of-" + host_; }
+  std::string agent_secret() const { return "secret-of-" + host_; }
+  std::string agent_id() const { return transport::AgentIdOf(agent_secret()); }
+  const std::string& session() const { return session_; }
   v1::WorkerService::Stub& stub() { return *stub_; }
   v1::HeartbeatRequest HeartbeatMessage() const;
 
@@ -53,6 +56,7 @@ class FakeAgent {
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
   const std::string host_;
   const std::vector<std::string> devices_;
+  std::string session_;  // of the last registration
   std::vector<v1::Hold> held_;
   std::vector<v1::HeldAttempt> ended_;
   std::set<std::string> obtained_;  // tokens that Obtain returned

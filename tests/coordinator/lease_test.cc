@@ -9,6 +9,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class LeaseTest : public CoordinatorTest {
@@ -66,11 +67,57 @@ TEST_F(LeaseTest, AgentThatIsNotKnownIsToldToRegister) {
   EXPECT_THAT(agent->Heartbeat(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("register")));
 }
 
+// Its id stands in messages and lists. Whoever knows it gets nothing for it.
+TEST_F(LeaseTest, AnAgentsIdGivesNobodyItsLeases) {
+  auto agent = NewAgent("host-a");
+  ASSERT_OK(agent->Register());
+  ASSERT_TRUE(agent->Obtain().has_lease());
+  const auto heartbeat = [&](const std::string& session) {
+    v1::HeartbeatRequest request;
+    request.set_agent_id(agent->agent_id());
+    request.set_session(session);
+    grpc::ClientContext context;
+    v1::HeartbeatResponse response;
+    const absl::Status status = ToAbsl(agent->stub().Heartbeat(&context, request, &response));
+    EXPECT_EQ(response.hold_size(), status.ok() ? 1 : 0);
+    return status;
+  };
+  EXPECT_THAT(heartbeat(""), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(heartbeat(std::string(32, '0')), StatusIs(absl::StatusCode::kNotFound));
+  v1::RegisterRequest theft;
+  theft.set_agent_id(agent->agent_id());
+  theft.set_agent_secret("guessed");
+  theft.set_host("host-a");
+  theft.set_run_root_id("root-of-host-a");
+  theft.add_slots()->set_host("host-a");
+  theft.mutable_slots(0)->set_device("cpu:0");
+  grpc::ClientContext context;
+  v1::RegisterResponse response;
+  EXPECT_THAT(ToAbsl(agent->stub().Register(&context, theft, &response)),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_EQ(response.session(), "");
+  EXPECT_OK(heartbeat(agent->session()));
+}
+
+TEST_F(LeaseTest, AStreamWithoutASessionIsRefused) {
+  auto agent = NewAgent("host-a");
+  ASSERT_OK(agent->Register());
+  for (const std::string& session : {std::string(), std::string(32, '0')}) {
+    grpc::ClientContext context;
+    if (!session.empty()) context.AddMetadata("allo-session", session);
+    const auto stream = agent->stub().StreamRecords(&context);
+    v1::RecordAck ack;
+    EXPECT_FALSE(stream->Read(&ack));
+    EXPECT_THAT(ToAbsl(stream->Finish()), StatusIs(absl::StatusCode::kUnauthenticated));
+  }
+}
+
 TEST_F(LeaseTest, DeviceOfALiveAgentIsRefusedByName) {
   auto first = NewAgent("host-a");
   ASSERT_OK(first->Register());
   v1::RegisterRequest request;
-  request.set_agent_id("another");
+  request.set_agent_secret("another");
+  request.set_agent_id(transport::AgentIdOf(request.agent_secret()));
   request.set_host("host-a");
   request.set_run_root_id("root");
   request.add_slots()->set_host("host-a");
@@ -82,7 +129,9 @@ TEST_F(LeaseTest, DeviceOfALiveAgentIsRefusedByName) {
   };
   const absl::Status refused = try_again();
   EXPECT_THAT(refused, StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("cpu:0")));
-  EXPECT_THAT(std::string(refused.message()), HasSubstr(first->agent_id()));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("host-a"));
+  EXPECT_THAT(std::string(refused.message()), Not(HasSubstr(first->agent_id())))
+      << "an id is nobody's business";
   clock_.AdvanceMs(kLeaseMs + 1);
   EXPECT_TRUE(Eventually([&] { return try_again().ok(); })) << "the first is dead by now";
 }
@@ -244,7 +293,8 @@ TEST_F(LeaseTest, DeviceWithARunningAttemptIsKeptForItsAgentAfterARestart) {
   ASSERT_TRUE(agent->Obtain().has_lease());
   coordinator_->Restart();
   v1::RegisterRequest request;
-  request.set_agent_id("thief");
+  request.set_agent_secret("thief");
+  request.set_agent_id(transport::AgentIdOf(request.agent_secret()));
   request.set_host("host-a");
   request.set_run_root_id("root");
   request.add_slots()->set_host("host-a");

@@ -18,45 +18,37 @@ Options Good() {
 
 std::string Message(const Options& options) { return std::string(Validate(options).message()); }
 
-TEST(OptionsTest, DefaultsAreLoopbackAndValid) { EXPECT_EQ(Message(Good()), ""); }
+TEST(OptionsTest, DefaultsAreAUnixSocketAndValid) {
+  EXPECT_EQ(Message(Good()), "");
+  const auto address = ListenAddressOf(Good());
+  ASSERT_TRUE(address.ok()) << address.status();
+  EXPECT_TRUE(address->is_unix()) << address->ToString();
+}
 
-TEST(OptionsTest, ListenAddressNamesWhatIsWrong) {
-  for (const auto& [text, what] :
-       std::vector<std::pair<std::string, std::string>>{{"localhost", "no port"},
-                                                        {"127.0.0.1:x", "not a number"},
-                                                        {"127.0.0.1:65536", "0..65535"},
-                                                        {"::1:7447", "brackets"},
-                                                        {":7447", "no host"}}) {
-    const auto parsed = ParseListenAddress(text);
-    ASSERT_FALSE(parsed.ok()) << text;
-    EXPECT_THAT(std::string(parsed.status().message()), HasSubstr(what));
+TEST(OptionsTest, TcpNeedsATokenOnLoopbackToo) {
+  for (const char* listen : {"0.0.0.0:7447", "127.0.0.1:0", "[::1]:7447", "localhost:7447"}) {
+    Options options = Good();
+    options.listen = listen;
+    EXPECT_EQ(Validate(options).code(), absl::StatusCode::kFailedPrecondition) << listen;
+    EXPECT_THAT(Message(options), HasSubstr("--token-file")) << listen;
+    options.tls_cert_file = "c.pem";
+    options.tls_key_file = "k.pem";
+    EXPECT_EQ(Validate(options).code(), absl::StatusCode::kFailedPrecondition) << listen;
+    options.token_file = "token";
+    EXPECT_EQ(Message(options), "") << listen;
   }
 }
 
-TEST(OptionsTest, LoopbackIsKnownInEveryWriting) {
-  for (const char* text : {"127.0.0.1:0", "127.3.2.1:1", "[::1]:7447", "localhost:7447"}) {
-    const auto parsed = ParseListenAddress(text);
-    ASSERT_TRUE(parsed.ok()) << text;
-    EXPECT_TRUE(parsed->loopback) << text;
-    EXPECT_EQ(parsed->ToString(), text);
-  }
-  for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "head.example.org:1"}) {
-    const auto parsed = ParseListenAddress(text);
-    ASSERT_TRUE(parsed.ok()) << text;
-    EXPECT_FALSE(parsed->loopback) << text;
-  }
-}
-
-TEST(OptionsTest, AnAddressBeyondLoopbackNeedsTlsAndAToken) {
+TEST(OptionsTest, ATokenForAUnixSocketIsAMistake) {
   Options options = Good();
-  options.listen = "0.0.0.0:7447";
-  EXPECT_EQ(Validate(options).code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Message(options), HasSubstr("--tls-cert, --tls-key and --token-file"));
-  options.tls_cert_file = "c.pem";
-  options.tls_key_file = "k.pem";
-  EXPECT_EQ(Validate(options).code(), absl::StatusCode::kFailedPrecondition);
   options.token_file = "token";
-  EXPECT_EQ(Message(options), "");
+  EXPECT_THAT(Message(options), HasSubstr("name HOST:PORT"));
+}
+
+TEST(OptionsTest, AnAddressThatIsNoneIsNamedWithTheOption) {
+  Options options = Good();
+  options.listen = "http://127.0.0.1:7447";
+  EXPECT_THAT(Message(options), HasSubstr("--listen 'http://127.0.0.1:7447'"));
 }
 
 TEST(OptionsTest, HalfATlsPairIsRefused) {

@@ -194,6 +194,7 @@ TEST_F(RunLifeTest, OneStreamCarriesManyAttemptsAndAStaleOneDoesNotBreakIt) {
   forged.set_token(std::string(32, 'f'));
 
   grpc::ClientContext context;
+  context.AddMetadata("allo-session", agent->session());
   auto stream = agent->stub().StreamRecords(&context);
   constexpr int kBatches = 50;
   for (int i = 0; i < kBatches; ++i) {

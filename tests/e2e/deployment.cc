@@ -13,6 +13,8 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "coordinator/store/sqlite.h"
+#include "transport/agent_id.h"
+#include "transport/connection.h"
 #include "worker/agent/launch.h"
 #include "worker/agent/processes.h"
 
@@ -98,7 +100,7 @@ void Deployment::StartCoordinator() {
                                       "--db",
                                       DbPath(),
                                       "--listen",
-                                      address_,
+                                      "unix:" + folder_.Path("coordinator.sock"),
                                       "--lease-ms",
                                       absl::StrCat(options_.lease_ms),
                                       "--heartbeat-ms",
@@ -111,10 +113,9 @@ void Deployment::StartCoordinator() {
   for (int i = 0; i < 3000 && client_ == nullptr; ++i) {
     if (const absl::StatusOr<std::string> written = ReadFile(address_file); written.ok()) {
       address_ = std::string(absl::StripAsciiWhitespace(*written));
-      grpc::ChannelArguments arguments;
-      arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-      client_ = v1::ClientService::NewStub(
-          grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
+      const auto channel = transport::Connect({.address = address_});
+      ALLO_CHECK(channel.ok()) << channel.status();
+      client_ = v1::ClientService::NewStub(*channel);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
@@ -249,8 +250,24 @@ int Deployment::Retry(const std::string& sweep) const {
 }
 
 std::unique_ptr<v1::WorkerService::Stub> Deployment::NewWorkerStub() const {
-  return v1::WorkerService::NewStub(
-      grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+  const auto channel = transport::Connect({.address = address_});
+  ALLO_CHECK(channel.ok()) << channel.status();
+  return v1::WorkerService::NewStub(*channel);
+}
+
+std::string Deployment::SessionOfAStranger() const {
+  v1::RegisterRequest request;
+  request.set_agent_secret("a stranger's");
+  request.set_agent_id(transport::AgentIdOf(request.agent_secret()));
+  request.set_life("one");
+  request.set_host("stranger");
+  request.set_run_root_id("stranger");
+  request.add_slots()->set_host("stranger");
+  request.mutable_slots(0)->set_device("cpu:0");
+  v1::RegisterResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  return NewWorkerStub()->Register(&context, request, &response).ok() ? response.session() : "";
 }
 
 std::vector<std::string> Deployment::Export(const std::string& sweep, const std::string& what,

@@ -83,6 +83,9 @@ class Deployment {
   std::vector<std::string> Export(const std::string& sweep, const std::string& what,
                                   const std::string& series) const;
   std::unique_ptr<v1::WorkerService::Stub> NewWorkerStub() const;
+  // Of an agent that registers for this, with a slot that it never offers; empty where the
+  // coordinator does not answer.
+  std::string SessionOfAStranger() const;
 
   // Writes a file into the deployment's folder; returns its path.
   std::string Write(const std::string& name, const std::string& text) const;
@@ -101,7 +104,7 @@ class Deployment {
   const DeploymentOptions options_;
   const TemporaryFolder folder_;
   data::Manifest manifest_;
-  std::string address_ = "127.0.0.1:0";
+  std::string address_;  // of the coordinator's Unix socket
   ChildProcess coordinator_;
   std::vector<std::unique_ptr<ChildProcess>> workers_;
   std::unique_ptr<v1::ClientService::Stub> client_;

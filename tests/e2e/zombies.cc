@@ -18,6 +18,8 @@ absl::StatusOr<v1::RecordAck> WriteAs(const Deployment& deployment, const v1::Le
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
   const auto stub = deployment.NewWorkerStub();
+  const std::string session = deployment.SessionOfAStranger();
+  context.AddMetadata("allo-session", session);
   const auto stream = stub->StreamRecords(&context);
   v1::RecordAck ack;
   const bool answered = stream->Write(batch) && stream->Read(&ack);

@@ -4,8 +4,7 @@
 #include <filesystem>
 
 #include "base/check.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
+#include "transport/connection.h"
 
 namespace allometry::testing {
 namespace {
@@ -20,7 +19,6 @@ std::string MakeTemporaryFolder() {
 
 coordinator::Options InProcessCoordinator::DefaultOptions() {
   coordinator::Options options;
-  options.listen = "127.0.0.1:0";
   options.lease_ms = 3000;
   options.heartbeat_ms = 50;
   return options;
@@ -29,6 +27,7 @@ coordinator::Options InProcessCoordinator::DefaultOptions() {
 std::unique_ptr<InProcessCoordinator> InProcessCoordinator::Start(coordinator::Options options) {
   std::string folder = MakeTemporaryFolder();
   if (options.db_path.empty()) options.db_path = folder + "/allometry.db";
+  if (options.listen.empty()) options.listen = "unix:" + folder + "/coordinator.sock";
   auto started = std::unique_ptr<InProcessCoordinator>(
       new InProcessCoordinator(std::move(options), std::move(folder)));
   started->Restart();
@@ -56,13 +55,9 @@ void InProcessCoordinator::Restart() {
 }
 
 std::shared_ptr<grpc::Channel> InProcessCoordinator::NewChannel() const {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // A restarted coordinator is found at once, not after gRPC's back-off.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+  auto channel = transport::Connect({.address = address_, .token_file = options_.token_file});
+  ALLO_CHECK(channel.ok()) << channel.status();
+  return *channel;
 }
 
 std::unique_ptr<v1::ClientService::Stub> InProcessCoordinator::client() const {

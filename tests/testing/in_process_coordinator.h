@@ -20,7 +20,7 @@ namespace allometry::testing {
 
 class InProcessCoordinator {
  public:
-  // Short enough for tests; the database path and the port are chosen here.
+  // Short enough for tests; the database path and the socket are chosen here.
   static coordinator::Options DefaultOptions();
   static std::unique_ptr<InProcessCoordinator> Start(
       coordinator::Options options = DefaultOptions());
@@ -29,10 +29,10 @@ class InProcessCoordinator {
 
   // Ends the server as if its machine had stopped it: open calls get UNAVAILABLE.
   void Stop();
-  // Serves the same file on the same port again.
+  // Serves the same file at the same address again.
   void Restart();
 
-  std::string address() const { return address_; }  // "127.0.0.1:40123"
+  std::string address() const { return address_; }  // "unix:/tmp/.../coordinator.sock"
   const std::string& folder() const { return folder_; }
   const std::string& db_path() const { return options_.db_path; }
 

@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/clock.h"
+#include "base/files.h"
 #include "worker/agent/log.h"
 #include "worker/agent/record_conversion.h"
 #include "worker/agent/slot_memory.h"
@@ -32,6 +34,12 @@ constexpr int kReconnectAfterFailures = 3;
 std::string MachineName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+// Differs from machine to machine and from boot to boot.
+std::string BootId() {
+  return std::string(
+      absl::StripAsciiWhitespace(ReadFile("/proc/sys/kernel/random/boot_id").value_or("unknown")));
 }
 
 int64_t Now() { return Clock::Real().BootNanos(); }
@@ -109,6 +117,8 @@ Agent::Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
              std::unique_ptr<CoordinatorLink> link)
     : options_(std::move(options)),
       host_(options_.host),
+      boot_id_(BootId()),
+      life_(RandomHex128()),
       attempts_(std::move(attempts)),
       memory_(MemoryOf(options_.attempts.devices)),
       datasets_(options_.attempts.data_dir),
@@ -122,8 +132,11 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
   ALLO_RETURN_IF_ERROR(attempts_->EndLeftovers());
   LogLine(absl::StrFormat("agent %s on %s offers %s to coordinator %s; run root %s",
                           attempts_->agent_id(), host_,
-                          absl::StrJoin(options_.attempts.devices, ", "), options_.link.coordinator,
+                          absl::StrJoin(options_.attempts.devices, ", "), options_.link.address,
                           attempts_->run_root().path()));
+  if (const std::string proxy = transport::ProxyNote(options_.link); !proxy.empty()) {
+    LogLine(absl::StrCat("the coordinator is reached ", proxy));
+  }
   for (;;) {
     const int64_t now_ns = Now();
     ObserveStop(stop_signals.load(), now_ns);
@@ -219,6 +232,10 @@ void Agent::RefreshDatasets(int64_t now_ns) {
 void Agent::StartRegister() {
   v1::RegisterRequest request;
   request.set_agent_id(attempts_->agent_id());
+  request.set_agent_secret(attempts_->state().agent_secret());
+  request.set_boot_id(boot_id_);
+  request.set_start(attempts_->state().start());
+  request.set_life(life_);
   request.set_host(host_);
   request.set_run_root_id(attempts_->run_root().id());
   request.set_version(kVersion);
@@ -242,7 +259,7 @@ void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse&
   call_in_flight_ = false;
   if (!status.ok()) {
     if (IsFinal(status) && !ever_registered_) {
-      fatal_ = Annotate(status, absl::StrCat("coordinator ", options_.link.coordinator));
+      fatal_ = Annotate(status, absl::StrCat("coordinator ", options_.link.address));
       return;
     }
     OnFailure(status);
@@ -251,6 +268,7 @@ void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse&
   OnAnswer();
   registered_ = true;
   ever_registered_ = true;
+  link_->SetSession(response.session());
   lease_ms_ = response.lease_ms();
   heartbeat_every_ms_ = std::max<int64_t>(response.heartbeat_every_ms(), 1);
   next_call_ns_ = 0;
@@ -263,6 +281,7 @@ void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse&
 void Agent::StartHeartbeat() {
   v1::HeartbeatRequest request;
   request.set_agent_id(attempts_->agent_id());
+  request.set_session(link_->session());
   for (v1::HeldAttempt& held : attempts_->HeldAttempts()) *request.add_held() = std::move(held);
   const bool stopping = stop_signals_ > 0;
   if (!stopping) {
@@ -308,16 +327,22 @@ void Agent::OnFailure(const absl::Status& status) {
   ++failures_;
   const int64_t retry_ms = std::min(kMaxRetryMs, int64_t{250} << std::min(failures_ - 1, 10));
   next_call_ns_ = Now() + retry_ms * kMs;
-  if (failures_ % kReconnectAfterFailures == 0 && !absl::IsUnavailable(status)) link_->Reconnect();
+  if (failures_ % kReconnectAfterFailures == 0) {
+    if (const absl::Status connected = link_->Reconnect(); !connected.ok()) {
+      LogOnce(absl::StrCat("coordinator ", options_.link.address,
+                           " cannot be reached anew: ", connected.message()));
+    }
+  }
   if (!IsAway(status)) {
-    LogOnce(absl::StrCat("coordinator ", options_.link.coordinator, " refuses this agent: ",
+    LogOnce(absl::StrCat("coordinator ", options_.link.address, " refuses this agent: ",
                          status.message(), "; asking again until it does not"));
     return;
   }
-  if (away_since_ns_ != 0) return;
-  away_since_ns_ = Now();
+  if (away_since_ns_ == 0) away_since_ns_ = Now();
+  if (away_reason_ == status.message()) return;
+  away_reason_ = std::string(status.message());
   LogLine(
-      absl::StrCat("coordinator ", options_.link.coordinator, " is away (", status.message(), "); ",
+      absl::StrCat("coordinator ", options_.link.address, " is away (", away_reason_, "); ",
                    attempts_->size() > 0
                        ? absl::StrCat(attempts_->size(), " attempts go on until their leases end")
                        : "trying until it answers"));
@@ -326,8 +351,9 @@ void Agent::OnFailure(const absl::Status& status) {
 void Agent::OnAnswer() {
   failures_ = 0;
   last_line_.clear();
+  away_reason_.clear();
   if (away_since_ns_ == 0) return;
-  LogLine(absl::StrFormat("coordinator %s is back after %.1f s", options_.link.coordinator,
+  LogLine(absl::StrFormat("coordinator %s is back after %.1f s", options_.link.address,
                           static_cast<double>(Now() - away_since_ns_) / 1e9));
   away_since_ns_ = 0;
 }

@@ -24,7 +24,7 @@
 namespace allometry::agent {
 
 struct AgentOptions {
-  LinkOptions link;
+  transport::ConnectionOptions link;
   std::string state_dir;
   std::string run_root;
   std::string host;  // its name to the coordinator and in slots; empty: the machine's
@@ -74,6 +74,8 @@ class Agent {
 
   const AgentOptions options_;
   const std::string host_;
+  const std::string boot_id_;
+  const std::string life_;  // of this process
   const std::unique_ptr<AttemptTable> attempts_;
   std::map<std::string, int64_t> memory_;  // bytes of each device that are known
   DatasetList datasets_;
@@ -88,6 +90,7 @@ class Agent {
   int64_t last_asked_ns_ = 0;
   int64_t next_stream_ns_ = 0;
   int64_t away_since_ns_ = 0;                  // 0: the coordinator answers
+  std::string away_reason_;                    // as last said
   int failures_ = 0;                           // in a row
   std::string last_line_;                      // of LogOnce
   std::string data_dir_error_;                 // as last said; empty: it was read

@@ -43,6 +43,7 @@ class AttemptTable {
   AttemptTable(const AttemptTable&) = delete;
   AttemptTable& operator=(const AttemptTable&) = delete;
 
+  const StateDir& state() const { return state_; }
   const std::string& agent_id() const { return state_.agent_id(); }
   const RunRoot& run_root() const { return root_; }
 

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "base/check.h"
 #include "proto/worker.grpc.pb.h"
 
@@ -17,17 +16,14 @@ namespace {
 
 constexpr int kDispatchAtOnce = 64;  // so that a flood of acks does not starve the caller
 
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+// What the transport says, without gRPC's words.
+absl::Status ToAbsl(const transport::ConnectionOptions& options, const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      transport::PlainReason(options, status));
 }
 
 std::chrono::system_clock::time_point In(int64_t ms) {
   return std::chrono::system_clock::now() + std::chrono::milliseconds(ms);
-}
-
-bool IsLoopback(absl::string_view address) {
-  return absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
-         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "unix:");
 }
 
 // What a tag of the completion queue points to.
@@ -72,43 +68,25 @@ struct RecordStream : Call {
 }  // namespace
 
 struct CoordinatorLink::Wire {
-  LinkOptions options;
+  transport::ConnectionOptions options;
+  std::string session;
   grpc::CompletionQueue queue;
   std::unique_ptr<v1::WorkerService::Stub> stub;
   std::set<std::unique_ptr<Call>> calls;     // in flight, the stream included
   std::vector<std::unique_ptr<Call>> ended;  // kept until no callback of theirs runs any more
   RecordStream* stream = nullptr;
 
-  void Connect();
-  void Prepare(Call& call) const;
+  absl::Status Connect();
   void End(Call* call);
   template <class Response, class Start>
   void StartUnary(int64_t timeout_ms, Start start,
                   std::function<void(const absl::Status&, const Response&)> done);
 };
 
-void CoordinatorLink::Wire::Connect() {
-  grpc::ChannelArguments arguments;
-  // gRPC's own backoff grows to two minutes; a sweep should not wait so long for a restart.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  // A new channel must mean a new connection (Reconnect).
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-  if (!options.tls_ca_pem.empty()) {
-    grpc::SslCredentialsOptions tls;
-    tls.pem_root_certs = options.tls_ca_pem;
-    credentials = grpc::SslCredentials(tls);
-  }
-  stub = v1::WorkerService::NewStub(
-      grpc::CreateCustomChannel(options.coordinator, credentials, arguments));
-}
-
-void CoordinatorLink::Wire::Prepare(Call& call) const {
-  if (!options.token.empty()) {
-    call.context.AddMetadata("authorization", absl::StrCat("Bearer ", options.token));
-  }
+absl::Status CoordinatorLink::Wire::Connect() {
+  ALLO_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, transport::Connect(options));
+  stub = v1::WorkerService::NewStub(channel);
+  return absl::OkStatus();
 }
 
 void CoordinatorLink::Wire::End(Call* call) {
@@ -125,25 +103,21 @@ void CoordinatorLink::Wire::StartUnary(
   auto owned = std::make_unique<UnaryCall<Response>>();
   UnaryCall<Response>* call = owned.get();
   calls.insert(std::move(owned));
-  Prepare(*call);
   call->context.set_deadline(In(timeout_ms));
   call->finished.happened = [this, call, done = std::move(done)](bool) {
     End(call);
-    if (!call->silent) done(ToAbsl(call->status), call->response);
+    if (!call->silent) done(ToAbsl(options, call->status), call->response);
   };
   call->reader = start(&call->context);
   call->reader->Finish(&call->response, &call->status, &call->finished);
 }
 
-absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Create(LinkOptions options) {
-  if (options.tls_ca_pem.empty() && !IsLoopback(options.coordinator)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("coordinator ", options.coordinator,
-                     " is not on this host's loopback: it needs --tls-ca and --token-file"));
-  }
+absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Create(
+    transport::ConnectionOptions options) {
+  ALLO_RETURN_IF_ERROR(transport::Validate(options));
   auto wire = std::make_unique<Wire>();
   wire->options = std::move(options);
-  wire->Connect();
+  ALLO_RETURN_IF_ERROR(wire->Connect());
   return std::unique_ptr<CoordinatorLink>(new CoordinatorLink(std::move(wire)));
 }
 
@@ -184,6 +158,10 @@ void CoordinatorLink::Heartbeat(const v1::HeartbeatRequest& request, int64_t tim
       std::move(done));
 }
 
+void CoordinatorLink::SetSession(std::string session) { wire_->session = std::move(session); }
+
+const std::string& CoordinatorLink::session() const { return wire_->session; }
+
 void CoordinatorLink::OpenStream(OnAck ack, OnStreamClosed closed) {
   ALLO_CHECK(!has_stream());
   auto owned = std::make_unique<RecordStream>();
@@ -192,8 +170,8 @@ void CoordinatorLink::OpenStream(OnAck ack, OnStreamClosed closed) {
   wire_->stream = stream;
   stream->ack = std::move(ack);
   stream->closed = std::move(closed);
-  wire_->Prepare(*stream);
 
+  stream->context.AddMetadata("allo-session", wire_->session);
   stream->on_start.happened = [stream](bool ok) {
     stream->started = ok;
     stream->broken = !ok;
@@ -216,7 +194,7 @@ void CoordinatorLink::OpenStream(OnAck ack, OnStreamClosed closed) {
   stream->on_finish.happened = [this, stream](bool) {
     wire_->stream = nullptr;
     wire_->End(stream);
-    if (!stream->silent) stream->closed(ToAbsl(stream->status));
+    if (!stream->silent) stream->closed(ToAbsl(wire_->options, stream->status));
   };
   stream->stream = wire_->stub->PrepareAsyncStreamRecords(&stream->context, &wire_->queue);
   stream->stream->StartCall(&stream->on_start);
@@ -248,9 +226,9 @@ void CoordinatorLink::WaitAndDispatch(int64_t timeout_ms) {
   }
 }
 
-void CoordinatorLink::Reconnect() {
+absl::Status CoordinatorLink::Reconnect() {
   for (const std::unique_ptr<Call>& call : wire_->calls) call->context.TryCancel();
-  wire_->Connect();
+  return wire_->Connect();
 }
 
 }  // namespace allometry::agent

@@ -13,14 +13,9 @@
 
 #include "base/status.h"
 #include "proto/worker.pb.h"
+#include "transport/connection.h"
 
 namespace allometry::agent {
-
-struct LinkOptions {
-  std::string coordinator;  // HOST:PORT
-  std::string tls_ca_pem;   // the authority's certificates; empty: no TLS
-  std::string token;        // sent as "authorization: Bearer TOKEN"; empty: none
-};
 
 class CoordinatorLink {
  public:
@@ -29,8 +24,9 @@ class CoordinatorLink {
   using OnAck = std::function<void(const v1::RecordAck&)>;
   using OnStreamClosed = std::function<void(const absl::Status&)>;
 
-  // InvalidArgument when the coordinator is on another host and there is no TLS: it would refuse.
-  static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Create(LinkOptions options);
+  // InvalidArgument or PermissionDenied as transport::Validate and Connect: it can never work.
+  static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Create(
+      transport::ConnectionOptions options);
   // Cancels what is in flight; its callbacks are not called.
   ~CoordinatorLink();
   CoordinatorLink(const CoordinatorLink&) = delete;
@@ -38,6 +34,10 @@ class CoordinatorLink {
 
   void Register(const v1::RegisterRequest& request, int64_t timeout_ms, OnRegister done);
   void Heartbeat(const v1::HeartbeatRequest& request, int64_t timeout_ms, OnHeartbeat done);
+
+  // What the coordinator gave at registration; streams opened from now on bring it.
+  void SetSession(std::string session);
+  const std::string& session() const;
 
   // Opens the stream; only when there is none. `closed` is called once, at its end.
   void OpenStream(OnAck ack, OnStreamClosed closed);
@@ -49,9 +49,10 @@ class CoordinatorLink {
   // Waits up to `timeout_ms` for something to happen, and calls back for all that did.
   void WaitAndDispatch(int64_t timeout_ms);
 
-  // Drops the connection for a new one: a dead network path may hold the old one for minutes.
-  // Whatever is in flight ends as CANCELLED.
-  void Reconnect();
+  // Drops the connection for a new one, reading token and certificate again: a dead network path
+  // may hold the old one for minutes. Whatever is in flight ends as CANCELLED. Where it cannot, the
+  // old one stays.
+  absl::Status Reconnect();
 
  private:
   struct Wire;

@@ -13,9 +13,12 @@ std::vector<std::string> MpirunPrefix(size_t ranks, bool is_root) {
   std::vector<std::string> prefix = {"mpirun", "-np", absl::StrCat(ranks)};
   if (is_root) prefix.push_back("--allow-run-as-root");
   // The slots are the coordinator's business, so Open MPI's own counting and binding are off;
-  // containers forbid the system call behind vader's single copy.
-  prefix.insert(prefix.end(), {"--oversubscribe", "--bind-to", "none", "--mca",
-                               "btl_vader_single_copy_mechanism", "none"});
+  // containers forbid the system call behind vader's single copy. Ranks of one host talk through
+  // shared memory, so none of them listens on the network, and mpirun names the loopback alone as
+  // its address (docs/security.md).
+  prefix.insert(prefix.end(),
+                {"--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism",
+                 "none", "--mca", "btl", "self,vader", "--mca", "oob_tcp_if_include", "lo"});
   return prefix;
 }
 
@@ -71,6 +74,10 @@ absl::StatusOr<LaunchCommand> MakeLaunchCommand(const LaunchRequest& request) {
                          {"MKL_NUM_THREADS", "1"}};
   if (kind == "cuda") {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", absl::StrJoin(indices, ","));
+    // One host: NCCL's own sockets stay on it.
+    if (request.launcher == Launcher::kMpirun) {
+      command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");
+    }
   }
   // An agent that was itself started by mpirun or srun must not lend the trainer its own identity,
   // and an mpirun of this host must not ask Slurm for other hosts.

@@ -9,9 +9,10 @@
 #include <iostream>
 #include <string>
 
-#include "absl/strings/ascii.h"
-#include "base/files.h"
+#include "base/private_files.h"
 #include "base/status.h"
+#include "transport/address.h"
+#include "transport/connection.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/slots.h"
 
@@ -51,8 +52,6 @@ struct Flags {
   AgentOptions options;
   std::string slots = "auto";
   std::string launcher = "auto";
-  std::string tls_ca_file;
-  std::string token_file;
   double stop_within_s = 60;
 };
 
@@ -62,13 +61,6 @@ absl::Status RunAgent(Flags flags) {
   ALLO_ASSIGN_OR_RETURN(
       options.attempts.launcher,
       allometry::agent::ParseLauncher(flags.launcher, std::getenv("SLURM_JOB_ID") != nullptr));
-  if (!flags.tls_ca_file.empty()) {
-    ALLO_ASSIGN_OR_RETURN(options.link.tls_ca_pem, allometry::ReadFile(flags.tls_ca_file));
-  }
-  if (!flags.token_file.empty()) {
-    ALLO_ASSIGN_OR_RETURN(const std::string token, allometry::ReadFile(flags.token_file));
-    options.link.token = std::string(absl::StripAsciiWhitespace(token));
-  }
   options.attempts.stop_within_ms = static_cast<int64_t>(flags.stop_within_s * 1000);
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options)));
   CountStopSignals();
@@ -78,15 +70,17 @@ absl::Status RunAgent(Flags flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  allometry::MakeFilesPrivate();
+  allometry::transport::QuietGrpc();
   Flags flags;
   AgentOptions& options = flags.options;
   options.attempts.trainer = BesideThisProgram("allo-trainer");
   options.attempts.trainer_cuda = BesideThisProgram("allo-trainer-cuda");
-  options.link.coordinator = "127.0.0.1:7447";
+  options.link.address = allometry::transport::DefaultCoordinatorAddress();
 
   CLI::App app("Offers this host's devices to a coordinator and runs what it gives them.",
                "allo-worker");
-  app.add_option("--coordinator", options.link.coordinator, "HOST:PORT of the coordinator")
+  app.add_option("--coordinator", options.link.address, "unix:PATH or HOST:PORT of the coordinator")
       ->envname("ALLO_COORDINATOR")
       ->capture_default_str();
   app.add_option("--state-dir", options.state_dir,
@@ -129,9 +123,13 @@ int main(int argc, char** argv) {
                  "usual time is known")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--tls-ca", flags.tls_ca_file,
-                 "PEM file of the authority that signed the coordinator's certificate");
-  app.add_option("--token-file", flags.token_file, "file with the coordinator's token");
+  app.add_option("--tls-ca", options.link.tls_ca,
+                 "PEM file of the authority that signed the coordinator's certificate; not needed "
+                 "with the token")
+      ->envname("ALLO_TLS_CA");
+  app.add_option("--token-file", options.link.token_file,
+                 "file whose first line is the coordinator's token, for TCP")
+      ->envname("ALLO_TOKEN_FILE");
   CLI11_PARSE(app, argc, argv);
 
   try {

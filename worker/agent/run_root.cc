@@ -13,7 +13,9 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
+#include "base/private_files.h"
 #include "run/run_spec.h"
+#include "worker/agent/copied.h"
 
 namespace allometry::agent {
 namespace {
@@ -39,7 +41,8 @@ bool IsCheckpointFile(absl::string_view file) {
 }
 
 absl::StatusOr<RunRoot> RunRoot::Open(const std::string& path) {
-  ALLO_RETURN_IF_ERROR(MakeDirectories(path));
+  ALLO_RETURN_IF_ERROR(MakePrivateDirectories(path));
+  ALLO_RETURN_IF_ERROR(TakeFromOthers(path));
   const std::string root = std::filesystem::absolute(path).lexically_normal().string();
   const std::string id_path = root + "/root_id";
   absl::StatusOr<std::string> id = ReadFile(id_path);
@@ -58,6 +61,7 @@ absl::StatusOr<RunRoot> RunRoot::Open(const std::string& path) {
   if (!IsRootId(stripped)) {
     return absl::DataLossError(absl::StrCat(id_path, ": '", stripped, "' is not 32 hex digits"));
   }
+  ALLO_RETURN_IF_ERROR(RefuseACopy("run root " + root, id_path));
   return RunRoot(root, std::string(stripped));
 }
 

@@ -13,6 +13,7 @@ namespace allometry::agent {
 class RunRoot {
  public:
   // Makes the folder and its root_id at first use; safe when several agents share the folder.
+  // FailedPrecondition where it is a copy of another one (copied.h).
   static absl::StatusOr<RunRoot> Open(const std::string& path);
 
   const std::string& path() const { return path_; }

@@ -7,20 +7,25 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/private_files.h"
 #include "nlohmann/json.hpp"
+#include "transport/agent_id.h"
+#include "worker/agent/copied.h"
 
 namespace allometry::agent {
 namespace {
 
-// RFC 4122, version 4.
-std::string RandomUuid() {
-  std::string hex = RandomHex128();
-  hex[12] = '4';
-  hex[16] = "89ab"[hex[16] % 4];
-  return absl::StrFormat("%s-%s-%s-%s-%s", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4),
-                         hex.substr(16, 4), hex.substr(20));
+constexpr size_t kShortestSecret = 32;
+
+// The whole of a small file; what `otherwise` says where it is not there.
+absl::StatusOr<std::string> ReadOr(const std::string& path, const std::string& otherwise) {
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (absl::IsNotFound(text.status())) return otherwise;
+  ALLO_RETURN_IF_ERROR(text.status());
+  return std::string(absl::StripAsciiWhitespace(*text));
 }
 
 }  // namespace
@@ -30,9 +35,10 @@ std::string LeaseName(const Lease& lease) {
 }
 
 absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
-  ALLO_RETURN_IF_ERROR(MakeDirectories(path));
+  ALLO_RETURN_IF_ERROR(MakePrivateDirectories(path));
+  ALLO_RETURN_IF_ERROR(TakeFromOthers(path));
   const std::string lock_path = path + "/lock";
-  const int fd = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  const int fd = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(lock_path, "open");
   StateDir state(path, fd);
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -46,18 +52,36 @@ absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
   if (ftruncate(fd, 0) != 0 || write(fd, pid.data(), pid.size()) < 0) {
     return ErrnoStatus(lock_path, "write");
   }
-  const std::string id_path = path + "/agent_id";
-  absl::StatusOr<std::string> id = ReadFile(id_path);
-  if (absl::IsNotFound(id.status())) {
-    id = RandomUuid();
-    ALLO_RETURN_IF_ERROR(WriteFileAtomically(id_path, *id + "\n"));
-  }
-  ALLO_RETURN_IF_ERROR(id.status());
-  state.agent_id_ = std::string(absl::StripAsciiWhitespace(*id));
-  if (state.agent_id_.empty()) {
-    return absl::DataLossError(absl::StrCat(id_path, " is empty: remove it for a new identity"));
-  }
+  ALLO_RETURN_IF_ERROR(state.ReadIdentity());
   return state;
+}
+
+absl::Status StateDir::ReadIdentity() {
+  const std::string secret_path = path_ + "/agent_secret";
+  ALLO_ASSIGN_OR_RETURN(agent_secret_, ReadOr(secret_path, "none"));
+  if (agent_secret_ == "none") {
+    agent_secret_ = RandomHex128() + RandomHex128();
+    ALLO_RETURN_IF_ERROR(WriteFileAtomically(secret_path, agent_secret_ + "\n"));
+  }
+  if (agent_secret_.size() < kShortestSecret) {
+    return absl::DataLossError(
+        absl::StrCat(secret_path, " is damaged: remove it for a new identity"));
+  }
+  ALLO_RETURN_IF_ERROR(RefuseACopy("state dir " + path_, secret_path, path_ + "/held.json"));
+  ALLO_RETURN_IF_ERROR(TakeFromOthers(secret_path));
+  agent_id_ = transport::AgentIdOf(agent_secret_);
+  const std::string id_path = path_ + "/agent_id";
+  ALLO_ASSIGN_OR_RETURN(const std::string stored_id, ReadOr(id_path, ""));
+  if (stored_id != agent_id_) {
+    ALLO_RETURN_IF_ERROR(WriteFileAtomically(id_path, agent_id_ + "\n"));
+  }
+  const std::string starts_path = path_ + "/starts";
+  ALLO_ASSIGN_OR_RETURN(const std::string starts, ReadOr(starts_path, "0"));
+  if (!absl::SimpleAtoi(starts, &start_)) {
+    return absl::DataLossError(absl::StrCat(starts_path, " is damaged: remove it"));
+  }
+  ++start_;
+  return WriteFileAtomically(starts_path, absl::StrCat(start_, "\n"));
 }
 
 StateDir::~StateDir() {
@@ -66,7 +90,9 @@ StateDir::~StateDir() {
 
 StateDir::StateDir(StateDir&& other) noexcept
     : path_(std::move(other.path_)),
+      agent_secret_(std::move(other.agent_secret_)),
       agent_id_(std::move(other.agent_id_)),
+      start_(other.start_),
       lock_fd_(std::exchange(other.lock_fd_, -1)) {}
 
 absl::StatusOr<std::vector<Lease>> StateDir::ReadHeld() const {

@@ -1,0 +1,21 @@
+// Whether a folder with an identity was copied.
+//
+// A copy of a state directory or a run root has the same identity as the original, and two programs
+// that are one end each other's work. So the file that holds the identity is remembered by its
+// inode and the time of its last change: a copy has others. (A file system that numbers its inodes
+// anew at every mount leaves the time as it was.)
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+
+namespace allometry::agent {
+
+// Remembers `identity_file` in "IDENTITY_FILE.place" at first use. FailedPrecondition where it is
+// not the file that was remembered: says that `what` (for example "state dir w") is a copy, and
+// which files to remove for an identity of its own, those in `files_of_the_original` too.
+absl::Status RefuseACopy(const std::string& what, const std::string& identity_file,
+                         const std::string& files_of_the_original = "");
+
+}  // namespace allometry::agent
