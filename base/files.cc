@@ -77,6 +77,7 @@ absl::Status ErrnoStatus(absl::string_view path, absl::string_view what) {
       return absl::NotFoundError(message);
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
       return absl::ResourceExhaustedError(message);
     case EACCES:
     case EPERM:

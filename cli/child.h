@@ -1,4 +1,5 @@
-// Programs beside this one, run and waited for.
+// Programs beside this one, run and waited for. Nothing of them is left, however this program ends:
+// a signal that ends it ends them first, and where it is killed their standard input closes.
 #pragma once
 
 #include <string>
@@ -11,9 +12,22 @@ namespace allometry::cli {
 // The folder of this program.
 std::string FolderOfThisProgram();
 
+// While one exists, SIGINT, SIGTERM and SIGHUP do not end this process: they are remembered. When
+// the last is gone a signal that was received ends it after all. One thread.
+class HeldSignals {
+ public:
+  HeldSignals();
+  ~HeldSignals();
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+  static bool received();
+};
+
+// A trainer, or the mpirun over its ranks, that obeys --leased.
 struct ChildProgram {
   std::vector<std::string> arguments;    // arguments[0] is looked for in PATH
-  std::vector<std::string> environment;  // "NAME=VALUE", over this process's own
+  std::vector<std::string> environment;  // "NAME=VALUE", over this process's own, of which a batch
+                                         // system's and a launcher's variables do not go on
 };
 
 struct ChildResult {
@@ -24,8 +38,9 @@ struct ChildResult {
   std::string errors;      // standard error, its end where it is long
 };
 
-// Starts all of them at once and waits for all. An error where one cannot be started; those that
-// were are then killed. `scratch` is a folder for their standard error.
+// Starts all of them at once and waits for all. An error where one cannot be started, Cancelled
+// where a held signal came; all processes of those that were started are then killed. Each gets a
+// lease of `timeout_s` on its standard input. `scratch` is a folder for their standard error.
 absl::StatusOr<std::vector<ChildResult>> RunTogether(const std::vector<ChildProgram>& programs,
                                                      const std::string& scratch, double timeout_s);
 

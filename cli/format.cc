@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -48,7 +49,16 @@ std::string Grouped(int64_t value) {
   return absl::StrCat(value < 0 ? "-" : "", digits);
 }
 
-std::string Loss(double nats) { return nats == 0 ? "-" : absl::StrFormat("%.4f", nats); }
+std::string WouldAdd(const std::string& change) {
+  return absl::StrCat(absl::StartsWith(change, "left out:") ? "" : "would add: ", change);
+}
+
+std::string Loss(double nats) {
+  // A vocabulary of a million tokens guessed blindly has 14 nats.
+  constexpr double kDivergedNats = 1e4;
+  if (!(nats <= kDivergedNats)) return "diverged";
+  return nats == 0 ? "-" : absl::StrFormat("%.4f", nats);
+}
 
 std::string DeviceHours(const v1::Sweep& sweep) {
   const double used = sweep.device_seconds() / 3600;

@@ -9,6 +9,10 @@
 
 namespace allometry::cli {
 
+// A line of what a submission changes, as a dry run says it: "would add: adds size 80k: 1 run", or
+// "left out: 10k at 1e10 FLOPs: ..." as it is.
+std::string WouldAdd(const std::string& change);
+
 // "4.9k", "1.25M", "36.0M"; below 1000 as it is.
 std::string Short(double value);
 // "3.00e12".

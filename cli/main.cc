@@ -6,6 +6,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/standard_output.h"
 #include "cli/commands.h"
 #include "data/command.h"
 #include "transport/address.h"
@@ -88,7 +89,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return allometry::cli::Main(argc, argv);
+    return allometry::EndOutput("allo", allometry::cli::Main(argc, argv));
   } catch (const std::exception& error) {
     std::cerr << "allo: " << error.what() << "\n";
     return allometry::cli::kExitFailed;

@@ -13,12 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "base/files.h"
 #include "cli/child.h"
 #include "cli/proto_json.h"
 #include "nlohmann/json.hpp"
+#include "worker/launch/last_words.h"
+#include "worker/launch/mpirun.h"
 
 namespace allometry::cli {
 namespace {
@@ -110,7 +110,8 @@ class Measuring {
     for (const Shape& shape : shapes) by_ranks[std::max(1, shape.spec.ranks())].push_back(&shape);
     for (const auto& [ranks, of_ranks] : by_ranks) {
       const size_t at_once = std::max(1, options_.slots / ranks);
-      for (size_t begin = 0; begin < of_ranks.size(); begin += at_once) {
+      for (size_t begin = 0; begin < of_ranks.size() && !HeldSignals::received();
+           begin += at_once) {
         std::vector<const Shape*> group;
         for (size_t i = 0; i < at_once; ++i) {
           // Copies of those before fill the slots that would be idle.
@@ -163,10 +164,9 @@ class Measuring {
     if (child.timed_out) {
       return absl::StrFormat("%s was not measured: not done in %g s", shape.size, kTimeoutS);
     }
-    const std::vector<std::string> lines =
-        absl::StrSplit(absl::StripAsciiWhitespace(child.errors), '\n');
-    return absl::StrFormat("%s was not measured: the trainer ended with code %d: %s", shape.size,
-                           child.exit_code, lines.back());
+    const std::string words = launch::LastWords(child.errors);
+    return absl::StrFormat("%s was not measured: the trainer ended with code %d%s", shape.size,
+                           child.exit_code, words.empty() ? "" : ": " + words);
   }
 
   absl::StatusOr<ChildProgram> Program(const Shape& shape, size_t place) const {
@@ -182,17 +182,11 @@ class Measuring {
     ChildProgram program;
     const int ranks = std::max(1, shape.spec.ranks());
     if (ranks > 1) {
-      // As the agent starts them (worker/agent/launch.cc).
-      program.arguments = {"mpirun", "-np", absl::StrCat(ranks)};
-      if (geteuid() == 0) program.arguments.push_back("--allow-run-as-root");
-      program.arguments.insert(
-          program.arguments.end(),
-          {"--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism",
-           "none", "--mca", "btl", "self,vader", "--mca", "oob_tcp_if_include", "lo"});
+      program.arguments = launch::MpirunPrefix(static_cast<size_t>(ranks), geteuid() == 0);
     }
     program.arguments.insert(program.arguments.end(),
                              {TrainerOf(shape.spec), run_dir, "--data-dir", options_.data_dir,
-                              "--measure", absl::StrCat(options_.seconds)});
+                              "--leased", "--measure", absl::StrCat(options_.seconds)});
     program.environment = {"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1"};
     if (shape.spec.device() == "cuda") {
       std::vector<std::string> gpus;
@@ -266,6 +260,11 @@ MeasuredCosts MeasureRuns(absl::Span<const v1::Run> runs, const MeasureOptions& 
   }
   if (missing.empty() || !options.measure) return result;
 
+  if (const absl::Status usable = launch::CheckTmpdir(); !usable.ok()) {
+    result.problems.push_back(absl::StrCat("nothing was measured: ", usable.message()));
+    return result;
+  }
+  const HeldSignals held;  // until the folder is removed
   std::string scratch =
       absl::StrCat(std::filesystem::temp_directory_path().string(), "/allo-plan-XXXXXX");
   if (mkdtemp(scratch.data()) == nullptr) {

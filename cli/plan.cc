@@ -17,8 +17,8 @@
 #include "cli/sweep_input.h"
 #include "cli/worker_slots.h"
 #include "coordinator/cost/design.h"
-#include "coordinator/stages/ladder/ladder_section.h"
 #include "coordinator/cost/schedule_cost.h"
+#include "coordinator/stages/ladder/ladder_section.h"
 #include "coordinator/stages/stopping/stopping_section.h"
 #include "data/manifest.h"
 
@@ -45,7 +45,7 @@ struct Ground {
   std::vector<v1::Cell> cells;
   std::vector<cost::WorkerSlots> workers;
   cost::Throughput throughput;  // that a coordinator has seen
-  std::string said;                // which workers these are
+  std::string said;             // which workers these are
   std::vector<std::string> notes;
   std::vector<std::string> changes;  // against the sweep that the coordinator has
   bool measurable = true;            // the workers are this machine
@@ -304,7 +304,7 @@ int RunPlan(const Context& context, const Arguments& arguments) {
     std::cout << PlanJson(plan, made.buy, ground->said, ground->changes, notes).dump(2) << "\n";
   } else {
     std::cout << cost::PlanText(plan) << "\n" << ground->said << "\n";
-    for (const std::string& change : ground->changes) std::cout << "would add: " << change << "\n";
+    for (const std::string& change : ground->changes) std::cout << WouldAdd(change) << "\n";
     for (const std::string& note : notes) std::cout << "note: " << note << "\n";
   }
   std::cout << std::flush;

@@ -43,7 +43,7 @@ int Submit(const Context& context, const Arguments& arguments) {
       std::cout << "sweep " << name << " exists already with all of this: nothing to add\n";
     }
     for (const std::string& change : response.changes()) {
-      std::cout << (arguments.dry_run ? "would add: " : "") << change << "\n";
+      std::cout << (arguments.dry_run ? WouldAdd(change) : change) << "\n";
     }
     std::cout << StagesText(response.sweep());
   }

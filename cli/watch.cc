@@ -1,14 +1,19 @@
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <map>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
@@ -41,6 +46,49 @@ bool Ended(const v1::Sweep& sweep) {
   return sweep.runs() == sweep.runs_succeeded() + sweep.runs_failed() + sweep.runs_cancelled();
 }
 
+// Why nothing runs although runs wait: what most of them wait for, or empty.
+std::string WhyNothingRuns(const Message& message) {
+  if (message.sweep().runs_leased() > 0) return "";
+  std::map<std::string, int> counts;
+  for (const v1::Run& run : message.runs()) {
+    if (run.state() != v1::PENDING) continue;
+    absl::string_view reason = run.reason();
+    absl::ConsumePrefix(&reason, "waiting: ");
+    // What the run's last attempt left stands in brackets behind it, and is its own.
+    const size_t advice = reason.find("'allo retry'");
+    const size_t brackets = reason.find(" (", advice == absl::string_view::npos ? 0 : advice);
+    ++counts[std::string(reason.substr(0, std::min(brackets, reason.find('\n'))))];
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? "" : absl::StrCat("  nothing runs: ", most->first);
+}
+
+// As many whole lines of the text as the terminal has room for, each cut to its width: a line that
+// wraps, or a table longer than the screen, could not be drawn over.
+std::string FitToTerminal(const std::string& text) {
+  struct winsize size {};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) {
+    return text;
+  }
+  std::vector<absl::string_view> lines = absl::StrSplit(absl::StripSuffix(text, "\n"), '\n');
+  const size_t room = std::max<size_t>(size.ws_row, 3) - 1;  // and the cursor's own line
+  const size_t hidden = lines.size() > room ? lines.size() - room + 1 : 0;
+  lines.resize(lines.size() - hidden);
+  std::string fitted;
+  for (const absl::string_view line : lines) {
+    absl::StrAppend(&fitted, line.substr(0, size.ws_col - 1), "\n");
+  }
+  if (hidden > 0) {
+    absl::StrAppend(&fitted,
+                    absl::StrFormat("  ... %d more lines: 'allo runs' lists all", hidden)
+                        .substr(0, size.ws_col - 1),
+                    "\n");
+  }
+  return fitted;
+}
+
 // What PENDING runs wait for, each reason once.
 std::string WaitingText(const Message& message) {
   std::set<std::string> reasons;
@@ -68,14 +116,19 @@ class Screen {
     }
     const auto now = std::chrono::steady_clock::now();
     if (terminal_) {
-      const std::string text = absl::StrCat(
-          Headline(message), "\n", RunsTable({message.runs().begin(), message.runs().end()}, false),
-          StagesText(message.sweep()));
+      const std::string why = WhyNothingRuns(message);
+      const std::string text = FitToTerminal(
+          absl::StrCat(Headline(message), "\n", why, why.empty() ? "" : "\n",
+                       RunsTable({message.runs().begin(), message.runs().end()}, false),
+                       StagesText(message.sweep())));
       Clear();
       std::cout << text << std::flush;
       drawn_lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
     } else if (now - last_line_ >= std::chrono::seconds(5) || Ended(message.sweep())) {
       std::cout << Headline(message) << std::endl;
+      if (const std::string why = WhyNothingRuns(message); !why.empty()) {
+        std::cout << why << std::endl;
+      }
       last_line_ = now;
     }
   }

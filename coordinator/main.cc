@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/files.h"
 #include "base/private_files.h"
+#include "base/standard_output.h"
 #include "coordinator/options.h"
 #include "coordinator/server.h"
 #include "transport/address.h"
@@ -95,7 +96,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return allometry::coordinator::Main(argc, argv);
+    return allometry::EndOutput("allo-coordinator", allometry::coordinator::Main(argc, argv));
   } catch (const std::exception& error) {
     std::cerr << "allo-coordinator: " << error.what() << std::endl;
     return 1;

@@ -7,19 +7,27 @@
 namespace allometry::coordinator {
 
 inline store::NextState ApplyRetryTable(const store::EndedAttempt& ended) {
-  const schedule::Outcome outcome =
-      schedule::AfterExit({.reason = ended.reason,
-                            .message = ended.message,
-                            .failures = ended.failures,
-                            .lost_leases = ended.lost_leases,
-                            .cancel_asked = ended.cancel_asked,
-                            .stop_for = ended.stop_for,
-                            .stop_message = ended.stop_message,
-                            .micro_batch = schedule::MicroBatchOf(ended.spec)});
+  const schedule::Outcome outcome = schedule::AfterExit(
+      {.reason = ended.reason,
+       .message = ended.message,
+       .host = ended.host,
+       .got_going = ended.got_going,
+       .others = !ended.others_got_going.has_value() ? schedule::OtherRuns::kUnknown
+                 : *ended.others_got_going           ? schedule::OtherRuns::kGotGoing
+                                                     : schedule::OtherRuns::kDidNot,
+       .has_start = ended.has_start,
+       .start_may_be_read_elsewhere = ended.start_may_be_read_elsewhere,
+       .failures = ended.failures,
+       .lost_leases = ended.lost_leases,
+       .cancel_asked = ended.cancel_asked,
+       .stop_for = ended.stop_for,
+       .stop_message = ended.stop_message,
+       .micro_batch = schedule::MicroBatchOf(ended.spec)});
   return {.state = outcome.state,
           .failure = outcome.failure,
           .failures = outcome.failures,
           .lost_leases = outcome.lost_leases,
+          .charged_to_host = outcome.charged_to_host,
           .start_is_bad = outcome.start_is_bad,
           .micro_batch = outcome.micro_batch,
           .reason = outcome.reason};

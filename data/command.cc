@@ -57,12 +57,18 @@ int ImportTokens(const Arguments& arguments) {
 }
 
 int List(const Arguments& arguments) {
-  const absl::StatusOr<std::vector<Manifest>> datasets = ListDatasets(arguments.data_dir);
+  const absl::StatusOr<std::vector<FoundDataset>> datasets = FindDatasets(arguments.data_dir);
   if (!datasets.ok()) return Fail(datasets.status());
+  // A bad neighbour is named, and the list is still a list.
+  for (const FoundDataset& found : *datasets) {
+    if (!found.manifest.ok()) Fail(found.manifest.status());
+  }
   if (arguments.json) {
     Json json = Json::array();
-    for (const Manifest& manifest : *datasets) {
-      json.push_back(ToJson(manifest, arguments.data_dir));
+    for (const FoundDataset& found : *datasets) {
+      json.push_back(found.manifest.ok() ? ToJson(*found.manifest, arguments.data_dir)
+                                         : Json({{"name", found.name},
+                                                 {"error", found.manifest.status().message()}}));
     }
     Print(json);
     return 0;
@@ -71,8 +77,10 @@ int List(const Arguments& arguments) {
     std::cout << "no dataset in " << arguments.data_dir
               << ": make one with 'allo data text', see 'allo data text --help'\n";
   }
-  for (const Manifest& manifest : *datasets) {
-    std::cout << absl::StreamFormat("%-24s %s\n", manifest.name, Summary(manifest));
+  for (const FoundDataset& found : *datasets) {
+    std::cout << absl::StreamFormat(
+        "%-24s %s\n", found.name,
+        found.manifest.ok() ? Summary(*found.manifest) : "is no dataset: see the error");
   }
   return 0;
 }
@@ -95,9 +103,9 @@ int Describe(const Arguments& arguments) {
 // Names given, or every folder with a manifest.
 absl::StatusOr<std::vector<std::string>> NamesToVerify(const Arguments& arguments) {
   if (!arguments.names.empty()) return arguments.names;
-  ALLO_ASSIGN_OR_RETURN(const std::vector<Manifest> all, ListDatasets(arguments.data_dir));
+  ALLO_ASSIGN_OR_RETURN(const std::vector<FoundDataset> all, FindDatasets(arguments.data_dir));
   std::vector<std::string> names;
-  for (const Manifest& manifest : all) names.push_back(manifest.name);
+  for (const FoundDataset& found : all) names.push_back(found.name);
   return names;
 }
 

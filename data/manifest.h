@@ -115,9 +115,14 @@ std::string ManifestJson(const Manifest& manifest);
 absl::StatusOr<Manifest> ReadManifestFile(const std::string& dataset_dir);
 // DATA_DIR/NAME/dataset.json. NotFound lists the datasets that are there and says how to make one.
 absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::string& name);
-// Every dataset below `data_dir`, by name; folders without a dataset.json are skipped. NotFound
-// where `data_dir` does not exist; a manifest that cannot be read is an error, not skipped.
-absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir);
+// A folder with a dataset.json below a data directory.
+struct FoundDataset {
+  std::string name;                   // of the folder
+  absl::StatusOr<Manifest> manifest;  // or why it is no dataset
+};
+// All of them, by name, each judged alone; folders without a dataset.json are skipped. NotFound
+// where `data_dir` does not exist.
+absl::StatusOr<std::vector<FoundDataset>> FindDatasets(const std::string& data_dir);
 
 // Whether a dataset's name is a generator's text (generated.h): up to 512 letters, digits and
 // . _ - = , with a ':', which no folder's name has.

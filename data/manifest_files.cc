@@ -38,18 +38,18 @@ absl::StatusOr<Manifest> ReadManifest(const std::string& data_dir, const std::st
   absl::StatusOr<Manifest> manifest = ReadNamed(data_dir, name);
   if (!absl::IsNotFound(manifest.status())) return manifest;
   // A data directory that is not there yet holds no dataset.
-  absl::StatusOr<std::vector<Manifest>> others = ListDatasets(data_dir);
+  absl::StatusOr<std::vector<FoundDataset>> others = FindDatasets(data_dir);
   if (absl::IsNotFound(others.status())) others.emplace();
   if (!others.ok()) return others.status();
   std::vector<std::string> names;
-  for (const Manifest& other : *others) names.push_back(other.name);
+  for (const FoundDataset& other : *others) names.push_back(other.name);
   return absl::NotFoundError(
       absl::StrFormat("dataset '%s' is not in %s (there: %s): make it with 'allo data text', see "
                       "'allo data --help'",
                       name, data_dir, names.empty() ? "none" : absl::StrJoin(names, ", ")));
 }
 
-absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir) {
+absl::StatusOr<std::vector<FoundDataset>> FindDatasets(const std::string& data_dir) {
   std::error_code error;
   std::vector<std::string> names;
   for (std::filesystem::directory_iterator entry(data_dir, error), end; !error && entry != end;
@@ -65,11 +65,9 @@ absl::StatusOr<std::vector<Manifest>> ListDatasets(const std::string& data_dir) 
     return ErrnoStatus(data_dir, "read the data directory");
   }
   std::sort(names.begin(), names.end());
-  std::vector<Manifest> manifests;
-  for (const std::string& name : names) {
-    ALLO_ASSIGN_OR_RETURN(manifests.emplace_back(), ReadNamed(data_dir, name));
-  }
-  return manifests;
+  std::vector<FoundDataset> found;
+  for (const std::string& name : names) found.push_back({name, ReadNamed(data_dir, name)});
+  return found;
 }
 
 }  // namespace allometry::data

@@ -40,13 +40,17 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   state.agent_id = request.agent_id();
   state.host = request.host();
   state.run_root_id = request.run_root_id();
-  if (const auto why = drained_.find(request.host()); why != drained_.end()) {
-    state.drained = why->second;
+  agent.problem = request.problem();
+  // Whoever starts a worker again has done something about it.
+  if (const auto rest = rests_.find(request.host()); rest != rests_.end()) {
+    rest->second.until_ns = std::min(rest->second.until_ns, now_ns);
   }
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
   scheduler_.PutAgent(std::move(state));
   emptying_.erase(request.agent_id());
+  now_ns_ = std::max(now_ns_, now_ns);
   RefreshSlots(request.agent_id());
+  RefreshStandings();
   RefreshPlaces();
   dirty_ = true;
 }
@@ -67,6 +71,17 @@ KnownAgent* ClusterView::FindAgent(const std::string& agent_id) {
 bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
   KnownAgent& agent = agents_.at(request.agent_id());
   agent.heard_ns = std::max(agent.heard_ns, now_ns);
+  now_ns_ = std::max(now_ns_, now_ns);
+  if (agent.problem != request.problem()) {
+    // What it mended is tried at once.
+    const auto rest = rests_.find(agent.host);
+    if (request.problem().empty() && rest != rests_.end()) {
+      rest->second.until_ns = std::min(rest->second.until_ns, now_ns);
+    }
+    agent.problem = request.problem();
+    RefreshStandings();
+    RefreshPlaces();
+  }
   std::set<std::string> held;
   for (const v1::HeldAttempt& attempt : request.held()) held.insert(attempt.lease().token());
   const std::vector<v1::Slot> free_slots(request.free_slots().begin(), request.free_slots().end());
@@ -150,18 +165,6 @@ std::vector<std::string> ClusterView::SilentSince(int64_t heard_before_ns) const
     if (agent.heard_ns < heard_before_ns) silent.push_back(agent_id);
   }
   return silent;
-}
-
-void ClusterView::SetDrained(std::map<std::string, std::string> hosts) {
-  drained_ = std::move(hosts);
-  for (const auto& [agent_id, known] : agents_) {
-    const auto why = drained_.find(known.host);
-    scheduler_.ChangeAgent(agent_id, [&](schedule::AgentState& agent) {
-      agent.drained = why == drained_.end() ? "" : why->second;
-    });
-  }
-  RefreshPlaces();
-  dirty_ = true;
 }
 
 int ClusterView::LiveSlots() const {

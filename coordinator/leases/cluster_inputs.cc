@@ -9,6 +9,12 @@
 #include "coordinator/leases/input_wait.h"
 
 namespace allometry::coordinator {
+namespace {
+
+// A run that failed on a host before it got going leaves it so long to others.
+constexpr int64_t kOthersFirstNs = 1'000'000'000;
+
+}  // namespace
 
 std::vector<int64_t> ClusterView::InputsOf(const store::RunRow& row) {
   std::vector<int64_t> inputs;
@@ -48,8 +54,7 @@ void ClusterView::RefreshInputs(int64_t run_id) {
   });
 }
 
-bool ClusterView::CouldRun(const schedule::AgentState& agent,
-                           const schedule::RunState& run) const {
+bool ClusterView::CouldRun(const schedule::AgentState& agent, const schedule::RunState& run) const {
   if (!agent.live || !agent.drained.empty()) return false;
   if (!run.dataset_hash.empty() && agent.dataset_hashes.count(run.dataset_hash) == 0) return false;
   const std::vector<v1::Slot>& slots = agents_.at(agent.agent_id).slots;
@@ -64,11 +69,15 @@ bool ClusterView::CouldRunUnder(const std::string& root_id, const schedule::RunS
   });
 }
 
-std::string ClusterView::HostToAvoid(const store::RunRow& row,
-                                     const schedule::RunState& run) const {
+std::string ClusterView::HostToAvoid(const OpenRun& own, const schedule::RunState& run) const {
+  const std::string& host = own.row.attempt->host;
+  if (!own.row.attempt->got_going) {
+    const auto rest = rests_.find(host);
+    const int64_t from_ns = rest == rests_.end() ? own.ended_ns : rest->second.until_ns;
+    if (now_ns_ < from_ns + kOthersFirstNs) return host;
+  }
   // What it needs of others binds it to where that is.
-  if (!InputsOf(row).empty()) return "";
-  const std::string& host = row.attempt->host;
+  if (!InputsOf(own.row).empty()) return "";
   const bool elsewhere = std::any_of(
       state().agents.begin(), state().agents.end(),
       [&](const auto& entry) { return entry.second.host != host && CouldRun(entry.second, run); });
@@ -95,10 +104,15 @@ void ClusterView::RefreshPlaces() {
                          (row.tokenizer.has_value() && !row.tokenizer->root_ids.empty());
     if (depends) RefreshInputs(run_id);
   }
-  for (const int64_t run_id : last_tries_) {
+  RefreshAvoidedHosts();
+}
+
+void ClusterView::RefreshAvoidedHosts() {
+  for (const int64_t run_id : avoiding_) {
     const schedule::RunState& before = state().runs.at(run_id);
-    std::string host = HostToAvoid(runs_.at(run_id).row, before);
+    std::string host = HostToAvoid(runs_.at(run_id), before);
     if (host == before.avoided_host) continue;
+    dirty_ = true;
     scheduler_.ChangeRun(run_id,
                          [&](schedule::RunState& own) { own.avoided_host = std::move(host); });
   }

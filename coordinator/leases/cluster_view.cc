@@ -5,10 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/leases/input_wait.h"
 #include "coordinator/cost/memory.h"
+#include "coordinator/leases/input_wait.h"
 #include "coordinator/schedule/after_exit.h"
-#include "coordinator/schedule/drain.h"
 #include "data/manifest.h"
 
 namespace allometry::coordinator {
@@ -16,11 +15,15 @@ namespace {
 
 bool IsOpen(const v1::Run& run) { return run.state() == v1::PENDING || run.state() == v1::LEASED; }
 
-// It died in a way that says something about the host, and dies for good if it does so once more.
-bool IsLastTryAfterDeath(const store::RunRow& row) {
-  return row.attempt.has_value() &&
-         row.run.failures() >= schedule::RetryOptions().max_failures - 1 &&
-         schedule::SaysSomethingOfItsHost(row.attempt->exit_reason);
+// Its newest attempt died in a way that a host can cause, before it got going, or once more would
+// be for good.
+bool MayAvoidItsHost(const store::RunRow& row) {
+  if (!row.attempt.has_value()) return false;
+  const schedule::RetryOptions retry;
+  if (row.run.lost_leases() >= retry.max_lost_leases - 2) return true;
+  if (!schedule::MayBeTheHosts(row.attempt->exit_reason)) return false;
+  return !row.attempt->got_going || row.attempt->charged_to_host ||
+         row.attempt->exit_reason == v1::CHECKPOINT || row.run.failures() >= retry.max_failures - 1;
 }
 
 }  // namespace
@@ -32,6 +35,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   next.streamed = row.attempt.has_value() && row.attempt->durable_sequence > 0;
   next.deadline_ns = leased ? now_ns + lease_ns_ : 0;
   next.started_ns = leased ? now_ns : 0;
+  next.ended_ns = leased ? 0 : now_ns;
+  now_ns_ = std::max(now_ns_, now_ns);
   int64_t waiting_since_ns = now_ns;
   if (const auto before = runs_.find(run_id); before != runs_.end()) {
     const OpenRun& old = before->second;
@@ -43,7 +48,14 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     if (was_leased && !leased && row.attempt.has_value() && row.attempt->exit_reason == v1::DATA) {
       DoubtDataset(row.attempt->agent_id, row.run.spec().identity().dataset_hash());
     }
-    if (!was_leased) waiting_since_ns = state().runs.at(run_id).waiting_since_ns;
+    if (was_leased && !leased && row.attempt.has_value()) {
+      host_news_ = true;
+      if (row.attempt->charged_to_host) RestUntilJudged(*row.attempt);
+    }
+    if (!was_leased) {
+      waiting_since_ns = state().runs.at(run_id).waiting_since_ns;
+      if (!leased) next.ended_ns = old.ended_ns;
+    }
     if (old.row.attempt.has_value() && row.attempt.has_value() &&
         old.row.attempt->lease.token() == row.attempt->lease.token()) {
       next.streamed = next.streamed || old.streamed;
@@ -88,9 +100,9 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     held_by_[attempt.agent_id].insert(run_id);
   }
   if (!leased) state.blocked = LimitOf(row);
-  if (!leased && IsLastTryAfterDeath(row)) {
-    last_tries_.insert(run_id);
-    state.avoided_host = HostToAvoid(row, state);
+  if (!leased && MayAvoidItsHost(row)) {
+    avoiding_.insert(run_id);
+    state.avoided_host = HostToAvoid(next, state);
   }
   next.by_limit = !state.blocked.empty();
   scheduler_.PutRun(std::move(state));
@@ -105,7 +117,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
 
 void ClusterView::Remove(int64_t run_id) {
   const auto node = runs_.extract(run_id);
-  last_tries_.erase(run_id);
+  avoiding_.erase(run_id);
   scheduler_.RemoveRun(run_id);
   const store::RunRow& row = node.mapped().row;
   for (const int64_t input_id : InputsOf(row)) {
@@ -143,6 +155,7 @@ void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_p
   }
   OpenRun& run = found->second;
   run.streamed = true;
+  if (step > 0 && rests_.count(run.row.attempt->host) > 0) host_news_ = true;
   run.row.run.set_step(std::max(run.row.run.step(), step));
   const double flops_remaining = cost::RemainingFlops(run.row.run, run.row.flops_convention);
   scheduler_.SetRemaining(lease.run_id(), flops_remaining, DurationOf(run, flops_remaining));
@@ -159,8 +172,7 @@ void ClusterView::Measured(OpenRun& run, double tokens_per_second) {
   }
   // What a run makes on a device for itself is the pace of its size.
   if (sharers > 1 && pace_.count(params) > 0) return;
-  pace_[params] = tokens_per_second *
-                  cost::FlopsPerToken(run.row.run, run.row.flops_convention) /
+  pace_[params] = tokens_per_second * cost::FlopsPerToken(run.row.run, run.row.flops_convention) /
                   std::max(1, run.row.run.spec().ranks());
   pace_changed_ = true;
 }

@@ -19,10 +19,11 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/leases/input_wait.h"
 #include "coordinator/cost/throughput.h"
+#include "coordinator/leases/input_wait.h"
 #include "coordinator/schedule/cluster_state.h"
 #include "coordinator/schedule/decide.h"
+#include "coordinator/schedule/host_rest.h"
 #include "coordinator/schedule/limits.h"
 #include "coordinator/schedule/scheduler.h"
 #include "coordinator/schedule/sharing_paces.h"
@@ -39,6 +40,7 @@ struct KnownAgent {
   std::set<std::string> held;        // tokens of the attempts that it listed
   std::vector<v1::Dataset> datasets;
   std::string version;
+  std::string problem;    // why it takes no runs, in its own words; empty: it does
   bool reported = false;  // a heartbeat came since it registered
   int64_t heard_ns = 0;
   int64_t named_checkpoints_ns = 0;  // when it was last told what may be deleted
@@ -94,6 +96,18 @@ class ClusterView {
   // Hosts that get no runs, each with why: those and no others from now on.
   void SetDrained(std::map<std::string, std::string> hosts);
   const std::map<std::string, std::string>& drained() const { return drained_; }
+  // Hosts whose runs fail before they get going (schedule/host_rest.h): those and no others from
+  // now on. Returns a sentence for each that is new, and for each that got a run going.
+  std::vector<std::string> SetRests(const std::map<std::string, schedule::HostRest>& rests,
+                                    int64_t now_unix_us, int64_t now_ns);
+  // Ends the rests that are over: those hosts are on probation from then on.
+  void EndRests(int64_t now_ns);
+  // Ends all of them.
+  void EndAllRests(int64_t now_ns);
+  // True once after something happened that SetRests should know of.
+  bool TakeHostNews() { return std::exchange(host_news_, false); }
+  // Why the worker gets no runs, or only one at a time; empty: it gets runs.
+  std::string WhyNoRuns(const KnownAgent& agent) const;
   // Slots of all agents that report.
   int LiveSlots() const;
 
@@ -122,6 +136,14 @@ class ClusterView {
     bool by_limit = false;    // it is a limit that blocks it
     int32_t sharers = 0;      // on its slot when its pace was last measured, itself included
     int64_t started_ns = 0;   // when its attempt was put first, while LEASED
+    int64_t ended_ns = 0;     // when its attempt was seen to have ended, while PENDING
+  };
+  // A host that rests, or is on probation once `until_ns` is over.
+  struct Rest {
+    int rounds = 0;
+    int64_t until_ns = 0;
+    int64_t rest_ns = 0;
+    std::string reason;
   };
 
   void Remove(int64_t run_id);
@@ -145,9 +167,17 @@ class ClusterView {
   // those runs and of the agents.
   InputWait WaitOf(int64_t run_id) const;
   void RefreshInputs(int64_t run_id);
-  // The host where the run died before and must not use up its last try: it says something about
-  // the host when another could run it. Empty: none.
-  std::string HostToAvoid(const store::RunRow& row, const schedule::RunState& run) const;
+  // The host where the run died: it is not to use up its last try there when another could run it,
+  // and where it did not get going, other runs go first, which shows whose fault that was. Empty:
+  // none.
+  std::string HostToAvoid(const OpenRun& run, const schedule::RunState& state) const;
+  // HostToAvoid anew for the runs that may avoid one.
+  void RefreshAvoidedHosts();
+  // What is said of the agent's host, into the scheduler's view.
+  void RefreshStanding(const std::string& agent_id);
+  void RefreshStandings();
+  // The host gets nothing until SetRests has said for how long.
+  void RestUntilJudged(const store::Attempt& attempt);
   // The agent gets runs and has the slots and the data for this one.
   bool CouldRun(const schedule::AgentState& agent, const schedule::RunState& run) const;
   // Whether some agent of that root has the slots and the data for the run.
@@ -167,11 +197,11 @@ class ClusterView {
 
   const int64_t lease_ns_;
   std::map<int64_t, OpenRun> runs_;
-  std::map<int64_t, schedule::SweepLimits> limits_;  // of sweeps that have one
+  std::map<int64_t, schedule::SweepLimits> limits_;   // of sweeps that have one
   std::map<int64_t, std::string> used_up_;            // sweep -> why nothing of it may start
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> dependents_;   // run -> PENDING runs that need it
-  std::set<int64_t> last_tries_;                      // PENDING runs that may avoid a host
+  std::set<int64_t> avoiding_;                        // PENDING runs that may avoid a host
   // Agents that get runs: each with its run root and the hashes of its datasets.
   std::map<std::string, std::pair<std::string, std::set<std::string>>> places_;
   std::set<std::string> live_roots_;  // of places_
@@ -179,7 +209,10 @@ class ClusterView {
   // Agent -> tokens of attempts that were asked to stop, have ended, and are still listed.
   std::map<std::string, std::set<std::string>> emptying_;
   std::map<std::string, std::string> drained_;  // host -> why
-  std::map<double, double> pace_;               // params -> FLOPs/s of one device, newest
+  std::map<std::string, Rest> rests_;           // by host
+  bool host_news_ = true;
+  int64_t now_ns_ = 0;             // the newest that was told
+  std::map<double, double> pace_;  // params -> FLOPs/s of one device, newest
   bool pace_changed_ = false;
   cost::Throughput throughput_;
   schedule::SharingPaces sharing_;

@@ -57,12 +57,7 @@ void Dispatch::Committed(absl::Span<const store::RunRow> rows) {
   if (!rows.empty()) {
     const int64_t now_ns = options_.clock->BootNanos();
     MutexLock lock(mutex_);
-    for (const store::RunRow& row : rows) {
-      view_.Put(row, now_ns);
-      if (row.attempt.has_value() && row.attempt->state != store::AttemptState::kLeased) {
-        attempts_ended_ = true;
-      }
-    }
+    for (const store::RunRow& row : rows) view_.Put(row, now_ns);
   }
   feed_.Announce();
 }
@@ -180,9 +175,10 @@ void Dispatch::Tick() {
   const int64_t now_ns = options_.clock->BootNanos();
   ExpireLeases(now_ns);
   ForgetSilentAgents(now_ns);
-  DrainHostsThatKill();
+  JudgeHosts();
   {
     MutexLock lock(mutex_);
+    view_.EndRests(now_ns);
     view_.RefreshDurations();
     // Patience ends and attempts get old enough to make room without any other change.
     if (now_ns >= decide_by_ns_) {
@@ -225,11 +221,13 @@ void Dispatch::ForgetSilentAgents(int64_t now_ns) {
       view_.RemoveAgent(agent_id);
     }
   }
-  for (const std::string& notice : notices) {
-    LogOnce(notice);
-    const absl::Status added = store_->AddEvent(0, 0, notice);
-    if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
-  }
+  for (const std::string& notice : notices) Tell(notice);
+}
+
+void Dispatch::Tell(const std::string& notice) {
+  LogOnce(notice);
+  const absl::Status added = store_->AddEvent(0, 0, notice);
+  if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
 }
 
 void Dispatch::EnforceLimits() {
@@ -305,10 +303,8 @@ v1::ListWorkersResponse Dispatch::ListWorkers() const {
     std::map<std::string, std::string> away = view_.drained();
     for (const auto& [agent_id, agent] : view_.agents()) {
       v1::Worker* worker = response.add_workers();
-      if (const auto why = view_.drained().find(agent.host); why != view_.drained().end()) {
-        worker->set_drained(why->second);
-        away.erase(agent.host);
-      }
+      worker->set_drained(view_.WhyNoRuns(agent));
+      away.erase(agent.host);
       worker->set_host(agent.host);
       worker->mutable_slots()->Add(agent.slots.begin(), agent.slots.end());
       for (const v1::Slot& slot : agent.free_slots) {

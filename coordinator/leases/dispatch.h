@@ -25,8 +25,8 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
-#include "coordinator/store/change_feed.h"
 #include "coordinator/leases/cluster_view.h"
+#include "coordinator/store/change_feed.h"
 #include "coordinator/store/store.h"
 #include "proto/client.pb.h"
 #include "proto/worker.pb.h"
@@ -72,6 +72,9 @@ class Dispatch {
   // NotFound lists the hosts there are.
   absl::Status SetDrained(const std::string& host, const std::string& reason);
 
+  // Hosts that rest after runs failed there are tried again now.
+  void TryRestingHosts();
+
   // Starts what can start now. Called after every change; cheap when nothing changed.
   void Decide();
 
@@ -93,8 +96,11 @@ class Dispatch {
   void TickUntilStopped();
   void ExpireLeases(int64_t now_ns);
   void ForgetSilentAgents(int64_t now_ns);
-  // After an attempt ended: drains the hosts that kill runs.
-  void DrainHostsThatKill();
+  // After an attempt ended, or got going on a host that rested: drains the hosts that kill runs,
+  // and lets those rest where none gets going.
+  void JudgeHosts();
+  // The notice as an event, and on standard error.
+  void Tell(const std::string& notice);
   // From the rows into the view.
   absl::Status ReadDrained();
   // Stops what the sweeps' limits forbid.
@@ -134,8 +140,7 @@ class Dispatch {
   std::set<std::string> grace_agents_ ALLO_GUARDED_BY(mutex_);
   int64_t grace_until_ns_ ALLO_GUARDED_BY(mutex_) = 0;
   std::string last_line_ ALLO_GUARDED_BY(mutex_);
-  int64_t decide_by_ns_ ALLO_GUARDED_BY(mutex_) = 0;    // though nothing changed
-  bool attempts_ended_ ALLO_GUARDED_BY(mutex_) = true;  // since hosts were judged
+  int64_t decide_by_ns_ ALLO_GUARDED_BY(mutex_) = 0;  // though nothing changed
 
   // The tick's own: hosts that it said are bad and cannot be done without.
   std::set<std::string> spared_hosts_;

@@ -1,4 +1,5 @@
-// Dispatch's hosts: those that kill runs get none (coordinator/schedule/drain.h).
+// Dispatch's hosts: those that kill runs get none (coordinator/schedule/drain.h), and those where
+// none gets going rest (coordinator/schedule/host_rest.h).
 #include <map>
 #include <set>
 #include <string>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/leases/dispatch.h"
 #include "coordinator/schedule/drain.h"
+#include "coordinator/schedule/host_rest.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -19,7 +21,18 @@ std::vector<schedule::EndOnHost> ToScheduler(const std::vector<store::HostEnd>& 
   std::vector<schedule::EndOnHost> ends;
   ends.reserve(stored.size());
   for (const store::HostEnd& end : stored) {
-    ends.push_back({end.host, end.run_id, end.reason, end.step, end.step_elsewhere});
+    ends.push_back(
+        {end.host, end.run_id, end.reason, end.step, end.step_elsewhere, end.charged_to_host});
+  }
+  return ends;
+}
+
+std::vector<schedule::ChargedEnd> ToScheduler(const std::vector<store::ChargedEnd>& stored) {
+  std::vector<schedule::ChargedEnd> ends;
+  ends.reserve(stored.size());
+  for (const store::ChargedEnd& end : stored) {
+    ends.push_back(
+        {end.host, end.run_id, end.reason, end.message, end.started_unix_us, end.ended_unix_us});
   }
   return ends;
 }
@@ -43,23 +56,35 @@ absl::Status Dispatch::SetDrained(const std::string& host, const std::string& re
   return absl::OkStatus();
 }
 
-void Dispatch::DrainHostsThatKill() {
+void Dispatch::TryRestingHosts() {
+  MutexLock lock(mutex_);
+  view_.EndAllRests(options_.clock->BootNanos());
+}
+
+void Dispatch::JudgeHosts() {
   {
     MutexLock lock(mutex_);
-    if (!std::exchange(attempts_ended_, false)) return;
+    if (!view_.TakeHostNews()) return;
   }
-  const auto stored = store_->EndsSince(options_.clock->UnixMicros() - kRecentUs);
-  if (!stored.ok()) {
-    LogOnce(absl::StrCat("hosts were not judged: ", stored.status().message()));
+  const int64_t since_us = options_.clock->UnixMicros() - kRecentUs;
+  const auto stored = store_->EndsSince(since_us);
+  const auto charged = store_->ChargedEndsSince(since_us);
+  for (const absl::Status& status : {stored.status(), charged.status()}) {
+    if (status.ok()) continue;
+    LogOnce(absl::StrCat("hosts were not judged: ", status.message()));
     return;
   }
   std::vector<schedule::DrainAdvice> advice;
+  std::vector<std::string> notices;
   {
     MutexLock lock(mutex_);
+    notices = view_.SetRests(schedule::HostsToRest(ToScheduler(*charged)),
+                             options_.clock->UnixMicros(), options_.clock->BootNanos());
     std::set<std::string> drained;
     for (const auto& [host, reason] : view_.drained()) drained.insert(host);
     advice = schedule::HostsToDrain(ToScheduler(*stored), view_.state(), drained);
   }
+  for (const std::string& notice : notices) Tell(notice);
   for (const schedule::DrainAdvice& one : advice) {
     if (!one.is_last_host) {
       const absl::Status set = SetDrained(one.host, one.reason);
@@ -71,9 +96,7 @@ void Dispatch::DrainHostsThatKill() {
     const std::string notice =
         absl::StrCat(one.host, " is not drained, because no other worker could run what is open, ",
                      "but look at it: ", one.reason);
-    LogOnce(notice);
-    const absl::Status added = store_->AddEvent(0, 0, notice);
-    if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
+    Tell(notice);
   }
 }
 

@@ -32,7 +32,6 @@ Outcome FailedAtOnce(const Ended& ended, absl::string_view advice) {
 Outcome CountedFailure(const Ended& ended, const RetryOptions& options) {
   Outcome outcome = Finished(ended, v1::PENDING);
   outcome.failures = ended.failures + 1;
-  outcome.start_is_bad = ended.reason == v1::CHECKPOINT;
   const std::string what = WithMessage(v1::ExitReason_Name(ended.reason), ended.message);
   if (outcome.failures >= options.max_failures) {
     outcome.state = v1::RUN_FAILED;
@@ -43,6 +42,32 @@ Outcome CountedFailure(const Ended& ended, const RetryOptions& options) {
                                      options.max_failures, what);
   }
   return outcome;
+}
+
+// The run waits free of charge; its host rests.
+Outcome ChargedToHost(const Ended& ended) {
+  Outcome outcome = Finished(ended, v1::PENDING);
+  outcome.charged_to_host = true;
+  outcome.reason = absl::StrFormat("%s; charged to %s, not to the run",
+                                   WithMessage(v1::ExitReason_Name(ended.reason), ended.message),
+                                   ended.host.empty() ? "its host" : ended.host);
+  return outcome;
+}
+
+// A file that is gone says nothing about the run.
+Outcome UnreadableStart(const Ended& ended) {
+  Outcome outcome = Finished(ended, v1::PENDING);
+  outcome.start_is_bad = !ended.start_may_be_read_elsewhere;
+  outcome.reason = absl::StrCat(
+      WithMessage("CHECKPOINT", ended.message),
+      outcome.start_is_bad ? "; starts from the checkpoint before, not counted as a failure"
+                           : "; another worker tries to read it, not counted as a failure");
+  return outcome;
+}
+
+bool IsTheHosts(const Ended& ended) {
+  if (ended.reason == v1::DISK_FULL) return true;
+  return !ended.got_going && MayBeTheHosts(ended.reason) && ended.others != OtherRuns::kGotGoing;
 }
 
 Outcome LostLease(const Ended& ended, const RetryOptions& options) {
@@ -121,8 +146,6 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
       return Finished(ended, v1::RUN_SUCCEEDED);
     case v1::DIVERGED:
       return FailedAtOnce(ended, "not retried, because it would diverge again");
-    case v1::DATA:
-      return FailedAtOnce(ended, "repair the dataset, then 'allo retry'");
     case v1::PREEMPTED:
       return Preempted(ended);
     case v1::CANCELLED_BY_USER:
@@ -139,14 +162,33 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
       stopped.stop_for = ended.reason;
       return StoppedFor(stopped);
     }
+    case v1::CHECKPOINT:
+      if (ended.has_start) return UnreadableStart(ended);
+      [[fallthrough]];
     case v1::KILLED:
     case v1::STALLED:
     case v1::BUG:
-    case v1::CHECKPOINT:
+    case v1::DATA:
     case v1::DISK_FULL:
     case v1::DEVICE:
     default:  // a reason of a newer agent: unknown is bounded too
-      return CountedFailure(ended, options);
+      return IsTheHosts(ended) ? ChargedToHost(ended) : CountedFailure(ended, options);
+  }
+}
+
+bool MayBeTheHosts(v1::ExitReason reason) {
+  switch (reason) {
+    case v1::KILLED:
+    case v1::STALLED:
+    case v1::BUG:
+    case v1::DATA:
+    case v1::DISK_FULL:
+    case v1::DEVICE:
+    case v1::CHECKPOINT:
+    case v1::OOM:
+      return true;
+    default:
+      return false;
   }
 }
 

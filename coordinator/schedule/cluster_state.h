@@ -26,6 +26,8 @@ struct AgentState {
   std::set<std::string> dataset_hashes;
   bool live = false;
   std::string drained;  // why it gets no new runs ("killed 3 runs in a row"); empty: it does
+  // Not empty: on probation, for this reason: it gets one run at a time.
+  std::string probation;
 };
 
 // Where a LEASED run runs.
@@ -48,8 +50,8 @@ struct RunState {
   // It starts only on workers of that root: elsewhere it would train again what others have trained
   // for it. Whoever sets this sees to it that there is such a worker.
   bool bound_to_root = false;
-  // Not empty: it starts on other hosts only, since it died on this one and has one try left.
-  // Whoever sets this sees to it that another host could run it.
+  // Not empty: it starts on other hosts only, since it died on this one. Whoever sets this sees to
+  // it that another host could run it, or that it is for a short time.
   std::string avoided_host;
   double flops_remaining = 0;
   // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:

@@ -41,7 +41,9 @@
 // slots that are left: one at its newest checkpoint, then the fewest runs on it, then the most
 // memory left, then the smallest worker id. Gangs never share.
 //
-// Drained workers keep what they run and get nothing new. A blocked run (RunState::blocked) is
+// Drained workers keep what they run and get nothing new. A worker on probation
+// (AgentState::probation) gets a run only when it has none: one attempt shows whether its host is
+// mended, and no run is asked to make room there. A blocked run (RunState::blocked) is
 // skipped as if it were not there, and its reason is the one given.
 //
 // Preemption. Decision::preemptions names LEASED runs that should end so that a run of a higher

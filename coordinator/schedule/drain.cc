@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/schedule/after_exit.h"
 
 namespace allometry::schedule {
 namespace {
@@ -34,8 +35,9 @@ std::map<std::string, Deaths> Count(const std::vector<EndOnHost>& ends) {
   for (const EndOnHost& end : ends) {
     Deaths& deaths = hosts[end.host];
     if (EndedWell(end.reason)) deaths.since_success.clear();
-    if (!SaysSomethingOfItsHost(end.reason)) continue;
-    deaths.since_success[end.run_id] = end.reason;
+    const bool says_something = SaysSomethingOfItsHost(end.reason);
+    if (says_something) deaths.since_success[end.run_id] = end.reason;
+    if (!says_something && (!MayBeTheHosts(end.reason) || end.charged_to_host)) continue;
     if (end.step_elsewhere > end.step) deaths.better_elsewhere[end.run_id] = end.reason;
   }
   return hosts;

@@ -7,6 +7,8 @@
 //
 //   drained when  `runs` distinct runs died there and each came further on another host,
 //           or    `runs` distinct runs died there since the last attempt that ended well there.
+// Ends that a run can cause as well (BUG, DATA, CHECKPOINT) count in the first line alone, and only
+// where they were not charged to the host: what is charged is host_rest.h's.
 //
 // The last host that could run something is never drained, however bad: then all would wait for a
 // person. It is named instead.
@@ -36,6 +38,7 @@ struct EndOnHost {
   v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
   int64_t step = 0;            // how far it came
   int64_t step_elsewhere = 0;  // how far the run came on another host; 0: it was on none
+  bool charged_to_host = false;
 };
 
 struct DrainAdvice {

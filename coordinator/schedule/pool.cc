@@ -90,6 +90,7 @@ void Pool::SetAsked(size_t place, bool asked) {
 
 std::vector<size_t> Pool::FreePlaces(const std::vector<bool>& held) const {
   std::vector<size_t> free;
+  if (IsClosed()) return free;
   for (size_t i = 0; i < places_.size(); ++i) {
     if (places_[i].users.empty() && !IsHeld(held, i)) free.push_back(i);
   }
@@ -99,6 +100,7 @@ std::vector<size_t> Pool::FreePlaces(const std::vector<bool>& held) const {
 std::optional<size_t> Pool::RoomiestWith(size_t users, double ends_by,
                                          const std::vector<bool>& held) const {
   std::optional<size_t> best;
+  if (IsClosed()) return best;
   for (size_t i = 0; i < places_.size(); ++i) {
     if (places_[i].users.size() != users || !places_[i].open() || IsHeld(held, i) ||
         places_[i].ends > ends_by) {
@@ -129,6 +131,7 @@ std::vector<size_t> Pool::SoonestPlaces(int ranks) const {
 
 std::vector<const RunState*> Pool::Victims(int ranks, int32_t priority, int64_t started_by_ns,
                                            const std::vector<bool>& held) const {
+  if (!agent_->probation.empty()) return {};
   const auto may_empty = [&](size_t i) {
     const Place& place = places_[i];
     return !IsHeld(held, i) &&

@@ -68,10 +68,14 @@ class Pool {
   const AgentState& agent() const { return *agent_; }
   const std::vector<Place>& places() const { return places_; }
   int width() const { return static_cast<int>(places_.size()); }
-  int32_t most_runs() const { return most_runs_; }        // that one of its slots takes
-  int free() const { return free_; }                      // places without users
+  int32_t most_runs() const { return most_runs_; }  // that one of its slots takes
+  // Places without users that a run may be given.
+  int free() const { return IsClosed() ? 0 : free_; }
+  int busy() const { return width() - free_; }            // places with users
   int64_t memory_bytes() const { return memory_bytes_; }  // of its smallest slot, or kNoLimit
 
+  // On probation, and it has its one run.
+  bool IsClosed() const { return !agent_->probation.empty() && busy() > 0; }
   // The place of this slot; unset: not of this pool.
   std::optional<size_t> Find(const v1::Slot& slot) const;
   void Add(size_t place, const RunState& run);

@@ -26,6 +26,8 @@ std::string NoWorker(const RunState& run, const ClusterState& state, const Fleet
                      int64_t memory) {
   bool data = false;
   int largest = 0;
+  int drained = 0;
+  std::string why_drained;  // of the first
   for (const auto& [agent_id, agent] : state.agents) {
     if (!agent.live || !HasData(agent, run)) continue;
     const auto slots = static_cast<int>(
@@ -33,16 +35,28 @@ std::string NoWorker(const RunState& run, const ClusterState& state, const Fleet
                       [&](const v1::Slot& slot) { return DeviceKind(slot) == run.device; }));
     if (!agent.drained.empty()) {
       if (slots < run.ranks) continue;
-      return absl::StrFormat("waiting: %s gets no runs: %s", agent.host, agent.drained);
+      if (++drained == 1) why_drained = absl::StrCat(agent.host, " gets no runs: ", agent.drained);
+      continue;
     }
     data = true;
+    if (agent.host == run.avoided_host) continue;
     largest = std::max(largest, slots);
+  }
+  if (drained > 0) {
+    return absl::StrCat(
+        "waiting: ", why_drained,
+        drained == 1 ? "" : absl::StrFormat("; %d more workers get none either", drained - 1));
   }
   if (!fleet.HasWorkers()) return "waiting: no worker is connected; start one with 'allo worker'";
   if (!data) {
     return absl::StrFormat(
         "waiting: no worker has dataset %s (%s); put it into a worker's data directory",
         run.dataset, run.dataset_hash.substr(0, 8));
+  }
+  if (largest == 0 && !run.avoided_host.empty()) {
+    return absl::StrFormat(
+        "waiting: it failed on %s before it got going; other runs go first there",
+        run.avoided_host);
   }
   if (largest == 0) {
     return absl::StrFormat("waiting: no worker with its dataset has a %s slot", run.device);
@@ -114,13 +128,19 @@ std::string WaitsForOneSlot(const Need& need, const std::vector<const Pool*>& po
                             int64_t held_for) {
   int busy = 0;
   const Pool* with_free = nullptr;
+  const Pool* closed = nullptr;
   for (const Pool* pool : pools) {
-    busy += pool->width() - pool->free();
+    if (pool->IsClosed() && pool->places().size() > 1) closed = pool;
+    busy += pool->busy();
     if (pool->free() > 0) with_free = pool;
   }
   if (with_free != nullptr && held_for != 0) {
     return absl::StrFormat("waiting: the free slot of %s is held for run %d, which needs several",
                            with_free->agent().host, held_for);
+  }
+  if (closed != nullptr) {
+    return absl::StrFormat("waiting: %s is tried with one run first: %s", closed->agent().host,
+                           closed->agent().probation);
   }
   return absl::StrFormat("waiting: no slot is free, %d %s busy%s", busy, busy == 1 ? "is" : "are",
                          WhyItDoesNotShare(need, pools));
@@ -143,8 +163,7 @@ std::string WhyItWaits(const RunState& run, const ClusterState& state, const Fle
     absl::StrAppend(&reason, "; only workers of one run root have its checkpoint");
   }
   if (!need.avoided_host.empty()) {
-    absl::StrAppend(&reason, "; its last try is not on ", need.avoided_host,
-                    ", where it died before");
+    absl::StrAppend(&reason, "; not on ", need.avoided_host, ", where it died before");
   }
   return reason;
 }

@@ -98,6 +98,7 @@ grpc::Status ClientService::RetrySweep(grpc::ServerContext*, const v1::RetrySwee
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
   if (!retried.ok()) return ToGrpc(retried.status());
   response->set_retried(*retried);
+  dispatch_.TryRestingHosts();
   dispatch_.Decide();
   return grpc::Status::OK;
 }

@@ -55,7 +55,7 @@ bool Contains(const google::protobuf::RepeatedField<int64_t>& steps, int64_t ask
 
 NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
   NextState next;
-  next.failures = ended.failures;
+  next.failures = ended.failures;  // of SUCCEEDED: none
   next.lost_leases = ended.lost_leases;
   next.reason = absl::StrFormat("more was asked of it while it ran: goes on to step %d",
                                 row.run.spec().steps());
@@ -65,7 +65,8 @@ NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
 // What SUCCEEDED means against what is stored.
 absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule& rule,
                                        const v1::Lease& lease, const AttemptEnd& end,
-                                       const RunRow& row, EndedAttempt ended) {
+                                       const RunRow& row, const std::string& tries,
+                                       EndedAttempt& ended) {
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(transaction.db, lease.run_id(), row.run.spec()));
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
@@ -79,6 +80,7 @@ absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule&
   }
   if (end.step < given.steps() || !lacks.empty()) {
     ended.reason = v1::BUG;
+    ended.failures = TriesFor(tries, v1::BUG);
     ended.message = absl::StrFormat("the trainer said SUCCEEDED at step %d of %d%s", end.step,
                                     given.steps(), lacks);
     return rule(ended);
@@ -89,13 +91,25 @@ absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule&
   return rule(ended);
 }
 
-absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, const NextState& next) {
+absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, const NextState& next,
+                          const EndedAttempt& ended, const std::string& tries) {
+  if (next.charged_to_host) {
+    ALLO_RETURN_IF_ERROR(
+        transaction.db
+            .Prepare("UPDATE attempts SET charged_to_host = 1 WHERE run_id = ?1 AND attempt = ?2")
+            .With(lease.run_id(), lease.attempt())
+            .Run());
+  }
+  // What was not counted leaves the counts as they are.
+  const bool counted = next.failures > ended.failures;
   return transaction.db
       .Prepare(
-          "UPDATE runs SET state = ?2, failure = ?3, failures = ?4, lost_leases = ?5, "
-          "reason = ?6 WHERE run_id = ?1")
-      .With(lease.run_id(), RunStateName(next.state), FailureName(next.failure), next.failures,
-            next.lost_leases, next.reason)
+          "UPDATE runs SET state = ?2, failure = ?3, "
+          "failures = CASE ?4 WHEN 0 THEN failures ELSE ?4 END, lost_leases = ?5, "
+          "reason = ?6, tries = ?7 WHERE run_id = ?1")
+      .With(lease.run_id(), RunStateName(next.state), FailureName(next.failure),
+            counted ? next.failures : 0, next.lost_leases, next.reason,
+            counted ? WithTries(tries, ended.reason, next.failures) : tries)
       .Run();
 }
 
@@ -107,6 +121,61 @@ absl::Status PutMicroBatch(Transaction& transaction, const v1::Run& run, int64_t
   return transaction.db.Prepare("UPDATE runs SET spec = ?2, memory_bytes = 0 WHERE run_id = ?1")
       .With(run.run_id(), Blob{bytes})
       .Run();
+}
+
+// What the newest attempt of another run that got going on the host, or failed to, says of it.
+absl::StatusOr<std::optional<bool>> OthersGotGoing(Connection& db, absl::string_view host,
+                                                   int64_t run_id) {
+  Statement find = db.Prepare(
+      "SELECT got_going = 1 AND charged_to_host = 0 FROM attempts "
+      "WHERE host = ?1 AND run_id <> ?2 AND (got_going = 1 OR charged_to_host = 1 OR exit_reason "
+      "IN ('KILLED', 'STALLED', 'BUG', 'DATA', 'DISK_FULL', 'DEVICE')) "
+      "ORDER BY started_unix_us DESC, run_id DESC LIMIT 1");
+  find.With(host, run_id);
+  std::optional<bool> got_going;
+  if (find.Step()) got_going = find.Int(0) != 0;
+  ALLO_RETURN_IF_ERROR(find.status());
+  return got_going;
+}
+
+// Another host has the same run root, and this is the first attempt that could not read the file.
+absl::StatusOr<bool> StartMayBeReadElsewhere(Connection& db, const v1::Lease& lease,
+                                             const FencedAttempt& attempt) {
+  Statement find = db.Prepare(
+      "SELECT EXISTS (SELECT 1 FROM agents WHERE run_root_id = ?1 AND host <> ?2) AND NOT EXISTS "
+      "(SELECT 1 FROM attempts WHERE run_id = ?3 AND attempt <> ?4 AND exit_reason = 'CHECKPOINT' "
+      " AND start_run_id = ?5 AND start_attempt = ?6 AND start_step = ?7)");
+  find.With(attempt.root_id, attempt.host, lease.run_id(), lease.attempt(), attempt.start_run_id,
+            attempt.start_attempt, attempt.start_step);
+  const bool may = find.Step() && find.Int(0) != 0;
+  ALLO_RETURN_IF_ERROR(find.status());
+  return may;
+}
+
+// What the rule reads.
+absl::StatusOr<EndedAttempt> Describe(Connection& db, const v1::Lease& lease,
+                                      const FencedAttempt& attempt, const AttemptEnd& end,
+                                      const v1::RunSpec& spec) {
+  EndedAttempt ended;
+  ended.reason = end.reason;
+  ended.message = std::string(FirstLine(end.message));
+  ended.host = attempt.host;
+  ended.got_going = attempt.got_going || end.step > attempt.start_step;
+  if (!ended.got_going) {
+    ALLO_ASSIGN_OR_RETURN(ended.others_got_going, OthersGotGoing(db, attempt.host, lease.run_id()));
+  }
+  ended.has_start = attempt.start_attempt != 0;
+  if (ended.has_start && end.reason == v1::CHECKPOINT) {
+    ALLO_ASSIGN_OR_RETURN(ended.start_may_be_read_elsewhere,
+                          StartMayBeReadElsewhere(db, lease, attempt));
+  }
+  ended.failures = TriesFor(attempt.tries, end.reason);
+  ended.lost_leases = attempt.lost_leases;
+  ended.cancel_asked = attempt.stop == StopAsked::kCancel;
+  ended.stop_for = attempt.stop_for;
+  ended.stop_message = attempt.stop_message;
+  ended.spec = spec;
+  return ended;
 }
 
 absl::Status MarkStartBad(Transaction& transaction, const v1::Lease& lease,
@@ -135,22 +204,16 @@ absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1
     return InsertEvent(transaction, attempt.sweep_id, lease.run_id(), what);
   }
   ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(transaction.db, lease.run_id()));
-  EndedAttempt ended;
-  ended.reason = end.reason;
-  ended.message = std::string(FirstLine(end.message));
-  ended.failures = attempt.failures;
-  ended.lost_leases = attempt.lost_leases;
-  ended.cancel_asked = attempt.stop == StopAsked::kCancel;
-  ended.stop_for = attempt.stop_for;
-  ended.stop_message = attempt.stop_message;
-  ended.spec = row.attempt->spec;
+  ALLO_ASSIGN_OR_RETURN(EndedAttempt ended,
+                        Describe(transaction.db, lease, attempt, end, row.attempt->spec));
   NextState next;
   if (end.reason == v1::SUCCEEDED) {
-    ALLO_ASSIGN_OR_RETURN(next, AfterSuccess(transaction, rule, lease, end, row, ended));
+    ALLO_ASSIGN_OR_RETURN(next,
+                          AfterSuccess(transaction, rule, lease, end, row, attempt.tries, ended));
   } else {
     next = rule(ended);
   }
-  ALLO_RETURN_IF_ERROR(PutNextState(transaction, lease, next));
+  ALLO_RETURN_IF_ERROR(PutNextState(transaction, lease, next, ended, attempt.tries));
   if (next.micro_batch != 0) {
     ALLO_RETURN_IF_ERROR(PutMicroBatch(transaction, row.run, next.micro_batch));
   }

@@ -42,7 +42,8 @@ absl::Status ReopenWithinLimit(Transaction& transaction, int64_t sweep_id) {
     ALLO_RETURN_IF_ERROR(
         transaction.db
             .Prepare("UPDATE runs SET state = 'PENDING', failure = '', failures = 0, "
-                     "lost_leases = 0, reason = 'its limit was raised: goes on from its last "
+                     "tries = '', lost_leases = 0, reason = 'its limit was raised: goes on from "
+                     "its last "
                      "checkpoint' WHERE run_id = ?1")
             .With(run_id)
             .Run());

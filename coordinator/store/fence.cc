@@ -8,8 +8,8 @@ namespace allometry::store {
 absl::StatusOr<FencedAttempt> CheckFence(Connection& db, const v1::Lease& lease) {
   Statement find = db.Prepare(
       "SELECT a.token, a.state, a.stop, a.root_id, a.host, a.start_attempt, a.start_step, "
-      "a.durable_sequence, a.spool_ended, r.attempt, r.sweep_id, r.size, r.state, r.failures, "
-      "r.lost_leases, r.steps, r.step, a.start_run_id, a.stop_for, a.stop_message "
+      "a.durable_sequence, a.spool_ended, r.attempt, r.sweep_id, r.size, r.state, r.tries, "
+      "r.lost_leases, r.steps, r.step, a.start_run_id, a.stop_for, a.stop_message, a.got_going "
       "FROM attempts AS a JOIN runs AS r USING (run_id) WHERE a.run_id = ?1 AND a.attempt = ?2");
   find.With(lease.run_id(), lease.attempt());
   if (!find.Step()) {
@@ -38,13 +38,14 @@ absl::StatusOr<FencedAttempt> CheckFence(Connection& db, const v1::Lease& lease)
   fenced.sweep_id = find.Int(10);
   fenced.size = find.Text(11);
   fenced.run_state = ParseRunState(find.Text(12));
-  fenced.failures = static_cast<int>(find.Int(13));
+  fenced.tries = find.Text(13);
   fenced.lost_leases = static_cast<int>(find.Int(14));
   fenced.steps = find.Int(15);
   fenced.step = find.Int(16);
   fenced.start_run_id = find.Int(17);
   fenced.stop_for = ParseFailure(find.Text(18));
   fenced.stop_message = find.Text(19);
+  fenced.got_going = find.Int(20) != 0;
   return fenced;
 }
 

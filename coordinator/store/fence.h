@@ -23,10 +23,11 @@ struct FencedAttempt {
   int64_t sweep_id = 0;
   std::string size;
   v1::RunState run_state = v1::PENDING;
-  int failures = 0;
+  std::string tries;  // the run's failures since its last checkpoint (Tries)
   int lost_leases = 0;
-  int64_t steps = 0;  // of the run's spec
-  int64_t step = 0;   // newest durable
+  bool got_going = false;  // a point of it is stored
+  int64_t steps = 0;       // of the run's spec
+  int64_t step = 0;        // newest durable
 };
 
 // FailedPrecondition: the attempt is not the newest of its run, or the token is not its token.

@@ -19,7 +19,7 @@ absl::StatusOr<std::vector<HostEnd>> LoadEnds(Connection& db, int64_t since_unix
       "SELECT a.host, a.run_id, a.exit_reason, a.exit_step, "
       "(SELECT max(CASE WHEN o.attempt = r.attempt THEN max(r.step, o.exit_step) "
       "                 ELSE o.exit_step END) FROM attempts AS o "
-      " WHERE o.run_id = a.run_id AND o.host <> a.host) "
+      " WHERE o.run_id = a.run_id AND o.host <> a.host), a.charged_to_host "
       "FROM attempts AS a JOIN runs AS r USING (run_id) "
       "LEFT JOIN drained_hosts AS d ON d.host = a.host "
       "WHERE a.ended_unix_us > ?1 AND a.ended_unix_us > 0 AND a.exit_reason <> '' "
@@ -34,6 +34,33 @@ absl::StatusOr<std::vector<HostEnd>> LoadEnds(Connection& db, int64_t since_unix
     end.reason = ParseFailure(list.Text(2));
     end.step = list.Int(3);
     end.step_elsewhere = list.Int(4);
+    end.charged_to_host = list.Int(5) != 0;
+  }
+  ALLO_RETURN_IF_ERROR(list.status());
+  return ends;
+}
+
+// What a host got going since forgives what was before.
+absl::StatusOr<std::vector<ChargedEnd>> LoadCharged(Connection& db, int64_t since_unix_us) {
+  std::vector<ChargedEnd> ends;
+  Statement list = db.Prepare(
+      "SELECT a.host, a.run_id, a.exit_reason, a.exit_message, a.started_unix_us, a.ended_unix_us "
+      "FROM attempts AS a LEFT JOIN drained_hosts AS d ON d.host = a.host "
+      "WHERE a.charged_to_host = 1 AND a.ended_unix_us > ?1 "
+      "AND (d.host IS NULL OR d.reason <> '' OR a.ended_unix_us > d.unix_us) "
+      "AND a.started_unix_us > coalesce((SELECT g.started_unix_us FROM attempts AS g "
+      " WHERE g.host = a.host AND g.got_going = 1 AND g.charged_to_host = 0 "
+      " ORDER BY g.started_unix_us DESC LIMIT 1), 0)");
+  list.With(since_unix_us);
+  while (list.Step()) {
+    ChargedEnd& end = ends.emplace_back();
+    end.host = list.Text(0);
+    end.run_id = list.Int(1);
+    end.reason = ParseFailure(list.Text(2));
+    const std::string message = list.Text(3);
+    end.message = message.substr(0, message.find('\n'));
+    end.started_unix_us = list.Int(4);
+    end.ended_unix_us = list.Int(5);
   }
   ALLO_RETURN_IF_ERROR(list.status());
   return ends;
@@ -88,6 +115,10 @@ absl::Status PutDrained(Transaction& transaction, absl::string_view host,
 
 absl::StatusOr<std::vector<HostEnd>> Store::EndsSince(int64_t unix_us) const {
   return parts_->readers->Run([&](Connection& db) { return LoadEnds(db, unix_us); });
+}
+
+absl::StatusOr<std::vector<ChargedEnd>> Store::ChargedEndsSince(int64_t unix_us) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadCharged(db, unix_us); });
 }
 
 absl::StatusOr<std::vector<DrainedHost>> Store::DrainedHosts() const {

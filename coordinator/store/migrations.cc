@@ -305,7 +305,18 @@ DROP TABLE predictions_1;
 CREATE INDEX fits_by_sweep ON fits (sweep_id, created_unix_us);
 )sql";
 
-constexpr const char* kMigrations[] = {kVersion1, kVersion2};
+// Whose fault the end of an attempt was: tries are counted by their reason since the last
+// checkpoint that was written, and what a host causes is charged to the host.
+constexpr char kVersion3[] = R"sql(
+ALTER TABLE runs ADD COLUMN tries TEXT NOT NULL DEFAULT '';              -- "BUG 2 KILLED 1"
+ALTER TABLE attempts ADD COLUMN got_going INTEGER NOT NULL DEFAULT 0;    -- a point of it is stored
+UPDATE attempts SET got_going = durable_sequence > 2;                    -- after its numerics
+ALTER TABLE attempts ADD COLUMN charged_to_host INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX attempts_by_host ON attempts (host, started_unix_us);
+CREATE INDEX charged_attempts ON attempts (ended_unix_us) WHERE charged_to_host = 1;
+)sql";
+
+constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3};
 
 }  // namespace
 

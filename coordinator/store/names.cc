@@ -1,5 +1,6 @@
 #include "coordinator/store/names.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -65,6 +66,26 @@ AttemptState ParseAttemptState(absl::string_view name) { return ValueOf(kAttempt
 
 absl::string_view StopAskedName(StopAsked stop) { return NameOf(kStops, stop); }
 StopAsked ParseStopAsked(absl::string_view name) { return ValueOf(kStops, name); }
+
+int TriesFor(absl::string_view tries, v1::ExitReason reason) {
+  const std::vector<std::string> words = absl::StrSplit(tries, ' ', absl::SkipEmpty());
+  for (size_t i = 0; i + 1 < words.size(); i += 2) {
+    int count = 0;
+    if (words[i] == FailureName(reason) && absl::SimpleAtoi(words[i + 1], &count)) return count;
+  }
+  return 0;
+}
+
+std::string WithTries(absl::string_view tries, v1::ExitReason reason, int count) {
+  std::vector<std::string> words = absl::StrSplit(tries, ' ', absl::SkipEmpty());
+  for (size_t i = 0; i + 1 < words.size(); i += 2) {
+    if (words[i] != FailureName(reason)) continue;
+    words[i + 1] = absl::StrCat(count);
+    return absl::StrJoin(words, " ");
+  }
+  words.insert(words.end(), {FailureName(reason), absl::StrCat(count)});
+  return absl::StrJoin(words, " ");
+}
 
 std::string SlotsText(absl::Span<const v1::Slot> slots) {
   return absl::StrJoin(slots, " ", [](std::string* out, const v1::Slot& slot) {

@@ -24,6 +24,10 @@ AttemptState ParseAttemptState(absl::string_view name);
 absl::string_view StopAskedName(StopAsked stop);
 StopAsked ParseStopAsked(absl::string_view name);
 
+// How often a run failed for each reason since its last new checkpoint: "BUG 2 KILLED 1".
+int TriesFor(absl::string_view tries, v1::ExitReason reason);
+std::string WithTries(absl::string_view tries, v1::ExitReason reason, int count);
+
 // "host-a/cpu:0 host-a/cpu:1".
 std::string SlotsText(absl::Span<const v1::Slot> slots);
 std::vector<v1::Slot> ParseSlots(absl::string_view text);

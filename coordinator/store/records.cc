@@ -25,7 +25,9 @@ constexpr absl::string_view kMemorySeries = "memory_bytes";
 // What a batch changes in its run's row, written once at its end.
 struct Progress {
   int64_t step = 0;
+  bool point = false;
   bool checkpoint = false;
+  bool new_checkpoint = false;  // beyond every good one
   std::optional<double> train, heldout, tokens_per_second;
   int64_t memory_bytes = 0;
 };
@@ -170,6 +172,7 @@ class Appending {
                   batch_.lease().attempt())
             .Run());
     if (db_.changes() == 0) ALLO_RETURN_IF_ERROR(Replace(point, series, value));
+    progress_.point = true;
     progress_.step = std::max(progress_.step, point.step());
     if (!value.has_value()) return absl::OkStatus();
     if (series == kTrainSeries) progress_.train = value;
@@ -217,6 +220,8 @@ class Appending {
     if (const std::string why = WhyNever(checkpoint, batch_.lease().attempt()); !why.empty()) {
       return SetAside(record, why);
     }
+    ALLO_ASSIGN_OR_RETURN(const bool is_new, IsBeyondAll(checkpoint));
+    progress_.new_checkpoint |= is_new;
     progress_.checkpoint = true;
     progress_.step = std::max(progress_.step, checkpoint.step());
     return db_
@@ -227,6 +232,17 @@ class Appending {
               checkpoint.file(), checkpoint.hash(), checkpoint.bytes(), fenced_.root_id,
               transaction_.now_unix_us)
         .Run();
+  }
+
+  // A run that came no further than before has not made good what went wrong.
+  absl::StatusOr<bool> IsBeyondAll(const v1::Checkpoint& checkpoint) {
+    Statement find = db_.Prepare(
+        "SELECT 1 FROM checkpoints WHERE run_id = ?1 AND step >= ?2 AND state = 'GOOD' "
+        "AND root_id = ?3 LIMIT 1");
+    find.With(batch_.lease().run_id(), checkpoint.step(), fenced_.root_id);
+    const bool found = find.Step();
+    ALLO_RETURN_IF_ERROR(find.status());
+    return !found;
   }
 
   absl::Status TakeNumerics(const v1::Numerics& numerics) {
@@ -262,13 +278,16 @@ class Appending {
 
   absl::Status PutProgress() {
     ALLO_RETURN_IF_ERROR(
-        db_.Prepare("UPDATE attempts SET durable_sequence = ?3 WHERE run_id = ?1 AND attempt = ?2")
+        db_.Prepare("UPDATE attempts SET durable_sequence = ?3, got_going = max(got_going, ?4) "
+                    "WHERE run_id = ?1 AND attempt = ?2")
             .With(batch_.lease().run_id(), batch_.lease().attempt(),
-                  static_cast<int64_t>(fenced_.durable_sequence))
+                  static_cast<int64_t>(fenced_.durable_sequence), progress_.point)
             .Run());
+    fenced_.got_going |= progress_.point;
     if (progress_.memory_bytes > 0) transaction_.changed_runs.insert(batch_.lease().run_id());
     if (progress_.checkpoint) {
       fenced_.lost_leases = 0;
+      if (progress_.new_checkpoint) fenced_.tries.clear();
       transaction_.changed_runs.insert(batch_.lease().run_id());
     }
     return db_
@@ -278,9 +297,12 @@ class Appending {
             "last_heldout_loss = coalesce(?4, last_heldout_loss), "
             "tokens_per_second = coalesce(?5, tokens_per_second), "
             "lost_leases = CASE ?6 WHEN 1 THEN 0 ELSE lost_leases END, "
+            "failures = CASE ?8 WHEN 1 THEN 0 ELSE failures END, "
+            "tries = CASE ?8 WHEN 1 THEN '' ELSE tries END, "
             "memory_bytes = max(memory_bytes, ?7) WHERE run_id = ?1")
         .With(batch_.lease().run_id(), progress_.step, progress_.train, progress_.heldout,
-              progress_.tokens_per_second, progress_.checkpoint, progress_.memory_bytes)
+              progress_.tokens_per_second, progress_.checkpoint, progress_.memory_bytes,
+              progress_.new_checkpoint)
         .Run();
   }
 

@@ -96,6 +96,8 @@ struct Attempt {
   v1::ExitReason exit_reason = v1::EXIT_REASON_UNSPECIFIED;
   std::string exit_message;
   int64_t exit_step = 0;
+  bool got_going = false;        // a point of it is stored
+  bool charged_to_host = false;  // its end is its host's fault
   int64_t started_unix_us = 0;
   int64_t ended_unix_us = 0;
 };
@@ -189,6 +191,18 @@ struct HostEnd {
   v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
   int64_t step = 0;            // how far it came
   int64_t step_elsewhere = 0;  // how far the run came in any attempt on another host; 0: none
+  bool charged_to_host = false;
+};
+
+// The end of an attempt that is charged to its host, which got no run going that it was given
+// later (coordinator/schedule/host_rest.h).
+struct ChargedEnd {
+  std::string host;
+  int64_t run_id = 0;
+  v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
+  std::string message;  // its first line
+  int64_t started_unix_us = 0;
+  int64_t ended_unix_us = 0;
 };
 
 struct DrainedHost {

@@ -73,7 +73,7 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   "run_id, attempt, token, agent_id, host, root_id, slots, state, stop, start_note, spec, " \
   "durable_sequence, ranks, hosts, micro_batch, device, device_model, trainer_build, "      \
   "step_backend, exit_reason, exit_message, exit_step, started_unix_us, ended_unix_us, "    \
-  "stop_within_ms, stop_for "
+  "stop_within_ms, stop_for, got_going, charged_to_host "
 
 absl::StatusOr<Attempt> ReadAttempt(const Statement& row) {
   Attempt attempt;
@@ -108,6 +108,8 @@ absl::StatusOr<Attempt> ReadAttempt(const Statement& row) {
   attempt.ended_unix_us = row.Int(23);
   attempt.stop_within_ms = row.Int(24);
   attempt.stop_for = ParseFailure(row.Text(25));
+  attempt.got_going = row.Int(26) != 0;
+  attempt.charged_to_host = row.Int(27) != 0;
   return attempt;
 }
 

@@ -112,6 +112,9 @@ class Store {
   // Attempts that ended since, on hosts that are not drained and after those were last given work
   // again, in the order of their ends.
   absl::StatusOr<std::vector<HostEnd>> EndsSince(int64_t unix_us) const;
+  // Those that ended since, after their host was last given work again, and that were started after
+  // the newest attempt that got going there.
+  absl::StatusOr<std::vector<ChargedEnd>> ChargedEndsSince(int64_t unix_us) const;
   absl::StatusOr<std::vector<DrainedHost>> DrainedHosts() const;
   // Drains the host for the reason, or, with an empty one, gives it work again: what ended there
   // until now is forgiven. NotFound lists the hosts that workers registered from.

@@ -188,7 +188,8 @@ absl::Status ReopenIfMissing(Transaction& transaction, int64_t run_id) {
                       row.run.spec().steps());
   return transaction.db
       .Prepare(
-          "UPDATE runs SET state = 'PENDING', reason = ?2, failures = 0, lost_leases = 0 "
+          "UPDATE runs SET state = 'PENDING', reason = ?2, failures = 0, tries = '', "
+          "lost_leases = 0 "
           "WHERE run_id = ?1")
       .With(run_id, reason)
       .Run();

@@ -209,7 +209,7 @@ absl::Status RetryRun(Transaction& transaction, const v1::Run& run, int& touched
   return transaction.db
       .Prepare(
           "UPDATE runs SET state = 'PENDING', failure = '', reason = 'retried by hand', "
-          "failures = 0, lost_leases = 0 WHERE run_id = ?1")
+          "failures = 0, tries = '', lost_leases = 0 WHERE run_id = ?1")
       .With(run.run_id())
       .Run();
 }

@@ -334,7 +334,7 @@ class Comparison {
     }
     const std::set<std::string> left_out(before.left_out().begin(), before.left_out().end());
     for (const std::string& sentence : after.left_out()) {
-      if (!left_out.contains(sentence)) changes_.lines.push_back("leaves out " + sentence);
+      if (!left_out.contains(sentence)) changes_.lines.push_back("left out: " + sentence);
     }
     if (known) {
       CompareLimit("max_device_hours", before.max_device_hours(), after.max_device_hours());

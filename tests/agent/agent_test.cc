@@ -7,13 +7,13 @@
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "run/exit_reason.h"
 #include "tests/agent/agent_fixture.h"
 #include "tests/agent/builders.h"
 #include "tests/agent/scripted_coordinator.h"
 #include "tests/agent/worker_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/token_dataset.h"
-#include "run/exit_reason.h"
 
 namespace allometry::agent {
 namespace {
@@ -201,7 +201,9 @@ TEST_F(AgentTest, SeveralRunsShareADeviceWhereToldSo) {
   ASSERT_TRUE(HasRecords(first_, 5));
   EXPECT_EQ(coordinator_.registrations().front().slots(0).runs(), 2);
   EXPECT_GT(coordinator_.registrations().front().slots(0).memory_bytes(), 0);
-  EXPECT_EQ(coordinator_.last_heartbeat().free_slots_size(), 2) << "room for one more";
+  EXPECT_TRUE(coordinator_.Eventually([](const auto& seen) {
+    return seen.last_heartbeat().free_slots_size() == 2;
+  })) << "room for one more";
   Assign(second_, "succeed", kForever);
   ASSERT_TRUE(HasRecords(second_, 5));
   EXPECT_FALSE(coordinator_.HasExited(first_));

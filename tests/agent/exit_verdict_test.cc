@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
+#include "worker/launch/last_words.h"
 
 namespace allometry::agent {
 namespace {
@@ -64,12 +65,38 @@ TEST(ExitVerdictTest, AStalledTrainerSaysSinceWhenAndCarriesItsLog) {
   const run::ExitRecord exit =
       JudgeExit(Signalled(SIGKILL), EndedBy::kStalled, false, "boom", "no record for 9 s");
   EXPECT_EQ(exit.reason, ExitReason::kStalled);
-  EXPECT_EQ(exit.message, "no record for 9 s; ended by its agent; the log ends:\nboom");
+  EXPECT_EQ(exit.message, "no record for 9 s; ended by its agent: boom\nboom");
 }
 
 TEST(ExitVerdictTest, AFailureCarriesTheEndOfTheLog) {
   EXPECT_THAT(JudgeExit(Exited(1), EndedBy::kItself, false, "boom").message,
               ::testing::AllOf(HasSubstr("code 1"), HasSubstr("boom")));
+  EXPECT_EQ(JudgeExit(Exited(1), EndedBy::kItself, false, "step 3\nno such tensor\n}\n").message,
+            "ended with code 1: no such tensor\nstep 3\nno such tensor\n}\n");
+  EXPECT_EQ(JudgeExit(Exited(127), EndedBy::kItself, false, "").message, "ended with code 127");
+}
+
+TEST(LastWordsTest, IsTheLastLineWithAWord) {
+  EXPECT_EQ(launch::LastWords(""), "");
+  EXPECT_EQ(launch::LastWords("one two\n  three four  \n\n 12 }\n^C"), "three four");
+  EXPECT_EQ(launch::LastWords("progress 1\rprogress 2\r"), "progress 2");
+  EXPECT_EQ(launch::LastWords(std::string(1000, 'x')).size(), 300u);
+}
+
+TEST(LastWordsTest, OpenMpisNoticeSaysLessThanTheProgram) {
+  const std::string rule(74, '-');
+  const std::string notice =
+      rule +
+      "\nPrimary job  terminated normally, but 1 process returned\na non-zero exit code. "
+      "Per user-direction, the job has been aborted.\n" +
+      rule + "\n";
+  EXPECT_EQ(launch::LastWords("BUG: index 64 is out of range\n" + notice),
+            "BUG: index 64 is out of range");
+  EXPECT_EQ(launch::LastWords(notice + rule +
+                              "\nmpirun was unable to find the specified executable "
+                              "file, and therefore\ndid not launch the job.\n" +
+                              rule),
+            "mpirun was unable to find the specified executable file, and therefore");
 }
 
 class LogTailTest : public ::testing::Test {

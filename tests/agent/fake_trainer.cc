@@ -7,6 +7,8 @@
 //   deaf       does not end when told to preempt or cancel
 //   damage     writes a line into the middle of its spool that no record is
 //
+// Asked with --self-test it passes unless there is a file "unfit" in the folder.
+//
 // Run under mpirun it is rank OMPI_COMM_WORLD_RANK; only rank 0 writes.
 #include <unistd.h>
 
@@ -113,9 +115,18 @@ int Follow(const std::string& attempt_dir) {
   return 0;
 }
 
+// Passes while there is no file "unfit" in the folder; that is what it says otherwise.
+int SelfTest(const std::string& folder) {
+  const absl::StatusOr<std::string> unfit = ReadFile(folder + "/unfit");
+  if (!unfit.ok()) return 0;
+  std::cerr << *unfit << std::endl;
+  return 1;
+}
+
 int Main(int argc, char** argv) {
   ALLO_CHECK(argc > 1);
   const std::string run_dir = argv[1];
+  if (run_dir == "--self-test") return SelfTest(argv[2]);
   const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
   const std::string rank = rank_text == nullptr ? "0" : rank_text;
   std::cout << "rank " << rank << " pid " << getpid() << std::endl;

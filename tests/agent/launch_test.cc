@@ -72,7 +72,63 @@ TEST(LaunchTest, TheEnvironmentMarksTheAttemptAndKeepsToOneThread) {
               ElementsAre(Pair("ALLOMETRY_ATTEMPT", "0123/run-7/attempt-2"),
                           Pair("ALLOMETRY_AGENT", "agent"), Pair("OMP_NUM_THREADS", "1"),
                           Pair("MKL_NUM_THREADS", "1")));
-  EXPECT_THAT(command.removed_prefixes, Contains("OMPI_"));
+}
+
+constexpr const char* kForeign[] = {"OMPI_COMM_WORLD_RANK",
+                                    "OMPI_MCA_ess",
+                                    "PMIX_RANK",
+                                    "PMI_RANK",
+                                    "PMI_SIZE",
+                                    "HYDI_CONTROL_FD",
+                                    "I_MPI_HYDRA_UUID",
+                                    "MV2_COMM_WORLD_RANK",
+                                    "SGE_ROOT",
+                                    "JOB_ID",
+                                    "PE_HOSTFILE",
+                                    "NSLOTS",
+                                    "ARC",
+                                    "PBS_ENVIRONMENT",
+                                    "PBS_JOBID",
+                                    "PBS_NODEFILE",
+                                    "LSB_JOBID",
+                                    "LSB_HOSTS",
+                                    "COBALT_JOBID",
+                                    "FLUX_JOB_ID",
+                                    "BATCH_PARTITION_ID",
+                                    "BASIL_RESERVATION_ID"};
+constexpr const char* kOwn[] = {"PATH",      "HOME",    "LD_LIBRARY_PATH",
+                                "CUDA_HOME", "TMPDIR",  "NCCL_SOCKET_IFNAME",
+                                "UCX_TLS",   "PE_FILE", "JOB"};
+
+TEST(LaunchTest, VariablesOfBatchSystemsAndLaunchersDoNotReachATrainer) {
+  ASSERT_OK_AND_ASSIGN(const LaunchCommand one, MakeLaunchCommand(RequestOn({"cpu:0"})));
+  ASSERT_OK_AND_ASSIGN(const LaunchCommand two, MakeLaunchCommand(RequestOn({"cpu:0", "cpu:1"})));
+  LaunchRequest request = RequestOn({"cpu:0", "cpu:1"});
+  request.launcher = Launcher::kSrun;
+  ASSERT_OK_AND_ASSIGN(const LaunchCommand srun, MakeLaunchCommand(request));
+  for (const LaunchCommand* command : {&one, &two, &srun}) {
+    for (const char* name : kForeign) EXPECT_FALSE(IsInherited(*command, name)) << name;
+    for (const char* name : kOwn) EXPECT_TRUE(IsInherited(*command, name)) << name;
+  }
+  EXPECT_TRUE(IsInherited(srun, "SLURM_JOB_ID")) << "srun makes a step of it";
+  EXPECT_FALSE(IsInherited(one, "SLURM_NTASKS"));
+  EXPECT_FALSE(IsInherited(two, "SLURM_NTASKS"));
+}
+
+TEST(LaunchTest, OneRankUnderSrunIsNoStepAndDoesNotSeeSlurm) {
+  LaunchRequest request = RequestOn({"cpu:0"});
+  request.launcher = Launcher::kSrun;
+  ASSERT_OK_AND_ASSIGN(const LaunchCommand command, MakeLaunchCommand(request));
+  EXPECT_EQ(command.arguments[0], request.trainer);
+  EXPECT_FALSE(IsInherited(command, "SLURM_NTASKS"));
+  EXPECT_FALSE(IsInherited(command, "SLURM_PROCID"));
+}
+
+TEST(LaunchTest, TheSelfTestIsTheTrainerWithItsDeviceAndAFolder) {
+  const LaunchCommand command = MakeSelfTestCommand("/bin/allo-trainer", "cpu", "/root", "agent");
+  EXPECT_EQ(absl::StrJoin(command.arguments, " "),
+            "/bin/allo-trainer --self-test /root --device cpu");
+  EXPECT_FALSE(IsInherited(command, "PMI_RANK"));
 }
 
 TEST(LaunchTest, SlotsOfTwoKindsAreRefused) {

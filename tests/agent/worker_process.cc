@@ -3,16 +3,17 @@
 #include "absl/strings/ascii.h"
 #include "base/check.h"
 #include "base/files.h"
-#include "worker/agent/launch.h"
-#include "worker/agent/processes.h"
-#include "worker/agent/record_conversion.h"
 #include "run/run_spec.h"
+#include "worker/agent/launch.h"
+#include "worker/agent/record_conversion.h"
+#include "worker/launch/processes.h"
 
 namespace allometry::testing {
 
 WorkerProcess::WorkerProcess(std::string coordinator, std::string slots)
     : coordinator_(std::move(coordinator)), slots_(std::move(slots)) {
   state_dir = folder_.Path("state");
+  trainer = FAKE_TRAINER;
   ALLO_CHECK(MakeDirectories(folder() + "/data").ok());
 }
 
@@ -29,7 +30,7 @@ void WorkerProcess::Start() {
                                         "--slots",
                                         slots_,
                                         "--trainer",
-                                        FAKE_TRAINER};
+                                        trainer};
   arguments.insert(arguments.end(), extra_arguments.begin(), extra_arguments.end());
   arguments.insert(arguments.begin(), wrapper.begin(), wrapper.end());
   process_.Start(arguments, folder() + "/output");
@@ -42,7 +43,7 @@ std::string WorkerProcess::RunDir(const agent::Lease& lease) const {
 std::vector<pid_t> WorkerProcess::ProcessesOf(const agent::Lease& lease) const {
   const absl::StatusOr<std::string> id = ReadFile(folder() + "/runs/root_id");
   if (!id.ok()) return {};
-  return agent::ProcessesWithEnvironment(agent::AttemptMark(absl::StrCat(
+  return launch::ProcessesWithEnvironment(agent::AttemptMark(absl::StrCat(
       absl::StripAsciiWhitespace(*id), "/run-", lease.run_id, "/attempt-", lease.attempt)));
 }
 

@@ -19,6 +19,7 @@ class WorkerProcess {
 
   // For the next Start.
   std::string state_dir;  // its own, unless set
+  std::string trainer;    // the fake one, unless set
   std::vector<std::string> extra_arguments;
   std::vector<std::string> wrapper;  // a program that becomes the agent, with its arguments
 

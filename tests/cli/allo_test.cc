@@ -54,6 +54,19 @@ class AlloTest : public testing::Test {
   std::string folder_;
 };
 
+TEST_F(AlloTest, WhatCannotBeWrittenIsAFailure) {
+  const std::string csv = Write("runs.csv", "params,tokens,loss\n1e6,1e8,3.5\n");
+  std::filesystem::create_directories(folder_ + "/data");
+  for (const std::string arguments :
+       {std::string("--help"), std::string("plan --help"), std::string("worker --help"),
+        std::string("coordinator --help"), "data list --data-dir " + folder_ + "/data",
+        "--json data list --data-dir " + folder_ + "/data"}) {
+    EXPECT_EQ(Allo(arguments).exit_code, 0) << arguments;
+    EXPECT_NE(Allo(arguments + " >/dev/full").exit_code, 0) << arguments;
+  }
+  EXPECT_NE(Allo("fit " + csv + " >/dev/full").exit_code, 0);
+}
+
 TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
   for (const char* command :
        {"", "plan", "submit", "watch", "sweeps", "runs", "cancel", "retry", "fit", "predict",

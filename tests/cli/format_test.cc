@@ -2,8 +2,22 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace allometry::cli {
 namespace {
+
+TEST(FormatTest, ALossThatNoModelHasIsDiverged) {
+  EXPECT_EQ(Loss(0), "-");
+  EXPECT_EQ(Loss(3.25), "3.2500");
+  EXPECT_EQ(Loss(2677395062775480320.0), "diverged");
+  EXPECT_EQ(Loss(std::nan("")), "diverged");
+}
+
+TEST(FormatTest, WhatIsLeftOutIsNotAdded) {
+  EXPECT_EQ(WouldAdd("adds size 80k: 1 run, 2 cells"), "would add: adds size 80k: 1 run, 2 cells");
+  EXPECT_EQ(WouldAdd("left out: 10k at 1e10 FLOPs: why"), "left out: 10k at 1e10 FLOPs: why");
+}
 
 TEST(FormatTest, ShortKeepsThreeDigitsAndCarriesIntoTheNextUnit) {
   EXPECT_EQ(Short(0), "0");

@@ -210,6 +210,7 @@ TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
   row.attempt->host = "host-a";
   row.attempt->state = store::AttemptState::kEnded;
   row.attempt->exit_reason = v1::KILLED;
+  row.attempt->got_going = true;
   view.Put(row, 0);
   const auto avoided = [&] { return view.state().runs.at(1).avoided_host; };
   EXPECT_EQ(avoided(), "") << "there is no other";
@@ -238,7 +239,7 @@ TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
   view.Put(row, 0);
   EXPECT_EQ(avoided(), "") << "it has another try";
   row.run.set_failures(2);
-  row.attempt->exit_reason = v1::CHECKPOINT;
+  row.attempt->exit_reason = v1::DIVERGED;
   view.Put(row, 0);
   EXPECT_EQ(avoided(), "") << "says nothing about the host";
 }

@@ -42,6 +42,7 @@ absl::Status FakeAgent::Register(const std::vector<v1::GivenBack>& given_back) {
   request.mutable_datasets()->Add(datasets.begin(), datasets.end());
   request.mutable_given_back()->Add(given_back.begin(), given_back.end());
   request.set_version("test");
+  request.set_problem(problem);
   grpc::ClientContext context;
   SetDeadline(context);
   v1::RegisterResponse response;
@@ -56,6 +57,7 @@ v1::HeartbeatRequest FakeAgent::HeartbeatMessage() const {
   request.set_session(session_);
   request.mutable_datasets()->Add(datasets.begin(), datasets.end());
   request.mutable_deleted_checkpoints()->Assign(deleted.begin(), deleted.end());
+  request.set_problem(problem);
   std::set<std::string> busy;
   for (const v1::Hold& hold : held_) {
     *request.add_held()->mutable_lease() = hold.lease();

@@ -44,6 +44,7 @@ class FakeAgent {
   const std::vector<v1::Hold>& held() const { return held_; }
 
   std::vector<v1::Dataset> datasets;
+  std::string problem;               // why it takes no runs
   std::vector<std::string> deleted;  // checkpoints that heartbeats say are gone
 
   std::string agent_secret() const { return "secret-of-" + host_; }

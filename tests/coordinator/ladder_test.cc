@@ -228,7 +228,8 @@ TEST_F(LadderStageTest, ADivergedRateIsAResultAndAFailedRunIsNot) {
       } else if (rate == 6e-3 && !failed_once) {
         failed_once = true;
         failed_run = hold.lease().run_id();
-        EXPECT_THAT(agent->Send(hold.lease(), {ExitWith(1, v1::DATA, 5, "no such shard")}), IsOk());
+        EXPECT_THAT(agent->Send(hold.lease(), {ExitWith(1, v1::LIMIT, 5, "no more hours")}),
+                    IsOk());
         agent->MarkEnded(hold.lease(), 1);
       } else {
         Play(*agent, hold);
@@ -240,7 +241,7 @@ TEST_F(LadderStageTest, ADivergedRateIsAResultAndAFailedRunIsNot) {
     return GetRun(1).state() == v1::RUN_FAILED &&
            StageText().find("5k: waits") != std::string::npos;
   })) << StageText();
-  EXPECT_THAT(StageText(), HasSubstr("failed with DATA"));
+  EXPECT_THAT(StageText(), HasSubstr("failed with LIMIT"));
   v1::RetrySweepRequest retry;
   retry.set_name("tiny");
   retry.add_run_ids(failed_run);

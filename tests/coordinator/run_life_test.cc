@@ -62,8 +62,9 @@ TEST_F(RunLifeTest, BugIsRetriedABoundedNumberOfTimesThenFailsWithItsMessage) {
   for (v1::Hold hold = agent->Obtain(); hold.has_lease(); hold = agent->Obtain(5)) {
     ASSERT_EQ(hold.lease().attempt(), ++attempts);
     ASSERT_LT(attempts, 20);
-    ASSERT_OK(agent->Send(hold.lease(), {ExitWith(1, v1::BUG, 0, "tensor of the wrong shape")}));
-    agent->MarkEnded(hold.lease(), 1);
+    ASSERT_OK(agent->Send(hold.lease(), {PointAt(1, 1, "train", 4),
+                                         ExitWith(2, v1::BUG, 1, "tensor of the wrong shape")}));
+    agent->MarkEnded(hold.lease(), 2);
   }
   const v1::Run run = GetRun(1);
   EXPECT_EQ(run.state(), v1::RUN_FAILED);

@@ -16,6 +16,7 @@
 namespace allometry::data {
 namespace {
 
+using ::allometry::testing::IsOk;
 using ::allometry::testing::StatusIs;
 using ::allometry::testing::TemporaryFolder;
 using ::allometry::testing::WriteTokenDataset;
@@ -149,21 +150,35 @@ TEST(ManifestTest, MissingDatasetListsThoseThatAreThere) {
                        AllOf(HasSubstr("'c'"), HasSubstr("there: a, b"), HasSubstr("allo data"))));
   ASSERT_OK_AND_ASSIGN(const Manifest b, ReadManifest(folder.path(), "b"));
   EXPECT_EQ(b.name, "b");
-  ASSERT_OK_AND_ASSIGN(const std::vector<Manifest> all, ListDatasets(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<FoundDataset> all, FindDatasets(folder.path()));
   std::vector<std::string> names;
-  for (const Manifest& manifest : all) names.push_back(manifest.name);
+  for (const FoundDataset& found : all) names.push_back(found.manifest->name);
   EXPECT_THAT(names, ElementsAre("a", "b"));
 }
 
-TEST(ManifestTest, ListNamesAMissingFolderAndABrokenManifest) {
+TEST(ManifestTest, EachDatasetOfAFolderIsJudgedAlone) {
   TemporaryFolder folder;
-  ASSERT_OK_AND_ASSIGN(const std::vector<Manifest> none, ListDatasets(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<FoundDataset> none, FindDatasets(folder.path()));
   EXPECT_THAT(none, IsEmpty());
-  EXPECT_THAT(ListDatasets(folder.Path("no")),
+  EXPECT_THAT(FindDatasets(folder.Path("no")),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr(folder.Path("no"))));
+  const std::vector<uint32_t> tokens = {0, 1, 0};
+  ASSERT_OK(WriteTokenDataset(folder.path(), "good", 2, tokens, tokens).status());
   ASSERT_OK(MakeDirectories(folder.Path("broken")));
   ASSERT_OK(WriteFileAtomically(folder.Path("broken/dataset.json"), "{}"));
-  EXPECT_THAT(ListDatasets(folder.path()), Refused({"broken/dataset.json", "version is missing"}));
+  ASSERT_OK(MakeDirectories(folder.Path("half")));
+  ASSERT_OK(WriteFileAtomically(folder.Path("half/dataset.json"), "{\"version\": 1, \"na"));
+  ASSERT_OK(MakeDirectories(folder.Path("a folder/dataset.json")));
+  std::filesystem::copy(folder.Path("good"), folder.Path("good copy"));
+  ASSERT_OK_AND_ASSIGN(const std::vector<FoundDataset> all, FindDatasets(folder.path()));
+  ASSERT_EQ(all.size(), 5u);
+  EXPECT_EQ(all[0].name, "a folder");
+  EXPECT_FALSE(all[0].manifest.ok());
+  EXPECT_THAT(all[1].manifest, Refused({"broken/dataset.json", "version is missing"}));
+  EXPECT_EQ(all[2].name, "good");
+  EXPECT_THAT(all[2].manifest.status(), IsOk());
+  EXPECT_THAT(all[3].manifest, Refused({"good copy/dataset.json", "rename the folder"}));
+  EXPECT_FALSE(all[4].manifest.ok());
 }
 
 // Two episodes of three frames to train on and one held out; a frame is 2 + 1 tokens.

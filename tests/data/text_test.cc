@@ -164,7 +164,7 @@ TEST_F(TextTest, InterruptedMakeIsNoDatasetAndIsMadeAnew) {
   std::filesystem::remove(Folder() + "/dataset.json");
   ASSERT_OK(WriteFileAtomically(Folder() + "/train-00001.npy", "half"));
   EXPECT_THAT(TokenDataset::Open(Folder()).status(), StatusIs(absl::StatusCode::kNotFound));
-  ASSERT_OK_AND_ASSIGN(const std::vector<Manifest> none, ListDatasets(DataDir()));
+  ASSERT_OK_AND_ASSIGN(const std::vector<FoundDataset> none, FindDatasets(DataDir()));
   EXPECT_THAT(none, IsEmpty());
   ASSERT_OK_AND_ASSIGN(const TextDataset again,
                        MakeTextDataset(Options(Paragraphs(100)), DataDir()));

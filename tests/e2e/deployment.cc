@@ -16,7 +16,7 @@
 #include "transport/agent_id.h"
 #include "transport/connection.h"
 #include "worker/agent/launch.h"
-#include "worker/agent/processes.h"
+#include "worker/launch/processes.h"
 
 namespace allometry::testing {
 namespace {
@@ -123,24 +123,25 @@ void Deployment::StartCoordinator() {
 }
 
 void Deployment::StartWorker(int worker) {
-  std::vector<std::string> command = {ALLO_BIN_DIR "/allo-worker",
-                                      "--coordinator",
-                                      address_,
-                                      "--state-dir",
-                                      WorkerPath("state", worker),
-                                      "--run-root",
-                                      WorkerPath("runs", worker),
-                                      "--data-dir",
-                                      folder_.Path("data"),
-                                      "--slots",
-                                      options_.slots,
-                                      "--launcher",
-                                      "mpirun"};
+  const auto index = static_cast<size_t>(worker);
+  std::vector<std::string> command = {
+      ALLO_BIN_DIR "/allo-worker",
+      "--coordinator",
+      address_,
+      "--state-dir",
+      WorkerPath("state", worker),
+      "--run-root",
+      WorkerPath("runs", worker),
+      "--data-dir",
+      index < options_.data_dirs.size() ? options_.data_dirs[index] : folder_.Path("data"),
+      "--slots",
+      options_.slots,
+      "--launcher",
+      "mpirun"};
   // Several share this machine's devices under names of their own; one is simply this machine.
   if (options_.workers > 1) {
     command.insert(command.end(), {"--host", absl::StrCat("host-", worker)});
   }
-  const auto index = static_cast<size_t>(worker);
   if (index < options_.worker_flags.size()) {
     const std::vector<std::string>& flags = options_.worker_flags[index];
     command.insert(command.end(), flags.begin(), flags.end());
@@ -181,7 +182,7 @@ void Deployment::StopAndRestartWorker() {
 bool Deployment::SignalRank(int64_t run_id, int rank, int signal) const {
   const std::string run = absl::StrCat("/run-", run_id, "/attempt-");
   for (const pid_t pid :
-       agent::ProcessesWithEnvironment(absl::StrCat("OMPI_COMM_WORLD_RANK=", rank))) {
+       launch::ProcessesWithEnvironment(absl::StrCat("OMPI_COMM_WORLD_RANK=", rank))) {
     const auto environment = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
     if (!environment.ok()) continue;
     for (int worker = 0; worker < workers(); ++worker) {
@@ -203,7 +204,7 @@ std::string Deployment::MarkOf(int worker) const {
 bool Deployment::NoTrainerLeft() const {
   for (int worker = 0; worker < workers(); ++worker) {
     const std::string mark = MarkOf(worker);
-    if (!mark.empty() && !agent::ProcessesWithEnvironment(mark).empty()) return false;
+    if (!mark.empty() && !launch::ProcessesWithEnvironment(mark).empty()) return false;
   }
   return true;
 }

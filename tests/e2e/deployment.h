@@ -32,6 +32,8 @@ struct DeploymentOptions {
   std::vector<std::string> coordinator_flags = {};
   std::vector<std::vector<std::string>> worker_flags =
       {};  // by worker; fewer than workers: no more
+  // By worker; of those that have none here, the deployment's own.
+  std::vector<std::string> data_dirs = {};
 };
 
 class Deployment {

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
-#include "worker/agent/processes.h"
+#include "worker/launch/processes.h"
 
 namespace allometry::testing {
 namespace {
@@ -15,7 +15,7 @@ constexpr int64_t kShortMs = 50;
 
 // Only while it is still the trainer that was found: pids are used again.
 void SignalMarked(const std::string& mark, pid_t pid, int signal) {
-  for (const pid_t living : agent::ProcessesWithEnvironment(mark)) {
+  for (const pid_t living : launch::ProcessesWithEnvironment(mark)) {
     if (living == pid) kill(pid, signal);
   }
 }
@@ -63,7 +63,7 @@ std::vector<Faults::Target> Faults::Targets() {
 void Faults::AddTrainers(int worker, std::vector<Target>& targets) {
   const std::string mark = deployment_.MarkOf(worker);
   if (mark.empty()) return;
-  for (const pid_t pid : agent::ProcessesWithEnvironment(mark)) {
+  for (const pid_t pid : launch::ProcessesWithEnvironment(mark)) {
     if (stopped_.count(pid) > 0) continue;
     const std::string program = ProgramOf(pid);
     const bool is_rank = program == "allo-trainer";

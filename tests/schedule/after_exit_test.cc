@@ -23,7 +23,8 @@ constexpr auto kNone = v1::EXIT_REASON_UNSPECIFIED;
 constexpr Row kRows[] = {
     {v1::SUCCEEDED, 2, 4, v1::RUN_SUCCEEDED, kNone, 2, 4},
     {v1::DIVERGED, 0, 0, v1::RUN_FAILED, v1::DIVERGED, 1, 0},
-    {v1::DATA, 0, 0, v1::RUN_FAILED, v1::DATA, 1, 0},
+    {v1::DATA, 0, 0, v1::PENDING, kNone, 1, 0},
+    {v1::DATA, 2, 0, v1::RUN_FAILED, v1::DATA, 3, 0},
     {v1::PREEMPTED, 2, 4, v1::PENDING, kNone, 2, 4},
     {v1::LEASE_LOST, 2, 0, v1::PENDING, kNone, 2, 1},
     {v1::AGENT_LOST, 2, 3, v1::PENDING, kNone, 2, 4},
@@ -35,7 +36,7 @@ constexpr Row kRows[] = {
     {v1::KILLED, 2, 0, v1::RUN_FAILED, v1::KILLED, 3, 0},
     {v1::BUG, 2, 0, v1::RUN_FAILED, v1::BUG, 3, 0},
     {v1::DEVICE, 0, 0, v1::PENDING, kNone, 1, 0},
-    {v1::DISK_FULL, 2, 0, v1::RUN_FAILED, v1::DISK_FULL, 3, 0},
+    {v1::DISK_FULL, 2, 0, v1::PENDING, kNone, 2, 0},
     {v1::CHECKPOINT, 0, 0, v1::PENDING, kNone, 1, 0},
     {v1::CANCELLED_BY_USER, 1, 1, v1::RUN_CANCELLED, kNone, 1, 1},
     {v1::STALLED, 0, 0, v1::PENDING, kNone, 1, 0},
@@ -57,7 +58,8 @@ TEST(AfterExitTest, EveryReasonHasItsRule) {
     EXPECT_EQ(outcome.failure, row.failure) << name;
     EXPECT_EQ(outcome.failures, row.failures_after) << name;
     EXPECT_EQ(outcome.lost_leases, row.lost_leases_after) << name;
-    EXPECT_EQ(outcome.start_is_bad, row.reason == v1::CHECKPOINT) << name;
+    EXPECT_FALSE(outcome.start_is_bad) << name;
+    EXPECT_EQ(outcome.charged_to_host, row.reason == v1::DISK_FULL) << name;
     EXPECT_EQ(outcome.reason.empty(), row.reason == v1::SUCCEEDED) << name;
   }
 }
@@ -72,7 +74,8 @@ TEST(AfterExitTest, NoReasonIsMissingFromTheTable) {
 
 TEST(AfterExitTest, RetriesOfEveryReasonEnd) {
   for (int reason = v1::DIVERGED; reason <= v1::ExitReason_MAX; ++reason) {
-    if (reason == v1::PREEMPTED) continue;  // asked for, not a fault
+    // Asked for, not a fault; its host's, never its own.
+    if (reason == v1::PREEMPTED || reason == v1::DISK_FULL) continue;
     Ended ended;
     ended.reason = static_cast<v1::ExitReason>(reason);
     int attempts = 0;
@@ -83,6 +86,70 @@ TEST(AfterExitTest, RetriesOfEveryReasonEnd) {
     }
     EXPECT_LE(attempts, 5) << v1::ExitReason_Name(ended.reason);
   }
+}
+
+// A try that ended before it got going, on a host where others did as `others` says.
+Ended Stillborn(v1::ExitReason reason, OtherRuns others, int failures = 2) {
+  Ended ended;
+  ended.reason = reason;
+  ended.message = "libcudart.so.13: cannot open shared object file";
+  ended.host = "host-a";
+  ended.got_going = false;
+  ended.others = others;
+  ended.failures = failures;
+  return ended;
+}
+
+constexpr v1::ExitReason kAHostsReasons[] = {v1::KILLED, v1::STALLED,   v1::BUG,       v1::DATA,
+                                             v1::DEVICE, v1::DISK_FULL, v1::CHECKPOINT};
+
+TEST(AfterExitTest, WhatEndsBeforeItGetsGoingIsChargedToAHostWhereNoOtherGotGoing) {
+  for (const v1::ExitReason reason : kAHostsReasons) {
+    for (const OtherRuns others : {OtherRuns::kUnknown, OtherRuns::kDidNot}) {
+      const Outcome outcome = AfterExit(Stillborn(reason, others));
+      EXPECT_EQ(outcome.state, v1::PENDING) << v1::ExitReason_Name(reason);
+      EXPECT_TRUE(outcome.charged_to_host) << v1::ExitReason_Name(reason);
+      EXPECT_EQ(outcome.failures, 2) << v1::ExitReason_Name(reason);
+    }
+  }
+  EXPECT_EQ(AfterExit(Stillborn(v1::BUG, OtherRuns::kUnknown)).reason,
+            "BUG: libcudart.so.13: cannot open shared object file; charged to host-a, not to the "
+            "run");
+}
+
+TEST(AfterExitTest, WhereAnotherRunGotGoingTheRunIsAtFault) {
+  for (const v1::ExitReason reason : kAHostsReasons) {
+    if (reason == v1::DISK_FULL) continue;
+    const Outcome outcome = AfterExit(Stillborn(reason, OtherRuns::kGotGoing));
+    EXPECT_EQ(outcome.state, v1::RUN_FAILED) << v1::ExitReason_Name(reason);
+    EXPECT_FALSE(outcome.charged_to_host) << v1::ExitReason_Name(reason);
+  }
+}
+
+TEST(AfterExitTest, WhatGotGoingAndIsLostWithItsWorkerIsNoHostsCause) {
+  for (const v1::ExitReason reason : {v1::AGENT_LOST, v1::LEASE_LOST, v1::NODE_LOST, v1::DIVERGED,
+                                      v1::PREEMPTED, v1::CANCELLED_BY_USER}) {
+    EXPECT_FALSE(MayBeTheHosts(reason)) << v1::ExitReason_Name(reason);
+    EXPECT_FALSE(AfterExit(Stillborn(reason, OtherRuns::kUnknown, 0)).charged_to_host);
+  }
+}
+
+TEST(AfterExitTest, AStartThatCannotBeReadIsNoFailureOfTheRun) {
+  Ended ended;
+  ended.reason = v1::CHECKPOINT;
+  ended.message = "checkpoint-000000000060.safetensors: no such file";
+  ended.got_going = false;
+  ended.has_start = true;
+  ended.failures = 2;
+  Outcome outcome = AfterExit(ended);
+  EXPECT_EQ(outcome.state, v1::PENDING);
+  EXPECT_EQ(outcome.failures, 2);
+  EXPECT_TRUE(outcome.start_is_bad);
+  EXPECT_FALSE(outcome.charged_to_host);
+  ended.start_may_be_read_elsewhere = true;
+  outcome = AfterExit(ended);
+  EXPECT_EQ(outcome.state, v1::PENDING);
+  EXPECT_FALSE(outcome.start_is_bad) << "another host of that run root has not tried yet";
 }
 
 TEST(AfterExitTest, ACancelledRunIsCancelledUnlessItEndedByItself) {

@@ -216,6 +216,51 @@ TEST(DecideTest, ADrainedWorkerGetsNothingNew) {
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("2@b:0"));
 }
 
+TEST(DecideTest, AWorkerOnProbationGetsOneRunAtATime) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 3);
+  cluster.state().agents.at("a").probation = "run 9 failed there before it got going: BUG";
+  cluster.Run(1, 30);
+  cluster.Run(2, 20);
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), ElementsAre("1@a:0"));
+  EXPECT_EQ(decision.ReasonOf(2),
+            "waiting: host-a is tried with one run first: run 9 failed there before it got going: "
+            "BUG");
+  cluster.Running(3, 10, "a", {1});
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), IsEmpty());
+  cluster.Worker("b", 1);
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0"));
+  cluster.state().agents.at("a").probation.clear();
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@b:0", "2@a:0"));
+}
+
+TEST(DecideTest, AGangMayBeTheOneRunOfAWorkerOnProbation) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 4);
+  cluster.state().agents.at("a").probation = "why";
+  cluster.Run(1, 40, 2);
+  cluster.Run(2, 20, 2);
+  EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@a:0,1"));
+}
+
+TEST(DecideTest, WhereEveryWorkerRestsTheFirstReasonIsSaid) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Worker("b", 1);
+  cluster.Run(1, 10);
+  for (const std::string id : {"a", "b"}) {
+    cluster.state().agents.at(id).drained = absl::StrCat("no trainer ", id);
+  }
+  EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1),
+            "waiting: host-a gets no runs: no trainer a; 1 more workers get none either");
+  cluster.state().agents.at("b").drained.clear();
+  cluster.Run(1, 10).avoided_host = "host-b";
+  EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1), "waiting: host-a gets no runs: no trainer a");
+  cluster.state().agents.erase("a");
+  EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1),
+            "waiting: it failed on host-b before it got going; other runs go first there");
+}
+
 TEST(DecideTest, ARunWaitsForItsDataset) {
   ClusterBuilder cluster;
   cluster.Worker("a", 1);
@@ -304,8 +349,7 @@ TEST(DecideTest, ARunThatAvoidsAHostStartsElsewhereOrWaits) {
   const Decided decision(cluster.state(), 0);
   EXPECT_THAT(decision.Starts(), ElementsAre("3@a:0"));
   EXPECT_EQ(decision.reasons().at(1),
-            "waiting: no slot is free, 1 is busy; its last try is not on host-a, where it died "
-            "before");
+            "waiting: no slot is free, 1 is busy; not on host-a, where it died before");
   // Nor does a gang wait for slots there.
   cluster.Worker("c", 2).Running(4, 50, "c", {0, 1});
   cluster.Run(1, 10, 2).avoided_host = "host-a";

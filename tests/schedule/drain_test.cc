@@ -86,6 +86,14 @@ TEST_F(DrainTest, EndsThatAreARunsOwnDoNotCount) {
   EXPECT_THAT(Advice(ends), IsEmpty());
 }
 
+TEST_F(DrainTest, BugsThatAreNotChargedToTheHostDrainItWhereTheRunsCameFurtherElsewhere) {
+  std::vector<EndOnHost> ends = {Died("a", 1, v1::BUG, 10, 50), Died("a", 2, v1::DATA, 10, 11),
+                                 Died("a", 3, v1::BUG, 10, 90)};
+  EXPECT_THAT(Advice(ends), SizeIs(1));
+  ends[1].charged_to_host = true;  // it rests for that
+  EXPECT_THAT(Advice(ends), IsEmpty());
+}
+
 TEST_F(DrainTest, TheLastHostIsNamedAndKept) {
   state_.agents.erase("agent-b");
   const std::vector<EndOnHost> ends = {Died("a", 1), Died("a", 2), Died("a", 3)};

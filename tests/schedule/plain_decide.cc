@@ -190,6 +190,12 @@ class Plain {
     return IsOf(pool, need) && IsWhereItMay(pool, need) && pool.width() >= need.ranks &&
            pool.memory_bytes() >= MemoryAsked(need);
   }
+  // On probation a worker gets one run at a time.
+  static bool HasItsOneRun(const Pool& pool) {
+    if (pool.agent().probation.empty()) return false;
+    return std::any_of(pool.places().begin(), pool.places().end(),
+                       [](const Place& place) { return !place.users.empty(); });
+  }
   bool MayUse(const Pool& pool, size_t place, const RunState& run) const {
     if (reserved_ != &pool || held_.count(place) == 0) return true;
     return backfill_ && run.duration <= ready_;
@@ -208,7 +214,7 @@ class Plain {
     std::tuple<bool, size_t> best_rank;
     std::vector<size_t> best_places;
     for (Pool& pool : pools_) {
-      if (!CouldRun(pool, need)) continue;
+      if (!CouldRun(pool, need) || HasItsOneRun(pool)) continue;
       std::vector<size_t> places, held;
       for (const size_t place : pool.FreePlaces({})) {
         if (!MayUse(pool, place, run)) continue;
@@ -254,7 +260,7 @@ class Plain {
     size_t best_place = 0;
     std::tuple<bool, size_t, int64_t> best_rank;
     for (Pool& pool : pools_) {
-      if (!IsOf(pool, need) || !IsWhereItMay(pool, need)) continue;
+      if (!IsOf(pool, need) || !IsWhereItMay(pool, need) || HasItsOneRun(pool)) continue;
       for (size_t i = 0; i < pool.places().size(); ++i) {
         const Place& place = pool.places()[i];
         if (place.users.empty() || !MayUse(pool, i, run)) continue;
@@ -322,7 +328,7 @@ class Plain {
     std::vector<const RunState*> best_victims;
     std::tuple<size_t, int32_t> best_cost;
     for (Pool& pool : pools_) {
-      if (!CouldRun(pool, need)) continue;
+      if (!CouldRun(pool, need) || !pool.agent().probation.empty()) continue;
       std::vector<bool> held(pool.places().size(), false);
       for (size_t i = 0; i < held.size(); ++i) held[i] = reserved_ == &pool && held_.count(i) > 0;
       const std::vector<const RunState*> victims =

@@ -11,6 +11,7 @@
 namespace allometry::schedule {
 namespace {
 
+constexpr double kProbation_s = 5;  // of training
 constexpr double kShortest_s = 20;
 constexpr double kDecades = 3.5;
 constexpr double kProgressEvery_s = 60;               // that the coordinator hears of
@@ -129,6 +130,14 @@ void Simulation::Happen(const Event& event) {
     }
     case Kind::kArrive:
       return Arrive(event.id);
+    case Kind::kProven: {
+      Worker& worker = workers_[static_cast<size_t>(event.id)];
+      worker.agent.probation.clear();
+      if (scheduler_.state().agents.count(worker.agent.agent_id) > 0) {
+        scheduler_.PutAgent(worker.agent);
+      }
+      return;
+    }
     case Kind::kCrash:
       Schedule(After(options_.crash_every_s), Kind::kCrash, event.id);
       return Crash(event.id);
@@ -226,6 +235,9 @@ void Simulation::Start(const Assignment& start) {
     job.devices.push_back(static_cast<size_t>(std::stoi(slot.device().substr(5))));
   }
   CheckPlace(job, *worker, job.devices);
+  if (!worker->agent.probation.empty() && !PlacedOn(*worker).empty()) {
+    Fail(absl::StrCat(start.agent_id, " is on probation and has a run already"));
+  }
   for (const size_t place : job.devices) worker->devices[place].claims.push_back(start.run_id);
   ++job.attempt;
   ++result_.starts;
@@ -254,6 +266,7 @@ void Simulation::BeginTraining(Job& job) {
     }
   }
   for (const size_t place : job.devices) Repace(worker, place);
+  if (!worker.agent.probation.empty()) Schedule(now_ + kProbation_s, Kind::kProven, job.worker);
 }
 
 void Simulation::Settle(Job& job) {

@@ -9,7 +9,7 @@
 // is back, and go on from their last checkpoint. A worker is cut off: it trains until its own
 // deadline, which is before the coordinator's, and is heard again later; what it did then counts
 // only where its run was not given away. Runs are given to workers that are gone and not missed
-// yet.
+// yet. Probation: a worker that comes back gets one run, and more when that has trained a while.
 //
 // Checked at every step: nothing runs twice at once, no slot has more runs or memory than it takes,
 // a gang is alone on slots of one worker, and the plain oracle decides the same. At the end: every
@@ -47,6 +47,7 @@ struct SimulationOptions {
   double crash_every_s = 0;  // of one worker, on average; 0: never
   double cut_every_s = 0;
   double late = 0;        // share of the workers that join later
+  double probation = 0;   // share of the workers that are on probation when they join
   int compare_every = 1;  // decisions between two comparisons with the plain oracle
 };
 
@@ -64,7 +65,18 @@ class Simulation {
   SimulationResult Run();
 
  private:
-  enum class Kind { kFinish, kCrash, kBack, kCut, kOwnDeadline, kMissed, kHeal, kStopped, kArrive };
+  enum class Kind {
+    kFinish,
+    kCrash,
+    kBack,
+    kCut,
+    kOwnDeadline,
+    kMissed,
+    kHeal,
+    kStopped,
+    kArrive,
+    kProven
+  };
   struct Event {
     double time;
     uint64_t order;  // of those at one time

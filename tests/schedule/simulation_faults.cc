@@ -50,6 +50,9 @@ void Simulation::MakeWorkers() {
 void Simulation::Join(Worker& worker) {
   worker.up = true;
   worker.cut = worker.missed = false;
+  if (options_.probation > 0 && Uniform() < options_.probation) {
+    worker.agent.probation = "it may be broken";
+  }
   scheduler_.PutAgent(worker.agent);
 }
 

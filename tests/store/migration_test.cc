@@ -114,6 +114,13 @@ TEST_F(MigrationTest, SweepOfAVersion1FileGoesOnToItsEnd) {
   EXPECT_EQ(curve.size(), 3u);
 }
 
+TEST_F(MigrationTest, AttemptsOfAnOlderFileThatSentPointsGotGoing) {
+  MakeVersion1();
+  Reopen();
+  EXPECT_THAT(Sql("SELECT got_going, charged_to_host FROM attempts"), ElementsAre("1|0"));
+  EXPECT_THAT(Sql("SELECT failures, tries FROM runs"), ElementsAre("2|"));
+}
+
 TEST_F(MigrationTest, FileBeforeTheMigrationLiesBesideIt) {
   MakeVersion1();
   Reopen();

@@ -137,7 +137,9 @@ TEST_F(StopsTest, ARunThatReachedItsLimitWritesACheckpointAndStays) {
 TEST_F(StopsTest, WhatAFailedRunSaidLastIsKeptWithItsLog) {
   SubmitAndRegister({"40k", "80k"});
   for (int i = 0; i < 3; ++i) {
-    End(Start(1), v1::BUG, "ended with code 1; the log ends:\nline one\nline two");
+    Spool spool(Start(1).lease);
+    Append(spool.Batch({spool.Point(5, "train", 3),
+                        spool.Exit(v1::BUG, 5, "ended with code 1\nline one\nline two")}));
   }
   EXPECT_EQ(GetRun(1).state(), v1::RUN_FAILED);
   ASSERT_OK_AND_ASSIGN(const auto words, store_->LastWords("grid"));

@@ -87,9 +87,9 @@ TEST_F(SweepsTest, RetryClearsTheFailuresOfFailedAndCancelledRunsOnly) {
   SubmitAndRegister({"5k", "40k", "80k"});
   const Attempt attempt = Start(1);
   Spool spool(attempt.lease);
-  Append(spool.Batch({spool.Exit(v1::DATA, 0, "dataset.json: damaged")}));
+  Append(spool.Batch({spool.Exit(v1::DIVERGED, 0, "the loss is not finite")}));
   ASSERT_EQ(GetRun(1).state(), v1::RUN_FAILED);
-  EXPECT_EQ(GetRun(1).failure(), v1::DATA);
+  EXPECT_EQ(GetRun(1).failure(), v1::DIVERGED);
   ASSERT_OK(store_->Cancel("grid", {2}));
   EXPECT_THAT(store_->Retry("grid", {}), testing::IsOkAndHolds(2));
   EXPECT_EQ(GetRun(1).state(), v1::PENDING);

@@ -37,7 +37,7 @@ TEST(DifferenceTest, ANewSweepIsAllNew) {
   EXPECT_THAT(
       changes.lines,
       ElementsAre("adds size 5k: 1 run, 3 cells", "adds size 20k: 1 run, 3 cells",
-                  "adds size 80k: 1 run, 2 cells", StartsWith("leaves out 80k at 1e10 FLOPs: ")));
+                  "adds size 80k: 1 run, 2 cells", StartsWith("left out: 80k at 1e10 FLOPs: ")));
 }
 
 TEST(DifferenceTest, TheSameFileAgainChangesNothing) {
@@ -160,7 +160,7 @@ TEST(DifferenceTest, ABudgetBetweenOnTheStepOfAnotherCellIsLeftOut) {
   ASSERT_EQ(next.new_cells.size(), 1u);  // 108,000 asks for 26, whose nearest is 25 too
   EXPECT_EQ(next.new_cells[0].cell.step(), 25);
   EXPECT_THAT(next.lines, ElementsAre("adds a cell to run 2x32: 103000 tokens at step 25",
-                                      "leaves out 2x32 at 108000 tokens: step 25, as of another "
+                                      "left out: 2x32 at 108000 tokens: step 25, as of another "
                                       "cell"));
 }
 

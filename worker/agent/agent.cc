@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -25,6 +27,8 @@ constexpr int64_t kMs = 1'000'000;  // nanoseconds
 constexpr int64_t kTickMs = 50;
 constexpr int64_t kSoonMs = 100;  // the least time between two heartbeats
 constexpr int64_t kDatasetsEveryMs = 10'000;
+constexpr int64_t kVerifyFirstMs = 2'000;
+constexpr int64_t kSuspectEveryMs = 600'000;
 constexpr int64_t kStreamRetryMs = 500;
 constexpr int64_t kCallTimeoutMs = 10'000;
 constexpr int64_t kMaxRetryMs = 2'000;
@@ -88,6 +92,23 @@ absl::Status CheckTrainers(const AttemptSettings& settings) {
   return absl::OkStatus();
 }
 
+// Each program once.
+TrainerCheckOptions CheckOf(const AttemptSettings& settings, const AttemptTable& attempts) {
+  TrainerCheckOptions options;
+  for (const std::string& device : settings.devices) {
+    const std::string kind = DeviceKind(device);
+    const std::pair<std::string, std::string> trainer = {
+        kind, kind == "cuda" ? settings.trainer_cuda : settings.trainer};
+    if (std::count(options.trainers.begin(), options.trainers.end(), trainer) == 0) {
+      options.trainers.push_back(trainer);
+    }
+  }
+  options.run_root = attempts.run_root().path();
+  options.log_path = attempts.state_dir() + "/self-test.log";
+  options.agent_id = attempts.agent_id();
+  return options;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
@@ -121,21 +142,36 @@ Agent::Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
       life_(RandomHex128()),
       attempts_(std::move(attempts)),
       memory_(MemoryOf(options_.attempts.devices)),
-      datasets_(options_.attempts.data_dir),
-      link_(std::move(link)) {}
+      datasets_(options_.attempts.data_dir, attempts_->state_dir() + "/verified.json"),
+      trainers_(CheckOf(options_.attempts, *attempts_)),
+      link_(std::move(link)) {
+  attempts_->CheckDatasetsWith(
+      [this](const std::string& name) { return datasets_.CheckUnchanged(name); });
+}
 
 Agent::~Agent() = default;
 
 absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
   // A trainer that ended while its lease line was on the way must not end the agent.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   ALLO_RETURN_IF_ERROR(attempts_->EndLeftovers());
+  const int64_t started_ns = Now();
   LogLine(absl::StrFormat("agent %s on %s offers %s to coordinator %s; run root %s",
                           attempts_->agent_id(), host_,
                           absl::StrJoin(options_.attempts.devices, ", "), options_.link.address,
                           attempts_->run_root().path()));
   if (const std::string proxy = transport::ProxyNote(options_.link); !proxy.empty()) {
     LogLine(absl::StrCat("the coordinator is reached ", proxy));
+  }
+  // Small datasets are in the first registration then.
+  for (RefreshDatasets(Now()); datasets_.verifying() && stop_signals.load() == 0;) {
+    if (datasets_.Poll()) {
+      datasets_due_ns_ = 0;
+      RefreshDatasets(Now());
+    }
+    if (Now() - started_ns > kVerifyFirstMs * kMs) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   for (;;) {
     const int64_t now_ns = Now();
@@ -145,10 +181,7 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
       return absl::AbortedError("told to stop twice: trainers were killed");
     }
     if (attempts_->Poll(now_ns)) HeartbeatSoon();
-    if (attempts_->TakeDataFailure()) {
-      datasets_.Suspect();
-      datasets_due_ns_ = now_ns;
-    }
+    CheckHost(now_ns);
     SendRecords(now_ns);
     Talk(now_ns);
     if (!fatal_.ok()) return fatal_;
@@ -161,6 +194,28 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
   }
   LogLine("stopped");
   return absl::OkStatus();
+}
+
+void Agent::CheckHost(int64_t now_ns) {
+  if (const auto bad_end = attempts_->TakeBadEnd(); bad_end.has_value()) {
+    trainers_.Ask(absl::StrCat("its trainer is checked again, because ", bad_end->what));
+    // To read a terabyte after every end would keep the host from working.
+    if (bad_end->reason == run::ExitReason::kData || now_ns >= suspect_again_ns_) {
+      suspect_again_ns_ = now_ns + kSuspectEveryMs * kMs;
+      datasets_.Suspect();
+      datasets_due_ns_ = now_ns;
+      RefreshDatasets(now_ns);
+    }
+  }
+  if (datasets_.Poll()) {
+    datasets_due_ns_ = now_ns;
+    HeartbeatSoon();
+  }
+  trainers_.Poll(now_ns);
+  if (trainers_.problem() == last_problem_) return;
+  last_problem_ = trainers_.problem();
+  LogLine(last_problem_.empty() ? "takes runs" : absl::StrCat("takes no runs: ", last_problem_));
+  HeartbeatSoon();
 }
 
 void Agent::ObserveStop(int stop_signals, int64_t now_ns) {
@@ -239,6 +294,7 @@ void Agent::StartRegister() {
   request.set_host(host_);
   request.set_run_root_id(attempts_->run_root().id());
   request.set_version(kVersion);
+  request.set_problem(trainers_.problem());
   for (const std::string& device : options_.attempts.devices) {
     *request.add_slots() = SlotOf(device);
   }
@@ -284,7 +340,8 @@ void Agent::StartHeartbeat() {
   request.set_session(link_->session());
   for (v1::HeldAttempt& held : attempts_->HeldAttempts()) *request.add_held() = std::move(held);
   const bool stopping = stop_signals_ > 0;
-  if (!stopping) {
+  request.set_problem(trainers_.problem());
+  if (!stopping && trainers_.problem().empty()) {
     for (const std::string& device : attempts_->FreeDevices()) {
       *request.add_free_slots() = SlotOf(device);
     }

@@ -1,9 +1,11 @@
 // The worker's agent: it offers slots, holds attempts under leases, and delivers what their
 // trainers write.
 //
-// Life: end what an earlier life left running; register, giving its attempts back as AGENT_LOST;
-// then heartbeats, each reply saying everything that the agent should hold. While the coordinator
-// is away training goes on until the leases end, and spools are delivered when it is back.
+// Life: end what an earlier life left running; begin to check the trainers and the datasets;
+// register, giving its attempts back as AGENT_LOST, with a problem and no free slots until the
+// trainers have passed; then heartbeats, each reply saying everything that the agent should hold.
+// While the coordinator is away training goes on until the leases end, and spools are delivered
+// when it is back.
 //
 // One thread does it all: a loop over gRPC's completion queue with a tick of 50 ms, so there is no
 // shared state. What may block in it is short: a batch read from a spool, a process started.
@@ -20,6 +22,7 @@
 #include "worker/agent/attempt_table.h"
 #include "worker/agent/coordinator_link.h"
 #include "worker/agent/dataset_list.h"
+#include "worker/agent/trainer_check.h"
 
 namespace allometry::agent {
 
@@ -71,6 +74,8 @@ class Agent {
 
   void HeartbeatSoon();
   v1::Slot SlotOf(const std::string& device) const;
+  // Moves the check of the trainers and of the datasets on, and says what came out of it.
+  void CheckHost(int64_t now_ns);
 
   const AgentOptions options_;
   const std::string host_;
@@ -79,6 +84,9 @@ class Agent {
   const std::unique_ptr<AttemptTable> attempts_;
   std::map<std::string, int64_t> memory_;  // bytes of each device that are known
   DatasetList datasets_;
+  TrainerCheck trainers_;
+  int64_t suspect_again_ns_ = 0;
+  std::string last_problem_;     // of the trainers, as last said
   int64_t datasets_due_ns_ = 0;  // all times: boot clock
 
   bool registered_ = false;

@@ -9,11 +9,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/clock.h"
+#include "run/run_spec.h"
 #include "worker/agent/log.h"
 #include "worker/agent/record_conversion.h"
 #include "worker/agent/run_spec_conversion.h"
 #include "worker/agent/slots.h"
-#include "run/run_spec.h"
 
 namespace allometry::agent {
 namespace {
@@ -31,10 +31,27 @@ ExitReason ReasonOfStartFailure(const absl::Status& status) {
       return ExitReason::kDiskFull;
     case absl::StatusCode::kFailedPrecondition:  // the start checkpoint is elsewhere
       return ExitReason::kCheckpoint;
+    case absl::StatusCode::kDataLoss:  // the dataset is not as it was verified
+      return ExitReason::kData;
     case absl::StatusCode::kOutOfRange:  // a slot that is not ours
       return ExitReason::kDevice;
     default:
       return ExitReason::kBug;
+  }
+}
+
+// Whether a host can be the cause (coordinator/schedule/after_exit.h asks the same).
+bool MayBeTheHosts(ExitReason reason) {
+  switch (reason) {
+    case ExitReason::kBug:
+    case ExitReason::kData:
+    case ExitReason::kDevice:
+    case ExitReason::kDiskFull:
+    case ExitReason::kKilled:
+    case ExitReason::kStalled:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -67,6 +84,10 @@ std::unique_ptr<Attempt> Attempt::Start(const AttemptContext& context, const v1:
   if (const absl::Status started = attempt->Launch(hold); !started.ok()) {
     LogLine(absl::StrCat(name, ": cannot be started: ", started.message()));
     attempt->verdict_ = {ReasonOfStartFailure(started), std::string(started.message()), 0};
+    if (MayBeTheHosts(attempt->verdict_->reason)) {
+      attempt->bad_end_ =
+          BadEnd{absl::StrCat(name, " could not be started"), attempt->verdict_->reason};
+    }
     return attempt;
   }
   LogLine(absl::StrFormat(
@@ -100,6 +121,9 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
   ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir_, spec));
 
   LaunchRequest request;
+  if (context_.check_dataset) {
+    ALLO_RETURN_IF_ERROR(context_.check_dataset(hold.spec().identity().dataset()));
+  }
   request.trainer = DeviceKind(devices_[0]) == "cuda" ? context_.trainer_cuda : context_.trainer;
   request.run_dir = run_dir_;
   request.data_dir = context_.data_dir;
@@ -213,8 +237,11 @@ void Attempt::OnGone() {
   if (killed && !oom_kill && told_cancel_) ended_by_ = EndedBy::kCancel;
   const run::ExitRecord judged =
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
-  ended_for_data_ =
-      WIFEXITED(status) && WEXITSTATUS(status) == run::ProcessExitCode(ExitReason::kData);
+  if (MayBeTheHosts(judged.reason) && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+    bad_end_ =
+        BadEnd{absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
+               judged.reason};
+  }
   if (!verdict_.has_value()) verdict_ = judged;
 }
 

@@ -10,10 +10,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -39,6 +41,13 @@ struct AttemptContext {
   Launcher launcher = Launcher::kMpirun;
   std::vector<std::string> devices;  // the agent's own
   StallOptions stall;
+  // Whether the dataset of that name is still as it was verified; DataLoss where it is not.
+  std::function<absl::Status(const std::string& dataset)> check_dataset;
+};
+
+struct BadEnd {
+  std::string what;  // "run 7 attempt 2 ended as BUG"
+  run::ExitReason reason = run::ExitReason::kBug;
 };
 
 class Attempt {
@@ -67,8 +76,8 @@ class Attempt {
   void Poll(int64_t now_ns);
 
   bool running() const { return process_ != nullptr; }
-  // The trainer ended for its data.
-  bool ended_for_data() const { return ended_for_data_; }
+  // Once, where it ended in a way that this host may have caused.
+  std::optional<BadEnd> TakeBadEnd() { return std::exchange(bad_end_, std::nullopt); }
   bool dropped() const { return dropped_; }
   // The trainer is gone and the exit record is in the spool.
   bool ended() const { return !running() && delivery_.has_exit(); }
@@ -111,7 +120,7 @@ class Attempt {
   bool lease_line_pending_ = false;
   bool dropped_ = false;
   bool damaged_ = false;
-  bool ended_for_data_ = false;
+  std::optional<BadEnd> bad_end_;
   EndedBy ended_by_ = EndedBy::kItself;
   std::string why_ended_;  // with kStalled
   StallWatch stall_;

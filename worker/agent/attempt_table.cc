@@ -6,9 +6,9 @@
 
 #include "base/clock.h"
 #include "worker/agent/log.h"
-#include "worker/agent/processes.h"
 #include "worker/agent/reconcile.h"
 #include "worker/agent/record_conversion.h"
+#include "worker/launch/processes.h"
 
 namespace allometry::agent {
 namespace {
@@ -62,10 +62,10 @@ AttemptTable::~AttemptTable() = default;
 
 absl::Status AttemptTable::EndLeftovers() const {
   const std::string mark = AgentMark(state_.agent_id());
-  if (const size_t left = ProcessesWithEnvironment(mark).size(); left > 0) {
+  if (const size_t left = launch::ProcessesWithEnvironment(mark).size(); left > 0) {
     LogLine(absl::StrCat("ending ", left, " processes that an earlier life of this agent left"));
   }
-  return EndProcessesWithEnvironment(mark, kTermGraceMs, kKillPatienceMs);
+  return launch::EndProcessesWithEnvironment(mark, kTermGraceMs, kKillPatienceMs);
 }
 
 void AttemptTable::ForgetGivenBack() {
@@ -132,7 +132,7 @@ bool AttemptTable::Poll(int64_t now_ns) {
     const bool was_running = attempt.running();
     attempt.Poll(now_ns);
     changed |= was_running && !attempt.running();
-    data_failure_ |= was_running && !attempt.running() && attempt.ended_for_data();
+    if (std::optional<BadEnd> bad = attempt.TakeBadEnd(); bad.has_value()) bad_end_ = bad;
     if (attempt.finished()) {
       LogEnd(attempt);
       it = attempts_.erase(it);

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -46,6 +48,7 @@ class AttemptTable {
   const StateDir& state() const { return state_; }
   const std::string& agent_id() const { return state_.agent_id(); }
   const RunRoot& run_root() const { return root_; }
+  const std::string& state_dir() const { return state_.path(); }
 
   // Ends the processes that an earlier life of this agent left. Blocks until they are gone.
   absl::Status EndLeftovers() const;
@@ -74,8 +77,12 @@ class AttemptTable {
   // On which fewer attempts run than may at once.
   std::vector<std::string> FreeDevices() const;
 
-  // True once after a trainer ended for its data.
-  bool TakeDataFailure() { return std::exchange(data_failure_, false); }
+  // Once after an attempt ended in a way that this host may have caused.
+  std::optional<BadEnd> TakeBadEnd() { return std::exchange(bad_end_, std::nullopt); }
+  // Asked before each attempt is started.
+  void CheckDatasetsWith(std::function<absl::Status(const std::string& dataset)> check) {
+    context_.check_dataset = std::move(check);
+  }
   // Checkpoints that the coordinator named and that are gone, until ForgetDeleted says that it
   // heard: what a lost message named is told again.
   std::vector<std::string> DeletedCheckpoints() const;
@@ -95,11 +102,11 @@ class AttemptTable {
   const RunRoot root_;
   const AttemptSettings settings_;
   OomKills oom_kills_;
-  AttemptContext context_;  // constant after construction
+  AttemptContext context_;  // constant once runs start
   std::vector<Lease> given_back_;
   std::map<Lease, std::unique_ptr<Attempt>> attempts_;
   std::set<std::string> deleted_;
-  bool data_failure_ = false;
+  std::optional<BadEnd> bad_end_;
   Lease last_sent_;  // whose turn it was
 };
 

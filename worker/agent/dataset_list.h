@@ -1,43 +1,64 @@
-// The datasets that an agent offers: those in its data dir whose files are there.
+// The datasets that an agent offers: those in its data dir whose every shard has the hash that its
+// manifest says. A shard of the right size with other bytes would train without a word, and its
+// curve would go into fits.
 //
-// Listed every few seconds by their dataset.json alone. Each file's presence and size is looked at
-// when a dataset is new, while it is not offered, and after a trainer ended for its data: then runs
-// that would fail alike find no worker that has the dataset, and wait with that reason until it was
-// repaired. What only a read of every byte would find stays to `allo data verify`: the one run that
-// met it says so.
+// Each dataset is judged alone: a folder that cannot be read hides no other. Its files are looked
+// at every few seconds, and read again in the background when one of them changed
+// (verified_files.h) and after a trainer ended badly; meanwhile the dataset is not offered, and its
+// runs wait.
+//
+// One thread calls it; a thread of its own reads the files.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "data/manifest.h"
 #include "proto/worker.pb.h"
+#include "worker/agent/verified_files.h"
 
 namespace allometry::agent {
 
-// OK, or what is wrong with the first file of the dataset in `dir` that is not as its manifest
-// says.
-absl::Status CheckFiles(const std::string& dir, const data::Manifest& manifest);
-
 class DatasetList {
  public:
-  explicit DatasetList(std::string data_dir) : data_dir_(std::move(data_dir)) {}
+  // `kept_in`: the file that remembers what was verified; empty: none does.
+  DatasetList(std::string data_dir, std::string kept_in)
+      : data_dir_(std::move(data_dir)), verified_(std::move(kept_in)) {}
 
-  // Reads the folder again. An error (the folder cannot be read) leaves everything as it was.
+  // Looks at the folder again, and begins to read what must be verified. An error (the folder
+  // cannot be read) leaves everything as it was.
   absl::Status Refresh();
-  // A trainer ended for its data: at the next Refresh every dataset's files are looked at.
-  void Suspect() { suspect_ = true; }
+  // True once after files were read: then Refresh knows more.
+  bool Poll();
+  bool verifying() const { return reading_ != nullptr; }
+  // Every file is read again before its dataset is offered.
+  void Suspect();
+  // OK, or DataLoss where a shard of the dataset changed since it was verified. A dataset that is
+  // not in the list, as a generated one, is OK.
+  absl::Status CheckUnchanged(const std::string& name) const;
 
   const std::vector<v1::Dataset>& offered() const { return offered_; }
   // Those not offered, each with its reason in a sentence.
   const std::vector<std::string>& refused() const { return refused_; }
 
  private:
+  struct Reading;  // what a thread reads, and what it found
+
+  // OK: offered. Unavailable: it must be read first, and `wanted` has what. Other: why not.
+  absl::Status Judge(const data::Manifest& manifest, Reading& wanted) const;
+
   const std::string data_dir_;
-  bool suspect_ = false;
-  std::map<std::string, std::string> good_;  // name -> hash, of those whose files were found
+  VerifiedFiles verified_;
+  struct Bad {
+    FileIdentity identity;
+    absl::Status why;
+  };
+  std::map<std::string, Bad> bad_;  // by path: read, and not as it should be
+  std::shared_ptr<Reading> reading_;
+  std::map<std::string, data::Manifest> manifests_;  // of those offered, by name
   std::vector<v1::Dataset> offered_;
   std::vector<std::string> refused_;
 };

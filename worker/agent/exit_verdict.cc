@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
+#include "worker/launch/last_words.h"
 
 namespace allometry::agent {
 namespace {
@@ -35,8 +36,11 @@ bool IsCrash(int signal) {
          signal == SIGILL;
 }
 
+// The first line is what is shown of it: what happened, and the log's last words.
 std::string WithLog(const std::string& what, const std::string& log_tail) {
-  return log_tail.empty() ? what : absl::StrCat(what, "; the log ends:\n", log_tail);
+  const std::string words = launch::LastWords(log_tail);
+  return absl::StrCat(what, words.empty() ? "" : ": ", words, log_tail.empty() ? "" : "\n",
+                      log_tail);
 }
 
 // Bytes that are no UTF-8 would be refused on the way to the coordinator.
@@ -105,7 +109,7 @@ int64_t ReadOomKills(const std::string& path) {
 }  // namespace
 
 run::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
-                             const std::string& log_tail, const std::string& why) {
+                          const std::string& log_tail, const std::string& why) {
   switch (ended_by) {
     case EndedBy::kLease:
       return {ExitReason::kLeaseLost, "the lease ran out; ended by the agent", 0};

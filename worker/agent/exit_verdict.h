@@ -19,10 +19,10 @@ enum class EndedBy {
 
 // `wait_status` as of waitpid(2), of the trainer or of the mpirun over it, which reports a rank's
 // signal as exit code 128 + signal. `why`: the sentence of EndedBy::kStalled. `oom_kill`: the
-// cgroup's count of OOM kills rose meanwhile. `log_tail`: the last lines of the log, put into the
-// message of a failure.
+// cgroup's count of OOM kills rose meanwhile. `log_tail`: the last lines of the log. The first line
+// of a failure's message ends in the last of them that has words; the tail follows whole.
 run::ExitRecord JudgeExit(int wait_status, EndedBy ended_by, bool oom_kill,
-                             const std::string& log_tail, const std::string& why = "");
+                          const std::string& log_tail, const std::string& why = "");
 
 // Whether the trainer or one of its ranks died of a signal that is no crash of its own.
 bool WasKilled(int wait_status);

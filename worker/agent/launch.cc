@@ -1,26 +1,15 @@
 #include "worker/agent/launch.h"
 
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "worker/agent/slots.h"
+#include "worker/launch/mpirun.h"
 
 namespace allometry::agent {
 namespace {
 
 constexpr char kAttemptVariable[] = "ALLOMETRY_ATTEMPT";
 constexpr char kAgentVariable[] = "ALLOMETRY_AGENT";
-
-std::vector<std::string> MpirunPrefix(size_t ranks, bool is_root) {
-  std::vector<std::string> prefix = {"mpirun", "-np", absl::StrCat(ranks)};
-  if (is_root) prefix.push_back("--allow-run-as-root");
-  // The slots are the coordinator's business, so Open MPI's own counting and binding are off;
-  // containers forbid the system call behind vader's single copy. Ranks of one host talk through
-  // shared memory, so none of them listens on the network, and mpirun names the loopback alone as
-  // its address (docs/security.md).
-  prefix.insert(prefix.end(),
-                {"--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism",
-                 "none", "--mca", "btl", "self,vader", "--mca", "oob_tcp_if_include", "lo"});
-  return prefix;
-}
 
 std::vector<std::string> SrunPrefix(size_t ranks) {
   return {"srun",         absl::StrCat("--ntasks=", ranks),
@@ -61,8 +50,9 @@ absl::StatusOr<LaunchCommand> MakeLaunchCommand(const LaunchRequest& request) {
   const size_t ranks = request.devices.size();
   LaunchCommand command;
   if (ranks > 1) {
-    command.arguments = request.launcher == Launcher::kSrun ? SrunPrefix(ranks)
-                                                            : MpirunPrefix(ranks, request.is_root);
+    command.arguments = request.launcher == Launcher::kSrun
+                            ? SrunPrefix(ranks)
+                            : launch::MpirunPrefix(ranks, request.is_root);
   }
   const std::string collective = ranks == 1 ? "self" : kind == "cuda" ? "nccl" : "mpi";
   command.arguments.insert(command.arguments.end(),
@@ -79,11 +69,31 @@ absl::StatusOr<LaunchCommand> MakeLaunchCommand(const LaunchRequest& request) {
       command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");
     }
   }
-  // An agent that was itself started by mpirun or srun must not lend the trainer its own identity,
-  // and an mpirun of this host must not ask Slurm for other hosts.
-  command.removed_prefixes = {"OMPI_", "PMIX_", "PMI_"};
-  if (request.launcher != Launcher::kSrun) command.removed_prefixes.push_back("SLURM_");
+  if (ranks > 1 && request.launcher == Launcher::kMpirun) {
+    for (const std::string& entry : launch::MpirunVariables()) {
+      const std::pair<std::string, std::string> variable =
+          absl::StrSplit(entry, absl::MaxSplits('=', 1));
+      command.environment.push_back(variable);
+    }
+  }
+  command.keeps_slurm = ranks > 1 && request.launcher == Launcher::kSrun;
   return command;
+}
+
+LaunchCommand MakeSelfTestCommand(const std::string& trainer, const std::string& device_kind,
+                                  const std::string& folder, const std::string& agent_id) {
+  LaunchCommand command;
+  command.arguments = {trainer, "--self-test", folder, "--device", device_kind};
+  command.environment = {{kAgentVariable, agent_id},
+                         {kAttemptVariable, absl::StrCat(agent_id, "/self-test")},
+                         {"OMP_NUM_THREADS", "1"},
+                         {"MKL_NUM_THREADS", "1"}};
+  return command;
+}
+
+bool IsInherited(const LaunchCommand& command, absl::string_view name) {
+  if (launch::IsSlurmVariable(name)) return command.keeps_slurm;
+  return !launch::IsLauncherVariable(name);
 }
 
 }  // namespace allometry::agent

@@ -32,11 +32,19 @@ struct LaunchRequest {
 struct LaunchCommand {
   std::vector<std::string> arguments;  // arguments[0] is looked for in PATH
   std::vector<std::pair<std::string, std::string>> environment;  // set over the agent's own
-  std::vector<std::string> removed_prefixes;  // variables of the agent's own that do not go on
+  bool keeps_slurm = false;  // srun starts it: Slurm's variables go on
 };
+
+// Whether a variable of the agent's own goes on to what the command starts. A batch system's or a
+// launcher's does not: it would lend the trainer the agent's own rank, and mpirun other hosts.
+bool IsInherited(const LaunchCommand& command, absl::string_view name);
 
 // InvalidArgument when `devices` is empty or mixes kinds.
 absl::StatusOr<LaunchCommand> MakeLaunchCommand(const LaunchRequest& request);
+
+// The same trainer, asked whether it works here: `folder` is where it tries to write.
+LaunchCommand MakeSelfTestCommand(const std::string& trainer, const std::string& device_kind,
+                                  const std::string& folder, const std::string& agent_id);
 
 // "ALLOMETRY_ATTEMPT=NAME": what marks every process of one attempt, and
 // "ALLOMETRY_AGENT=ID": of every attempt of one agent.

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/private_files.h"
+#include "base/standard_output.h"
 #include "base/status.h"
 #include "transport/address.h"
 #include "transport/connection.h"
@@ -67,9 +68,7 @@ absl::Status RunAgent(Flags flags) {
   return agent->Run(stop_signals);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Main(int argc, char** argv) {
   allometry::MakeFilesPrivate();
   allometry::transport::QuietGrpc();
   Flags flags;
@@ -141,3 +140,7 @@ int main(int argc, char** argv) {
   }
   return 1;
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return allometry::EndOutput("allo-worker", Main(argc, argv)); }

@@ -38,6 +38,7 @@ class StateDir {
   StateDir(StateDir&& other) noexcept;
   StateDir& operator=(StateDir&&) = delete;
 
+  const std::string& path() const { return path_; }
   const std::string& agent_id() const { return agent_id_; }
   const std::string& agent_secret() const { return agent_secret_; }
   // 1, 2, ...: of this life.

@@ -11,12 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/files.h"
-#include "worker/agent/processes.h"
+#include "worker/launch/processes.h"
 
 namespace allometry::agent {
 namespace {
@@ -26,13 +25,9 @@ constexpr int64_t kTermToKillNs = 2'000'000'000;
 std::vector<std::string> ChildEnvironment(const LaunchCommand& command) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    bool kept = true;
-    for (const std::string& prefix : command.removed_prefixes) {
-      if (absl::StartsWith(*entry, prefix)) kept = false;
-    }
-    for (const auto& [name, value] : command.environment) {
-      if (absl::StartsWith(*entry, name + "=")) kept = false;
-    }
+    const absl::string_view name(*entry, std::strcspn(*entry, "="));
+    bool kept = IsInherited(command, name);
+    for (const auto& [own, value] : command.environment) kept = kept && own != name;
     if (kept) environment.emplace_back(*entry);
   }
   for (const auto& [name, value] : command.environment) environment.push_back(name + "=" + value);
@@ -115,7 +110,7 @@ TrainerProcess::~TrainerProcess() {
     Kill();
     while (!waited_ && waitpid(pid_, &wait_status_, 0) < 0 && errno == EINTR) {
     }
-    SignalProcessesWithEnvironment(mark_, SIGKILL);
+    launch::SignalProcessesWithEnvironment(mark_, SIGKILL);
   }
   close(input_fd_);
 }
@@ -135,7 +130,7 @@ void TrainerProcess::Terminate() {
 
 void TrainerProcess::Kill() {
   if (!waited_) kill(pid_, SIGKILL);
-  SignalProcessesWithEnvironment(mark_, SIGKILL);
+  launch::SignalProcessesWithEnvironment(mark_, SIGKILL);
 }
 
 bool TrainerProcess::Gone() {
@@ -147,7 +142,7 @@ bool TrainerProcess::Gone() {
     waited_ = waited == pid_;
   }
   // Ranks outlive an mpirun that was killed.
-  if (waited_) gone_ = SignalProcessesWithEnvironment(mark_, SIGKILL) == 0;
+  if (waited_) gone_ = launch::SignalProcessesWithEnvironment(mark_, SIGKILL) == 0;
   return gone_;
 }
 

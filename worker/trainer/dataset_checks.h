@@ -2,6 +2,11 @@
 // FailedPrecondition says what it has instead.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <string>
+#include <vector>
+
 #include "base/status.h"
 #include "data/manifest.h"
 #include "run/run_spec.h"
@@ -11,5 +16,23 @@ namespace allometry::trainer {
 absl::Status CheckDatasetHash(const run::Identity& identity, const data::Manifest& manifest);
 // Frames with images of the shape's size.
 absl::Status CheckImages(const run::Shape& shape, const data::Manifest& manifest);
+
+// A dataset's shards as they were when a run opened them. They are mapped and read as training goes
+// on, so one that is written over would be trained on without a word.
+class ShardWatch {
+ public:
+  // Of the dataset's manifest; of one without files (generated, or not readable) it watches
+  // nothing.
+  static ShardWatch Of(const std::string& data_dir, const std::string& dataset);
+  // DataLoss names the first that is another file, or has another size or time, than it had.
+  absl::Status CheckUnchanged() const;
+
+ private:
+  struct File {
+    std::string path;
+    struct stat info;
+  };
+  std::vector<File> files_;
+};
 
 }  // namespace allometry::trainer

@@ -2,17 +2,20 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/standard_output.h"
 #include "worker/trainer/run_trainer.h"
+#include "worker/trainer/self_test.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int Main(int argc, char** argv) {
   allometry::trainer::TrainerOptions options;
   CLI::App app(
       "Trains what RUN_DIR/run.json says and writes curves, checkpoints and the exit reason to\n"
       "RUN_DIR/attempt-K. Needs no coordinator. Several ranks: mpirun -np K allo-trainer ...");
   app.add_option("RUN_DIR", options.run_dir, "the folder with run.json")
-      ->required()
       ->check(CLI::ExistingDirectory);
-  app.add_option("--data-dir", options.data_dir, "the folder with the datasets")->required();
+  app.add_option("--data-dir", options.data_dir, "the folder with the datasets");
   app.add_option("--collective", options.collective,
                  "how ranks add their gradients: auto, self, mpi or nccl")
       ->capture_default_str();
@@ -22,7 +25,22 @@ int main(int argc, char** argv) {
                  "train for about so many seconds, write nothing to the attempt, and print what an "
                  "update, an evaluation and a checkpoint take as JSON")
       ->check(CLI::PositiveNumber);
+  std::string self_test, device = "cpu";
+  app.add_option("--self-test", self_test,
+                 "only say whether this trainer works here: compute a little, write to this folder")
+      ->check(CLI::ExistingDirectory)
+      ->excludes("RUN_DIR");
+  app.add_option("--device", device, "of the self-test: cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  if (!self_test.empty()) return allometry::trainer::SelfTest(self_test, device);
+  if (options.run_dir.empty()) return app.exit(CLI::RequiredError("RUN_DIR"));
+  if (options.data_dir.empty()) return app.exit(CLI::RequiredError("--data-dir"));
   if (options.measure_seconds > 0) return allometry::trainer::MeasureTrainer(options);
   return allometry::trainer::RunTrainer(options);
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return allometry::EndOutput("allo-trainer", Main(argc, argv)); }

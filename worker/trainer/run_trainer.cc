@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -16,9 +17,9 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "models/instruction_set.h"
-#include "worker/comm/collective.h"
 #include "run/run_spec.h"
 #include "run/spool.h"
+#include "worker/comm/collective.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
 #include "worker/trainer/outcome.h"
@@ -107,6 +108,7 @@ class Session {
 
   // Instead of Train.
   absl::StatusOr<TrainingEnd> Measure() {
+    WatchLease();
     ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> ended, Prepare());
     if (ended.has_value()) return *ended;
     ALLO_ASSIGN_OR_RETURN(const Measurement measured, training_->Measure(options_.measure_seconds));
@@ -217,6 +219,9 @@ class Session {
   std::unique_ptr<LeaseWatch> lease_;  // last: its thread uses the collective
 };
 
+// A limit on the size of files is an error of write(2), and so DISK_FULL.
+void SetSignals() { std::signal(SIGXFSZ, SIG_IGN); }
+
 void SetNumerics() {
   models::LimitLibTorchToInstructionSet();
   at::set_num_threads(1);
@@ -232,6 +237,7 @@ int Refuse(const absl::Status& status) {
 }  // namespace
 
 int RunTrainer(const TrainerOptions& options) {
+  SetSignals();
   SetNumerics();
   absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
@@ -249,6 +255,7 @@ int RunTrainer(const TrainerOptions& options) {
 }
 
 int MeasureTrainer(const TrainerOptions& options) {
+  SetSignals();
   SetNumerics();
   absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());

@@ -17,6 +17,7 @@
 #include "models/codebook.h"
 #include "worker/trainer/batches.h"
 #include "worker/trainer/curve_log.h"
+#include "worker/trainer/dataset_checks.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
@@ -36,11 +37,12 @@ double SecondsSince(Clock::time_point start) {
 
 class TrainingImpl final : public Training {
  public:
-  TrainingImpl(TrainingParts parts, std::unique_ptr<Batches> batches,
+  TrainingImpl(TrainingParts parts, ShardWatch shards, std::unique_ptr<Batches> batches,
                std::unique_ptr<Learner> learner, Progress progress)
       : parts_(std::move(parts)),
         spec_(parts_.spec),
         collective_(*parts_.collective),
+        shards_(std::move(shards)),
         batches_(std::move(batches)),
         learner_(std::move(learner)),
         progress_(progress),
@@ -87,6 +89,7 @@ class TrainingImpl final : public Training {
   const TrainingParts parts_;
   const run::RunSpec& spec_;
   comm::Collective& collective_;
+  const ShardWatch shards_;
   const std::unique_ptr<Batches> batches_;
   const std::unique_ptr<Learner> learner_;
   Progress progress_;
@@ -116,12 +119,12 @@ absl::Status TrainingImpl::RecordNumerics() {
   }
   if (!writes()) return absl::OkStatus();
   parts_.spool->Append(run::Numerics{.ranks = collective_.world_size(),
-                                        .hosts = absl::StrJoin(hosts, ","),
-                                        .micro_batch = static_cast<int>(micro_batch_),
-                                        .device = spec_.device,
-                                        .device_model = parts_.device.model,
-                                        .trainer_build = TrainerBuild(),
-                                        .step_backend = learner_->step_backend()});
+                                     .hosts = absl::StrJoin(hosts, ","),
+                                     .micro_batch = static_cast<int>(micro_batch_),
+                                     .device = spec_.device,
+                                     .device_model = parts_.device.model,
+                                     .trainer_build = TrainerBuild(),
+                                     .step_backend = learner_->step_backend()});
   return parts_.spool->Flush();
 }
 
@@ -267,6 +270,7 @@ absl::Status TrainingImpl::CheckpointIfDue(bool now) {
 }
 
 absl::Status TrainingImpl::WriteCheckpoint() {
+  ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, shards_.CheckUnchanged()));
   // A checkpoint counts only when everything before it is safe.
   ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
   ALLO_ASSIGN_OR_RETURN(run::CheckpointRecord record,
@@ -385,6 +389,7 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
 
 absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) {
   const run::RunSpec& spec = parts.spec;
+  ShardWatch shards = ShardWatch::Of(parts.data_dir, spec.identity.dataset);
   absl::StatusOr<std::unique_ptr<Batches>> batches =
       Batches::Open(parts.run_dir, parts.data_dir, spec);
   if (!batches.ok()) return WithReason(ExitReason::kData, batches.status());
@@ -396,8 +401,8 @@ absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) 
     if (!restored.ok()) return WithReason(ExitReason::kCheckpoint, restored.status());
     progress = *restored;
   }
-  return std::make_unique<TrainingImpl>(std::move(parts), *std::move(batches), std::move(learner),
-                                        progress);
+  return std::make_unique<TrainingImpl>(std::move(parts), std::move(shards), *std::move(batches),
+                                        std::move(learner), progress);
 }
 
 }  // namespace allometry::trainer

@@ -19,6 +19,9 @@ double ThreeDigits(double value) {
   return absl::SimpleAtod(absl::StrFormat("%.2e", value), &rounded) ? rounded : value;
 }
 
+// No model of this world has such a loss: a vocabulary of a million tokens guessed blindly has 14.
+constexpr double kDivergedNats = 1e4;
+
 std::string RateText(double rate) { return absl::StrFormat("%.4g", rate); }
 
 double LossOf(const Trial& trial) {
@@ -29,6 +32,7 @@ double LossOf(const Trial& trial) {
 std::string TrialText(const Trial& trial) {
   switch (trial.state) {
     case TrialState::kMeasured:
+      if (trial.loss > kDivergedNats) return absl::StrCat(RateText(trial.rate), ": diverged");
       return absl::StrFormat("%s: %.4f", RateText(trial.rate), trial.loss);
     case TrialState::kDiverged:
       return absl::StrCat(RateText(trial.rate), ": diverged");

@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 
-namespace allometry::agent {
+namespace allometry::launch {
 
 // Living processes, this one excepted, whose environment at their start held `assignment`
 // ("NAME=VALUE", whole).
@@ -26,4 +26,4 @@ int SignalProcessesWithEnvironment(absl::string_view assignment, int signal);
 absl::Status EndProcessesWithEnvironment(absl::string_view assignment, int64_t grace_ms,
                                          int64_t patience_ms);
 
-}  // namespace allometry::agent
+}  // namespace allometry::launch

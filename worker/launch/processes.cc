@@ -1,4 +1,4 @@
-#include "worker/agent/processes.h"
+#include "worker/launch/processes.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 
-namespace allometry::agent {
+namespace allometry::launch {
 namespace {
 
 bool HasEnvironment(pid_t pid, absl::string_view assignment) {
@@ -75,4 +75,4 @@ absl::Status EndProcessesWithEnvironment(absl::string_view assignment, int64_t g
   }
 }
 
-}  // namespace allometry::agent
+}  // namespace allometry::launch

@@ -1,0 +1,16 @@
+// What a program that failed said last, as the one line that is worth showing.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace allometry::launch {
+
+// The last line of `log` that has a word in it, without what stands around it, at most 300 bytes;
+// empty where there is none. Open MPI ends every failed job with a notice between lines of dashes
+// that says less than the program did: a line outside of such notices goes first; where there is
+// none, the first line of the last notice.
+std::string LastWords(absl::string_view log);
+
+}  // namespace allometry::launch

@@ -1,0 +1,13 @@
+// Whether this trainer works on this host: what a run needs before its first update, in seconds.
+#pragma once
+
+#include <string>
+
+namespace allometry::trainer {
+
+// Multiplies and differentiates on the device ("cpu" or "cuda"), and writes, syncs and removes a
+// file of 16 MiB in `folder`. Returns the exit code: 0, or that of the reason, with a sentence on
+// standard error. That the program's libraries are there, it shows by starting.
+int SelfTest(const std::string& folder, const std::string& device);
+
+}  // namespace allometry::trainer
