@@ -58,6 +58,10 @@ int Retry(const Context& context, const Target& target) {
   const grpc::Status status = (*stub)->RetrySweep(
       MakeCall(context, kTimeoutS).get(), RequestFor<v1::RetrySweepRequest>(target), &response);
   if (!status.ok()) return Fail(context, status);
+  if (!context.json && response.retried() == 0) {
+    std::cout << "no run had failed or was cancelled; hosts that rest are tried now\n";
+    return kExitOk;
+  }
   return Print(context, "retried", response.retried());
 }
 

@@ -32,6 +32,13 @@ std::string ClusterView::WhyNoRuns(const KnownAgent& agent) const {
                       " after that, or at once by 'allo retry'");
 }
 
+std::string ClusterView::StandingText(const KnownAgent& agent) const {
+  std::string why = WhyNoRuns(agent);
+  const auto rest = rests_.find(agent.host);
+  if (!why.empty() || rest == rests_.end()) return why;
+  return absl::StrCat("on probation, one run at a time: ", rest->second.reason);
+}
+
 void ClusterView::RefreshStanding(const std::string& agent_id) {
   const KnownAgent& known = agents_.at(agent_id);
   std::string drained = WhyNoRuns(known);

@@ -106,8 +106,10 @@ class ClusterView {
   void EndAllRests(int64_t now_ns);
   // True once after something happened that SetRests should know of.
   bool TakeHostNews() { return std::exchange(host_news_, false); }
-  // Why the worker gets no runs, or only one at a time; empty: it gets runs.
+  // Why the worker gets no runs; empty: it gets some.
   std::string WhyNoRuns(const KnownAgent& agent) const;
+  // The same for people, who are told of a probation, too.
+  std::string StandingText(const KnownAgent& agent) const;
   // Slots of all agents that report.
   int LiveSlots() const;
 

@@ -303,7 +303,7 @@ v1::ListWorkersResponse Dispatch::ListWorkers() const {
     std::map<std::string, std::string> away = view_.drained();
     for (const auto& [agent_id, agent] : view_.agents()) {
       v1::Worker* worker = response.add_workers();
-      worker->set_drained(view_.WhyNoRuns(agent));
+      worker->set_drained(view_.StandingText(agent));
       away.erase(agent.host);
       worker->set_host(agent.host);
       worker->mutable_slots()->Add(agent.slots.begin(), agent.slots.end());

@@ -142,6 +142,7 @@ std::string WaitsForOneSlot(const Need& need, const std::vector<const Pool*>& po
     return absl::StrFormat("waiting: %s is tried with one run first: %s", closed->agent().host,
                            closed->agent().probation);
   }
+  if (busy == 0) return "waiting: no slot is free yet, a worker is still ending what it ran";
   return absl::StrFormat("waiting: no slot is free, %d %s busy%s", busy, busy == 1 ? "is" : "are",
                          WhyItDoesNotShare(need, pools));
 }
