@@ -264,6 +264,7 @@ class Appending {
     }
     // The rule reads the run's row: what came before in this batch must be in it.
     ALLO_RETURN_IF_ERROR(PutProgress());
+    progress_.new_checkpoint = false;  // it is in the row: what this end counts comes after it
     fenced_.spool_ended = true;
     ALLO_RETURN_IF_ERROR(
         db_.Prepare("UPDATE attempts SET spool_ended = 1 WHERE run_id = ?1 AND attempt = ?2")

@@ -177,7 +177,7 @@ TEST_F(ChargedTest, TriesAreCountedByReasonSinceTheLastNewCheckpoint) {
 TEST_F(ChargedTest, CheckpointsThatAreGoneEndNoRun) {
   const Attempt first = Start(1, "b");
   Spool spool(first.lease);
-  std::vector<v1::Record> records = {spool.Point(50, "train", 3)};
+  std::vector<v1::Record> records = {spool.Point(20, "heldout", 3), spool.Point(50, "heldout", 3)};
   for (const int64_t step : {10, 20, 30, 40, 50}) records.push_back(spool.Checkpoint(step));
   records.push_back(spool.Exit(v1::PREEMPTED, 50));
   Append(spool.Batch(records));
@@ -196,7 +196,7 @@ TEST_F(ChargedTest, ACheckpointOnASharedRunRootIsBadWhenASecondAttemptCannotRead
   const Attempt first = Start(1, "a");
   Spool spool(first.lease);
   Append(spool.Batch(
-      {spool.Point(20, "train", 3), spool.Checkpoint(20), spool.Exit(v1::PREEMPTED, 20)}));
+      {spool.Point(20, "heldout", 3), spool.Checkpoint(20), spool.Exit(v1::PREEMPTED, 20)}));
   const auto cannot_read = [&](const std::string& agent) {
     const Attempt attempt = Start(1, agent);
     EXPECT_EQ(attempt.spec.start().step(), 20);
