@@ -76,7 +76,6 @@ class Fleet {
   bool MayShare(const Need& need) const;
 
   // --- For reasons ---
-  bool HasWorkers() const { return !pools_.empty(); }
   // Pools of the kind with the dataset, by agent.
   std::vector<const Pool*> PoolsFor(const Need& need) const;
   // What a slot must have for this need: its memory, or nothing where no slot is that large,

@@ -22,8 +22,7 @@ bool HasData(const AgentState& agent, const RunState& run) {
 
 // Why no worker could ever run it; a drained one that could is said first, because it is all that
 // is left.
-std::string NoWorker(const RunState& run, const ClusterState& state, const Fleet& fleet,
-                     int64_t memory) {
+std::string NoWorker(const RunState& run, const ClusterState& state, int64_t memory) {
   bool data = false;
   int largest = 0;
   int drained = 0;
@@ -47,7 +46,9 @@ std::string NoWorker(const RunState& run, const ClusterState& state, const Fleet
         "waiting: ", why_drained,
         drained == 1 ? "" : absl::StrFormat("; %d more workers get none either", drained - 1));
   }
-  if (!fleet.HasWorkers()) return "waiting: no worker is connected; start one with 'allo worker'";
+  const bool any_worker = std::any_of(state.agents.begin(), state.agents.end(),
+                                      [](const auto& entry) { return entry.second.live; });
+  if (!any_worker) return "waiting: no worker is connected; start one with 'allo worker'";
   if (!data) {
     return absl::StrFormat(
         "waiting: no worker has dataset %s (%s); put it into a worker's data directory",
@@ -157,7 +158,7 @@ std::string WhyItWaits(const RunState& run, const ClusterState& state, const Fle
   for (const Pool* pool : fleet.PoolsFor(need)) {
     if (pool->width() >= run.ranks && pool->memory_bytes() >= memory) pools.push_back(pool);
   }
-  if (pools.empty()) return NoWorker(run, state, fleet, memory);
+  if (pools.empty()) return NoWorker(run, state, memory);
   std::string reason =
       run.ranks > 1 ? WaitsForSlots(run, pools, held_for) : WaitsForOneSlot(need, pools, held_for);
   if (!need.root_id.empty()) {

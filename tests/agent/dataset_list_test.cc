@@ -42,7 +42,8 @@ class DatasetListTest : public ::testing::Test {
     EXPECT_THAT(list.Refresh(), IsOk());
     for (int i = 0; i < 3000 && list.verifying(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      if (list.Poll()) EXPECT_THAT(list.Refresh(), IsOk());
+      if (!list.Poll()) continue;
+      EXPECT_THAT(list.Refresh(), IsOk());
     }
     EXPECT_FALSE(list.verifying());
   }

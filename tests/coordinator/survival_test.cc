@@ -80,7 +80,8 @@ class SurvivalTest : public CoordinatorTest {
       ASSERT_TRUE(holds.back().has_lease()) << i;
     }
     for (const v1::Hold& hold : holds) {
-      ASSERT_OK(agent.Send(hold.lease(), {ExitWith(1, v1::KILLED, 0, "signal 9")}));
+      ASSERT_OK(agent.Send(hold.lease(),
+                           {PointAt(1, 1, "train", 4), ExitWith(2, v1::KILLED, 1, "signal 9")}));
     }
     ASSERT_OK(agent.Reconcile());
   }
