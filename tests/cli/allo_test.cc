@@ -57,7 +57,7 @@ class AlloTest : public testing::Test {
 TEST_F(AlloTest, WhatCannotBeWrittenIsAFailure) {
   const std::string csv = Write("runs.csv", "params,tokens,loss\n1e6,1e8,3.5\n");
   std::filesystem::create_directories(folder_ + "/data");
-  for (const std::string arguments :
+  for (const std::string& arguments :
        {std::string("--help"), std::string("plan --help"), std::string("worker --help"),
         std::string("coordinator --help"), "data list --data-dir " + folder_ + "/data",
         "--json data list --data-dir " + folder_ + "/data"}) {
