@@ -13,7 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
-#include "worker/agent/processes.h"
+#include "worker/launch/processes.h"
 
 namespace allometry {
 namespace {
@@ -76,7 +76,7 @@ TEST(SecurityTest, RanksListenOnNothingAndFilesAreTheirUsersAlone) {
       << deployment.Logs();
   int ranks = 0;
   const std::set<std::string> open = OpenToTheNetwork();
-  for (const pid_t pid : agent::ProcessesWithEnvironment(deployment.MarkOf(0))) {
+  for (const pid_t pid : launch::ProcessesWithEnvironment(deployment.MarkOf(0))) {
     const std::string program =
         ReadFile("/proc/" + std::to_string(pid) + "/comm").value_or("gone\n");
     // Open MPI's mpirun always listens (docs/security.md).
