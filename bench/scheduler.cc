@@ -1,4 +1,4 @@
-// Time of one decision of the scheduler while a sweep of 10,000 runs goes over 1,000 workers, in
+// Time of one decision of the scheduler while 10,000 runs and more go over 1,000 workers, in
 // virtual time: whenever runs end, a decision is made, and what it says is done.
 //
 // One line a mix:
@@ -30,13 +30,18 @@ struct Mix {
   double gangs;  // share of the runs with 2, 4 or 8 ranks
   int32_t runs_per_slot;
   int sizes;  // different memory needs
+  int runs = 10'000;
 };
 
-constexpr int kRuns = 10'000, kWorkers = 1'000;
+constexpr int kWorkers = 1'000;
 constexpr Mix kMixes[] = {
-    {"one-sweep", 8, 1, 1, 0.2, 1, 20},       {"ten-sweeps", 8, 10, 3, 0.2, 1, 20},
-    {"one-slot-workers", 1, 1, 1, 0, 1, 20},  {"ten-sweeps-one-slot", 1, 10, 3, 0, 1, 20},
+    {"one-sweep", 8, 1, 1, 0.2, 1, 20},
+    {"ten-sweeps", 8, 10, 3, 0.2, 1, 20},
+    {"one-slot-workers", 1, 1, 1, 0, 1, 20},
+    {"ten-sweeps-one-slot", 1, 10, 3, 0, 1, 20},
     {"shared-devices", 2, 10, 3, 0.1, 4, 20},
+    {"ten-thousand-sweeps", 1, 10'000, 3, 0, 1, 20, 50'000},
+    {"ten-thousand-gangs", 8, 10'000, 3, 0.2, 1, 20, 50'000},
 };
 
 // CPU time of this thread: other work on a busy machine is not the scheduler's.
@@ -102,7 +107,7 @@ void Measure(const Mix& mix) {
   std::mt19937_64 random(1);
   Scheduler scheduler;
   for (int i = 0; i < kWorkers; ++i) scheduler.PutAgent(Worker(i, mix));
-  for (int64_t id = 1; id <= kRuns; ++id) scheduler.PutRun(Waiting(id, mix, random));
+  for (int64_t id = 1; id <= mix.runs; ++id) scheduler.PutRun(Waiting(id, mix, random));
   Times ends, stops;
   std::vector<double> decisions, folds;
   double now = 0;

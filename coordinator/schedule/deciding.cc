@@ -43,11 +43,11 @@ Deciding::~Deciding() {
 
 Decision Deciding::Run() {
   for (const auto& [priority, level] : queues_.levels()) {
-    TryInOrder(level, kLastOnes);
+    TryLong(level, /*last_ones=*/true);
     TryImpatientGangs(level);
-    TryInOrder(level, kLongOnes);
+    TryLong(level, /*last_ones=*/false);
     KeepForLongOnes(level);
-    TryInOrder(level, kAll);
+    TryAll(level);
   }
   return std::move(decision_);
 }
@@ -62,15 +62,17 @@ void Deciding::KeepForLongOnes(const Queues::Level& level) {
     size_t count = 0;
   };
   std::map<Need, Waiting> long_ones;  // by need, without the memory
-  for (const auto& [sweep_id, lines] : level.sweeps) {
-    if (HasAhead(lines)) continue;
-    for (const auto& [need, line] : lines) {
-      if (need->ranks > 1) continue;
-      const double long_from = LongFrom(*need);
-      if (line.begin()->duration <= long_from) continue;
-      Need kind = *need;
-      kind.memory_bytes = 0;
-      kind.max_sharers = 1;
+  for (const auto& [need, sweeps] : level.longest) {
+    if (need->ranks > 1) continue;
+    const double long_from = LongFrom(*need);
+    Need kind = *need;
+    kind.memory_bytes = 0;
+    kind.max_sharers = 1;
+    for (const auto& [minus_duration, sweep_id] : sweeps) {
+      if (-minus_duration <= long_from) break;
+      const std::map<const Need*, Line>& lines = level.sweeps.at(sweep_id);
+      if (HasAhead(lines)) continue;
+      const Line& line = lines.at(need);
       size_t count = 0;
       for (auto run = line.begin(); run != line.end() && run->duration > long_from; ++run) {
         count += started_.count(run->run_id) == 0;
@@ -145,36 +147,104 @@ std::optional<Deciding::Cursor> Deciding::Pop(std::vector<Cursor>& cursors) cons
   return std::nullopt;
 }
 
-void Deciding::TryInOrder(const Queues::Level& level, Which which) {
-  std::map<int64_t, std::vector<Cursor>> sweeps;
-  for (const auto& [sweep_id, lines] : level.sweeps) {
-    if (which != kAll && HasAhead(lines)) continue;
-    std::vector<Cursor> cursors;
-    for (const auto& [need, line] : lines) {
-      Cursor cursor{need, &line, line.begin(), kNever};
-      if (which == kLastOnes) cursor.longer_than = AllWork(*need);
-      if (which == kLongOnes) cursor.longer_than = LongFrom(*need);
-      if (cursor.next->duration > cursor.longer_than) cursors.push_back(cursor);
-    }
-    if (cursors.empty()) continue;
-    std::make_heap(cursors.begin(), cursors.end(), GoesLater);
-    sweeps[sweep_id] = std::move(cursors);
+int64_t Deciding::ShareOf(int64_t sweep_id) const {
+  const auto share = shares_.find(sweep_id);
+  return share == shares_.end() ? 0 : share->second;
+}
+
+bool Deciding::IsRefused(const Need* need) const {
+  const auto refused = refused_.find(need);
+  return refused != refused_.end() && refused->second == kNever;
+}
+
+std::vector<Deciding::Cursor> Deciding::CursorsOf(const Queues::Level& level,
+                                                  int64_t sweep_id) const {
+  std::vector<Cursor> cursors;
+  for (const auto& [need, line] : level.sweeps.at(sweep_id)) {
+    if (!IsRefused(need)) cursors.push_back({need, &line, line.begin(), kNever});
   }
-  while (!sweeps.empty()) {
-    const auto least = std::min_element(
-        sweeps.begin(), sweeps.end(),
-        [this](const auto& a, const auto& b) { return shares_[a.first] < shares_[b.first]; });
-    const std::optional<Cursor> first = Pop(least->second);
-    if (!first.has_value()) {
-      sweeps.erase(least);
-      continue;
+  std::make_heap(cursors.begin(), cursors.end(), GoesLater);
+  return cursors;
+}
+
+const Need* Deciding::TryNext(std::vector<Cursor>& cursors) {
+  const std::optional<Cursor> first = Pop(cursors);
+  if (!first.has_value()) return nullptr;
+  const RunState& run = *first->next->run;
+  if (!TryToStart(run, first->need)) Refuse(run, first->need, first->line, first->next);
+  Cursor next = *first;
+  if (++next.next == next.line->end()) return next.need;
+  cursors.push_back(next);
+  std::push_heap(cursors.begin(), cursors.end(), GoesLater);
+  return next.need;
+}
+
+void Deciding::TakeTurns(Turns& turns) {
+  while (!turns.empty()) {
+    auto turn = turns.extract(turns.begin());
+    if (TryNext(turn.mapped()) == nullptr) continue;
+    turn.key().share = ShareOf(turn.key().sweep_id);
+    turns.insert(std::move(turn));
+  }
+}
+
+void Deciding::TryLong(const Queues::Level& level, bool last_ones) {
+  std::map<int64_t, std::vector<Cursor>> sweeps;
+  for (const auto& [need, longest] : level.longest) {
+    const double longer_than = last_ones ? AllWork(*need) : LongFrom(*need);
+    for (const auto& [minus_duration, sweep_id] : longest) {
+      if (-minus_duration <= longer_than) break;
+      const std::map<const Need*, Line>& lines = level.sweeps.at(sweep_id);
+      if (HasAhead(lines)) continue;
+      const Line& line = lines.at(need);
+      sweeps[sweep_id].push_back({need, &line, line.begin(), longer_than});
     }
-    const RunState& run = *first->next->run;
-    if (!TryToStart(run, first->need)) Refuse(run, first->need, first->line, first->next);
-    Cursor next = *first;
-    if (++next.next == next.line->end()) continue;
-    least->second.push_back(next);
-    std::push_heap(least->second.begin(), least->second.end(), GoesLater);
+  }
+  Turns turns;
+  for (auto& [sweep_id, cursors] : sweeps) {
+    std::make_heap(cursors.begin(), cursors.end(), GoesLater);
+    turns.emplace(Turn{ShareOf(sweep_id), sweep_id}, std::move(cursors));
+  }
+  TakeTurns(turns);
+}
+
+void Deciding::TryAll(const Queues::Level& level) {
+  // So few sweeps have what may still start that they are gathered instead of looked for.
+  constexpr size_t kFew = 64;
+  std::set<const Need*> open;
+  size_t lines = 0;  // of needs that are open
+  for (const auto& [need, sweeps] : level.longest) {
+    if (IsRefused(need)) continue;
+    open.insert(need);
+    lines += sweeps.size();
+  }
+  // Of sweeps that were looked at, and of those whose place in by_share is not true any more.
+  Turns turns;
+  std::unordered_set<int64_t> looked_at;
+  const auto look_at = [&](int64_t sweep_id) {
+    if (!looked_at.insert(sweep_id).second || level.sweeps.count(sweep_id) == 0) return;
+    turns.emplace(Turn{ShareOf(sweep_id), sweep_id}, CursorsOf(level, sweep_id));
+  };
+  for (const int64_t sweep_id : started_sweeps_) look_at(sweep_id);
+  for (auto next = level.by_share.begin(); !open.empty();) {
+    if (lines <= kFew && next != level.by_share.end()) {
+      next = level.by_share.end();
+      for (const Need* need : open) {
+        for (const auto& [minus_duration, sweep_id] : level.longest.at(need)) look_at(sweep_id);
+      }
+    }
+    while (next != level.by_share.end() && looked_at.count(next->second) > 0) ++next;
+    const bool from_queue =
+        next != level.by_share.end() &&
+        (turns.empty() || Turn{next->first, next->second} < turns.begin()->first);
+    if (!from_queue && turns.empty()) return;
+    if (from_queue) look_at((next++)->second);
+    auto turn = turns.extract(turns.begin());
+    const Need* tried = TryNext(turn.mapped());
+    if (tried == nullptr) continue;
+    if (IsRefused(tried) && open.erase(tried) > 0) lines -= level.longest.at(tried).size();
+    turn.key().share = ShareOf(turn.key().sweep_id);
+    turns.insert(std::move(turn));
   }
 }
 
@@ -197,6 +267,7 @@ bool Deciding::TryToStart(const RunState& run, const Need* need) {
   fleet_.Take(run, *spot);
   shares_[run.sweep_id] += run.ranks;
   started_.insert(run.run_id);
+  started_sweeps_.insert(run.sweep_id);
   taken_.emplace_back(&run, *std::move(spot));
   decision_.assignments.push_back(std::move(assignment));
   return true;

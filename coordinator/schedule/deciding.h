@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -46,7 +47,15 @@ class Deciding {
   };
   static bool GoesLater(const Cursor& a, const Cursor& b);
 
-  enum Which { kLastOnes, kLongOnes, kAll };
+  // Sweeps with what of theirs is still to be tried, by the slots that they hold now.
+  struct Turn {
+    int64_t share;
+    int64_t sweep_id;
+    bool operator<(const Turn& other) const {
+      return std::tie(share, sweep_id) < std::tie(other.share, other.sweep_id);
+    }
+  };
+  using Turns = std::map<Turn, std::vector<Cursor>>;
 
   // What is longer may end last even where all others share.
   double LongFrom(const Need& need) const;
@@ -54,11 +63,22 @@ class Deciding {
   void KeepForLongOnes(const Queues::Level& level);
   bool IsImpatient(const RunState& run) const;
   void TryImpatientGangs(const Queues::Level& level);
-  void TryInOrder(const Queues::Level& level, Which which);
+  // Those that are longer than a time that each need has, kLastOnes or kLongOnes.
+  void TryLong(const Queues::Level& level, bool last_ones);
+  // All, as far as any can start: a look at the sweeps in their order, until no need is left that
+  // may find room.
+  void TryAll(const Queues::Level& level);
+  // The need of the sweep's next run, which is tried; nullptr: none is left.
+  const Need* TryNext(std::vector<Cursor>& cursors);
   // Past what was started, or is known to be refused; false: nothing is left to try.
   bool SkipKnown(Cursor& cursor) const;
   // The one to try first, out of the heap of a sweep's lines; unset: nothing is left to try.
   std::optional<Cursor> Pop(std::vector<Cursor>& cursors) const;
+  void TakeTurns(Turns& turns);
+  int64_t ShareOf(int64_t sweep_id) const;
+  // Everything of the sweep.
+  std::vector<Cursor> CursorsOf(const Queues::Level& level, int64_t sweep_id) const;
+  bool IsRefused(const Need* need) const;
   double AllWork(const Need& need) const;
   bool TryToStart(const RunState& run, const Need* need);
   // `line` and `place`: the run and those after it; nullptr: the run alone.
@@ -83,6 +103,7 @@ class Deciding {
   // refused again, unless it ends by the time given: those may use held slots, or share.
   std::unordered_map<const Need*, double> refused_;
   std::unordered_set<int64_t> started_;
+  std::set<int64_t> started_sweeps_;  // which hold more than Queues knows of
   std::vector<std::pair<const RunState*, Spot>> taken_;
   std::vector<const RunState*> asked_;
   Decision decision_;

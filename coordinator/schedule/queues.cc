@@ -27,13 +27,64 @@ bool Aged::operator<(const Aged& other) const {
 
 const Need* Queues::Interned(const Need& need) { return &*needs_.insert(need).first; }
 
+int64_t Queues::ShareOf(int64_t sweep_id) const {
+  const auto share = shares_.find(sweep_id);
+  return share == shares_.end() ? 0 : share->second;
+}
+
+void Queues::SetShare(int64_t sweep_id, int64_t slots) {
+  const int64_t before = ShareOf(sweep_id);
+  if (slots == before) return;
+  for (auto& [priority, level] : levels_) {
+    if (level.by_share.erase({before, sweep_id}) > 0) level.by_share.insert({slots, sweep_id});
+  }
+  if (slots == 0) {
+    shares_.erase(sweep_id);
+  } else {
+    shares_[sweep_id] = slots;
+  }
+}
+
+namespace {
+
+// Takes the line out of the index while it changes, and puts it back, unless it is empty.
+class Reindexed {
+ public:
+  Reindexed(Queues::Level& level, const Need* need, int64_t sweep_id, const Line& line)
+      : level_(level), need_(need), sweep_id_(sweep_id), line_(line) {
+    if (!line.empty()) level.longest[need].erase({-line.begin()->duration, sweep_id});
+  }
+  ~Reindexed() {
+    const auto longest = level_.longest.find(need_);
+    if (!line_.empty()) {
+      level_.longest[need_].insert({-line_.begin()->duration, sweep_id_});
+    } else if (longest != level_.longest.end() && longest->second.empty()) {
+      level_.longest.erase(longest);
+    }
+  }
+  Reindexed(const Reindexed&) = delete;
+  Reindexed& operator=(const Reindexed&) = delete;
+
+ private:
+  Queues::Level& level_;
+  const Need* const need_;
+  const int64_t sweep_id_;
+  const Line& line_;
+};
+
+}  // namespace
+
 void Queues::Add(const RunState& run) {
   const Need* need = Interned(NeedOf(run));
   Level& level = levels_[run.priority];
-  const bool is_new = level.sweeps[run.sweep_id][need]
-                          .insert({run.duration, run.flops_remaining, run.run_id, &run})
-                          .second;
-  ALLO_CHECK(is_new) << "run " << run.run_id << " waits twice";
+  const auto [sweep, is_first] = level.sweeps.try_emplace(run.sweep_id);
+  if (is_first) level.by_share.insert({ShareOf(run.sweep_id), run.sweep_id});
+  Line& line = sweep->second[need];
+  {
+    const Reindexed reindexed(level, need, run.sweep_id, line);
+    const bool is_new = line.insert({run.duration, run.flops_remaining, run.run_id, &run}).second;
+    ALLO_CHECK(is_new) << "run " << run.run_id << " waits twice";
+  }
   if (run.ranks > 1) level.gangs[need].insert({run.waiting_since_ns, run.run_id, &run});
 }
 
@@ -42,15 +93,21 @@ void Queues::Remove(const RunState& run) {
   const auto level = levels_.find(run.priority);
   const auto sweep = level->second.sweeps.find(run.sweep_id);
   const auto line = sweep->second.find(need);
-  const size_t erased = line->second.erase({run.duration, run.flops_remaining, run.run_id, &run});
-  ALLO_CHECK(erased == 1) << "run " << run.run_id << " changed while it waited";
+  {
+    const Reindexed reindexed(level->second, need, run.sweep_id, line->second);
+    const size_t erased = line->second.erase({run.duration, run.flops_remaining, run.run_id, &run});
+    ALLO_CHECK(erased == 1) << "run " << run.run_id << " changed while it waited";
+  }
   if (run.ranks > 1) {
     const auto gangs = level->second.gangs.find(need);
     gangs->second.erase({run.waiting_since_ns, run.run_id, &run});
     if (gangs->second.empty()) level->second.gangs.erase(gangs);
   }
   if (line->second.empty()) sweep->second.erase(line);
-  if (sweep->second.empty()) level->second.sweeps.erase(sweep);
+  if (sweep->second.empty()) {
+    level->second.by_share.erase({ShareOf(run.sweep_id), run.sweep_id});
+    level->second.sweeps.erase(sweep);
+  }
   if (level->second.sweeps.empty()) levels_.erase(level);
 }
 

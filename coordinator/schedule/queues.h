@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "coordinator/schedule/cluster_state.h"
 #include "coordinator/schedule/need.h"
@@ -38,11 +39,17 @@ class Queues {
   struct Level {
     std::map<int64_t, std::map<const Need*, Line>> sweeps;  // by sweep_id
     std::map<const Need*, std::set<Aged>> gangs;
+    // The sweeps that have a line of the need, by the longest run of that line, the longest first.
+    std::map<const Need*, std::set<std::pair<double, int64_t>>> longest;  // (-duration, sweep_id)
+    // The sweeps by the slots that they hold, and then by their ids.
+    std::set<std::pair<int64_t, int64_t>> by_share;
   };
 
   // Borrows the run; what InLine, Aged and Need copy must not change until Remove.
   void Add(const RunState& run);
   void Remove(const RunState& run);
+  // The sweep holds so many slots from now on; 0 before the first call.
+  void SetShare(int64_t sweep_id, int64_t slots);
 
   // By priority, the largest first. None of the maps and lines in it is empty, but for gangs.
   const std::map<int32_t, Level, std::greater<>>& levels() const { return levels_; }
@@ -50,8 +57,11 @@ class Queues {
   const Need* Interned(const Need& need);
 
  private:
+  int64_t ShareOf(int64_t sweep_id) const;
+
   std::map<int32_t, Level, std::greater<>> levels_;
-  std::set<Need> needs_;  // kept for good: there are few
+  std::map<int64_t, int64_t> shares_;  // of sweeps that hold slots
+  std::set<Need> needs_;               // kept for good: there are few
 };
 
 }  // namespace allometry::schedule

@@ -26,7 +26,7 @@ void Scheduler::Insert(const RunState& run) {
   if (!run.placement.has_value()) return;
   fleet_.Add(run, run.placement->agent_id, run.placement->slots);
   held_by_[run.placement->agent_id].insert(run.run_id);
-  shares_[run.sweep_id] += run.ranks;
+  queues_.SetShare(run.sweep_id, shares_[run.sweep_id] += run.ranks);
   leased_[run.priority].insert(run.started_ns);
   stopping_ += run.stopping;
 }
@@ -40,7 +40,9 @@ void Scheduler::Extract(const RunState& run) {
   const auto held = held_by_.find(run.placement->agent_id);
   held->second.erase(run.run_id);
   if (held->second.empty()) held_by_.erase(held);
-  if ((shares_[run.sweep_id] -= run.ranks) == 0) shares_.erase(run.sweep_id);
+  const int64_t share = shares_[run.sweep_id] -= run.ranks;
+  queues_.SetShare(run.sweep_id, share);
+  if (share == 0) shares_.erase(run.sweep_id);
   std::multiset<int64_t>& starts = leased_.at(run.priority);
   starts.erase(starts.find(run.started_ns));
   if (starts.empty()) leased_.erase(run.priority);
