@@ -11,12 +11,21 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "data/manifest_check.h"
 
 namespace allometry::data {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// The beginning of what may be megabytes.
+std::string ShortDump(const Json& json) {
+  constexpr size_t kLongest = 100;
+  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() <= kLongest) return text;
+  return absl::StrCat(text.substr(0, kLongest), "...");
+}
 
 // Reads the fields of one JSON object, each once; Finish names those that nobody asked for.
 class FieldReader {
@@ -95,7 +104,7 @@ class FieldReader {
       return nullptr;
     }
     if (!((*found).*is_wanted)()) {
-      Fail(Path(name), absl::StrCat("is ", found->dump(), ", not ", wanted));
+      Fail(Path(name), absl::StrCat("is ", ShortDump(*found), ", not ", wanted));
       return nullptr;
     }
     return &*found;
@@ -267,6 +276,7 @@ void AddOptionalFields(const Manifest& manifest, Json& json) {
 }  // namespace
 
 absl::StatusOr<Manifest> ParseManifest(absl::string_view json) {
+  ALLO_RETURN_IF_ERROR(CheckJsonShape(json));
   Json parsed;
   try {
     parsed = Json::parse(json.begin(), json.end());

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "run/json_fields.h"
 
 namespace allometry::run {
@@ -22,6 +23,16 @@ class Document : public nlohmann::detail::json_sax_dom_parser<Json> {
   }
   std::string message;
 };
+
+absl::StatusOr<Json> ParseJson(absl::string_view text) {
+  ALLO_RETURN_IF_ERROR(CheckJsonShape(text));
+  Json json;
+  Document document(json);
+  if (!Json::sax_parse(text.begin(), text.end(), &document)) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", document.message));
+  }
+  return json;
+}
 
 // Collects the first field whose value is not allowed.
 class Checks {
@@ -306,11 +317,7 @@ Json IdentityToJson(const Identity& identity) {
 }  // namespace
 
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
-  Json json;
-  Document document(json);
-  if (!Json::sax_parse(text.begin(), text.end(), &document)) {
-    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", document.message));
-  }
+  ALLO_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   RunSpec spec;
   JsonFields fields(json, "");
   Json identity, start, inputs = Json::array();
@@ -341,11 +348,7 @@ absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
 std::string IdentityJson(const Identity& identity) { return DumpJson(IdentityToJson(identity)); }
 
 absl::StatusOr<Identity> ParseIdentityJson(absl::string_view text) {
-  Json json;
-  Document document(json);
-  if (!Json::sax_parse(text.begin(), text.end(), &document)) {
-    return absl::InvalidArgumentError(absl::StrCat("not JSON: ", document.message));
-  }
+  ALLO_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   Identity identity;
   ALLO_RETURN_IF_ERROR(ParseIdentity(json, &identity));
   return identity;

@@ -1,6 +1,7 @@
 #include "run/spool.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +11,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "run/json_fields.h"
 
 namespace allometry::run {
@@ -18,6 +21,8 @@ namespace {
 
 constexpr size_t kHashDigits = 16;
 constexpr size_t kReadBytes = 1 << 18;
+// A record is some hundred bytes; an exit record has the end of a log.
+constexpr size_t kLongestLine = 4 << 20;
 
 // Keeps the order of the fields, for people who open the file.
 using OrderedJson = nlohmann::ordered_json;
@@ -145,6 +150,7 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view line) {
     return absl::DataLossError(absl::StrCat("the record's hash is ", HashHex(text), ", it says ",
                                             line.substr(0, kHashDigits)));
   }
+  ALLO_RETURN_IF_ERROR(CheckJsonShape(text));
   const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return absl::InvalidArgumentError("the record is not JSON");
   JsonFields fields(json, "");
@@ -213,11 +219,17 @@ SpoolReader::~SpoolReader() {
 }
 
 absl::StatusOr<bool> SpoolReader::ReadMore() {
-  if (fd_ < 0) fd_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) {
-    if (errno == ENOENT) return false;
-    return ErrnoStatus(path_, "open");
+    // Without a wait: it may be a pipe.
+    fd_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd_ < 0) {
+      if (errno == ENOENT) return false;
+      return ErrnoStatus(path_, "open");
+    }
   }
+  struct stat info {};
+  if (fstat(fd_, &info) != 0) return ErrnoStatus(path_, "stat");
+  if (!S_ISREG(info.st_mode)) return absl::DataLossError(absl::StrCat(path_, ": is not a file"));
   const size_t size = buffer_.size();
   buffer_.resize(size + kReadBytes);
   ssize_t got;
@@ -234,13 +246,20 @@ absl::StatusOr<std::vector<Record>> SpoolReader::Read(int limit) {
   std::vector<Record> records;
   size_t begin = 0;  // of the first line in buffer_ that is not delivered
   bool at_end = false;
-  absl::Status problem;
+  absl::Status problem, unread;
   while (static_cast<int>(records.size()) < limit) {
     const size_t end = buffer_.find('\n', begin);
     if (end == std::string::npos) {
-      ALLO_ASSIGN_OR_RETURN(const bool more, ReadMore());
-      if (more) continue;
-      at_end = true;
+      if (buffer_.size() - begin > kLongestLine) {
+        unread = absl::DataLossError(
+            absl::StrFormat("%s: byte %d: a line of more than %d bytes", path_,
+                            delivered_bytes_ + static_cast<int64_t>(begin), kLongestLine));
+        break;
+      }
+      const absl::StatusOr<bool> more = ReadMore();
+      if (more.ok() && *more) continue;
+      at_end = more.ok();
+      unread = more.status();
       break;
     }
     absl::StatusOr<Record> record =
@@ -260,7 +279,9 @@ absl::StatusOr<std::vector<Record>> SpoolReader::Read(int limit) {
   buffer_.erase(0, begin);
   delivered_bytes_ += static_cast<int64_t>(begin);
   if (at_end) buffer_.clear();  // a torn tail is read afresh: a continuing writer replaces it
-  if (problem.ok() || !records.empty()) return records;  // the problem comes with the next call
+  if (!records.empty()) return records;  // the problem comes with the next call
+  if (!unread.ok()) return unread;
+  if (problem.ok()) return records;
 
   if (absl::IsDataLoss(problem)) {
     for (;;) {

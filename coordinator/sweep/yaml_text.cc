@@ -1,5 +1,6 @@
 #include "coordinator/sweep/yaml_text.h"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
@@ -92,6 +93,10 @@ absl::Status ReadDocument(absl::string_view yaml, absl::string_view expected, Mi
     } else {
       read(root);
     }
+  } catch (const YAML::DeepRecursion& error) {
+    mistakes.Add(
+        error.mark.line + 1,
+        absl::StrFormat("lists and maps lie within each other more than %d deep", error.depth()));
   } catch (const YAML::Exception& error) {
     mistakes.Add(error.mark.is_null() ? 1 : error.mark.line + 1,
                  absl::StrCat("this is not YAML: ", error.msg));

@@ -1,5 +1,7 @@
 #include "run/spool.h"
 
+#include <sys/stat.h>
+
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -263,6 +265,30 @@ TEST_F(SpoolTest, ContinueWorksWhereTheTrainerDiedBeforeItsSpool) {
   ASSERT_TRUE((*writer)->Sync().ok());
   SpoolReader reader(dir_);
   EXPECT_EQ(reader.Read(10)->size(), 1u);
+}
+
+// A trainer may write what it likes.
+TEST_F(SpoolTest, ARecordThatIsNestedDeeplyIsRefused) {
+  const std::string text = "{\"seq\":1,\"kind\":" + std::string(100'000, '[');
+  EXPECT_EQ(DecodeRecord(absl::StrCat(HashHex(text), " ", text, "\n")).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(SpoolTest, ALineWithoutAnEndIsDamageAndNotReadForEver) {
+  WritePoints(2);
+  AppendBytes(std::string(9 << 20, 'x'));
+  SpoolReader reader(dir_);
+  auto records = reader.Read(10);
+  for (int i = 0; i < 3 && records.ok(); ++i) records = reader.Read(10);
+  EXPECT_EQ(records.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(records.status().message()), HasSubstr("a line of more than"));
+}
+
+TEST_F(SpoolTest, APipeIsNoSpool) {
+  std::filesystem::create_directories(dir_);
+  ASSERT_EQ(mkfifo(SpoolPath(dir_).c_str(), 0600), 0);
+  SpoolReader reader(dir_);
+  EXPECT_EQ(reader.Read(1).status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "base/private_files.h"
 #include "nlohmann/json.hpp"
 #include "transport/agent_id.h"
@@ -47,6 +48,15 @@ absl::StatusOr<StateDir> StateDir::Open(const std::string& path) {
     return absl::FailedPreconditionError(absl::StrCat(
         "state dir ", path, " is in use by another allo-worker (process ",
         absl::StripAsciiWhitespace(pid), "): stop it, or give each its own ", "--state-dir"));
+  }
+  // The folder itself too: its lock file may be removed. Where folders cannot be locked (NFS), the
+  // file alone is.
+  state.folder_fd_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (state.folder_fd_ >= 0 && flock(state.folder_fd_, LOCK_EX | LOCK_NB) != 0 &&
+      errno == EWOULDBLOCK) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "state dir ", path,
+        " is in use by another allo-worker: stop it, or give each its own --state-dir"));
   }
   const std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd, 0) != 0 || write(fd, pid.data(), pid.size()) < 0) {
@@ -86,6 +96,7 @@ absl::Status StateDir::ReadIdentity() {
 
 StateDir::~StateDir() {
   if (lock_fd_ >= 0) close(lock_fd_);
+  if (folder_fd_ >= 0) close(folder_fd_);
 }
 
 StateDir::StateDir(StateDir&& other) noexcept
@@ -93,14 +104,17 @@ StateDir::StateDir(StateDir&& other) noexcept
       agent_secret_(std::move(other.agent_secret_)),
       agent_id_(std::move(other.agent_id_)),
       start_(other.start_),
-      lock_fd_(std::exchange(other.lock_fd_, -1)) {}
+      lock_fd_(std::exchange(other.lock_fd_, -1)),
+      folder_fd_(std::exchange(other.folder_fd_, -1)) {}
 
 absl::StatusOr<std::vector<Lease>> StateDir::ReadHeld() const {
   const std::string path = path_ + "/held.json";
   const absl::StatusOr<std::string> text = ReadFile(path);
   if (absl::IsNotFound(text.status())) return std::vector<Lease>();
   ALLO_RETURN_IF_ERROR(text.status());
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json =
+      CheckJsonShape(*text).ok() ? nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false)
+                                 : nlohmann::json();
   const absl::Status damaged = absl::DataLossError(absl::StrCat(
       path,
       " is not what an agent writes: remove it, and the leases it named run out by themselves"));

@@ -56,7 +56,8 @@ class StateDir {
   std::string agent_secret_;
   std::string agent_id_;
   int64_t start_ = 0;
-  int lock_fd_;  // closing it gives the lock up
+  int lock_fd_;         // closing it gives the lock up
+  int folder_fd_ = -1;  // likewise; -1: not locked
 };
 
 }  // namespace allometry::agent

@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "nlohmann/json.hpp"
 
 namespace allometry::trainer {
@@ -145,10 +146,11 @@ absl::Status WriteSafetensors(const std::string& path, const Metadata& metadata,
 }
 
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
-  File file(path, O_RDONLY);
+  File file(path, O_RDONLY | O_NONBLOCK);  // a pipe would be waited for
   if (file.fd() < 0) return ErrnoStatus(path, "open");
   struct stat status;
   if (fstat(file.fd(), &status) != 0) return ErrnoStatus(path, "stat");
+  if (!S_ISREG(status.st_mode)) return absl::DataLossError(absl::StrCat(path, ": is not a file"));
   uint64_t length = 0;
   ALLO_RETURN_IF_ERROR(ReadAll(file.fd(), &length, sizeof length, 0, path));
   const int64_t after_length = status.st_size - static_cast<int64_t>(kLengthBytes);
@@ -170,6 +172,7 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
 }
 
 absl::Status SafetensorsFile::ParseHeader(absl::string_view header, int64_t data_bytes) {
+  ALLO_RETURN_IF_ERROR(CheckJsonShape(header, {.bytes = kMaxHeaderBytes}));
   const Json json = Json::parse(header.begin(), header.end(), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return absl::DataLossError("the header is not a JSON object");
   std::vector<std::pair<int64_t, int64_t>> ranges;
