@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "base/foreign_text.h"
 #include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
 #include "coordinator/store/input_runs.h"
@@ -44,8 +45,7 @@ absl::Status PutEnd(Transaction& transaction, const v1::Lease& lease, const Atte
           "UPDATE attempts SET state = ?3, exit_reason = ?4, exit_message = ?5, "
           "exit_step = ?6, ended_unix_us = ?7 WHERE run_id = ?1 AND attempt = ?2")
       .With(lease.run_id(), lease.attempt(), AttemptStateName(end.state), FailureName(end.reason),
-            absl::string_view(end.message).substr(0, kLongestMessage), end.step,
-            transaction.now_unix_us)
+            Shortened(end.message, kLongestMessage), end.step, transaction.now_unix_us)
       .Run();
 }
 
@@ -108,7 +108,7 @@ absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, cons
           "failures = CASE ?4 WHEN 0 THEN failures ELSE ?4 END, lost_leases = ?5, "
           "reason = ?6, tries = ?7 WHERE run_id = ?1")
       .With(lease.run_id(), RunStateName(next.state), FailureName(next.failure),
-            counted ? next.failures : 0, next.lost_leases, next.reason,
+            counted ? next.failures : 0, next.lost_leases, Shortened(next.reason, kLongestReason),
             counted ? WithTries(tries, ended.reason, next.failures) : tries)
       .Run();
 }
@@ -158,7 +158,7 @@ absl::StatusOr<EndedAttempt> Describe(Connection& db, const v1::Lease& lease,
                                       const v1::RunSpec& spec) {
   EndedAttempt ended;
   ended.reason = end.reason;
-  ended.message = std::string(FirstLine(end.message));
+  ended.message = Shortened(FirstLine(end.message), kLongestReason / 2);
   ended.host = attempt.host;
   ended.got_going = attempt.got_going || end.step > attempt.start_step;
   if (!ended.got_going) {

@@ -52,6 +52,15 @@ absl::Status MakeCopy(const std::string& path, const std::string& copy, int busy
   return db->CopyTo(copy);
 }
 
+// The copy is an opening of its own, closed in order: no log belongs to it.
+absl::Status BeginOpening(const std::string& copy) {
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> db,
+                        Connection::Open(copy, Connection::Mode::kReadWrite, 0));
+  return db->Prepare("UPDATE openings SET opening = ?1, is_open = 0")
+      .With(absl::string_view(RandomHex128()))
+      .Run();
+}
+
 absl::Status Verify(const std::string& copy) {
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> db,
                         Connection::Open(copy, Connection::Mode::kReadOnly, 0));
@@ -88,7 +97,7 @@ std::string UnfinishedBackup(const std::string& db_path) {
 
 absl::StatusOr<BackupSummary> Store::Backup(
     const std::function<bool(absl::string_view)>& write) const {
-  const std::string& path = parts_->path;
+  const std::string& path = parts_->file->path();
   BackupSummary summary;
   absl::StatusOr<int> opened = [&]() -> absl::StatusOr<int> {
     // Until the copy is made and has no name any more: how long it is read is its reader's affair.
@@ -102,6 +111,9 @@ absl::StatusOr<BackupSummary> Store::Backup(
     } const done{parts_->backing_up};
     const Unlinked copy(UnfinishedBackup(path));
     ALLO_RETURN_IF_ERROR(MakeCopy(path, copy.path(), parts_->options.busy_timeout_ms));
+    // The copy's own connection went by the path.
+    ALLO_RETURN_IF_ERROR(parts_->file->CheckPaths());
+    ALLO_RETURN_IF_ERROR(BeginOpening(copy.path()));
     ALLO_RETURN_IF_ERROR(Verify(copy.path()));
     ALLO_ASSIGN_OR_RETURN(summary.hash, HashFileHex(copy.path()));
     const int fd = open(copy.path().c_str(), O_RDONLY | O_CLOEXEC);

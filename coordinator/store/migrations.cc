@@ -316,7 +316,18 @@ CREATE INDEX attempts_by_host ON attempts (host, started_unix_us);
 CREATE INDEX charged_attempts ON attempts (ended_unix_us) WHERE charged_to_host = 1;
 )sql";
 
-constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3};
+// Which start of a coordinator wrote last (database_file.h): one row.
+constexpr char kVersion4[] = R"sql(
+CREATE TABLE openings (
+  opening         TEXT NOT NULL,                                         -- 128 random bits
+  is_open         INTEGER NOT NULL,                                      -- 0: closed in order
+  boot_id         TEXT NOT NULL,                                         -- of the machine
+  clock_offset_us INTEGER NOT NULL                                       -- wall less boot clock
+) STRICT;
+INSERT INTO openings VALUES ('', 0, '', 0);
+)sql";
+
+constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3, kVersion4};
 
 }  // namespace
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "coordinator/store/file_lock.h"
+#include "coordinator/store/database_file.h"
 #include "coordinator/store/readers.h"
 #include "coordinator/store/store.h"
 #include "coordinator/store/writer.h"
@@ -13,12 +13,12 @@
 namespace allometry::store {
 
 // Constant after construction but for the flag. Destroyed from the bottom: the writer ends before
-// the readers that its callbacks may use, the lock last.
+// the readers that its callbacks may use, the file
+// last.
 struct Store::Parts {
-  std::string path;
   Options options;
   std::atomic<bool> backing_up = false;  // one copy beside the database is enough for its disk
-  std::unique_ptr<FileLock> lock;
+  std::unique_ptr<DatabaseFile> file;
   std::unique_ptr<Readers> readers;
   std::unique_ptr<Writer> writer;
 };

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/foreign_text.h"
 #include "coordinator/store/attempt_end.h"
 #include "coordinator/store/events.h"
 #include "coordinator/store/fence.h"
@@ -19,6 +20,7 @@ namespace allometry::store {
 namespace {
 
 constexpr size_t kLongestSeries = 120;
+constexpr size_t kLongestName = 256;  // of what an attempt's numerics name
 // No curve: the peak memory of a rank so far, kept with the run.
 constexpr absl::string_view kMemorySeries = "memory_bytes";
 
@@ -147,7 +149,7 @@ class Appending {
             "VALUES (?1, ?2, ?3, ?4, ?5)")
         .With(batch_.lease().run_id(), batch_.lease().attempt(),
               static_cast<int64_t>(record.sequence()), reason,
-              record.ShortDebugString().substr(0, 4096))
+              Shortened(record.ShortDebugString(), 4096))
         .Run();
   }
 
@@ -251,9 +253,12 @@ class Appending {
             "UPDATE attempts SET ranks = ?3, hosts = ?4, micro_batch = ?5, device = ?6, "
             "device_model = ?7, trainer_build = ?8, step_backend = ?9 "
             "WHERE run_id = ?1 AND attempt = ?2")
-        .With(batch_.lease().run_id(), batch_.lease().attempt(), numerics.ranks(), numerics.hosts(),
-              numerics.micro_batch(), numerics.device(), numerics.device_model(),
-              numerics.trainer_build(), numerics.step_backend())
+        .With(batch_.lease().run_id(), batch_.lease().attempt(), numerics.ranks(),
+              Shortened(numerics.hosts(), kLongestName * 16), numerics.micro_batch(),
+              Shortened(numerics.device(), kLongestName),
+              Shortened(numerics.device_model(), kLongestName),
+              Shortened(numerics.trainer_build(), kLongestName),
+              Shortened(numerics.step_backend(), kLongestName))
         .Run();
   }
 

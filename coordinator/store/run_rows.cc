@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/foreign_text.h"
 #include "coordinator/store/input_runs.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/schema.h"
@@ -51,7 +52,7 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   run.set_flops_per_token_exact(row.Real(11));
   run.set_state(ParseRunState(row.Text(12)));
   run.set_failure(ParseFailure(row.Text(13)));
-  run.set_reason(row.Text(14));
+  run.set_reason(Shortened(row.Text(14), kLongestReason));
   run.set_attempt(static_cast<int32_t>(row.Int(15)));
   run.set_failures(static_cast<int32_t>(row.Int(16)));
   run.set_lost_leases(static_cast<int32_t>(row.Int(17)));

@@ -12,6 +12,9 @@
 
 namespace allometry::store {
 
+// Bytes of a run's reason: a reply lists ten thousand.
+inline constexpr size_t kLongestReason = 2000;
+
 // NotFound: no such run.
 absl::StatusOr<RunRow> LoadRun(Connection& db, int64_t run_id);
 // PENDING and LEASED ones of all sweeps, by run_id.

@@ -4,7 +4,9 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/check.h"
 
 namespace allometry::store {
@@ -32,6 +34,12 @@ bool DiskIsFull(int code, sqlite3* db) {
   return false;
 }
 
+std::string ColumnText(sqlite3_stmt* row, int column) {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(row, column));
+  const int size = sqlite3_column_bytes(row, column);
+  return bytes == nullptr ? std::string() : std::string(bytes, static_cast<size_t>(size));
+}
+
 // Without its counters of memory, SQLite takes no lock of the whole process at every allocation.
 // Only before its first use, which need not be ours in a test: then they stay on.
 void ConfigureOnce() {
@@ -54,6 +62,24 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, busy_timeout_ms);
   ALLO_RETURN_IF_ERROR(connection->Execute("PRAGMA foreign_keys = ON"));
+  return connection;
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::OpenWithoutLog(const std::string& path) {
+  ConfigureOnce();
+  std::string uri = "file:";
+  for (const char c : path) {
+    // What ends a path in a URI, or stands for another character.
+    absl::StrAppend(&uri,
+                    absl::StrContains("?#%", c) ? absl::StrFormat("%%%02X", c) : std::string(1, c));
+  }
+  uri += "?immutable=1";
+  sqlite3* db = nullptr;
+  const int code = sqlite3_open_v2(
+      uri.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, nullptr);
+  ALLO_CHECK(db != nullptr) << "out of memory";
+  std::unique_ptr<Connection> connection(new Connection(db, path));
+  if (code != SQLITE_OK) return connection->Error(code);
   return connection;
 }
 
@@ -82,18 +108,48 @@ absl::Status Connection::Execute(const std::string& sql) {
   return code == SQLITE_OK ? absl::OkStatus() : Error(code);
 }
 
-absl::StatusOr<int64_t> Connection::QueryInt(const std::string& sql) {
+template <class Use>
+absl::Status Connection::QueryRow(const std::string& sql, Use use) {
   sqlite3_stmt* statement = nullptr;
   int code = sqlite3_prepare_v2(db_, sql.c_str(), -1, &statement, nullptr);
   if (code == SQLITE_OK) code = sqlite3_step(statement);
-  if (code != SQLITE_ROW) {
-    absl::Status error = Error(code == SQLITE_DONE ? SQLITE_INTERNAL : code);
-    sqlite3_finalize(statement);
-    return error;
+  absl::Status status;
+  if (code == SQLITE_ROW) {
+    use(statement);
+  } else {
+    status = Error(code == SQLITE_DONE ? SQLITE_INTERNAL : code);
   }
-  const int64_t value = sqlite3_column_int64(statement, 0);
   sqlite3_finalize(statement);
+  return status;
+}
+
+absl::StatusOr<int64_t> Connection::QueryInt(const std::string& sql) {
+  int64_t value = 0;
+  ALLO_RETURN_IF_ERROR(
+      QueryRow(sql, [&](sqlite3_stmt* row) { value = sqlite3_column_int64(row, 0); }));
   return value;
+}
+
+absl::StatusOr<std::string> Connection::QueryText(const std::string& sql) {
+  std::string value;
+  ALLO_RETURN_IF_ERROR(QueryRow(sql, [&](sqlite3_stmt* row) { value = ColumnText(row, 0); }));
+  return value;
+}
+
+absl::StatusOr<bool> Connection::CopyLogIntoFile(const char* mode) {
+  bool whole = false;
+  ALLO_RETURN_IF_ERROR(
+      QueryRow(absl::StrCat("PRAGMA wal_checkpoint(", mode, ")"), [&](sqlite3_stmt* row) {
+        // busy, frames in the log, frames copied
+        whole = sqlite3_column_int(row, 0) == 0 &&
+                sqlite3_column_int(row, 1) == sqlite3_column_int(row, 2);
+      }));
+  return whole;
+}
+
+void Connection::KeepLog() {
+  int keep = 1;
+  sqlite3_file_control(db_, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
 }
 
 absl::Status Connection::CopyTo(const std::string& path) {
@@ -111,7 +167,8 @@ absl::Status Connection::Error(int code) const {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError(
-          absl::StrCat(message, ": another program holds the database; close it or wait"));
+          absl::StrCat(path_, ": the database is locked by another program; close it or wait (",
+                       sqlite3_errmsg(db_), ")"));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return absl::DataLossError(
@@ -193,10 +250,6 @@ std::optional<double> Statement::OptionalReal(int column) const {
   return Real(column);
 }
 
-std::string Statement::Text(int column) const {
-  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
-  const int size = sqlite3_column_bytes(statement_, column);
-  return bytes == nullptr ? std::string() : std::string(bytes, static_cast<size_t>(size));
-}
+std::string Statement::Text(int column) const { return ColumnText(statement_, column); }
 
 }  // namespace allometry::store

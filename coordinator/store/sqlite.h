@@ -29,6 +29,9 @@ class Connection {
   enum class Mode { kReadWrite, kReadOnly };
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& path, Mode mode,
                                                           int busy_timeout_ms);
+  // The file as it is without its log, read-only. No lock is taken: only while nobody else has the
+  // file open.
+  static absl::StatusOr<std::unique_ptr<Connection>> OpenWithoutLog(const std::string& path);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -42,9 +45,16 @@ class Connection {
   absl::Status Execute(const std::string& sql);
   // The first column of the first row.
   absl::StatusOr<int64_t> QueryInt(const std::string& sql);
+  absl::StatusOr<std::string> QueryText(const std::string& sql);
 
   // A complete copy at `path`, which must not be there.
   absl::Status CopyTo(const std::string& path);
+
+  // Copies the log's commits into the file and syncs it; `mode` as of PRAGMA wal_checkpoint. False:
+  // not all of them, as somebody reads or writes.
+  absl::StatusOr<bool> CopyLogIntoFile(const char* mode);
+  // The log and its index stay when the last connection closes.
+  void KeepLog();
 
   int64_t last_insert_rowid() const { return sqlite3_last_insert_rowid(db_); }
   int changes() const { return sqlite3_changes(db_); }
@@ -57,6 +67,9 @@ class Connection {
 
  private:
   friend class Statement;
+  // Runs a query of one row; `use` reads it.
+  template <class Use>
+  absl::Status QueryRow(const std::string& sql, Use use);
   Connection(sqlite3* db, std::string path) : db_(db), path_(std::move(path)) {}
 
   sqlite3* const db_;

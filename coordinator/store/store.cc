@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/files.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/schema.h"
 
@@ -26,26 +29,63 @@ absl::StatusOr<std::unique_ptr<Connection>> OpenForWriting(const std::string& pa
   return db;
 }
 
+// The wall clock may have been set since the last opening: then the attempts that still run started
+// at another of its times. Within one boot of the machine the boot clock says by how much.
+absl::Status CarryTimesOver(Connection& db, const Clock& clock) {
+  constexpr int64_t kSlewUs = 1'000'000;
+  const std::string boot_id(
+      absl::StripAsciiWhitespace(ReadFile("/proc/sys/kernel/random/boot_id").value_or("")));
+  const int64_t offset_us = clock.UnixMicros() - clock.BootNanos() / 1000;
+  ALLO_ASSIGN_OR_RETURN(const std::string before, db.QueryText("SELECT boot_id FROM openings"));
+  ALLO_ASSIGN_OR_RETURN(const int64_t offset_before_us,
+                        db.QueryInt("SELECT clock_offset_us FROM openings"));
+  const int64_t jump_us = offset_us - offset_before_us;
+  ALLO_RETURN_IF_ERROR(db.Execute("BEGIN IMMEDIATE"));
+  absl::Status status;
+  if (!boot_id.empty() && before == boot_id && std::abs(jump_us) > kSlewUs) {
+    status = db.Prepare(
+                   "UPDATE attempts SET started_unix_us = started_unix_us + ?1 "
+                   "WHERE state = 'LEASED'")
+                 .With(jump_us)
+                 .Run();
+  }
+  if (status.ok()) {
+    status = db.Prepare("UPDATE openings SET boot_id = ?1, clock_offset_us = ?2")
+                 .With(absl::string_view(boot_id), offset_us)
+                 .Run();
+  }
+  if (status.ok()) status = db.Execute("COMMIT");
+  if (!status.ok() && db.in_transaction()) db.Execute("ROLLBACK").IgnoreError();
+  return status;
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path,
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& named,
                                                    const Options& options) {
   ALLO_CHECK(options.exit_rule != nullptr && options.readers > 0 && options.clock != nullptr);
   auto parts = std::make_unique<Parts>();
-  parts->path = path;
   parts->options = options;
-  ALLO_ASSIGN_OR_RETURN(parts->lock, FileLock::Acquire(absl::StrCat(path, ".lock")));
+  ALLO_ASSIGN_OR_RETURN(parts->file, DatabaseFile::Acquire(named));
+  const std::string& path = parts->file->path();
   unlink(UnfinishedBackup(path).c_str());  // of a coordinator that was killed
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
                         OpenForWriting(path, options.busy_timeout_ms));
+  ALLO_RETURN_IF_ERROR(parts->file->Open(*db));
+  ALLO_RETURN_IF_ERROR(CarryTimesOver(*db, *options.clock));
   ALLO_ASSIGN_OR_RETURN(parts->readers,
                         Readers::Open(path, options.readers, options.busy_timeout_ms));
-  parts->writer = std::make_unique<Writer>(std::move(db), options.committed, options.clock);
+  parts->writer = std::make_unique<Writer>(std::move(db), parts->file.get(), options.committed,
+                                           options.lost, options.clock);
   return std::unique_ptr<Store>(new Store(std::move(parts)));
 }
 
 Store::Store(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Store::~Store() = default;
+
+const std::string& Store::incarnation() const { return parts_->file->opening(); }
+
+const std::string& Store::missing_log() const { return parts_->file->missing_log(); }
 
 }  // namespace allometry::store

@@ -55,6 +55,10 @@ struct Options {
   // only points or notices came. The view that a scheduler keeps is the fold of these over
   // OpenRuns() at start. May be null.
   std::function<void(absl::Span<const RunRow>)> committed;
+  // Once, on the writer's thread: the file is not the one behind its path any more (removed, moved,
+  // replaced, written over). Nothing is acknowledged from then on, and the process should end with
+  // this sentence. May be null.
+  std::function<void(const absl::Status&)> lost;
   int readers = 4;
   // How long a write waits for another program that holds the file, as a sqlite3 by hand may.
   int busy_timeout_ms = 5000;
@@ -63,15 +67,21 @@ struct Options {
 
 class Store {
  public:
-  // Opens, makes or migrates the file at `path` and holds PATH.lock until destruction.
-  // FailedPrecondition: another process holds it (named), its schema is newer than this program, or
-  // it is no Allometry database. A migration first leaves a copy at PATH.v<old version>.backup.
+  // Opens, makes or migrates the file at `path` and holds it locked until destruction
+  // (database_file.h). FailedPrecondition: another process holds it (named), its schema is newer
+  // than this program, or it is no Allometry database. InvalidArgument: no file is meant. A
+  // migration first leaves a copy at PATH.v<old version>.backup.
   static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
                                                      const Options& options);
   // Finishes what was handed in, then closes.
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
+
+  // Of this opening of this file: a start again has another, and a restored copy has.
+  const std::string& incarnation() const;
+  // A sentence where the log of the last coordinator was not there at Open; otherwise empty.
+  const std::string& missing_log() const;
 
   // --- Sweeps -------------------------------------------------------------------------------
 

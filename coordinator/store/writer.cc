@@ -1,6 +1,7 @@
 #include "coordinator/store/writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 #include <iterator>
 #include <utility>
@@ -14,13 +15,20 @@ namespace {
 
 // Bounds the memory of a savepoint journal and the time to the first ack of a group.
 constexpr size_t kLargestGroup = 512;
+// How often an idle writer looks whether the file is still there, and the log is copied into it: a
+// log that is lost with its machine costs this much.
+constexpr auto kLookEvery = std::chrono::seconds(1);
+constexpr int64_t kCopyLogEveryNs = 5'000'000'000;
 
 }  // namespace
 
-Writer::Writer(std::unique_ptr<Connection> db,
-               std::function<void(absl::Span<const RunRow>)> committed, const Clock* clock)
+Writer::Writer(std::unique_ptr<Connection> db, DatabaseFile* file,
+               std::function<void(absl::Span<const RunRow>)> committed,
+               std::function<void(const absl::Status&)> lost, const Clock* clock)
     : db_(std::move(db)),
+      file_(file),
       committed_(std::move(committed)),
+      lost_callback_(std::move(lost)),
       clock_(clock),
       thread_([this] { Loop(); }) {}
 
@@ -54,28 +62,52 @@ void Writer::Loop() {
     std::vector<Pending> group;
     {
       MutexLock lock(mutex_);
-      while (queue_.empty() && !closing_) changed_.Wait(lock);
-      if (queue_.empty()) break;
+      if (queue_.empty() && !closing_) changed_.WaitFor(lock, kLookEvery);
+      if (queue_.empty() && closing_) break;
       const auto end =
           queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), kLargestGroup));
       group.assign(std::make_move_iterator(queue_.begin()), std::make_move_iterator(end));
       queue_.erase(queue_.begin(), end);
     }
-    CommitGroup(group);
+    if (!group.empty()) CommitGroup(group);
     for (Pending& pending : group) {
       pending.done(std::move(pending.status));
       pending = {};  // releases the captures before the next group
     }
+    LookAfterTheFile();
   }
+  CheckFile();
   // A coordinator that was stopped leaves all in the one file. SQLite would see to it itself if the
   // last connection to close could write. Where it fails the log stays, and nothing is lost.
-  db_->Execute("PRAGMA wal_checkpoint(TRUNCATE)").IgnoreError();
+  if (lost_.ok()) file_->Close(*db_).IgnoreError();
+}
+
+void Writer::LookAfterTheFile() {
+  const int64_t now_ns = Clock::Real().BootNanos();
+  if (now_ns - looked_after_ns_ < std::chrono::nanoseconds(kLookEvery).count()) return;
+  CheckFile();
+  if (log_grew_ && lost_.ok() && now_ns - copied_ns_ >= kCopyLogEveryNs) {
+    copied_ns_ = now_ns;
+    // Where it fails (a full disk), the log goes on.
+    log_grew_ = !db_->CopyLogIntoFile("PASSIVE").value_or(false);
+  }
+  looked_after_ns_ = now_ns;
+}
+
+void Writer::CheckFile() {
+  if (!lost_.ok()) return;
+  const absl::Status found = file_->Check();
+  if (found.ok()) return;
+  lost_ = absl::UnavailableError(
+      absl::StrCat(found.message(), "; nothing is acknowledged any more. ", file_->Rescue(*db_)));
+  if (lost_callback_ != nullptr) lost_callback_(lost_);
 }
 
 void Writer::CommitGroup(std::vector<Pending>& group) {
   std::set<int64_t> changed_runs;
   std::vector<RunRow> rows;
-  absl::Status status = db_->Execute("BEGIN IMMEDIATE");
+  absl::Status status = lost_;
+  if (status.ok()) status = db_->Execute("BEGIN IMMEDIATE");
   if (status.ok()) status = RunAll(group, changed_runs);
   if (status.ok()) {
     absl::StatusOr<std::vector<RunRow>> loaded = LoadChanged(changed_runs);
@@ -83,6 +115,11 @@ void Writer::CommitGroup(std::vector<Pending>& group) {
     if (loaded.ok()) rows = *std::move(loaded);
   }
   if (status.ok()) status = db_->Execute("COMMIT");
+  if (status.ok()) {
+    log_grew_ = true;
+    CheckFile();
+    status = lost_;
+  }
   if (status.ok()) {
     if (committed_ != nullptr) committed_(rows);
     return;
@@ -92,6 +129,9 @@ void Writer::CommitGroup(std::vector<Pending>& group) {
     // Fails only where SQLite has already rolled back; the next BEGIN says so otherwise.
     db_->Execute("ROLLBACK").IgnoreError();
   }
+  // It may have failed because the file is gone.
+  CheckFile();
+  if (!lost_.ok()) status = lost_;
   for (Pending& pending : group) {
     // A copy of its own for each waiting thread: ThreadSanitizer cannot see the reference count
     // that copies of a Status share inside Debian's absl.

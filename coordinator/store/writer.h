@@ -3,9 +3,10 @@
 //   BEGIN IMMEDIATE; for each operation: SAVEPOINT, run, RELEASE or ROLLBACK TO; COMMIT
 //
 // There is no delay to gather operations: while one group is synced to the disk, the next gathers
-// by itself. An operation that fails leaves nothing and fails alone. When the transaction itself
-// fails (disk full, I/O), every operation of the group gets that status, and nothing of it is
-// there.
+// by itself. Nothing is acknowledged before the file is known to be still where its path leads;
+// from the moment on when it is not, every operation fails. An operation that fails leaves nothing
+// and fails alone. When the transaction itself fails (disk full, I/O), every operation of the group
+// gets that status, and nothing of it is there.
 #pragma once
 
 #include <deque>
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "coordinator/store/database_file.h"
 #include "coordinator/store/rows.h"
 #include "coordinator/store/sqlite.h"
 
@@ -40,9 +42,10 @@ class Writer {
   using Operation = std::function<absl::Status(Transaction&)>;
   using Done = std::function<void(absl::Status)>;
 
-  // `committed` may be null; see Options in store.h.
-  Writer(std::unique_ptr<Connection> db, std::function<void(absl::Span<const RunRow>)> committed,
-         const Clock* clock);
+  // `committed` and `lost` may be null; see Options in store.h. `file` outlives it.
+  Writer(std::unique_ptr<Connection> db, DatabaseFile* file,
+         std::function<void(absl::Span<const RunRow>)> committed,
+         std::function<void(const absl::Status&)> lost, const Clock* clock);
   // Commits what was handed in, then ends the thread.
   ~Writer();
   Writer(const Writer&) = delete;
@@ -62,6 +65,9 @@ class Writer {
   };
 
   void Loop();
+  // Whether the file is still ours, and now and then, its log copied into it.
+  void LookAfterTheFile();
+  void CheckFile();
   void CommitGroup(std::vector<Pending>& group);
   // Runs the operations inside an open transaction; an error means that it is lost as a whole.
   absl::Status RunAll(std::vector<Pending>& group, std::set<int64_t>& changed_runs);
@@ -70,11 +76,17 @@ class Writer {
 
   // Constant after construction; the connection is used by the thread alone.
   const std::unique_ptr<Connection> db_;
+  DatabaseFile* const file_;
   const std::function<void(absl::Span<const RunRow>)> committed_;
+  const std::function<void(const absl::Status&)> lost_callback_;
   const Clock* const clock_;
 
   // The thread's own.
   std::unordered_map<std::string, int64_t> series_ids_;
+  absl::Status lost_;  // what became of the file; every later operation gets it
+  bool log_grew_ = false;
+  int64_t looked_after_ns_ = 0;
+  int64_t copied_ns_ = 0;
 
   Mutex mutex_;
   ConditionVariable changed_;

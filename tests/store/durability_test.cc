@@ -223,13 +223,6 @@ TEST_F(DurabilityTest, AnotherProgramsDatabaseIsRefused) {
                                                      HasSubstr("not a database of Allometry")));
 }
 
-TEST_F(DurabilityTest, AFileThatIsNoDatabaseIsDataLoss) {
-  store_.reset();
-  std::filesystem::remove(path_ + "-wal");
-  ASSERT_OK(WriteFileAtomically(path_, std::string(8192, 'x')));
-  EXPECT_THAT(Store::Open(path_, options_),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr(".recover")));
-}
 
 TEST_F(DurabilityTest, ADamagedPageIsDataLossAndNotACrash) {
   SubmitAndRegister();
