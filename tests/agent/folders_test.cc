@@ -47,6 +47,50 @@ TEST(StateDirTest, ASecondAgentIsRefusedUntilTheFirstIsGone) {
   EXPECT_THAT(StateDir::Open(folder.path()).status(), IsOk());
 }
 
+TEST(StateDirTest, ARemovedLockFileLetsNobodyIn) {
+  const TemporaryFolder folder;
+  ASSERT_OK_AND_ASSIGN(const StateDir first, StateDir::Open(folder.path()));
+  std::filesystem::remove(folder.path() + "/lock");
+  EXPECT_THAT(StateDir::Open(folder.path()).status(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("in use")));
+}
+
+TEST(StateDirTest, WhatIsHeldAndNestedDeeplyIsDataLoss) {
+  const TemporaryFolder folder;
+  ASSERT_OK_AND_ASSIGN(const StateDir state, StateDir::Open(folder.path()));
+  ASSERT_THAT(WriteFileAtomically(folder.path() + "/held.json", std::string(100'000, '[')), IsOk());
+  EXPECT_THAT(state.ReadHeld().status(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST(RunRootTest, IsNotThereAnyMoreWhereItWasReplaced) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() + "/runs";
+  ASSERT_OK_AND_ASSIGN(const RunRoot root, RunRoot::Open(path));
+  EXPECT_THAT(root.Check(), IsOk());
+  std::filesystem::rename(path, folder.path() + "/moved");
+  EXPECT_THAT(root.Check(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(path)));
+  ASSERT_OK_AND_ASSIGN(const RunRoot other, RunRoot::Open(path));
+  EXPECT_THAT(root.Check(), StatusIs(absl::StatusCode::kNotFound));
+  std::string moved_to;
+  EXPECT_THAT(root.MakeAttemptDir(LeaseOf(1, 1), &moved_to), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_FALSE(std::filesystem::exists(path + "/run-1"));
+}
+
+TEST(RunRootTest, ReplacedFoldersAreRemovedWhenTheyAreOld) {
+  const TemporaryFolder folder;
+  ASSERT_OK_AND_ASSIGN(const RunRoot root, RunRoot::Open(folder.path()));
+  std::string moved_to, nothing;
+  ASSERT_THAT(root.MakeAttemptDir(LeaseOf(7, 2), &nothing), IsOk());
+  ASSERT_THAT(root.MakeAttemptDir(LeaseOf(7, 2), &moved_to), IsOk());
+  std::filesystem::create_directory(folder.path() + "/mine.replaced-by-hand");
+  root.RemoveReplaced(/*older_than_s=*/3600);
+  EXPECT_TRUE(std::filesystem::exists(moved_to));
+  root.RemoveReplaced(/*older_than_s=*/0);
+  EXPECT_FALSE(std::filesystem::exists(moved_to));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() + "/run-7/attempt-2"));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() + "/mine.replaced-by-hand"));
+}
+
 TEST(StateDirTest, WhatIsHeldIsReadBack) {
   const TemporaryFolder folder;
   ASSERT_OK_AND_ASSIGN(const StateDir state, StateDir::Open(folder.path()));

@@ -72,10 +72,10 @@ TEST_F(SpoolDeliveryTest, ARewindSendsWhatWasNotAcknowledged) {
   SpoolDelivery delivery = NewDelivery();
   Write(2500);
   Drain(delivery);
-  delivery.Acknowledge(1000);
+  ASSERT_OK(delivery.Acknowledge(1000));
   delivery.Rewind();
   EXPECT_EQ(Drain(delivery), Range(1001, 2500));
-  delivery.Acknowledge(2500);
+  ASSERT_OK(delivery.Acknowledge(2500));
   delivery.Rewind();
   EXPECT_EQ(Drain(delivery), Range(1, 0));
   Write(1);
@@ -96,9 +96,9 @@ TEST_F(SpoolDeliveryTest, WhatIsUnacknowledgedIsBounded) {
   Write(20'000);
   EXPECT_EQ(Drain(delivery), Range(1, SpoolDelivery::kWindowRecords));
   EXPECT_THAT(delivery.AtEnd(), IsOkAndHolds(false));
-  delivery.Acknowledge(1);
+  ASSERT_OK(delivery.Acknowledge(1));
   EXPECT_EQ(Drain(delivery).size(), SpoolDelivery::kBatchRecords);
-  delivery.Acknowledge(SpoolDelivery::kWindowRecords + SpoolDelivery::kBatchRecords);
+  ASSERT_OK(delivery.Acknowledge(SpoolDelivery::kWindowRecords + SpoolDelivery::kBatchRecords));
   EXPECT_EQ(Drain(delivery).front(),
             SpoolDelivery::kWindowRecords + SpoolDelivery::kBatchRecords + 1);
 }
@@ -125,9 +125,9 @@ TEST_F(SpoolDeliveryTest, IsDeliveredOnceTheExitRecordIsAcknowledged) {
   Drain(delivery);
   ASSERT_TRUE(delivery.has_exit());
   EXPECT_EQ(delivery.exit().reason, ExitReason::kSucceeded);
-  delivery.Acknowledge(5);
+  ASSERT_OK(delivery.Acknowledge(5));
   EXPECT_FALSE(delivery.delivered());
-  delivery.Acknowledge(6);
+  ASSERT_OK(delivery.Acknowledge(6));
   EXPECT_TRUE(delivery.delivered());
 }
 
@@ -165,10 +165,10 @@ TEST_F(SpoolDeliveryTest, DamageIsToldAfterEverythingBeforeItAndEndsInMemory) {
   EXPECT_THAT(delivery.AtEnd(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("byte")));
   delivery.AppendExit({ExitReason::kBug, "damaged", 0});
   EXPECT_EQ(Drain(delivery), Range(6, 6));
-  delivery.Acknowledge(5);
+  ASSERT_OK(delivery.Acknowledge(5));
   delivery.Rewind();
   EXPECT_EQ(Drain(delivery), Range(6, 6));
-  delivery.Acknowledge(6);
+  ASSERT_OK(delivery.Acknowledge(6));
   EXPECT_TRUE(delivery.delivered());
 }
 
@@ -177,6 +177,60 @@ TEST_F(SpoolDeliveryTest, AnExitThatTheFileCannotTakeIsSentFromMemory) {
   EXPECT_THAT(delivery.AtEnd(), IsOkAndHolds(true));
   delivery.AppendExit({ExitReason::kDiskFull, "no space", 0});
   EXPECT_EQ(Drain(delivery), Range(1, 1));
+}
+
+// The coordinator's database went back: a restored copy, or a log lost with its machine.
+TEST_F(SpoolDeliveryTest, AcknowledgedLessThanBeforeItSendsAgainFromThere) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(2500);
+  Drain(delivery);
+  ASSERT_OK(delivery.Acknowledge(2000));
+  ASSERT_OK(delivery.Acknowledge(700));
+  EXPECT_EQ(Drain(delivery), Range(701, 2500));
+  // What was on the way meanwhile is answered likewise, and is no reason to begin again.
+  ASSERT_OK(delivery.Acknowledge(700));
+  EXPECT_EQ(Drain(delivery), Range(1, 0));
+  ASSERT_OK(delivery.Acknowledge(2500));
+  ASSERT_OK(delivery.Acknowledge(0));
+  Write(3);
+  EXPECT_EQ(Drain(delivery), Range(1, 2503));
+}
+
+TEST_F(SpoolDeliveryTest, WhatWasDeliveredIsNotWhenTheDatabaseWentBack) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(10);
+  WriteExit(ExitReason::kSucceeded);
+  Drain(delivery);
+  ASSERT_OK(delivery.Acknowledge(11));
+  ASSERT_TRUE(delivery.delivered());
+  ASSERT_OK(delivery.Acknowledge(4));
+  EXPECT_FALSE(delivery.delivered());
+  EXPECT_EQ(Drain(delivery), Range(5, 11));
+  ASSERT_OK(delivery.Acknowledge(11));
+  EXPECT_TRUE(delivery.delivered());
+}
+
+TEST_F(SpoolDeliveryTest, AnExitRecordInMemoryComesAgainAtItsPlace) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(10);
+  Drain(delivery);
+  // The file has a record that was not read: it cannot take the exit record after it.
+  Write(1);
+  delivery.AppendExit({ExitReason::kKilled, "killed", 0});
+  EXPECT_EQ(Drain(delivery), Range(11, 11)) << "the exit record, not the point";
+  ASSERT_OK(delivery.Acknowledge(11));
+  ASSERT_OK(delivery.Acknowledge(3));
+  EXPECT_EQ(Drain(delivery), Range(4, 11));
+  EXPECT_EQ(delivery.exit().reason, ExitReason::kKilled);
+}
+
+TEST_F(SpoolDeliveryTest, AFileThatHasLostItsEndCannotBeSentAgain) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(10);
+  Drain(delivery);
+  ASSERT_OK(delivery.Acknowledge(10));
+  std::filesystem::remove(run::SpoolPath(folder_.path()));
+  EXPECT_THAT(delivery.Acknowledge(4), StatusIs(absl::StatusCode::kOutOfRange));
 }
 
 }  // namespace

@@ -269,6 +269,10 @@ void Agent::Talk(int64_t now_ns) {
 void Agent::RefreshDatasets(int64_t now_ns) {
   if (now_ns < datasets_due_ns_) return;
   datasets_due_ns_ = now_ns + kDatasetsEveryMs * kMs;
+  // Twice in a row: a mount may come and go.
+  const absl::Status root = attempts_->run_root().Check();
+  if (!root.ok() && root_is_gone_) fatal_ = root;
+  root_is_gone_ = !root.ok();
   if (const absl::Status read = datasets_.Refresh(); !read.ok()) {
     // What was there before stays offered. A worker of generated datasets alone has no folder: said
     // once, also where the coordinator is heard in between.
@@ -325,6 +329,8 @@ void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse&
   registered_ = true;
   ever_registered_ = true;
   link_->SetSession(response.session());
+  database_is_other_ = !incarnation_.empty() && incarnation_ != response.incarnation();
+  incarnation_ = response.incarnation();
   lease_ms_ = response.lease_ms();
   heartbeat_every_ms_ = std::max<int64_t>(response.heartbeat_every_ms(), 1);
   next_call_ns_ = 0;
@@ -338,6 +344,7 @@ void Agent::StartHeartbeat() {
   v1::HeartbeatRequest request;
   request.set_agent_id(attempts_->agent_id());
   request.set_session(link_->session());
+  request.set_incarnation(incarnation_);
   for (v1::HeldAttempt& held : attempts_->HeldAttempts()) *request.add_held() = std::move(held);
   const bool stopping = stop_signals_ > 0;
   request.set_problem(trainers_.problem());
@@ -350,9 +357,10 @@ void Agent::StartHeartbeat() {
   const std::vector<std::string> deleted = attempts_->DeletedCheckpoints();
   request.mutable_deleted_checkpoints()->Assign(deleted.begin(), deleted.end());
   const int64_t asked_ns = last_asked_ns_ = Now();
-  // Two tries fit into a lease.
+  // A reply is worth waiting for while it may still renew: on a slow link a shorter wait would give
+  // up every one. What remains of the lease is for a second try on a new connection.
   const int64_t timeout_ms =
-      lease_ms_ > 0 ? std::clamp<int64_t>(lease_ms_ / 3, 1, kCallTimeoutMs) : kCallTimeoutMs;
+      lease_ms_ > 0 ? std::clamp<int64_t>(lease_ms_ * 2 / 3, 1, kCallTimeoutMs) : kCallTimeoutMs;
   link_->Heartbeat(request, timeout_ms,
                    [this, asked_ns, stopping, deleted](const absl::Status& status,
                                                        const v1::HeartbeatResponse& reply) {
@@ -377,6 +385,7 @@ void Agent::OnHeartbeat(int64_t asked_ns, const absl::Status& status,
   }
   OnAnswer();
   next_call_ns_ = asked_ns + heartbeat_every_ms_ * kMs;
+  if (std::exchange(database_is_other_, false)) attempts_->GoBack(reply);
   attempts_->Apply(reply, asked_ns, /*may_start=*/stop_signals_ == 0);
 }
 

@@ -88,10 +88,13 @@ class Agent {
   int64_t suspect_again_ns_ = 0;
   std::string last_problem_;     // of the trainers, as last said
   int64_t datasets_due_ns_ = 0;  // all times: boot clock
+  bool root_is_gone_ = false;    // when last looked
 
   bool registered_ = false;
   bool ever_registered_ = false;
-  bool call_in_flight_ = false;  // at most one, so replies come in order
+  std::string incarnation_;         // of the coordinator's database, as registered
+  bool database_is_other_ = false;  // than before: the next reply says how far it is
+  bool call_in_flight_ = false;     // at most one, so replies come in order
   int64_t lease_ms_ = 0;
   int64_t heartbeat_every_ms_ = 1000;
   int64_t next_call_ns_ = 0;

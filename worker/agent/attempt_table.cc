@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "base/clock.h"
 #include "worker/agent/log.h"
 #include "worker/agent/reconcile.h"
@@ -37,6 +38,8 @@ absl::StatusOr<std::unique_ptr<AttemptTable>> AttemptTable::Open(const std::stri
   ALLO_ASSIGN_OR_RETURN(StateDir state, StateDir::Open(state_dir));
   ALLO_ASSIGN_OR_RETURN(std::vector<Lease> given_back, state.ReadHeld());
   ALLO_ASSIGN_OR_RETURN(RunRoot root, RunRoot::Open(run_root));
+  // Long enough for a person to look why they were replaced.
+  root.RemoveReplaced(/*older_than_s=*/7 * 24 * 3600);
   return std::unique_ptr<AttemptTable>(new AttemptTable(
       std::move(state), std::move(root), std::move(given_back), std::move(settings)));
 }
@@ -73,6 +76,18 @@ void AttemptTable::ForgetGivenBack() {
   LogLine(absl::StrCat("gave back ", given_back_.size(), " attempts of an earlier life"));
   given_back_.clear();
   if (const absl::Status saved = SaveHeld({}); !saved.ok()) LogLine(saved.message());
+}
+
+void AttemptTable::GoBack(const v1::HeartbeatResponse& reply) {
+  for (const v1::Hold& hold : reply.hold()) {
+    const auto found = attempts_.find(FromProto(hold.lease()));
+    if (found == attempts_.end() || found->second->dropped()) continue;
+    const uint64_t acknowledged = found->second->delivery().acknowledged();
+    if (hold.durable_sequence() >= acknowledged) continue;
+    LogLine(absl::StrFormat("%s: sent again from record %d: the coordinator said that it had %d",
+                            LeaseName(found->first), hold.durable_sequence() + 1, acknowledged));
+    Acknowledge(*found->second, hold.durable_sequence());
+  }
 }
 
 void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, bool may_start) {
@@ -182,8 +197,19 @@ void AttemptTable::Acknowledge(const v1::RecordAck& ack) {
     LogLine(absl::StrCat(name, ": its lease was given away: ", ack.message()));
     attempt.Drop();
   } else {
-    attempt.delivery().Acknowledge(ack.durable_sequence());
+    Acknowledge(attempt, ack.durable_sequence());
   }
+}
+
+void AttemptTable::Acknowledge(Attempt& attempt, uint64_t durable_sequence) {
+  const absl::Status taken = attempt.delivery().Acknowledge(durable_sequence);
+  if (taken.ok()) return;
+  // Its lease runs out, and another attempt does it again.
+  LogLine(
+      absl::StrCat(LeaseName(attempt.lease()),
+                   ": the coordinator's database went back and the spool cannot be sent again: ",
+                   taken.message()));
+  attempt.Drop();
 }
 
 void AttemptTable::Rewind() {

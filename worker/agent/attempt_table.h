@@ -59,6 +59,8 @@ class AttemptTable {
   // Does what a heartbeat's reply asks for. `asked_ns`: when the heartbeat was sent (boot clock),
   // from which leases count. Without `may_start` nothing new is started.
   void Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, bool may_start);
+  // The coordinator's database is another than before: what it does not have is sent again.
+  void GoBack(const v1::HeartbeatResponse& reply);
   // Moves every attempt on. True when a slot became free or an attempt was delivered: worth a
   // heartbeat.
   bool Poll(int64_t now_ns);
@@ -96,6 +98,7 @@ class AttemptTable {
                AttemptSettings settings);
 
   void Start(const std::vector<v1::Hold>& holds, int64_t asked_ns);
+  void Acknowledge(Attempt& attempt, uint64_t durable_sequence);
   absl::Status SaveHeld(const std::vector<v1::Hold>& about_to_start) const;
 
   const StateDir state_;

@@ -37,6 +37,8 @@ void OnStopSignal(int signal) {
 }
 
 void CountStopSignals() {
+  // A parent may have left it ignored: then nobody could wait for a trainer.
+  std::signal(SIGCHLD, SIG_DFL);
   struct sigaction action {};
   action.sa_handler = OnStopSignal;
   sigemptyset(&action.sa_mask);

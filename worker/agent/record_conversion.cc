@@ -3,8 +3,14 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "base/foreign_text.h"
 
 namespace allometry::agent {
+namespace {
+
+constexpr size_t kLongestMessage = 16 << 10;
+
+}  // namespace
 
 v1::Lease ToProto(const Lease& lease) {
   v1::Lease to;
@@ -57,7 +63,8 @@ v1::Record ToProto(const run::Record& record, int attempt, const std::string& ro
           static_assert(std::is_same_v<Body, run::ExitRecord>);
           v1::ExitRecord& exit = *to.mutable_exit();
           exit.set_reason(ToProto(body.reason));
-          exit.set_message(body.message);
+          // A batch is a few hundred kilobytes; the coordinator keeps less.
+          exit.set_message(Shortened(body.message, kLongestMessage));
           exit.set_step(body.step);
         }
       },

@@ -1,15 +1,18 @@
 #include "worker/agent/run_root.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
@@ -19,6 +22,8 @@
 
 namespace allometry::agent {
 namespace {
+
+constexpr char kReplaced[] = ".replaced-";
 
 // `prefix` and then digits only.
 bool IsNumbered(absl::string_view name, absl::string_view prefix) {
@@ -74,11 +79,41 @@ std::string RunRoot::AttemptName(const Lease& lease) const {
 absl::Status RunRoot::MakeAttemptDir(const Lease& lease, std::string* moved_to) const {
   const std::string dir = run::AttemptDir(RunDir(lease.run_id), lease.attempt);
   moved_to->clear();
+  ALLO_RETURN_IF_ERROR(Check());
   if (std::error_code error; std::filesystem::exists(dir, error)) {
-    *moved_to = absl::StrCat(dir, ".replaced-", RandomHex128().substr(0, 8));
+    *moved_to = absl::StrCat(dir, kReplaced, RandomHex128().substr(0, 8));
     if (rename(dir.c_str(), moved_to->c_str()) != 0) return ErrnoStatus(dir, "rename");
   }
   return MakeDirectories(dir);
+}
+
+absl::Status RunRoot::Check() const {
+  const absl::StatusOr<std::string> id = ReadFile(path_ + "/root_id");
+  if (id.ok() && absl::StripAsciiWhitespace(*id) == id_) return absl::OkStatus();
+  if (!id.ok() && !absl::IsNotFound(id.status())) return absl::OkStatus();  // not known now
+  return absl::NotFoundError(absl::StrCat(
+      "run root ", path_,
+      " was removed, unmounted or replaced while this worker used it: what it trains would be "
+      "lost. Put it back and start the worker again"));
+}
+
+void RunRoot::RemoveReplaced(int64_t older_than_s) const {
+  std::error_code error;
+  const std::time_t now = std::time(nullptr);
+  std::vector<std::filesystem::path> old;
+  for (const auto& run : std::filesystem::directory_iterator(path_, error)) {
+    if (!IsNumbered(run.path().filename().string(), "run-")) continue;
+    for (const auto& entry : std::filesystem::directory_iterator(run.path(), error)) {
+      const std::string name = entry.path().filename().string();
+      struct stat info {};
+      if (absl::StartsWith(name, "attempt-") && absl::StrContains(name, kReplaced) &&
+          lstat(entry.path().c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
+          now - info.st_ctim.tv_sec >= older_than_s) {
+        old.push_back(entry.path());
+      }
+    }
+  }
+  for (const std::filesystem::path& folder : old) std::filesystem::remove_all(folder, error);
 }
 
 absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {

@@ -27,6 +27,12 @@ class RunRoot {
   // coordinator's database: it is renamed, never mixed with, and its new name is in `moved_to`.
   absl::Status MakeAttemptDir(const Lease& lease, std::string* moved_to) const;
 
+  // NotFound: the path does not lead to this root any more (removed, unmounted, replaced).
+  absl::Status Check() const;
+
+  // Removes what MakeAttemptDir renamed this long ago or longer. What cannot be removed stays.
+  void RemoveReplaced(int64_t older_than_s) const;
+
   // Removes "run-7/attempt-2/checkpoint-000000001200.safetensors". InvalidArgument for any other
   // form; symbolic links are not followed. OK where it is gone already.
   absl::Status DeleteCheckpoint(const std::string& relative) const;

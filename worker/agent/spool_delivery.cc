@@ -14,7 +14,7 @@ SpoolDelivery::SpoolDelivery(Lease lease, std::string attempt_dir, std::string r
     : lease_(std::move(lease)),
       attempt_dir_(std::move(attempt_dir)),
       root_id_(std::move(root_id)),
-      reader_(attempt_dir_) {}
+      reader_(std::make_unique<run::SpoolReader>(attempt_dir_)) {}
 
 absl::StatusOr<const v1::RecordBatch*> SpoolDelivery::NextBatch() {
   if (outbox_.empty()) ALLO_RETURN_IF_ERROR(FillOutbox());
@@ -31,10 +31,17 @@ absl::StatusOr<bool> SpoolDelivery::AtEnd() {
 }
 
 absl::Status SpoolDelivery::FillOutbox() {
-  // With an exit record in memory, nothing more is read: it tells why.
-  if (WindowIsFull() || memory_exit_.has_value()) return absl::OkStatus();
-  ALLO_ASSIGN_OR_RETURN(const std::vector<run::Record> records, reader_.Read(kBatchRecords));
-  for (const run::Record& record : records) Put(record);
+  if (WindowIsFull()) return absl::OkStatus();
+  if (memory_exit_.has_value() && last_sequence_ + 1 >= memory_exit_->sequence) {
+    // Nothing more is read: it tells why. After a rewind it comes again at its place.
+    if (last_sequence_ < memory_exit_->sequence) Put(*memory_exit_);
+    return absl::OkStatus();
+  }
+  ALLO_ASSIGN_OR_RETURN(const std::vector<run::Record> records, reader_->Read(kBatchRecords));
+  for (const run::Record& record : records) {
+    if (memory_exit_.has_value() && record.sequence >= memory_exit_->sequence) break;
+    Put(record);
+  }
   return absl::OkStatus();
 }
 
@@ -56,12 +63,27 @@ void SpoolDelivery::Put(const run::Record& record) {
   }
 }
 
-void SpoolDelivery::Acknowledge(uint64_t durable_sequence) {
+absl::Status SpoolDelivery::Acknowledge(uint64_t durable_sequence) {
+  if (durable_sequence < acked_) return ReadAgainAfter(durable_sequence);
   acked_ = std::max(acked_, std::min(durable_sequence, last_sequence_));
   const auto durable = [&](const v1::RecordBatch& batch) {
     return batch.records(batch.records_size() - 1).sequence() <= acked_;
   };
   while (!sent_.empty() && durable(sent_.front())) sent_.pop_front();
+  return absl::OkStatus();
+}
+
+absl::Status SpoolDelivery::ReadAgainAfter(uint64_t sequence) {
+  auto reader = std::make_unique<run::SpoolReader>(attempt_dir_);
+  // Of a file that has lost its end nothing would ever come.
+  ALLO_RETURN_IF_ERROR(
+      reader->SeekAfter(memory_exit_.has_value() ? memory_exit_->sequence - 1 : last_sequence_));
+  ALLO_RETURN_IF_ERROR(reader->SeekAfter(sequence));
+  reader_ = std::move(reader);
+  sent_.clear();
+  outbox_.clear();
+  acked_ = last_sequence_ = sequence;
+  return absl::OkStatus();
 }
 
 void SpoolDelivery::Rewind() {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -30,7 +31,10 @@ class SpoolDelivery {
   // the window is full. DataLoss: the spool is damaged, and all before the damage was returned.
   absl::StatusOr<const v1::RecordBatch*> NextBatch();
 
-  void Acknowledge(uint64_t durable_sequence);
+  // Less than what was acknowledged before: the coordinator's database went back (a restored copy,
+  // a log lost with its machine), and what came after is read from the file and sent again.
+  // OutOfRange, DataLoss: the file does not have it any more.
+  absl::Status Acknowledge(uint64_t durable_sequence);
   void Rewind();
 
   // Whether every record in the file was returned by NextBatch; reads on where the window allows.
@@ -45,6 +49,7 @@ class SpoolDelivery {
   const run::ExitRecord& exit() const { return *exit_; }
   // The exit record is durable: nothing is left to do for this attempt.
   bool delivered() const { return has_exit() && acked_ >= exit_sequence_; }
+  uint64_t acknowledged() const { return acked_; }
   // Sequence and training step of the newest record read.
   uint64_t last_sequence() const { return last_sequence_; }
   int64_t last_step() const { return last_step_; }
@@ -52,19 +57,20 @@ class SpoolDelivery {
  private:
   // Reads up to kBatchRecords into outbox_ as one batch or more, unless the window is full.
   absl::Status FillOutbox();
+  absl::Status ReadAgainAfter(uint64_t sequence);
   bool WindowIsFull() const { return last_sequence_ >= acked_ + kWindowRecords; }
   void Put(const run::Record& record);
 
   const Lease lease_;
   const std::string attempt_dir_;
   const std::string root_id_;
-  run::SpoolReader reader_;
+  std::unique_ptr<run::SpoolReader> reader_;
   std::deque<v1::RecordBatch> outbox_;         // read and not sent, or to be sent again
   std::deque<v1::RecordBatch> sent_;           // sent and not acknowledged
   std::optional<run::Record> memory_exit_;  // an exit record that the file could not take
   std::optional<run::ExitRecord> exit_;
   uint64_t exit_sequence_ = 0;
-  uint64_t last_sequence_ = 0;  // the newest record ever put into outbox_
+  uint64_t last_sequence_ = 0;  // the newest record put into outbox_
   int64_t last_step_ = 0;
   uint64_t acked_ = 0;
   size_t open_batch_bytes_ = 0;  // of outbox_.back()

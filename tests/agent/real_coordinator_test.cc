@@ -1,0 +1,234 @@
+// The worker and its coordinator, both real programs; the trainer trains nothing. Time goes back
+// for the coordinator while its agents live: a copy is restored, or the end of the log is lost with
+// its machine. The link between them is slow.
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
+#include "base/files.h"
+#include "data/generated.h"
+#include "proto/client.grpc.pb.h"
+#include "tests/agent/worker_process.h"
+#include "tests/testing/child_process.h"
+#include "tests/testing/slow_link.h"
+#include "tests/testing/temporary_folder.h"
+
+namespace allometry::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int kSteps = 500;  // of 10 ms and more each
+constexpr char kDataset[] = "strata:universe=7,zo=64";
+
+class RealCoordinatorTest : public ::testing::Test {
+ protected:
+  RealCoordinatorTest() {
+    StartCoordinator("127.0.0.1:0");
+    worker_ = std::make_unique<WorkerProcess>(address_, "cpu:2");
+  }
+  ~RealCoordinatorTest() override {
+    if (HasFailure()) std::cerr << worker_->output() << ReadFile(log_).value_or("");
+  }
+
+  void StartCoordinator(const std::string& listen, const std::string& lease_ms = "3000",
+                        const std::string& heartbeat_ms = "100") {
+    const std::string address_file = folder_.Path("address");
+    fs::remove(address_file);
+    coordinator_.Start(
+        {ALLO_BIN_DIR "/allo-coordinator", "--db", db_, "--listen", listen, "--lease-ms", lease_ms,
+         "--heartbeat-ms", heartbeat_ms, "--address-file", address_file},
+        log_);
+    ASSERT_TRUE(Eventually([&] { return ReadFile(address_file).ok(); }));
+    address_ = std::string(absl::StripAsciiWhitespace(*ReadFile(address_file)));
+    client_ = v1::ClientService::NewStub(
+        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+  }
+
+  static bool Eventually(const std::function<bool()>& done) {
+    for (int i = 0; i < 10'000; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
+  // Four runs, of which two train at a time.
+  void Submit() {
+    v1::CreateSweepRequest request;
+    request.set_file_name("s.yaml");
+    request.set_sweep_yaml(absl::StrFormat(
+        "name: s\ndataset: '%s'\nmodel: {context: 16, sizes: [5k]}\n"
+        "training: {batch_tokens: 512, warmup_steps: 2, learning_rate: 3e-3, seeds: [1, 2, 3, 4]}\n"
+        "budgets: {tokens: [%d]}\n",
+        kDataset, kSteps * 512));
+    const auto manifest = data::FindManifest("", kDataset);
+    ASSERT_TRUE(manifest.ok()) << manifest.status();
+    request.set_manifest_json(data::ManifestJson(*manifest));
+    grpc::ClientContext context;
+    v1::CreateSweepResponse response;
+    const grpc::Status status = client_->CreateSweep(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    ASSERT_EQ(response.runs_size(), 4);
+  }
+
+  v1::GetSweepResponse Sweep() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context.set_wait_for_ready(true);
+    v1::GetSweepRequest request;
+    request.set_name("s");
+    v1::GetSweepResponse response;
+    const grpc::Status status = client_->GetSweep(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+
+  int64_t StepsDone() {
+    int64_t steps = 0;
+    for (const v1::Run& run : Sweep().runs()) steps += run.step();
+    return steps;
+  }
+
+  void KillCoordinator() {
+    coordinator_.Signal(SIGKILL);
+    coordinator_.Wait();
+  }
+
+  void ExpectEveryRunEndsWithItsWholeCurve() {
+    EXPECT_TRUE(Eventually([&] {
+      for (const v1::Run& run : Sweep().runs()) {
+        if (run.state() != v1::RUN_SUCCEEDED) return false;
+      }
+      return true;
+    }));
+    for (const v1::Run& run : Sweep().runs()) {
+      EXPECT_EQ(run.state(), v1::RUN_SUCCEEDED) << run.ShortDebugString();
+      EXPECT_EQ(run.failures(), 0) << run.reason();
+    }
+    coordinator_.Signal(SIGTERM);
+    EXPECT_EQ(coordinator_.Wait(), 0);
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(db_.c_str(), &db), SQLITE_OK);
+    std::vector<std::string> curves;
+    sqlite3_exec(
+        db,
+        "SELECT run_id || ': ' || count(*) || ' points from ' || min(step) || ' to ' || max(step) "
+        "FROM points WHERE series_id = 2 GROUP BY run_id ORDER BY run_id",
+        [](void* out, int, char** values, char**) {
+          static_cast<std::vector<std::string>*>(out)->push_back(values[0]);
+          return 0;
+        },
+        &curves, nullptr);
+    sqlite3_close(db);
+    EXPECT_THAT(curves, ::testing::ElementsAre(
+                            "1: 500 points from 1 to 500", "2: 500 points from 1 to 500",
+                            "3: 500 points from 1 to 500", "4: 500 points from 1 to 500"));
+  }
+
+  const TemporaryFolder folder_;
+  const std::string db_ = folder_.Path("a.db");
+  const std::string log_ = folder_.Path("log");
+  ChildProcess coordinator_;
+  std::string address_;
+  std::unique_ptr<v1::ClientService::Stub> client_;
+  std::unique_ptr<WorkerProcess> worker_;
+};
+
+TEST_F(RealCoordinatorTest, EveryRunEndsAfterACopyIsRestoredUnderLoad) {
+  Submit();
+  worker_->Start();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
+  ASSERT_EQ(std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " backup ",
+                                     folder_.Path("copy.db"), " >/dev/null")
+                            .c_str()),
+            0);
+  // Far enough that the first two have ended and others run, which the copy knows nothing of.
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 2 * kSteps + 100; }));
+  KillCoordinator();
+  fs::remove(db_ + "-wal");
+  fs::remove(db_ + "-shm");
+  fs::rename(folder_.Path("copy.db"), db_);
+  StartCoordinator(address_);
+  ExpectEveryRunEndsWithItsWholeCurve();
+}
+
+TEST_F(RealCoordinatorTest, ARunThatGoesOnIsSentAgainFromWhereTheCopyIs) {
+  Submit();
+  worker_->Start();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
+  ASSERT_EQ(std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " backup ",
+                                     folder_.Path("copy.db"), " >/dev/null")
+                            .c_str()),
+            0);
+  const int64_t then = StepsDone();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > then + 200; }));
+  KillCoordinator();
+  fs::remove(db_ + "-wal");
+  fs::remove(db_ + "-shm");
+  fs::rename(folder_.Path("copy.db"), db_);
+  StartCoordinator(address_);
+  ASSERT_TRUE(Eventually(
+      [&] { return worker_->output().find("sent again from record") != std::string::npos; }));
+  ExpectEveryRunEndsWithItsWholeCurve();
+  EXPECT_THAT(worker_->output(), Not(HasSubstr("holds it no longer")))
+      << "the runs that trained went on";
+}
+
+TEST_F(RealCoordinatorTest, EveryRunEndsAfterTheLogWasLost) {
+  Submit();
+  worker_->Start();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 300; }));
+  KillCoordinator();
+  fs::remove(db_ + "-wal");
+  fs::remove(db_ + "-shm");
+  StartCoordinator(address_);
+  EXPECT_THAT(ReadFile(log_).value(), HasSubstr("is missing"));
+  ExpectEveryRunEndsWithItsWholeCurve();
+}
+
+// A round trip of 600 ms; leases of 2 s and 3 s.
+TEST_F(RealCoordinatorTest, LeasesAreRenewedOverASlowLink) {
+  for (const char* lease_ms : {"3000", "2000"}) {
+    coordinator_.Signal(SIGTERM);
+    coordinator_.Wait();
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
+    StartCoordinator("127.0.0.1:0", lease_ms, "500");
+    const SlowLink link(address_, std::chrono::milliseconds(300));
+    worker_ = std::make_unique<WorkerProcess>(link.address(), "cpu:2");
+    Submit();
+    worker_->Start();
+    ExpectEveryRunEndsWithItsWholeCurve();
+    EXPECT_THAT(worker_->output(), Not(HasSubstr("its lease ran out"))) << lease_ms;
+    EXPECT_THAT(worker_->output(), Not(HasSubstr("is away"))) << lease_ms;
+    worker_.reset();
+    StartCoordinator("127.0.0.1:0");
+  }
+  worker_ = std::make_unique<WorkerProcess>(address_, "cpu:2");
+}
+
+// Whoever started the worker may have left this signal ignored.
+TEST_F(RealCoordinatorTest, TrainersAreWaitedForWhereTheParentIgnoresTheirEnds) {
+  worker_->wrapper = {"/bin/sh", "-c", "trap '' CHLD; exec \"$0\" \"$@\""};
+  Submit();
+  worker_->Start();
+  ExpectEveryRunEndsWithItsWholeCurve();
+}
+
+}  // namespace
+}  // namespace allometry::testing
