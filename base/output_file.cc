@@ -130,7 +130,8 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Create(const std::string
   ALLO_ASSIGN_OR_RETURN(output->file_, AtomicFile::Create(output->path_));
   const mode_t mask = umask(0);
   umask(mask);
-  const mode_t mode = there ? info.st_mode & 07777 : static_cast<mode_t>(options.mode) & ~mask;
+  mode_t mode = there ? info.st_mode & 07777 : 0666 & ~mask;
+  if (options.only_owner) mode = 0600;
   const std::string& temporary = output->file_->temporary_path();
   if (chmod(temporary.c_str(), mode) != 0) return ErrnoStatus(temporary, "set permissions");
   return output;

@@ -24,8 +24,8 @@ struct OutputOptions {
   std::vector<std::string> inputs = {};
   // A database of SQLite may be replaced; otherwise it is refused like a folder.
   bool may_replace_database = false;
-  // Who may read a file that is new: the bits that the umask leaves of these.
-  int mode = 0666;
+  // Only the owner may read it, also where others could read what was there.
+  bool only_owner = false;
 };
 
 // Whether `path` may be written: InvalidArgument where it is a folder, one of the inputs, a

@@ -4,9 +4,8 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
-#include "base/atomic_file.h"
 #include "base/files.h"
-#include "base/private_files.h"
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "nlohmann/json.hpp"
 
@@ -24,20 +23,25 @@ struct Promise {
   std::string hash;
 };
 
+// The copy has the leases' tokens, so it is its owner's alone.
+const OutputOptions kOutput = {.may_replace_database = true, .only_owner = true};
+
 absl::Status MayWrite(const Arguments& arguments) {
+  ALLO_RETURN_IF_ERROR(Annotate(CheckOutput(arguments.path, kOutput), "allo"));
   std::error_code ignored;
-  if (std::filesystem::is_directory(arguments.path, ignored)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("allo: ", arguments.path, " is a folder; name a file in it"));
+  if (!std::filesystem::exists(arguments.path, ignored)) return absl::OkStatus();
+  if (!std::filesystem::is_regular_file(arguments.path, ignored)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "allo: ", arguments.path, " is a device or a pipe; name a file, which can be verified"));
   }
-  if (!arguments.force && std::filesystem::exists(arguments.path, ignored)) {
+  if (!arguments.force) {
     return absl::InvalidArgumentError(absl::StrCat(
         "allo: ", arguments.path, " is there already; --force replaces it, after a whole copy"));
   }
   return absl::OkStatus();
 }
 
-absl::Status Verify(const Promise& promise, const AtomicFile& file) {
+absl::Status Verify(const Promise& promise, const OutputFile& file) {
   if (promise.hash.empty()) return absl::DataLossError("the copy ended before its last message");
   ALLO_ASSIGN_OR_RETURN(const std::string hash, HashFileHex(file.temporary_path()));
   if (hash != promise.hash) {
@@ -45,6 +49,12 @@ absl::Status Verify(const Promise& promise, const AtomicFile& file) {
         absl::StrCat("what arrived has the hash ", hash, ", what was sent has ", promise.hash));
   }
   return absl::OkStatus();
+}
+
+// The log of a database that was replaced would be read into the new one.
+void ForgetLogOf(const std::string& path) {
+  std::error_code ignored;
+  for (const char* suffix : {"-wal", "-shm"}) std::filesystem::remove(path + suffix, ignored);
 }
 
 int NotMade(const Arguments& arguments, const absl::Status& status) {
@@ -69,18 +79,18 @@ int Print(const Context& context, const Arguments& arguments, const Promise& pro
 
 int Backup(const Context& context, const Arguments& arguments) {
   if (const absl::Status may = MayWrite(arguments); !may.ok()) return Fail(may);
-  MakeFilesPrivate();  // the copy holds the secrets of leases
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);
   const auto reader = (*stub)->Backup(call.get(), v1::BackupRequest());
-  std::unique_ptr<AtomicFile> file;
+  std::unique_ptr<OutputFile> file;
   Promise promise;
   absl::Status written;
   v1::BackupResponse piece;
   while (written.ok() && reader->Read(&piece)) {
     if (file == nullptr) {
-      absl::StatusOr<std::unique_ptr<AtomicFile>> created = AtomicFile::Create(arguments.path);
+      absl::StatusOr<std::unique_ptr<OutputFile>> created =
+          OutputFile::Create(arguments.path, kOutput);
       written = created.status();
       if (!written.ok()) break;
       file = *std::move(created);
@@ -97,6 +107,7 @@ int Backup(const Context& context, const Arguments& arguments) {
   written = Verify(promise, *file);
   if (written.ok()) written = MayWrite(arguments);  // somebody else may have been faster
   if (written.ok()) written = file->Commit();
+  if (written.ok()) ForgetLogOf(arguments.path);
   return written.ok() ? Print(context, arguments, promise) : NotMade(arguments, written);
 }
 

@@ -55,8 +55,9 @@ int Fail(const Context& context, const grpc::Status& status) {
     }
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       if (absl::StrContains(status.error_message(), "larger than max")) {
-        std::cerr << "allo: the request is larger than the 4 MB that a coordinator takes: the sweep "
-                     "file and its dataset's dataset.json go with it\n";
+        std::cerr
+            << "allo: the request is larger than the 4 MB that a coordinator takes: the sweep "
+               "file and its dataset's dataset.json go with it\n";
         return kExitBadInput;
       }
       std::cerr << "allo: " << status.error_message() << "\n";

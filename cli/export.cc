@@ -1,7 +1,11 @@
-#include <fstream>
+#include <unistd.h>
+
 #include <iostream>
+#include <memory>
 
 #include "CLI/CLI.hpp"
+#include "base/foreign_text.h"
+#include "base/output_file.h"
 #include "cli/commands.h"
 
 namespace allometry::cli {
@@ -13,31 +17,73 @@ struct Arguments {
   std::string output;
 };
 
+// Standard output as it comes; a file is made at the first piece, so that an unknown sweep or a
+// coordinator that does not answer leaves what is there.
+class Output {
+ public:
+  explicit Output(const std::string& path) : path_(path) {}
+
+  absl::Status Append(const std::string& piece) {
+    if (path_.empty()) {
+      // Data for other programs is exact; a terminal obeys what is in it.
+      if (isatty(STDOUT_FILENO) != 0) {
+        std::cout << piece;
+      } else {
+        PrintableStream::WriteAsIs(std::cout, piece);
+      }
+      return std::cout ? absl::OkStatus() : absl::DataLossError("standard output takes no more");
+    }
+    ALLO_RETURN_IF_ERROR(Make());
+    return file_->Append(piece);
+  }
+
+  absl::Status Finish() {
+    if (!path_.empty()) {
+      ALLO_RETURN_IF_ERROR(Make());
+      return file_->Commit();
+    }
+    std::cout.flush();
+    return std::cout ? absl::OkStatus() : absl::DataLossError("standard output takes no more");
+  }
+
+ private:
+  absl::Status Make() {
+    if (file_ != nullptr) return absl::OkStatus();
+    ALLO_ASSIGN_OR_RETURN(file_, OutputFile::Create(path_, {}));
+    return absl::OkStatus();
+  }
+
+  const std::string path_;
+  std::unique_ptr<OutputFile> file_;
+};
+
+int NotWritten(const Arguments& arguments, const absl::Status& status) {
+  const std::string& name = arguments.output.empty() ? "standard output" : arguments.output;
+  return Fail(absl::Status(status.code(),
+                           absl::StrCat("allo: ", name, " was not written: ", status.message())));
+}
+
 int Export(const Context& context, const Arguments& arguments) {
-  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
-  if (!stub.ok()) return Fail(stub.status());
-  std::ofstream file;
   if (!arguments.output.empty()) {
-    file.open(arguments.output, std::ios::trunc);
-    if (!file) {
-      return Fail(
-          absl::InvalidArgumentError(absl::StrCat("allo: cannot write ", arguments.output)));
+    if (const absl::Status may = CheckOutput(arguments.output, {}); !may.ok()) {
+      return NotWritten(arguments, may);
     }
   }
-  std::ostream& out = arguments.output.empty() ? std::cout : file;
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
   const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);
   const auto reader = (*stub)->Export(call.get(), arguments.request);
+  Output output(arguments.output);
   v1::ExportResponse piece;
-  while (out && reader->Read(&piece)) out << piece.csv();
-  out.flush();
-  if (!out) {
+  absl::Status written;
+  while (written.ok() && reader->Read(&piece)) written = output.Append(piece.csv());
+  if (!written.ok()) {
     call->TryCancel();
-    return Fail(absl::DataLossError(absl::StrCat(
-        "allo: could not write all of ",
-        arguments.output.empty() ? "standard output" : arguments.output, ": is the disk full?")));
+    return NotWritten(arguments, written);
   }
-  const grpc::Status status = reader->Finish();
-  return status.ok() ? kExitOk : Fail(context, status);
+  if (const grpc::Status status = reader->Finish(); !status.ok()) return Fail(context, status);
+  written = output.Finish();
+  return written.ok() ? kExitOk : NotWritten(arguments, written);
 }
 
 }  // namespace

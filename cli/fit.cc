@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "CLI/CLI.hpp"
-#include "base/files.h"
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/fit_file.h"
 
@@ -16,8 +16,14 @@ namespace {
 
 constexpr int kTimeoutS = 300;
 
+// Before the fit, which may take minutes.
+absl::Status CheckSvg(const std::string& svg) {
+  return svg.empty() ? absl::OkStatus() : Annotate(CheckOutput(svg, {}), "allo: --svg");
+}
+
 int FitSweep(const Context& context, const std::string& sweep, const v1::FitOptions& options,
              const std::string& svg) {
+  if (const absl::Status may = CheckSvg(svg); !may.ok()) return Fail(may);
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   v1::FitRequest request;
@@ -28,9 +34,8 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
   if (!status.ok()) return Fail(context, status);
   std::cout << (context.json ? response.report_json() : response.report_text()) << std::flush;
   if (!svg.empty()) {
-    if (const absl::Status written = WriteFileAtomically(svg, response.report_svg());
-        !written.ok()) {
-      return Fail(written);
+    if (const absl::Status written = WriteOutput(svg, response.report_svg(), {}); !written.ok()) {
+      return Fail(Annotate(written, "allo"));
     }
   }
   return kExitOk;

@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/foreign_text.h"
+#include "base/output_file.h"
 #include "cli/ticker.h"
 #include "fitting/data/csv.h"
 #include "fitting/report/fit.h"
@@ -15,12 +17,14 @@ namespace {
 constexpr int kOk = 0, kFailed = 1, kBadInput = 2;
 
 int Complain(const absl::Status& status, int code) {
-  const std::string message(status.message());
+  const std::string message = Printable(status.message());
   std::fprintf(stderr, "allo fit: %s\n", message.c_str());
   return code;
 }
 
-int Print(const std::string& text) {
+// The names in a table are those of the file; JSON escapes by itself.
+int Print(const std::string& report, bool json) {
+  const std::string text = json ? report : Printable(report);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     return Complain(ErrnoStatus("standard output", "cannot write"), kFailed);
   }
@@ -43,7 +47,8 @@ int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observatio
     fits.push_back({name, *std::move(report)});
   }
   return Print(arguments.json ? GroupsJson(arguments.csv.group, fits)
-                              : GroupsText(arguments.csv.group, fits));
+                              : GroupsText(arguments.csv.group, fits),
+               arguments.json);
 }
 
 }  // namespace
@@ -51,6 +56,11 @@ int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observatio
 int RunFitFile(const FitFileArguments& arguments) {
   if (const absl::Status valid = fitting::Validate(arguments.options); !valid.ok()) {
     return Complain(valid, kBadInput);
+  }
+  const OutputOptions output = {.inputs = {arguments.path}};
+  if (!arguments.svg.empty()) {
+    const absl::Status may = CheckOutput(arguments.svg, output);
+    if (!may.ok()) return Complain(Annotate(may, "--svg"), kBadInput);
   }
   const std::string path = arguments.path == "-" ? "/dev/stdin" : arguments.path;
   Ticker ticker("reading " + arguments.path);
@@ -66,12 +76,13 @@ int RunFitFile(const FitFileArguments& arguments) {
   ticker.Doing(absl::StrFormat("fitting %d points of %s", observations.used(), arguments.path));
   const absl::StatusOr<fitting::FitReport> report = fitting::Fit(observations, arguments.options);
   if (!report.ok()) return Complain(report.status(), kBadInput);
-  if (const int code = Print(arguments.json ? ReportJson(*report) : ReportText(*report));
+  if (const int code =
+          Print(arguments.json ? ReportJson(*report) : ReportText(*report), arguments.json);
       code != kOk) {
     return code;
   }
   if (!arguments.svg.empty()) {
-    const absl::Status written = WriteFileAtomically(arguments.svg, ReportSvg(*report));
+    const absl::Status written = WriteOutput(arguments.svg, ReportSvg(*report), output);
     if (!written.ok()) return Complain(written, kFailed);
   }
   return kOk;

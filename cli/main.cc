@@ -1,4 +1,5 @@
 // allo: the command line. See cli/context.h for exit codes.
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -6,6 +7,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/foreign_text.h"
 #include "base/standard_output.h"
 #include "cli/commands.h"
 #include "data/command.h"
@@ -26,6 +28,11 @@ int Main(int argc, char** argv) {
   }
   if (argc > 1 && std::strcmp(argv[1], "worker") == 0) return ExecBeside("allo-worker", argc, argv);
 
+  // A parent may have left it ignored: then nobody could wait for a program that is started here.
+  std::signal(SIGCHLD, SIG_DFL);
+  // What is printed may come from runs, hosts and files of others.
+  const PrintableStream printable_out(std::cout);
+  const PrintableStream printable_err(std::cerr);
   transport::QuietGrpc();
   Context context;
   context.coordinator = FromEnvironment("ALLO_COORDINATOR", transport::DefaultCoordinatorAddress());

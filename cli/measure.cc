@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "cli/child.h"
 #include "cli/proto_json.h"
 #include "nlohmann/json.hpp"
@@ -93,7 +94,7 @@ cost::RunCost FromJson(const Json& json, const std::string& source) {
 // The cache file; anything that is no such object counts as empty, and is replaced.
 Json ReadCache() {
   const absl::StatusOr<std::string> text = ReadFile(CacheFile());
-  if (!text.ok()) return Json::object();
+  if (!text.ok() || !CheckJsonShape(*text).ok()) return Json::object();
   Json cache = Json::parse(*text, nullptr, false);
   return cache.is_object() ? cache : Json::object();
 }
@@ -148,7 +149,8 @@ class Measuring {
     }
     for (size_t i = 0; i < distinct; ++i) {
       const ChildResult& child = (*ended)[i];
-      Json json = Json::parse(child.output, nullptr, false);
+      Json json;
+      if (CheckJsonShape(child.output).ok()) json = Json::parse(child.output, nullptr, false);
       if (child.exit_code != 0 || !json.is_object() || !json.contains("measuring_s")) {
         result->problems.push_back(WhyNot(*group[i], child));
         continue;

@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/foreign_text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
@@ -135,7 +136,9 @@ class Screen {
 
  private:
   void Clear() {
-    if (drawn_lines_ > 0) std::cout << "\x1b[" << drawn_lines_ << "A\x1b[J";
+    if (drawn_lines_ > 0) {
+      PrintableStream::WriteAsIs(std::cout, absl::StrCat("\x1b[", drawn_lines_, "A\x1b[J"));
+    }
     drawn_lines_ = 0;
   }
 
@@ -186,6 +189,7 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
       return all ? kExitOk : kExitFailed;
     }
     const bool can_return = status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                            status.error_code() == grpc::StatusCode::ABORTED ||
                             status.error_code() == grpc::StatusCode::CANCELLED;
     if (!can_return) return Fail(context, status);
     if (std::chrono::steady_clock::now() - away_since > std::chrono::seconds(patience_s)) {

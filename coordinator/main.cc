@@ -1,4 +1,7 @@
 // allo-coordinator: one SQLite file served over gRPC, until SIGTERM or SIGINT.
+#include <unistd.h>
+
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -9,6 +12,7 @@
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "base/output_file.h"
 #include "base/private_files.h"
 #include "base/standard_output.h"
 #include "coordinator/options.h"
@@ -72,7 +76,19 @@ int Main(int argc, char** argv) {
   app.add_option("--address-file", address_file, "where to write the address as soon as it serves");
   CLI11_PARSE(app, argc, argv);
 
+  // Before the database is open: to look at an open one would drop SQLite's locks on it.
+  if (!address_file.empty()) {
+    const absl::Status may = CheckOutput(address_file, {.inputs = {options.db_path}});
+    if (!may.ok()) return Fail(Annotate(may, "--address-file"));
+  }
   const sigset_t stop = BlockStopSignals();
+  // The store's thread says it, and this one stops.
+  std::atomic<bool> lost = false;
+  options.lost = [&lost](const absl::Status& status) {
+    Fail(status);
+    lost = true;
+    kill(getpid(), SIGTERM);
+  };
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options);
   if (!server.ok()) return Fail(server.status());
   std::cout << absl::StrFormat("allo-coordinator: serving %s on %s", options.db_path,
@@ -84,11 +100,13 @@ int Main(int argc, char** argv) {
   }
   int signal = 0;
   sigwait(&stop, &signal);
-  std::cout << absl::StrFormat("allo-coordinator: %s, finishing what was begun",
-                               signal == SIGINT ? "SIGINT" : "SIGTERM")
-            << std::endl;
+  if (!lost) {
+    std::cout << absl::StrFormat("allo-coordinator: %s, finishing what was begun",
+                                 signal == SIGINT ? "SIGINT" : "SIGTERM")
+              << std::endl;
+  }
   (*server)->Stop();
-  return 0;
+  return lost ? 1 : 0;
 }
 
 }  // namespace

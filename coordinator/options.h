@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/clock.h"
@@ -25,6 +26,9 @@ struct Options {
   std::string tls_key_file;
   std::string token_file;               // made where it is missing
   const Clock* clock = &Clock::Real();  // outlives the server
+  // Once, on a thread of the store, with a sentence: the database's file is not there any more, so
+  // nothing can be acknowledged. The process should stop. May be null.
+  std::function<void(const absl::Status&)> lost;
 };
 
 // The address that the options name. InvalidArgument says which part of it is wrong.

@@ -1,11 +1,13 @@
 #include "coordinator/server.h"
 
 #include <chrono>
+#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/private_files.h"
+#include "base/steady_wall_clock.h"
 #include "coordinator/leases/dispatch.h"
 #include "coordinator/retry_table.h"
 #include "coordinator/services/client_service.h"
@@ -83,9 +85,10 @@ void SetLimits(grpc::ServerBuilder& builder) {
 // In the order in which they are made; Stop takes them apart from the end.
 struct Server::Parts {
   explicit Parts(const Options& options)
-      : dispatch({.lease_ms = options.lease_ms,
+      : clock(*options.clock),
+        dispatch({.lease_ms = options.lease_ms,
                   .heartbeat_ms = options.heartbeat_ms,
-                  .clock = options.clock,
+                  .clock = &clock,
                   .preempt_after_ms = options.preempt_after_ms,
                   .preempt_within_ms = options.preempt_within_ms},
                  feed),
@@ -105,6 +108,7 @@ struct Server::Parts {
     store.reset();
   }
 
+  const SteadyWallClock clock;
   std::unique_ptr<transport::Listener> listener;
   std::shared_ptr<grpc::ServerCredentials> credentials;
   ChangeFeed feed;
@@ -129,9 +133,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
     parts->dispatch.Committed(rows);
     parts->stages.Committed(rows);
   };
-  store_options.clock = options.clock;
+  store_options.clock = &parts->clock;
+  store_options.lost = options.lost;
   ALLO_ASSIGN_OR_RETURN(parts->store, store::Store::Open(options.db_path, store_options));
   ALLO_RETURN_IF_ERROR(TakeDatabaseFromOthers(options.db_path));
+  if (const std::string& missing = parts->store->missing_log(); !missing.empty()) {
+    std::cerr << "allo-coordinator: " << missing << std::endl;
+    ALLO_RETURN_IF_ERROR(parts->store->AddEvent(0, 0, missing));
+  }
   ALLO_RETURN_IF_ERROR(parts->dispatch.Start(*parts->store));
   ALLO_RETURN_IF_ERROR(
       parts->stages.Start(*parts->store, [dispatch = &parts->dispatch] { dispatch->Decide(); }));

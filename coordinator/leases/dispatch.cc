@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "base/foreign_text.h"
 #include "coordinator/cost/eta.h"
 #include "coordinator/schedule/decide.h"
 
@@ -267,7 +268,7 @@ void Dispatch::LogOnce(const std::string& line) {
   MutexLock lock(mutex_);
   if (line == last_line_) return;
   last_line_ = line;
-  std::cerr << "allo-coordinator: " << line << std::endl;
+  std::cerr << "allo-coordinator: " << Printable(line) << std::endl;
 }
 
 // --- What was learnt

@@ -45,6 +45,7 @@ absl::StatusOr<v1::RegisterResponse> Dispatch::Register(const v1::RegisterReques
   v1::RegisterResponse response;
   response.set_lease_ms(options_.lease_ms);
   response.set_heartbeat_every_ms(options_.heartbeat_ms);
+  response.set_incarnation(store_->incarnation());
   return response;
 }
 
@@ -54,6 +55,9 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
     return absl::InvalidArgumentError(absl::StrFormat(
         "a heartbeat lists at most %d attempts, %d free slots and %d deleted checkpoints", kMaxHeld,
         kMaxSlots, kMaxHeld));
+  }
+  if (!request.incarnation().empty() && request.incarnation() != store_->incarnation()) {
+    return absl::NotFoundError("the coordinator or its database is another one now: register");
   }
   const int64_t now_ns = options_.clock->BootNanos();
   bool other_datasets = false;
@@ -120,6 +124,7 @@ v1::HeartbeatResponse Dispatch::WhatToHold(const v1::HeartbeatRequest& request,
     v1::Hold* hold = response.add_hold();
     *hold->mutable_lease() = held.lease();
     hold->set_lease_ms(options_.lease_ms);
+    hold->set_durable_sequence(view_.Find(held.lease().run_id())->attempt->durable_sequence);
   }
   for (const int64_t run_id : view_.HeldBy(request.agent_id())) {
     const store::Attempt& attempt = *view_.Find(run_id)->attempt;
@@ -132,6 +137,7 @@ v1::HeartbeatResponse Dispatch::WhatToHold(const v1::HeartbeatRequest& request,
     *hold->mutable_lease() = attempt.lease;
     hold->set_lease_ms(lease_ms);
     hold->mutable_slots()->Add(attempt.slots.begin(), attempt.slots.end());
+    hold->set_durable_sequence(attempt.durable_sequence);
     hold->set_preempt(attempt.stop == store::StopAsked::kPreempt);
     hold->set_cancel(attempt.stop == store::StopAsked::kCancel);
     hold->set_stop_within_ms(attempt.stop_within_ms);

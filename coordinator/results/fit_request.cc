@@ -17,6 +17,13 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
     ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(request.cluster()));
   }
   if (request.delta() != 0) options.delta = request.delta();
+  // Each keeps its result in the coordinator's memory.
+  constexpr int kMostResamples = 100'000;
+  if (request.resamples() > kMostResamples) {
+    return absl::InvalidArgumentError(absl::StrCat("resamples ", request.resamples(),
+                                                   ": a coordinator makes at most ", kMostResamples,
+                                                   "; 'allo export' and fit the file for more"));
+  }
   options.resamples = request.resamples();
   options.seed = request.seed();
   options.fixed_floor = request.fixed_floor();

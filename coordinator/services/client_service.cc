@@ -10,6 +10,7 @@
 #include "coordinator/results/predictions.h"
 #include "coordinator/results/proposals.h"
 #include "coordinator/services/grpc_status.h"
+#include "coordinator/services/request_limits.h"
 #include "coordinator/services/run_remarks.h"
 #include "coordinator/services/watch.h"
 #include "coordinator/stages/submission.h"
@@ -21,7 +22,7 @@ constexpr int64_t kLongestStopMs = 24 * 3600 * 1000;
 
 template <class Response>
 grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
-  if (!result.ok()) return ToGrpc(result.status());
+  if (!result.ok()) return ToClient(result.status());
   *response = *std::move(result);
   return grpc::Status::OK;
 }
@@ -39,8 +40,19 @@ void MoveInto(std::vector<Message>& from, google::protobuf::RepeatedPtrField<Mes
 
 }  // namespace
 
+template <class Response>
+grpc::Status ClientService::Compute(const grpc::ServerContext& context,
+                                    const std::function<absl::StatusOr<Response>()>& compute,
+                                    Response* response) {
+  absl::StatusOr<Response> result = absl::CancelledError();
+  const absl::Status done =
+      fits_.Run([&] { return context.IsCancelled(); }, [&] { result = compute(); });
+  return done.ok() ? Answer(std::move(result), response) : ToClient(done);
+}
+
 grpc::Status ClientService::CreateSweep(grpc::ServerContext*, const v1::CreateSweepRequest* request,
                                         v1::CreateSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const grpc::Status status = Answer(coordinator::CreateSweep(store_, *request), response);
   if (!status.ok() || request->dry_run()) return status;
   // What keeps a stage from going on is shown with the sweep, and does not undo the submission.
@@ -54,20 +66,21 @@ grpc::Status ClientService::CreateSweep(grpc::ServerContext*, const v1::CreateSw
 
 grpc::Status ClientService::GetSweep(grpc::ServerContext*, const v1::GetSweepRequest* request,
                                      v1::GetSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(request->name());
-  if (!stored.ok()) return ToGrpc(stored.status());
+  if (!stored.ok()) return ToClient(stored.status());
   *response->mutable_sweep() = std::move(stored->sweep);
   AddStages(stages_.Results(request->name()), *response->mutable_sweep());
   MoveInto(stored->runs, *response->mutable_runs());
   MoveInto(stored->cells, *response->mutable_cells());
   dispatch_.AddReasons(*response->mutable_runs());
-  return ToGrpc(AddRemarks(store_, request->name(), *response->mutable_runs()));
+  return ToClient(AddRemarks(store_, request->name(), *response->mutable_runs()));
 }
 
 grpc::Status ClientService::ListSweeps(grpc::ServerContext*, const v1::ListSweepsRequest*,
                                        v1::ListSweepsResponse* response) {
   const absl::StatusOr<std::vector<v1::Sweep>> sweeps = store_.ListSweeps();
-  if (!sweeps.ok()) return ToGrpc(sweeps.status());
+  if (!sweeps.ok()) return ToClient(sweeps.status());
   response->mutable_sweeps()->Add(sweeps->begin(), sweeps->end());
   return grpc::Status::OK;
 }
@@ -75,8 +88,9 @@ grpc::Status ClientService::ListSweeps(grpc::ServerContext*, const v1::ListSweep
 grpc::Status ClientService::WatchSweep(grpc::ServerContext* context,
                                        const v1::WatchSweepRequest* request,
                                        grpc::ServerWriter<v1::WatchSweepResponse>* writer) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const auto place = watches_.Enter(*context);
-  if (!place.ok()) return ToGrpc(place.status());
+  if (!place.ok()) return ToClient(place.status());
   return coordinator::WatchSweep(
       store_, dispatch_, stages_, feed_, request->name(), *context,
       [&](const v1::WatchSweepResponse& message) { return (*place)->Write(*writer, message); });
@@ -84,9 +98,10 @@ grpc::Status ClientService::WatchSweep(grpc::ServerContext* context,
 
 grpc::Status ClientService::CancelSweep(grpc::ServerContext*, const v1::CancelSweepRequest* request,
                                         v1::CancelSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const absl::StatusOr<int> cancelled = store_.Cancel(
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
-  if (!cancelled.ok()) return ToGrpc(cancelled.status());
+  if (!cancelled.ok()) return ToClient(cancelled.status());
   response->set_cancelled(*cancelled);
   dispatch_.Decide();
   return grpc::Status::OK;
@@ -94,9 +109,10 @@ grpc::Status ClientService::CancelSweep(grpc::ServerContext*, const v1::CancelSw
 
 grpc::Status ClientService::RetrySweep(grpc::ServerContext*, const v1::RetrySweepRequest* request,
                                        v1::RetrySweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const absl::StatusOr<int> retried = store_.Retry(
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
-  if (!retried.ok()) return ToGrpc(retried.status());
+  if (!retried.ok()) return ToClient(retried.status());
   response->set_retried(*retried);
   dispatch_.TryRestingHosts();
   dispatch_.Decide();
@@ -106,8 +122,9 @@ grpc::Status ClientService::RetrySweep(grpc::ServerContext*, const v1::RetrySwee
 grpc::Status ClientService::PreemptSweep(grpc::ServerContext*,
                                          const v1::PreemptSweepRequest* request,
                                          v1::PreemptSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   if (request->within_ms() < 0 || request->within_ms() > kLongestStopMs) {
-    return ToGrpc(absl::InvalidArgumentError(
+    return ToClient(absl::InvalidArgumentError(
         absl::StrFormat("a run cannot be preempted within %d ms: 0 (its worker's own patience) to "
                         "%d are allowed",
                         request->within_ms(), kLongestStopMs)));
@@ -115,32 +132,40 @@ grpc::Status ClientService::PreemptSweep(grpc::ServerContext*,
   const absl::StatusOr<int> preempted = store_.Preempt(
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()),
       request->within_ms());
-  if (!preempted.ok()) return ToGrpc(preempted.status());
+  if (!preempted.ok()) return ToClient(preempted.status());
   response->set_preempted(*preempted);
   return grpc::Status::OK;
 }
 
 grpc::Status ClientService::SetDrained(grpc::ServerContext*, const v1::SetDrainedRequest* request,
                                        v1::SetDrainedResponse*) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const std::string reason = request->reason().empty() ? "drained by hand" : request->reason();
-  return ToGrpc(dispatch_.SetDrained(request->host(), request->drained() ? reason : ""));
+  return ToClient(dispatch_.SetDrained(request->host(), request->drained() ? reason : ""));
 }
 
-grpc::Status ClientService::Fit(grpc::ServerContext*, const v1::FitRequest* request,
+grpc::Status ClientService::Fit(grpc::ServerContext* context, const v1::FitRequest* request,
                                 v1::FitResponse* response) {
-  return Answer(FitSweep(store_, *request), response);
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  return Compute<v1::FitResponse>(
+      *context, [&] { return FitSweep(store_, *request); }, response);
 }
 
-grpc::Status ClientService::Predict(grpc::ServerContext*, const v1::PredictRequest* request,
+grpc::Status ClientService::Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
                                     v1::PredictResponse* response) {
-  return Answer(PredictSweep(store_, *request), response);
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  return Compute<v1::PredictResponse>(
+      *context, [&] { return PredictSweep(store_, *request); }, response);
 }
 
-grpc::Status ClientService::ProposeCells(grpc::ServerContext*,
+grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
                                          const v1::ProposeCellsRequest* request,
                                          v1::ProposeCellsResponse* response) {
-  const grpc::Status status = Answer(
-      coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())), response);
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  const grpc::Status status = Compute<v1::ProposeCellsResponse>(
+      *context,
+      [&] { return coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())); },
+      response);
   if (status.ok() && request->accept() > 0) dispatch_.Decide();
   return status;
 }
@@ -148,14 +173,16 @@ grpc::Status ClientService::ProposeCells(grpc::ServerContext*,
 grpc::Status ClientService::ListPredictions(grpc::ServerContext*,
                                             const v1::ListPredictionsRequest* request,
                                             v1::ListPredictionsResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   return Answer(coordinator::ListPredictions(store_, *request), response);
 }
 
 grpc::Status ClientService::Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                                    grpc::ServerWriter<v1::ExportResponse>* writer) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const auto place = exports_.Enter(*context);
-  if (!place.ok()) return ToGrpc(place.status());
-  return ToGrpc(ExportSweep(store_, *request, [&](std::string piece) {
+  if (!place.ok()) return ToClient(place.status());
+  return ToClient(ExportSweep(store_, *request, [&](std::string piece) {
     v1::ExportResponse response;
     response.set_csv(std::move(piece));
     return (*place)->Write(*writer, response);
@@ -171,13 +198,13 @@ grpc::Status ClientService::ListWorkers(grpc::ServerContext*, const v1::ListWork
 grpc::Status ClientService::Backup(grpc::ServerContext* context, const v1::BackupRequest*,
                                    grpc::ServerWriter<v1::BackupResponse>* writer) {
   const auto place = backups_.Enter(*context);
-  if (!place.ok()) return ToGrpc(place.status());
+  if (!place.ok()) return ToClient(place.status());
   v1::BackupResponse response;
   const absl::StatusOr<store::BackupSummary> summary = store_.Backup([&](absl::string_view piece) {
     response.set_data(piece.data(), piece.size());
     return (*place)->Write(*writer, response);
   });
-  if (!summary.ok()) return ToGrpc(summary.status());
+  if (!summary.ok()) return ToClient(summary.status());
   v1::BackupResponse last;
   last.set_total_bytes(summary->bytes);
   last.set_hash(summary->hash);

@@ -4,7 +4,12 @@
 // shared but the parts that guard themselves.
 #pragma once
 
+#include <algorithm>
+#include <functional>
+#include <thread>
+
 #include "coordinator/leases/dispatch.h"
+#include "coordinator/services/heavy_work.h"
 #include "coordinator/services/long_calls.h"
 #include "coordinator/stages/stages.h"
 #include "coordinator/store/change_feed.h"
@@ -52,6 +57,12 @@ class ClientService final : public v1::ClientService::Service {
                       grpc::ServerWriter<v1::BackupResponse>* writer) override;
 
  private:
+  // What takes seconds, when it is its turn and the client is still there.
+  template <class Response>
+  grpc::Status Compute(const grpc::ServerContext& context,
+                       const std::function<absl::StatusOr<Response>()>& compute,
+                       Response* response);
+
   store::Store& store_;
   Dispatch& dispatch_;
   Stages& stages_;
@@ -60,6 +71,8 @@ class ClientService final : public v1::ClientService::Service {
   LongCalls watches_{128, "watches", /*oldest_gives_way=*/true};
   LongCalls exports_{32, "exports", /*oldest_gives_way=*/false};
   LongCalls backups_{4, "backups", /*oldest_gives_way=*/false};
+  // As many fits at once as the machine has cores.
+  HeavyWork fits_{static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
 };
 
 }  // namespace allometry::coordinator

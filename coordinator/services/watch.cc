@@ -100,14 +100,14 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
                         const grpc::ServerContext& context,
                         const std::function<bool(const v1::WatchSweepResponse&)>& write) {
   Watch watch(store, dispatch, stages, name);
-  if (const absl::Status begun = watch.Begin(); !begun.ok()) return ToGrpc(begun);
+  if (const absl::Status begun = watch.Begin(); !begun.ok()) return ToClient(begun);
   std::string sent;
   for (;;) {
     const uint64_t version = feed.version();
     // Asked before the rows are read: a stage that ends in between has its runs among them.
     const bool goes_on = stages.GoesOn(name);
     absl::StatusOr<v1::WatchSweepResponse> snapshot = watch.Snapshot();
-    if (!snapshot.ok()) return ToGrpc(snapshot.status());
+    if (!snapshot.ok()) return ToClient(snapshot.status());
     // Another sweep's change gives the same snapshot but for the time that passed, and there is
     // nothing to say.
     if (std::string bytes = WithoutTimes(*snapshot); bytes != sent) {

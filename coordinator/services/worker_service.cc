@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/services/record_stream.h"
+#include "coordinator/services/request_limits.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -17,6 +18,7 @@ constexpr int kMaxStreams = 1024;
 
 grpc::Status WorkerService::Register(grpc::ServerContext*, const v1::RegisterRequest* request,
                                      v1::RegisterResponse* response) {
+  if (const grpc::Status refused = ToGrpc(CheckLimits(*request)); !refused.ok()) return refused;
   MutexLock lock(registering_);
   if (const absl::Status may = sessions_.Check(*request); !may.ok()) return ToGrpc(may);
   absl::StatusOr<v1::RegisterResponse> registered = dispatch_.Register(*request);
@@ -28,6 +30,7 @@ grpc::Status WorkerService::Register(grpc::ServerContext*, const v1::RegisterReq
 
 grpc::Status WorkerService::Heartbeat(grpc::ServerContext*, const v1::HeartbeatRequest* request,
                                       v1::HeartbeatResponse* response) {
+  if (const grpc::Status refused = ToGrpc(CheckLimits(*request)); !refused.ok()) return refused;
   const absl::Status heard = sessions_.Hear(request->agent_id(), request->session());
   if (!heard.ok()) return ToGrpc(heard);
   absl::StatusOr<v1::HeartbeatResponse> answer = dispatch_.Heartbeat(*request);

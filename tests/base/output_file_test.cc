@@ -101,11 +101,13 @@ TEST_F(OutputFileTest, PermissionsStayAndNewOnesFollowTheUmask) {
   const mode_t before = umask(027);
   ASSERT_OK(WriteOutput(path_, "1", {}));
   EXPECT_EQ(ModeOf(path_), 0640);
-  ASSERT_OK(WriteOutput(folder_.Path("secret"), "1", {.mode = 0600}));
+  ASSERT_OK(WriteOutput(folder_.Path("secret"), "1", {.only_owner = true}));
   EXPECT_EQ(ModeOf(folder_.Path("secret")), 0600);
   ASSERT_EQ(chmod(path_.c_str(), 0604), 0);
   ASSERT_OK(WriteOutput(path_, "2", {}));
   EXPECT_EQ(ModeOf(path_), 0604);
+  ASSERT_OK(WriteOutput(path_, "3", {.only_owner = true}));
+  EXPECT_EQ(ModeOf(path_), 0600);
   umask(before);
 }
 
