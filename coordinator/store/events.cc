@@ -1,8 +1,6 @@
 #include "coordinator/store/events.h"
 
-#include "base/foreign_text.h"
 #include "coordinator/store/parts.h"
-#include "coordinator/store/run_rows.h"
 
 namespace allometry::store {
 
@@ -10,7 +8,7 @@ absl::Status InsertEvent(Transaction& transaction, int64_t sweep_id, int64_t run
                          absl::string_view text) {
   return transaction.db
       .Prepare("INSERT INTO events (sweep_id, run_id, unix_us, text) VALUES (?1, ?2, ?3, ?4)")
-      .With(sweep_id, run_id, transaction.now_unix_us, Shortened(text, kLongestReason))
+      .With(sweep_id, run_id, transaction.now_unix_us, text)
       .Run();
 }
 

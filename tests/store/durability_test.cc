@@ -199,7 +199,7 @@ TEST_F(DurabilityTest, AFileThatAnotherProgramHoldsIsUnavailableUntilItLetsGo) {
   const std::unique_ptr<Connection> other = Connect();
   ASSERT_OK(other->Execute("BEGIN IMMEDIATE"));
   EXPECT_THAT(store_->AddEvent(0, 0, "refused"),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("another program holds")));
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("locked by another program")));
   EXPECT_OK(store_->ListSweeps()) << "readers do not wait for a writer";
   ASSERT_OK(other->Execute("COMMIT"));
   EXPECT_OK(store_->AddEvent(0, 0, "taken"));
