@@ -25,6 +25,7 @@
 #include "tests/testing/child_process.h"
 #include "tests/testing/slow_link.h"
 #include "tests/testing/temporary_folder.h"
+#include "transport/connection.h"
 
 namespace allometry::testing {
 namespace {
@@ -40,7 +41,7 @@ class RealCoordinatorTest : public ::testing::Test {
  protected:
   RealCoordinatorTest() {
     StartCoordinator("127.0.0.1:0");
-    worker_ = std::make_unique<WorkerProcess>(address_, "cpu:2");
+    worker_ = NewWorker(address_);
   }
   ~RealCoordinatorTest() override {
     if (HasFailure()) std::cerr << worker_->output() << ReadFile(log_).value_or("");
@@ -52,12 +53,19 @@ class RealCoordinatorTest : public ::testing::Test {
     fs::remove(address_file);
     coordinator_.Start(
         {ALLO_BIN_DIR "/allo-coordinator", "--db", db_, "--listen", listen, "--lease-ms", lease_ms,
-         "--heartbeat-ms", heartbeat_ms, "--address-file", address_file},
+         "--heartbeat-ms", heartbeat_ms, "--token-file", token_, "--address-file", address_file},
         log_);
     ASSERT_TRUE(Eventually([&] { return ReadFile(address_file).ok(); }));
     address_ = std::string(absl::StripAsciiWhitespace(*ReadFile(address_file)));
-    client_ = v1::ClientService::NewStub(
-        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+    const auto channel = transport::Connect({.address = address_, .token_file = token_});
+    ASSERT_TRUE(channel.ok()) << channel.status();
+    client_ = v1::ClientService::NewStub(*channel);
+  }
+
+  std::unique_ptr<WorkerProcess> NewWorker(const std::string& address) const {
+    auto worker = std::make_unique<WorkerProcess>(address, "cpu:2");
+    worker->extra_arguments = {"--token-file", token_};
+    return worker;
   }
 
   static bool Eventually(const std::function<bool()>& done) {
@@ -144,6 +152,7 @@ class RealCoordinatorTest : public ::testing::Test {
   const TemporaryFolder folder_;
   const std::string db_ = folder_.Path("a.db");
   const std::string log_ = folder_.Path("log");
+  const std::string token_ = folder_.Path("token");
   ChildProcess coordinator_;
   std::string address_;
   std::unique_ptr<v1::ClientService::Stub> client_;
@@ -154,10 +163,11 @@ TEST_F(RealCoordinatorTest, EveryRunEndsAfterACopyIsRestoredUnderLoad) {
   Submit();
   worker_->Start();
   ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
-  ASSERT_EQ(std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " backup ",
-                                     folder_.Path("copy.db"), " >/dev/null")
-                            .c_str()),
-            0);
+  ASSERT_EQ(
+      std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " --token-file ",
+                               token_, " backup ", folder_.Path("copy.db"), " >/dev/null")
+                      .c_str()),
+      0);
   // Far enough that the first two have ended and others run, which the copy knows nothing of.
   ASSERT_TRUE(Eventually([&] { return StepsDone() > 2 * kSteps + 100; }));
   KillCoordinator();
@@ -172,10 +182,11 @@ TEST_F(RealCoordinatorTest, ARunThatGoesOnIsSentAgainFromWhereTheCopyIs) {
   Submit();
   worker_->Start();
   ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
-  ASSERT_EQ(std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " backup ",
-                                     folder_.Path("copy.db"), " >/dev/null")
-                            .c_str()),
-            0);
+  ASSERT_EQ(
+      std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " --token-file ",
+                               token_, " backup ", folder_.Path("copy.db"), " >/dev/null")
+                      .c_str()),
+      0);
   const int64_t then = StepsDone();
   ASSERT_TRUE(Eventually([&] { return StepsDone() > then + 200; }));
   KillCoordinator();
@@ -210,7 +221,7 @@ TEST_F(RealCoordinatorTest, LeasesAreRenewedOverASlowLink) {
     for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
     StartCoordinator("127.0.0.1:0", lease_ms, "500");
     const SlowLink link(address_, std::chrono::milliseconds(300));
-    worker_ = std::make_unique<WorkerProcess>(link.address(), "cpu:2");
+    worker_ = NewWorker(link.address());
     Submit();
     worker_->Start();
     ExpectEveryRunEndsWithItsWholeCurve();
@@ -219,7 +230,7 @@ TEST_F(RealCoordinatorTest, LeasesAreRenewedOverASlowLink) {
     worker_.reset();
     StartCoordinator("127.0.0.1:0");
   }
-  worker_ = std::make_unique<WorkerProcess>(address_, "cpu:2");
+  worker_ = NewWorker(address_);
 }
 
 // Whoever started the worker may have left this signal ignored.

@@ -18,12 +18,13 @@
 #include "absl/strings/ascii.h"
 #include "base/files.h"
 #include "gmock/gmock.h"
-#include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "proto/worker.grpc.pb.h"
+#include "tests/coordinator/fake_agent.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
+#include "transport/connection.h"
 
 namespace allometry::testing {
 namespace {
@@ -43,8 +44,9 @@ class LiveDatabaseTest : public ::testing::Test {
   std::string Start(const std::string& db, ChildProcess& process) {
     const std::string address_file = folder_.Path("address." + std::to_string(++started_));
     log_ = folder_.Path("log." + std::to_string(started_));
-    process.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", db, "--listen", "127.0.0.1:0",
-                   "--address-file", address_file},
+    process.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", db, "--listen",
+                   "unix:" + folder_.Path("socket." + std::to_string(started_)), "--address-file",
+                   address_file},
                   log_);
     for (int i = 0; i < 3000; ++i) {
       const absl::StatusOr<std::string> address = ReadFile(address_file);
@@ -70,7 +72,7 @@ class LiveDatabaseTest : public ::testing::Test {
   int Refused(const std::vector<std::string>& arguments) {
     ChildProcess process;
     std::vector<std::string> command = {ALLO_BIN_DIR "/allo-coordinator", "--listen",
-                                        "127.0.0.1:0"};
+                                        "unix:" + folder_.Path("refused.socket")};
     command.insert(command.end(), arguments.begin(), arguments.end());
     log_ = folder_.Path("log." + std::to_string(++started_));
     process.Start(command, log_);
@@ -120,7 +122,7 @@ TEST_F(LiveDatabaseTest, NoCommandWritesOverTheDatabaseThatIsServed) {
   coordinator_.Signal(SIGTERM);
   EXPECT_EQ(coordinator_.Wait(), 0) << Log();
   ChildProcess again;
-  EXPECT_THAT(Start(db_, again), HasSubstr("127.0.0.1:"));
+  EXPECT_THAT(Start(db_, again), HasSubstr("unix:"));
   EXPECT_THAT(Log(), Not(HasSubstr("missing")));
 }
 
@@ -130,7 +132,7 @@ TEST_F(LiveDatabaseTest, ACoordinatorWhoseFileIsRemovedEndsAndSavesWhatItHeld) {
   EXPECT_THAT(Log(), AllOf(HasSubstr("a.db was removed or moved away while it was served"),
                            HasSubstr("a.db.saved-1")));
   ChildProcess again;
-  EXPECT_THAT(Start(db_ + ".saved-1", again), HasSubstr("127.0.0.1:"));
+  EXPECT_THAT(Start(db_ + ".saved-1", again), HasSubstr("unix:"));
 }
 
 TEST_F(LiveDatabaseTest, ACoordinatorWhoseFileIsReplacedEndsAndLeavesTheNewOne) {
@@ -193,7 +195,7 @@ TEST_F(LiveDatabaseTest, AnExportThatFailsLeavesTheFileThatIsThere) {
   EXPECT_EQ(Allo("export nosuch -o " + results), 1);
   EXPECT_EQ(ReadFile(results).value(), "precious\n");
   const std::string live = address_;
-  address_ = "127.0.0.1:1";
+  address_ = "unix:" + folder_.Path("nobody");
   EXPECT_EQ(Allo("export nosuch -o " + results), 3);
   EXPECT_EQ(ReadFile(results).value(), "precious\n");
   EXPECT_EQ(Allo("export nosuch -o " + folder_.Path("new.csv")), 3);
@@ -222,22 +224,13 @@ TEST_F(LiveDatabaseTest, AFitDoesNotWriteOverItsInput) {
 
 // What workers and runs say is shown, and not obeyed.
 TEST_F(LiveDatabaseTest, TextOfOthersHasNoEscapeSequences) {
-  v1::RegisterRequest request;
-  request.set_agent_id("a");
-  request.set_host("host\x1b]0;owned\x07");
-  request.set_run_root_id("root");
-  request.set_version(
-      "\x1b[2J\xc2\x9b"
-      "31m");
-  v1::Slot& slot = *request.add_slots();
-  slot.set_host("host");
-  slot.set_device("cpu:0\r");
-  grpc::ClientContext context;
-  v1::RegisterResponse response;
-  const grpc::Status status =
-      v1::WorkerService::NewStub(grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()))
-          ->Register(&context, request, &response);
-  ASSERT_TRUE(status.ok()) << status.error_message();
+  const auto channel = transport::Connect({.address = address_});
+  ASSERT_OK(channel);
+  FakeAgent agent(v1::WorkerService::NewStub(*channel),
+                  "host\x1b]0;owned\x07\xc2\x9b"
+                  "31m",
+                  {"cpu:0\r"}, {});
+  ASSERT_OK(agent.Register());
   for (const char* command : {"workers", "workers --json"}) {
     EXPECT_EQ(Allo(command), 0) << output_;
     EXPECT_THAT(output_, HasSubstr("owned"));
