@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 #include "CLI/CLI.hpp"
 #include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/fit_file.h"
+#include "cli/ticker.h"
 
 namespace allometry::cli {
 namespace {
@@ -30,7 +32,10 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
   request.set_sweep(sweep);
   *request.mutable_options() = options;
   v1::FitResponse response;
+  std::optional<Ticker> ticker;
+  ticker.emplace("allo fit", "the coordinator fits " + sweep);
   const grpc::Status status = (*stub)->Fit(MakeCall(context, kTimeoutS).get(), request, &response);
+  ticker.reset();
   if (!status.ok()) return Fail(context, status);
   std::cout << (context.json ? response.report_json() : response.report_text()) << std::flush;
   if (!svg.empty()) {
@@ -48,8 +53,11 @@ int PredictSweep(const Context& context, const std::string& sweep, const v1::Fit
   request.set_sweep(sweep);
   *request.mutable_options() = options;
   v1::PredictResponse response;
+  std::optional<Ticker> ticker;
+  ticker.emplace("allo predict", "the coordinator fits " + sweep);
   const grpc::Status status =
       (*stub)->Predict(MakeCall(context, kTimeoutS).get(), request, &response);
+  ticker.reset();
   if (!status.ok()) return Fail(context, status);
   std::cout << (context.json ? response.report_json() : response.report_text()) << std::flush;
   return kExitOk;

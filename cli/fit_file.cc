@@ -63,7 +63,7 @@ int RunFitFile(const FitFileArguments& arguments) {
     if (!may.ok()) return Complain(Annotate(may, "--svg"), kBadInput);
   }
   const std::string path = arguments.path == "-" ? "/dev/stdin" : arguments.path;
-  Ticker ticker("reading " + arguments.path);
+  Ticker ticker("allo fit", "reading " + arguments.path);
   fitting::CsvOptions csv = arguments.csv;
   csv.flops = arguments.options.flops;
   csv.progress = [&](int64_t bytes, int64_t rows) {

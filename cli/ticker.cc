@@ -10,8 +10,10 @@ constexpr std::chrono::seconds kEvery{5};
 
 }  // namespace
 
-Ticker::Ticker(std::string doing, std::chrono::milliseconds quiet)
-    : doing_(std::move(doing)), thread_([this, quiet] { Run(quiet); }) {}
+Ticker::Ticker(std::string command, std::string doing, std::chrono::milliseconds quiet)
+    : command_(std::move(command)),
+      doing_(std::move(doing)),
+      thread_([this, quiet] { Run(quiet); }) {}
 
 Ticker::~Ticker() {
   {
@@ -38,7 +40,8 @@ void Ticker::Run(std::chrono::milliseconds quiet) {
       continue;
     }
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - start).count();
-    std::fprintf(stderr, "allo fit: %s, %lld s\n", doing_.c_str(), static_cast<long long>(seconds));
+    std::fprintf(stderr, "%s: %s, %lld s\n", command_.c_str(), doing_.c_str(),
+                 static_cast<long long>(seconds));
     next = now + kEvery;
   }
 }

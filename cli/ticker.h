@@ -13,7 +13,8 @@ namespace allometry::cli {
 class Ticker {
  public:
   // The first line comes after `quiet`: what is quick says nothing.
-  explicit Ticker(std::string doing, std::chrono::milliseconds quiet = std::chrono::seconds(3));
+  Ticker(std::string command, std::string doing,
+         std::chrono::milliseconds quiet = std::chrono::seconds(3));
   ~Ticker();
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
@@ -24,6 +25,7 @@ class Ticker {
  private:
   void Run(std::chrono::milliseconds quiet);
 
+  const std::string command_;  // "allo fit"
   Mutex mutex_;
   ConditionVariable changed_;
   std::string doing_ ALLO_GUARDED_BY(mutex_);

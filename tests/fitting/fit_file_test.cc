@@ -75,6 +75,61 @@ TEST(FitFileTest, BadInputEndsWithTwoAndOneSentence) {
   EXPECT_THAT(outcome.err, HasSubstr("delta"));
 }
 
+TEST(FitFileTest, TheReportSaysWhatWasRead) {
+  FitFileArguments arguments = Chinchilla();
+  arguments.path = fitting::DataPath("faults/01c.csv");
+  const Outcome text = RunCaptured(arguments);
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("column 'val_loss': nats per token, as no unit is stated"));
+  EXPECT_THAT(text.out, HasSubstr("not read  loss"));
+  arguments.json = true;
+  const nlohmann::json read = nlohmann::json::parse(RunCaptured(arguments).out)["read"];
+  EXPECT_EQ(read["columns"].size(), 3u);
+  EXPECT_EQ(read["columns"][2]["header"], "val_loss");
+  EXPECT_EQ(read["not_read"], nlohmann::json::array({"loss"}));
+}
+
+TEST(FitFileTest, AnErrorNamesTheOptionThatAnswersAndTheOptionAnswers) {
+  FitFileArguments arguments = Chinchilla();
+  arguments.path = fitting::DataPath("faults/03h.csv");
+  Outcome outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("--unit C=PF-days"));
+  EXPECT_EQ(outcome.out, "");
+  arguments.csv.units = {"C=PF-days"};
+  outcome = RunCaptured(arguments);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("column 'C': x 8.64e+19"));
+}
+
+TEST(FitFileTest, GroupsAreFittedOneByOneAndShownBesideEachOther) {
+  const std::string path = ::testing::TempDir() + "/groups.csv";
+  {
+    std::ofstream out(path);
+    out << "N,D,loss,dataset\n";
+    for (const fitting::Observation& point : fitting::ReadData("faults/31.csv").points()) {
+      for (const double factor : {1., 1.2}) {
+        out << point.params << "," << point.tokens << "," << factor * point.loss
+            << (factor == 1 ? ",c4\n" : ",pile\n");
+      }
+    }
+  }
+  FitFileArguments arguments = Chinchilla();
+  arguments.path = path;
+  arguments.csv.group = "dataset";
+  const Outcome text = RunCaptured(arguments);
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("===== dataset: pile ====="));
+  EXPECT_THAT(text.out, HasSubstr("the 2 groups of 'dataset' beside each other"));
+  arguments.json = true;
+  const nlohmann::json json = nlohmann::json::parse(RunCaptured(arguments).out);
+  ASSERT_EQ(json["groups"].size(), 2u);
+  const double c4 = json["groups"][0]["fit"]["fits"][0]["parameters"]["E"]["estimate"];
+  const double pile = json["groups"][1]["fit"]["fits"][0]["parameters"]["E"]["estimate"];
+  EXPECT_NEAR(pile / c4, 1.2, .001);
+  std::filesystem::remove(path);
+}
+
 TEST(FitFileTest, ARefusedFitIsAReportNotAFailure) {
   const std::string path = ::testing::TempDir() + "/three.csv";
   std::ofstream(path) << "N,D,loss\n1e6,1e8,3\n2e6,1e8,2.9\n4e6,1e8,2.8\n";
