@@ -9,3 +9,5 @@ for program in fit store listing ingest scheduler strata; do
 done
 echo "== train"
 bench/train.sh build
+echo "== ladder"
+bench/ladder.sh --scale 0.05
