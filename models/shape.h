@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "run/run_spec.h"
 
 namespace allometry::models {
 
@@ -37,19 +38,7 @@ std::span<const Family> Families();
 // nullptr where there is none of the name.
 const Family* FindFamily(absl::string_view name);
 
-struct Shape {
-  std::string family = "gpt";
-  int layers = 0;
-  int heads = 0;
-  int width = 0;
-  int context = 0;
-  int vocabulary = 0;
-  int image_height = 0;  // of families that see images; otherwise 0
-  int image_width = 0;
-  int image_channels = 0;
-
-  friend bool operator==(const Shape&, const Shape&) = default;
-};
+using Shape = run::Shape;
 
 // Each parameter in exactly one count.
 struct ParamCounts {

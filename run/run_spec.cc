@@ -1,6 +1,7 @@
 #include "run/run_spec.h"
 
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "base/files.h"
 #include "base/json_shape.h"
+#include "run/fields.h"
 #include "run/json_fields.h"
 
 namespace allometry::run {
@@ -48,6 +50,26 @@ class Checks {
   void Positive(const char* path, T value) {
     Field(value >= 1, path, value, "1 or more");
   }
+  // Every row of a table whose value is a number or a word.
+  template <class Owner>
+  void Rows(const std::string& path, const Owner& owner) {
+    ForEach(FieldsOf(&owner), [&](const auto& row) {
+      const auto& value = owner.*row.member;
+      using T = std::decay_t<decltype(value)>;
+      const std::string name = absl::StrCat(path, row.name);
+      if constexpr (HasFields<T>) {
+        Rows(name + ".", value);
+      } else if constexpr (std::is_same_v<T, std::string>) {
+        const auto& choices = row.allowed.choices;
+        const bool known = std::find(choices.begin(), choices.end(), value) != choices.end();
+        Field(choices.empty() || known, name.c_str(), absl::StrCat("'", value, "'"),
+              row.allowed.text);
+      } else if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+        Field(row.allowed.Contains(static_cast<double>(value)), name.c_str(), value,
+              row.allowed.text);
+      }
+    });
+  }
   const absl::Status& status() const { return status_; }
 
  private:
@@ -69,36 +91,7 @@ bool IsPathBelow(const std::string& text) {
   return true;
 }
 
-void CheckShape(const Shape& shape, Checks& checks) {
-  checks.Field(!shape.family.empty(), "identity.shape.family", "empty", "a model family's name");
-  checks.Positive("identity.shape.layers", shape.layers);
-  checks.Positive("identity.shape.heads", shape.heads);
-  checks.Positive("identity.shape.width", shape.width);
-  checks.Positive("identity.shape.context", shape.context);
-  checks.Positive("identity.shape.vocabulary", shape.vocabulary);
-  if (!checks.status().ok()) return;
-  checks.Field(shape.width % shape.heads == 0, "identity.shape.width", shape.width,
-               absl::StrCat("a multiple of heads, ", shape.heads));
-}
-
-void CheckOptimizer(const Optimizer& optimizer, Checks& checks) {
-  const auto below_one = [](double x) { return x >= 0 && x < 1; };
-  const auto not_negative = [](double x) { return x >= 0 && std::isfinite(x); };
-  checks.Field(below_one(optimizer.beta1), "identity.optimizer.beta1", optimizer.beta1, "[0, 1)");
-  checks.Field(below_one(optimizer.beta2), "identity.optimizer.beta2", optimizer.beta2, "[0, 1)");
-  checks.Field(not_negative(optimizer.weight_decay), "identity.optimizer.weight_decay",
-               optimizer.weight_decay, "0 or more");
-  checks.Field(optimizer.epsilon > 0 && std::isfinite(optimizer.epsilon),
-               "identity.optimizer.epsilon", optimizer.epsilon, "more than 0");
-  checks.Field(not_negative(optimizer.clip_norm), "identity.optimizer.clip_norm",
-               optimizer.clip_norm, "0 (no clipping) or more");
-}
-
 void CheckSchedule(const Identity& identity, Checks& checks) {
-  checks.Field(identity.schedule == "constant" || identity.schedule == "wsd" ||
-                   identity.schedule == "cosine",
-               "identity.schedule", absl::StrCat("'", identity.schedule, "'"),
-               "constant, wsd, cosine");
   if (identity.schedule == "constant") {
     constexpr absl::string_view kNone = "0 under a constant schedule";
     checks.Field(identity.decay_begin == 0, "identity.decay_begin", identity.decay_begin, kNone);
@@ -116,24 +109,22 @@ void CheckSchedule(const Identity& identity, Checks& checks) {
                "identity.final_rate_fraction", identity.final_rate_fraction, "0 to 1");
 }
 
+// What no row says of one value alone.
 void CheckIdentity(const Identity& identity, Checks& checks) {
-  CheckShape(identity.shape, checks);
+  const Shape& shape = identity.shape;
+  checks.Field(!shape.family.empty(), "identity.shape.family", "empty", "a model family's name");
   if (!checks.status().ok()) return;
+  checks.Field(shape.width % shape.heads == 0, "identity.shape.width", shape.width,
+               absl::StrCat("a multiple of heads, ", shape.heads));
   checks.Field(IsFolderName(identity.dataset), "identity.dataset",
                absl::StrCat("'", identity.dataset, "'"), "the name of a folder in the data dir");
   checks.Field(identity.dataset_hash.empty() || IsHash(identity.dataset_hash),
                "identity.dataset_hash", identity.dataset_hash,
                "16 lower-case hexadecimal digits, or empty");
-  checks.Field(
-      identity.batch_tokens >= 1 && identity.batch_tokens % identity.shape.context == 0,
-      "identity.batch_tokens", identity.batch_tokens,
-      absl::StrCat("a positive multiple of identity.shape.context, ", identity.shape.context));
-  checks.Field(identity.warmup_steps >= 0, "identity.warmup_steps", identity.warmup_steps,
-               "0 or more");
+  checks.Field(identity.batch_tokens >= 1 && identity.batch_tokens % shape.context == 0,
+               "identity.batch_tokens", identity.batch_tokens,
+               absl::StrCat("a positive multiple of identity.shape.context, ", shape.context));
   CheckSchedule(identity, checks);
-  checks.Field(identity.learning_rate > 0 && std::isfinite(identity.learning_rate),
-               "identity.learning_rate", identity.learning_rate, "more than 0");
-  CheckOptimizer(identity.optimizer, checks);
 }
 
 void CheckStart(const RunSpec& spec, Checks& checks) {
@@ -171,76 +162,54 @@ void CheckSteps(const char* path, const std::vector<int64_t>& steps, int64_t las
 
 absl::Status Validate(const RunSpec& spec) {
   Checks checks;
-  checks.Positive("attempt", spec.attempt);
+  checks.Rows("", spec);
+  if (!checks.status().ok()) return checks.status();
   CheckIdentity(spec.identity, checks);
-  checks.Positive("steps", spec.steps);
   CheckSteps("evaluation_steps", spec.evaluation_steps, spec.steps, checks);
   CheckSteps("checkpoint_steps", spec.checkpoint_steps, spec.steps, checks);
-  checks.Positive("log_every", spec.log_every);
-  checks.Field(spec.checkpoint_every_s > 0 && std::isfinite(spec.checkpoint_every_s),
-               "checkpoint_every_s", spec.checkpoint_every_s, "more than 0");
-  checks.Positive("evaluation_windows", spec.evaluation_windows);
   if (!checks.status().ok()) return checks.status();
   const int64_t sequences = spec.identity.batch_tokens / spec.identity.shape.context;
-  checks.Field(spec.ranks >= 1 && spec.ranks <= sequences, "ranks", spec.ranks,
+  checks.Field(spec.ranks <= sequences, "ranks", spec.ranks,
                absl::StrCat("1 to the sequences of an update, ", sequences));
-  checks.Field(spec.micro_batch >= 0, "micro_batch", spec.micro_batch, "0 (all) or more");
-  checks.Field(spec.device == "cpu" || spec.device == "cuda", "device",
-               absl::StrCat("'", spec.device, "'"), "cpu, cuda");
   checks.Field(!spec.step_backend.empty(), "step_backend", "empty", "auto or a backend's name");
-  checks.Field(spec.kind == "train" || spec.kind == "tokenizer" || spec.kind == "evaluate", "kind",
-               absl::StrCat("'", spec.kind, "'"), "train, tokenizer, evaluate");
+  checks.Field(PrecisionProblem(spec.identity.precision, spec.device).empty(), "identity.precision",
+               absl::StrCat("'", spec.identity.precision, "'"),
+               PrecisionProblem(spec.identity.precision, spec.device));
   CheckStart(spec, checks);
   CheckInputs(spec, checks);
   return checks.status();
 }
 
-absl::Status ParseShape(const Json& json, Shape* shape) {
-  JsonFields fields(json, "identity.shape");
-  ALLO_RETURN_IF_ERROR(fields.Allow("family", &shape->family));
-  ALLO_RETURN_IF_ERROR(fields.Require("layers", &shape->layers));
-  ALLO_RETURN_IF_ERROR(fields.Require("heads", &shape->heads));
-  ALLO_RETURN_IF_ERROR(fields.Require("width", &shape->width));
-  ALLO_RETURN_IF_ERROR(fields.Require("context", &shape->context));
-  ALLO_RETURN_IF_ERROR(fields.Require("vocabulary", &shape->vocabulary));
-  ALLO_RETURN_IF_ERROR(fields.Allow("image_height", &shape->image_height));
-  ALLO_RETURN_IF_ERROR(fields.Allow("image_width", &shape->image_width));
-  ALLO_RETURN_IF_ERROR(fields.Allow("image_channels", &shape->image_channels));
+// Reads the rows of `owner`'s table. Whoever reads further fields of the object refuses the others.
+template <class Owner>
+absl::Status ReadRows(JsonFields& fields, Owner* owner);
+
+template <class Owner>
+absl::Status ReadObject(const Json& json, const std::string& path, Owner* owner) {
+  JsonFields fields(json, path);
+  ALLO_RETURN_IF_ERROR(ReadRows(fields, owner));
   return fields.RefuseOthers();
 }
 
-absl::Status ParseOptimizer(const Json& json, Optimizer* optimizer) {
-  JsonFields fields(json, "identity.optimizer");
-  ALLO_RETURN_IF_ERROR(fields.Allow("beta1", &optimizer->beta1));
-  ALLO_RETURN_IF_ERROR(fields.Allow("beta2", &optimizer->beta2));
-  ALLO_RETURN_IF_ERROR(fields.Allow("weight_decay", &optimizer->weight_decay));
-  ALLO_RETURN_IF_ERROR(fields.Allow("epsilon", &optimizer->epsilon));
-  ALLO_RETURN_IF_ERROR(fields.Allow("clip_norm", &optimizer->clip_norm));
-  return fields.RefuseOthers();
-}
-
-absl::Status ParseIdentity(const Json& json, Identity* identity) {
-  JsonFields fields(json, "identity");
-  Json shape, optimizer = Json::object();
-  ALLO_RETURN_IF_ERROR(fields.Require("shape", &shape));
-  ALLO_RETURN_IF_ERROR(ParseShape(shape, &identity->shape));
-  ALLO_RETURN_IF_ERROR(fields.Require("dataset", &identity->dataset));
-  ALLO_RETURN_IF_ERROR(fields.Allow("dataset_hash", &identity->dataset_hash));
-  ALLO_RETURN_IF_ERROR(fields.Allow("tokenizer_hash", &identity->tokenizer_hash));
-  ALLO_RETURN_IF_ERROR(fields.Require("batch_tokens", &identity->batch_tokens));
-  ALLO_RETURN_IF_ERROR(fields.Allow("schedule", &identity->schedule));
-  ALLO_RETURN_IF_ERROR(fields.Allow("warmup_steps", &identity->warmup_steps));
-  ALLO_RETURN_IF_ERROR(fields.Require("learning_rate", &identity->learning_rate));
-  ALLO_RETURN_IF_ERROR(fields.Allow("seed", &identity->seed));
-  ALLO_RETURN_IF_ERROR(fields.Allow("optimizer", &optimizer));
-  ALLO_RETURN_IF_ERROR(ParseOptimizer(optimizer, &identity->optimizer));
-  ALLO_RETURN_IF_ERROR(fields.Allow("objective", &identity->objective));
-  ALLO_RETURN_IF_ERROR(fields.Allow("objective_seed", &identity->objective_seed));
-  ALLO_RETURN_IF_ERROR(fields.Allow("decay_begin", &identity->decay_begin));
-  ALLO_RETURN_IF_ERROR(fields.Allow("decay_end", &identity->decay_end));
-  ALLO_RETURN_IF_ERROR(fields.Allow("final_rate_fraction", &identity->final_rate_fraction));
-  ALLO_RETURN_IF_ERROR(fields.Allow("tokenizer_key", &identity->tokenizer_key));
-  return fields.RefuseOthers();
+template <class Owner>
+absl::Status ReadRows(JsonFields& fields, Owner* owner) {
+  absl::Status status;
+  const auto read = [&](const auto& row, auto* value) {
+    return row.presence == Presence::kRequired ? fields.Require(row.name, value)
+                                               : fields.Allow(row.name, value);
+  };
+  ForEach(FieldsOf(owner), [&](const auto& row) {
+    if (!status.ok()) return;
+    auto& value = owner->*row.member;
+    if constexpr (HasFields<std::decay_t<decltype(value)>>) {
+      Json object = Json::object();
+      status = read(row, &object);
+      if (status.ok()) status = ReadObject(object, fields.PathOf(row.name), &value);
+    } else {
+      status = read(row, &value);
+    }
+  });
+  return status;
 }
 
 absl::Status ParseStart(const Json& json, StartCheckpoint* start) {
@@ -271,72 +240,35 @@ absl::Status ParseInputs(const Json& json, std::vector<RunInput>* inputs) {
   return absl::OkStatus();
 }
 
-// Younger fields of an identity are written only where they are set, so that what an older trainer
-// wrote into its checkpoints compares equal.
-template <class T>
-void AddIfSet(const char* name, const T& value, Json* json) {
-  if (value != T()) (*json)[name] = value;
-}
-
-Json IdentityToJson(const Identity& identity) {
-  const Shape& shape = identity.shape;
-  const Optimizer& optimizer = identity.optimizer;
-  Json json{{"shape",
-             {{"family", shape.family},
-              {"layers", shape.layers},
-              {"heads", shape.heads},
-              {"width", shape.width},
-              {"context", shape.context},
-              {"vocabulary", shape.vocabulary}}},
-            {"dataset", identity.dataset},
-            {"dataset_hash", identity.dataset_hash},
-            {"tokenizer_hash", identity.tokenizer_hash},
-            {"batch_tokens", identity.batch_tokens},
-            {"schedule", identity.schedule},
-            {"warmup_steps", identity.warmup_steps},
-            {"learning_rate", identity.learning_rate},
-            {"seed", identity.seed},
-            {"optimizer",
-             {{"beta1", optimizer.beta1},
-              {"beta2", optimizer.beta2},
-              {"weight_decay", optimizer.weight_decay},
-              {"epsilon", optimizer.epsilon},
-              {"clip_norm", optimizer.clip_norm}}}};
-  AddIfSet("image_height", shape.image_height, &json["shape"]);
-  AddIfSet("image_width", shape.image_width, &json["shape"]);
-  AddIfSet("image_channels", shape.image_channels, &json["shape"]);
-  AddIfSet("objective", identity.objective, &json);
-  AddIfSet("objective_seed", identity.objective_seed, &json);
-  AddIfSet("decay_begin", identity.decay_begin, &json);
-  AddIfSet("decay_end", identity.decay_end, &json);
-  AddIfSet("final_rate_fraction", identity.final_rate_fraction, &json);
-  AddIfSet("tokenizer_key", identity.tokenizer_key, &json);
+template <class Owner>
+Json ObjectOf(const Owner& owner) {
+  const Owner defaults;
+  Json json = Json::object();
+  ForEach(FieldsOf(&owner), [&](const auto& row) {
+    const auto& value = owner.*row.member;
+    if constexpr (HasFields<std::decay_t<decltype(value)>>) {
+      json[row.name] = ObjectOf(value);
+    } else if (row.presence != Presence::kIfSet || value != defaults.*row.member) {
+      json[row.name] = value;
+    }
+  });
   return json;
 }
 
 }  // namespace
 
+std::string PrecisionProblem(absl::string_view precision, absl::string_view device) {
+  if (precision == "fp32" || (precision == "tf32" && device == "cuda")) return "";
+  return device == "cuda" ? "fp32, tf32 (bf16 training is not there yet)" : "fp32 on CPUs";
+}
+
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
   ALLO_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   RunSpec spec;
   JsonFields fields(json, "");
-  Json identity, start, inputs = Json::array();
-  ALLO_RETURN_IF_ERROR(fields.Allow("attempt", &spec.attempt));
-  ALLO_RETURN_IF_ERROR(fields.Require("identity", &identity));
-  ALLO_RETURN_IF_ERROR(ParseIdentity(identity, &spec.identity));
-  ALLO_RETURN_IF_ERROR(fields.Require("steps", &spec.steps));
-  ALLO_RETURN_IF_ERROR(fields.Allow("evaluation_steps", &spec.evaluation_steps));
-  ALLO_RETURN_IF_ERROR(fields.Allow("log_every", &spec.log_every));
-  ALLO_RETURN_IF_ERROR(fields.Allow("checkpoint_every_s", &spec.checkpoint_every_s));
-  ALLO_RETURN_IF_ERROR(fields.Allow("evaluation_windows", &spec.evaluation_windows));
-  ALLO_RETURN_IF_ERROR(fields.Allow("ranks", &spec.ranks));
-  ALLO_RETURN_IF_ERROR(fields.Allow("micro_batch", &spec.micro_batch));
-  ALLO_RETURN_IF_ERROR(fields.Allow("device", &spec.device));
-  ALLO_RETURN_IF_ERROR(fields.Allow("deterministic", &spec.deterministic));
-  ALLO_RETURN_IF_ERROR(fields.Allow("step_backend", &spec.step_backend));
+  Json start, inputs = Json::array();
+  ALLO_RETURN_IF_ERROR(ReadRows(fields, &spec));
   ALLO_RETURN_IF_ERROR(fields.Allow("start", &start));
-  ALLO_RETURN_IF_ERROR(fields.Allow("checkpoint_steps", &spec.checkpoint_steps));
-  ALLO_RETURN_IF_ERROR(fields.Allow("kind", &spec.kind));
   ALLO_RETURN_IF_ERROR(fields.Allow("inputs", &inputs));
   ALLO_RETURN_IF_ERROR(fields.RefuseOthers());
   ALLO_RETURN_IF_ERROR(ParseInputs(inputs, &spec.inputs));
@@ -345,36 +277,23 @@ absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
   return spec;
 }
 
-std::string IdentityJson(const Identity& identity) { return DumpJson(IdentityToJson(identity)); }
+std::string IdentityJson(const Identity& identity) { return DumpJson(ObjectOf(identity)); }
 
 absl::StatusOr<Identity> ParseIdentityJson(absl::string_view text) {
   ALLO_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
   Identity identity;
-  ALLO_RETURN_IF_ERROR(ParseIdentity(json, &identity));
+  ALLO_RETURN_IF_ERROR(ReadObject(json, "identity", &identity));
   return identity;
 }
 
 std::string RunSpecJson(const RunSpec& spec) {
-  Json json{{"attempt", spec.attempt},
-            {"identity", IdentityToJson(spec.identity)},
-            {"steps", spec.steps},
-            {"evaluation_steps", spec.evaluation_steps},
-            {"log_every", spec.log_every},
-            {"checkpoint_every_s", spec.checkpoint_every_s},
-            {"evaluation_windows", spec.evaluation_windows},
-            {"ranks", spec.ranks},
-            {"micro_batch", spec.micro_batch},
-            {"device", spec.device},
-            {"deterministic", spec.deterministic},
-            {"step_backend", spec.step_backend},
-            {"checkpoint_steps", spec.checkpoint_steps},
-            {"kind", spec.kind}};
+  Json json = ObjectOf(spec);
   if (spec.start.has_value()) {
     json["start"] = {{"attempt", spec.start->attempt},
                      {"step", spec.start->step},
                      {"file", spec.start->file},
                      {"hash", spec.start->hash}};
-    AddIfSet("run_id", spec.start->run_id, &json["start"]);
+    if (spec.start->run_id != 0) json["start"]["run_id"] = spec.start->run_id;
   }
   for (const RunInput& input : spec.inputs) {
     json["inputs"].push_back({{"kind", input.kind},

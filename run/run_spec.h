@@ -8,9 +8,10 @@
 //   ROOT/run-7/attempt-2/log         standard output and error of all ranks
 //   ROOT/run-7/attempt-2/checkpoint-000000001200.safetensors
 //
-// The JSON has the field names below, nested as here, unknown fields refused by name so that a
-// misspelt one cannot be ignored. The proto message allometry.v1.RunSpec carries the same fields
-// between coordinator and agent.
+// The JSON has the field names below, nested as here; fields.h has a row for each, with what is
+// allowed. Unknown fields are refused by name, so that a misspelt one cannot be ignored. The proto
+// message allometry.v1.RunSpec carries the same fields between coordinator and agent
+// (proto/run_conversion.h).
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,8 @@ struct Shape {
   int image_height = 0;  // of families that see pixels; otherwise 0
   int image_width = 0;
   int image_channels = 0;
+
+  friend bool operator==(const Shape&, const Shape&) = default;
 };
 
 struct Optimizer {
@@ -40,6 +43,7 @@ struct Optimizer {
   double weight_decay = 0.1;
   double epsilon = 1e-8;
   double clip_norm = 1.0;  // 0: no clipping
+  std::string name = "adamw";
 };
 
 struct Identity {
@@ -58,7 +62,8 @@ struct Identity {
   int64_t decay_begin = 0;     // a schedule that ends is constant up to this update
   int64_t decay_end = 0;       // and at final_rate_fraction * peak at this one, its last
   double final_rate_fraction = 0;
-  std::string tokenizer_key;  // of the tokenizer run whose tokens are trained on; empty: none
+  std::string tokenizer_key;       // of the tokenizer run whose tokens are trained on; empty: none
+  std::string precision = "fp32";  // of matrix products: "fp32", "tf32", "bf16"
 };
 
 // A checkpoint to start from: of this run, or of the trunk that this run branches off.
@@ -98,6 +103,9 @@ struct RunSpec {
   std::string kind = "train";  // "train", "tokenizer", "evaluate"
   std::vector<RunInput> inputs;
 };
+
+// What is allowed instead, where no step computes in `precision` on `device`; otherwise empty.
+std::string PrecisionProblem(absl::string_view precision, absl::string_view device);
 
 // InvalidArgument names the field, its value and what was allowed.
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view json);

@@ -2,17 +2,39 @@
 
 #include <algorithm>
 #include <set>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/run_names.h"
 #include "coordinator/sweep/tokenizer_run.h"
+#include "proto/run_conversion.h"
+#include "run/fields.h"
 
 namespace allometry::sweep {
 namespace {
 
 using Facts = std::vector<std::pair<std::string, std::string>>;
+
+std::string FactText(double value) { return Exact(value); }
+template <class T>
+std::string FactText(const T& value) {
+  return absl::StrCat(value);
+}
+
+// The settings that a sweep file sets for all runs.
+template <class Owner>
+void AddSettings(const Owner& owner, Facts* facts) {
+  run::ForEach(run::FieldsOf(&owner), [&](const auto& row) {
+    const auto& value = owner.*row.member;
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, run::Optimizer>) {
+      AddSettings(value, facts);
+    } else if constexpr (!run::HasFields<std::decay_t<decltype(value)>>) {
+      if (row.set_in != run::SetIn::kNowhere) facts->emplace_back(row.name, FactText(value));
+    }
+  });
+}
 
 // What every run of a sweep shares, as (word of the sweep file, value).
 Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
@@ -32,7 +54,6 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
   if (runs.empty()) return facts;
   const v1::RunSpec& spec = runs[0]->spec();
   const v1::RunIdentity& identity = spec.identity();
-  const v1::Optimizer& optimizer = identity.optimizer();
   facts.insert(facts.end(),
                {{"dataset hash", identity.dataset_hash()},
                 {"tokenizer hash", identity.tokenizer_hash()},
@@ -41,13 +62,8 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
                 {"objective", identity.objective().empty() ? "dense" : identity.objective()},
                 {"objective_seed", absl::StrCat(identity.objective_seed())},
                 {"batch_tokens", absl::StrCat(identity.batch_tokens())},
-                {"warmup_steps", absl::StrCat(identity.warmup_steps())},
-                {"beta1", Exact(optimizer.beta1())},
-                {"beta2", Exact(optimizer.beta2())},
-                {"weight_decay", Exact(optimizer.weight_decay())},
-                {"epsilon", Exact(optimizer.epsilon())},
-                {"clip_norm", Exact(optimizer.clip_norm())},
                 {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
+  if (const auto settings = ToIdentity(identity); settings.ok()) AddSettings(*settings, &facts);
   // A trunk is constant under any schedule; what falls says what the schedule is.
   const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run* run) {
     return run->spec().identity().schedule() != "constant";

@@ -12,10 +12,10 @@
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/number.h"
-#include "coordinator/sweep/run_key.h"
 #include "coordinator/sweep/tokenizer_run.h"
 #include "coordinator/sweep/window.h"
 #include "models/micro_batch.h"
+#include "proto/run_conversion.h"
 
 namespace allometry::sweep {
 namespace {
@@ -104,17 +104,17 @@ std::string CellText(const SweepFile& file, const Budget& budget, const SizeChoi
 
 // Why a cell cannot be; empty when it can. `step_before` is that of the budget before, 0 if none.
 std::string ReasonToLeaveOut(const SweepFile& file, const v1::Cell& cell, int64_t step_before) {
-  if (cell.step() <= file.warmup_steps) {
+  if (cell.step() <= file.recipe.warmup_steps) {
     return absl::StrFormat("%d steps, within the warm-up of %d steps", cell.step(),
-                           file.warmup_steps);
+                           file.recipe.warmup_steps);
   }
   if (file.schedule.name == "wsd") {
-    const int64_t decay_begin = *DecayBegin(file.schedule, file.warmup_steps, cell.step());
-    if (decay_begin < std::max<int64_t>(1, file.warmup_steps)) {
+    const int64_t decay_begin = *DecayBegin(file.schedule, file.recipe.warmup_steps, cell.step());
+    if (decay_begin < std::max<int64_t>(1, file.recipe.warmup_steps)) {
       return absl::StrFormat(
           "%d steps, and its decay would begin at step %d, within the warm-up "
           "of %d steps",
-          cell.step(), decay_begin, file.warmup_steps);
+          cell.step(), decay_begin, file.recipe.warmup_steps);
     }
   }
   if (!file.allow_repeat && cell.epochs() > file.max_epochs) {
@@ -178,34 +178,18 @@ std::vector<int64_t> EvaluationSteps(const SweepFile& file, int64_t first, int64
 
 v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest,
                            const BuiltSize& size, int64_t seed) {
-  v1::RunIdentity identity;
-  v1::ModelShape& shape = *identity.mutable_shape();
-  shape.set_family(size.shape.family);
-  shape.set_layers(size.shape.layers);
-  shape.set_heads(size.shape.heads);
-  shape.set_width(size.shape.width);
-  shape.set_context(size.shape.context);
-  shape.set_vocabulary(size.shape.vocabulary);
-  shape.set_image_height(size.shape.image_height);
-  shape.set_image_width(size.shape.image_width);
-  shape.set_image_channels(size.shape.image_channels);
-  identity.set_dataset(manifest.name);
-  identity.set_dataset_hash(manifest.hash);
-  identity.set_tokenizer_hash(manifest.tokenizer_hash);
-  identity.set_batch_tokens(file.batch_tokens);
-  identity.set_schedule("constant");
-  identity.set_warmup_steps(file.warmup_steps);
-  identity.set_learning_rate(size.choice->learning_rate);
-  identity.set_seed(seed);
-  identity.set_objective(file.objective);
-  identity.set_objective_seed(file.objective_seed);
-  v1::Optimizer& optimizer = *identity.mutable_optimizer();
-  optimizer.set_beta1(file.optimizer.beta1);
-  optimizer.set_beta2(file.optimizer.beta2);
-  optimizer.set_weight_decay(file.optimizer.weight_decay);
-  optimizer.set_epsilon(file.optimizer.epsilon);
-  optimizer.set_clip_norm(file.optimizer.clip_norm);
-  return identity;
+  run::Identity identity = file.recipe;
+  identity.shape = size.shape;
+  identity.dataset = manifest.name;
+  identity.dataset_hash = manifest.hash;
+  identity.tokenizer_hash = manifest.tokenizer_hash;
+  identity.batch_tokens = file.batch_tokens;
+  identity.schedule = "constant";
+  identity.learning_rate = size.choice->learning_rate;
+  identity.seed = seed;
+  identity.objective = file.objective;
+  identity.objective_seed = file.objective_seed;
+  return ToProto(identity);
 }
 
 // A run of `identity` to `last`, evaluated after `first`.
@@ -261,10 +245,10 @@ v1::Run TrunkOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdent
                 absl::Span<const v1::Cell> cells) {
   std::vector<int64_t> leaves;
   for (const v1::Cell& cell : cells) {
-    const int64_t step = *DecayBegin(file.schedule, file.warmup_steps, cell.step());
+    const int64_t step = *DecayBegin(file.schedule, file.recipe.warmup_steps, cell.step());
     if (leaves.empty() || leaves.back() < step) leaves.push_back(step);
   }
-  v1::Run trunk = RunOf(file, size, constant, file.warmup_steps, leaves.back(), {});
+  v1::Run trunk = RunOf(file, size, constant, file.recipe.warmup_steps, leaves.back(), {});
   trunk.mutable_spec()->mutable_checkpoint_steps()->Add(leaves.begin(), leaves.end());
   return trunk;
 }
@@ -273,7 +257,7 @@ v1::Run TrunkOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdent
 std::vector<RunCells> RunsOf(const SweepFile& file, const BuiltSize& size,
                              const v1::RunIdentity& constant, absl::Span<const v1::Cell> cells) {
   std::vector<RunCells> runs;
-  const int64_t warmup = file.warmup_steps;
+  const int64_t warmup = file.recipe.warmup_steps;
   if (file.schedule.name == "constant") {
     runs.push_back({RunOf(file, size, constant, warmup, cells.back().step(), cells), cells});
     return runs;

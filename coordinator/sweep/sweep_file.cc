@@ -3,6 +3,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "absl/strings/ascii.h"
@@ -13,6 +14,7 @@
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/model_section.h"
 #include "coordinator/sweep/number.h"
+#include "coordinator/sweep/settings.h"
 #include "coordinator/sweep/stopping_file.h"
 #include "coordinator/sweep/tokenizer_file.h"
 #include "coordinator/sweep/window.h"
@@ -36,12 +38,12 @@ constexpr absl::string_view kTopKeys[] = {
 constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
                                             "sizes",  "shapes",  "presets"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
-constexpr absl::string_view kTrainingKeys[] = {
-    "batch_tokens", "batch_sequences", "objective",          "objective_seed",
-    "schedule",     "warmup_steps",    "learning_rate",      "seeds",
-    "optimizer",    "decay_fraction",  "final_rate_fraction"};
-constexpr absl::string_view kOptimizerKeys[] = {"beta1", "beta2", "weight_decay", "epsilon",
-                                                "clip_norm"};
+constexpr std::array<absl::string_view, 10> kOwnTrainingKeys = {
+    "batch_tokens",  "batch_sequences", "objective", "objective_seed", "schedule",
+    "learning_rate", "seeds",           "optimizer", "decay_fraction", "final_rate_fraction"};
+constexpr auto kTrainingKeys = SettingKeys<run::SetIn::kTraining, run::Identity>(kOwnTrainingKeys);
+constexpr auto kOptimizerKeys =
+    SettingKeys<run::SetIn::kTrainingOptimizer, run::Optimizer>(std::array<absl::string_view, 0>());
 constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
 constexpr absl::string_view kConventionKeys[] = {"params", "flops"};
 constexpr absl::string_view kEvaluationKeys[] = {"windows", "per_decade"};
@@ -116,9 +118,17 @@ class Reader {
       ReadStopping(*stopping, kSections, file_, mistakes_);
     }
     CheckCounts();
+    CheckPrecision();
   }
 
  private:
+  void CheckPrecision() {
+    const std::string allowed = run::PrecisionProblem(file_.recipe.precision, file_.device);
+    if (allowed.empty()) return;
+    mistakes_.Add(precision_line_, absl::StrFormat("precision %s with device %s: allowed is %s",
+                                                   file_.recipe.precision, file_.device, allowed));
+  }
+
   void CheckCounts() {
     const size_t curves = file_.sizes.size() * file_.seeds.size();
     const size_t cells = curves * file_.budgets.size();
@@ -161,9 +171,13 @@ class Reader {
     if (!training.node.IsMap()) return;
     ReadWindowTraining(fields, file_, mistakes_);
     file_.schedule = ReadSchedule(fields, mistakes_);
-    fields.Integer("warmup_steps", {0, 1e9}, &file_.warmup_steps);
+    ReadSettings<run::SetIn::kTraining>(fields, &file_.recipe);
+    if (const auto precision = fields.Find("precision")) precision_line_ = precision->line;
     if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds);
-    if (const auto optimizer = fields.Find("optimizer")) ReadOptimizer(*optimizer);
+    if (const auto optimizer = fields.Find("optimizer")) {
+      ReadSettings<run::SetIn::kTrainingOptimizer>(
+          Fields(*optimizer, "training.optimizer", kSections, mistakes_), &file_.recipe.optimizer);
+    }
     // Presets bring theirs.
     const bool has_rates = !file_.sizes.empty() && file_.sizes.front().learning_rate > 0;
     const auto rate = has_rates
@@ -191,16 +205,6 @@ class Reader {
       }
     }
     if (!read.empty()) file_.seeds = std::move(read);
-  }
-
-  void ReadOptimizer(const Field& optimizer) {
-    const Fields fields(optimizer, "training.optimizer", kSections, mistakes_);
-    const Range momentum{0, 1, /*open_low=*/false, /*open_high=*/true};
-    fields.Real("beta1", momentum, &file_.optimizer.beta1);
-    fields.Real("beta2", momentum, &file_.optimizer.beta2);
-    fields.Real("weight_decay", {0, 10}, &file_.optimizer.weight_decay);
-    fields.Real("epsilon", {0, 1, /*open_low=*/true}, &file_.optimizer.epsilon);
-    fields.Real("clip_norm", {0, 1e9}, &file_.optimizer.clip_norm);
   }
 
   void ReadBudgets(const Field& budgets) {
@@ -276,6 +280,7 @@ class Reader {
 
   SweepFile& file_;
   Mistakes& mistakes_;
+  int precision_line_ = 1;
 };
 
 }  // namespace

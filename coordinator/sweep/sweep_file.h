@@ -13,17 +13,9 @@
 #include "base/status.h"
 #include "coordinator/sweep/schedule.h"
 #include "models/shape.h"
+#include "run/run_spec.h"
 
 namespace allometry::sweep {
-
-// What shapes an update beside the learning rate. Defaults are nanoGPT's.
-struct OptimizerChoice {
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double weight_decay = 0.1;
-  double epsilon = 1e-8;
-  double clip_norm = 1.0;  // 0: no clipping
-};
 
 // One model size: a parameter count to come near to, or an explicit shape.
 struct SizeChoice {
@@ -89,6 +81,13 @@ enum class FlopsConvention { k6nd, kExact };
 // "6nd" and "exact", as stored in Sweep.flops_convention.
 absl::string_view FlopsConventionName(FlopsConvention convention);
 
+// run.json's defaults, but for a warm-up of 100 updates.
+inline run::Identity DefaultRecipe() {
+  run::Identity recipe;
+  recipe.warmup_steps = 100;
+  return recipe;
+}
+
 struct SweepFile {
   std::string file_name;  // for messages
   std::string name;
@@ -112,9 +111,10 @@ struct SweepFile {
   int64_t objective_seed = 0;
   int objective_line = 0;
   ScheduleChoice schedule;
-  int64_t warmup_steps = 100;
+  // What every run of the grid has in common: the settings whose row in run/fields.h says that a
+  // sweep file sets them. The rest of an identity is not set here.
+  run::Identity recipe = DefaultRecipe();
   std::vector<int64_t> seeds = {1};
-  OptimizerChoice optimizer;
   std::optional<LadderChoice> ladder;        // then no size has a rate of its own
   std::optional<TokenizerChoice> tokenizer;  // then the grid reads its tokens
 

@@ -4,10 +4,10 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/sweep/evaluation_steps.h"
-#include "coordinator/sweep/run_key.h"
 #include "data/tokenized_manifest.h"
 #include "models/micro_batch.h"
 #include "models/shape.h"
+#include "proto/run_conversion.h"
 
 namespace allometry::sweep {
 namespace {
@@ -32,34 +32,21 @@ models::Shape ShapeOf(const TokenizerChoice& choice, const data::Frames& frames)
 v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest,
                            const models::Shape& built) {
   const TokenizerChoice& choice = *file.tokenizer;
-  v1::RunIdentity identity;
-  v1::ModelShape& shape = *identity.mutable_shape();
-  shape.set_family(built.family);
-  shape.set_layers(built.layers);
-  shape.set_heads(built.heads);
-  shape.set_width(built.width);
-  shape.set_context(built.context);
-  shape.set_vocabulary(built.vocabulary);
-  shape.set_image_height(built.image_height);
-  shape.set_image_width(built.image_width);
-  shape.set_image_channels(built.image_channels);
-  identity.set_dataset(manifest.name);
-  identity.set_dataset_hash(manifest.hash);
-  identity.set_batch_tokens(choice.batch_images * built.context);
-  identity.set_schedule("cosine");
-  identity.set_warmup_steps(choice.warmup_steps);
-  identity.set_decay_begin(choice.warmup_steps);
-  identity.set_decay_end(choice.steps);
-  identity.set_final_rate_fraction(kFinalRateFraction);
-  identity.set_learning_rate(choice.learning_rate);
-  identity.set_seed(choice.seed);
-  v1::Optimizer& optimizer = *identity.mutable_optimizer();
-  optimizer.set_beta1(file.optimizer.beta1);
-  optimizer.set_beta2(file.optimizer.beta2);
-  optimizer.set_weight_decay(0);
-  optimizer.set_epsilon(file.optimizer.epsilon);
-  optimizer.set_clip_norm(file.optimizer.clip_norm);
-  return identity;
+  run::Identity identity;
+  identity.shape = built;
+  identity.dataset = manifest.name;
+  identity.dataset_hash = manifest.hash;
+  identity.batch_tokens = choice.batch_images * built.context;
+  identity.schedule = "cosine";
+  identity.warmup_steps = choice.warmup_steps;
+  identity.decay_begin = choice.warmup_steps;
+  identity.decay_end = choice.steps;
+  identity.final_rate_fraction = kFinalRateFraction;
+  identity.learning_rate = choice.learning_rate;
+  identity.seed = choice.seed;
+  identity.optimizer = file.recipe.optimizer;
+  identity.optimizer.weight_decay = 0;
+  return ToProto(identity);
 }
 
 }  // namespace

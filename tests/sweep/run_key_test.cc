@@ -1,4 +1,4 @@
-#include "coordinator/sweep/run_key.h"
+#include "run/run_key.h"
 
 #include <cmath>
 #include <functional>
@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "proto/run_conversion.h"
+#include "run/fields.h"
 
 namespace allometry::sweep {
 namespace {
@@ -80,11 +82,47 @@ TEST(RunKeyTest, EveryFieldOfTheIdentityButTheNameOfTheDatasetIsInIt) {
   EXPECT_EQ(RunKey(renamed), RunKey(Identity()));
 }
 
-// A field added to RunIdentity must be put into the key, or into neither on purpose.
-TEST(RunKeyTest, KnowsEveryFieldOfTheIdentity) {
-  EXPECT_EQ(v1::RunIdentity::descriptor()->field_count(), 16);
-  EXPECT_EQ(v1::ModelShape::descriptor()->field_count(), 9);
-  EXPECT_EQ(v1::Optimizer::descriptor()->field_count(), 5);
+template <class Owner>
+std::set<std::string> RowNames() {
+  std::set<std::string> names;
+  run::ForEach(run::FieldsOf(static_cast<const Owner*>(nullptr)),
+               [&](const auto& row) { names.insert(row.name); });
+  return names;
+}
+
+// A field of a message without a row would be lost on its way.
+TEST(RunConversionTest, EveryFieldOfTheMessagesHasARow) {
+  const auto expect_rows = [](const google::protobuf::Descriptor* message,
+                              std::set<std::string> rows, const std::set<std::string>& others) {
+    rows.insert(others.begin(), others.end());
+    for (int i = 0; i < message->field_count(); ++i) {
+      EXPECT_TRUE(rows.contains(message->field(i)->name())) << message->field(i)->full_name();
+    }
+  };
+  expect_rows(v1::RunIdentity::descriptor(), RowNames<run::Identity>(), {"settings"});
+  expect_rows(v1::ModelShape::descriptor(), RowNames<run::Shape>(), {});
+  expect_rows(v1::Optimizer::descriptor(), RowNames<run::Optimizer>(), {});
+  expect_rows(v1::RunSpec::descriptor(), RowNames<run::RunSpec>(), {"start", "inputs"});
+}
+
+TEST(RunConversionTest, ASettingWithoutAFieldOfItsOwnTravelsByName) {
+  run::Identity identity = *ToIdentity(Identity());
+  EXPECT_EQ(ToProto(identity).settings_size(), 0);
+  EXPECT_EQ(ToProto(identity).SerializeAsString(), Identity().SerializeAsString());
+  const std::string key = run::RunKey(identity);
+  identity.precision = "tf32";
+  const v1::RunIdentity message = ToProto(identity);
+  EXPECT_EQ(message.settings().at("precision"), "tf32");
+  EXPECT_EQ(ToIdentity(message)->precision, "tf32");
+  EXPECT_NE(RunKey(message), key);
+}
+
+TEST(RunConversionTest, AnUnknownSettingIsRefusedByName) {
+  v1::RunIdentity message = Identity();
+  (*message.mutable_settings())["from_the_future"] = "7";
+  const auto identity = ToIdentity(message);
+  ASSERT_EQ(identity.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(identity.status().message().find("from_the_future"), std::string::npos);
 }
 
 }  // namespace

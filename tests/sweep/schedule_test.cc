@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/sweep/run_key.h"
+#include "proto/run_conversion.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 

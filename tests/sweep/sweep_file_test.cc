@@ -69,13 +69,13 @@ limits: {max_device_hours: 1.5, max_run_hours: 0.25}
   EXPECT_EQ(file.sizes[1].learning_rate, 2e-3);
   EXPECT_EQ(file.sizes[1].ranks, 4);
   EXPECT_EQ(file.batch_tokens, 4096);
-  EXPECT_EQ(file.warmup_steps, 100);
+  EXPECT_EQ(file.recipe.warmup_steps, 100);
   EXPECT_THAT(file.seeds, ElementsAre(1, 7));
-  EXPECT_EQ(file.optimizer.beta1, 0.8);
-  EXPECT_EQ(file.optimizer.beta2, 0.99);
-  EXPECT_EQ(file.optimizer.weight_decay, 0);
-  EXPECT_EQ(file.optimizer.epsilon, 1e-9);
-  EXPECT_EQ(file.optimizer.clip_norm, 0);
+  EXPECT_EQ(file.recipe.optimizer.beta1, 0.8);
+  EXPECT_EQ(file.recipe.optimizer.beta2, 0.99);
+  EXPECT_EQ(file.recipe.optimizer.weight_decay, 0);
+  EXPECT_EQ(file.recipe.optimizer.epsilon, 1e-9);
+  EXPECT_EQ(file.recipe.optimizer.clip_norm, 0);
   EXPECT_EQ(file.budget_kind, BudgetKind::kTokens);
   ASSERT_EQ(file.budgets.size(), 2u);
   EXPECT_EQ(file.budgets[0].label, "1M");
@@ -97,8 +97,8 @@ TEST(SweepFileTest, DefaultsAreThoseOfTheHeader) {
   ASSERT_OK_AND_ASSIGN(const SweepFile file,
                        ParseSweepFile(SweepWith("  warmup_steps: 10\n", ""), "a.yaml"));
   const SweepFile defaults;
-  EXPECT_EQ(file.warmup_steps, 100);
-  EXPECT_EQ(file.optimizer.beta2, 0.95);
+  EXPECT_EQ(file.recipe.warmup_steps, 100);
+  EXPECT_EQ(file.recipe.optimizer.beta2, 0.95);
   EXPECT_EQ(file.evaluation_windows, defaults.evaluation_windows);
   EXPECT_EQ(file.params_policy, models::ParamPolicy::kPaper);
   EXPECT_EQ(file.flops_convention, FlopsConvention::k6nd);
@@ -152,9 +152,9 @@ INSTANTIATE_TEST_SUITE_P(
         // Sections.
         Mistake{"training:\n", "training: 5\nbudgets_:\n",
                 "a.yaml:7: training is a single value: a map is expected, with batch_tokens, "
-                "batch_sequences, objective, objective_seed, schedule, warmup_steps, "
+                "batch_sequences, objective, objective_seed, schedule, "
                 "learning_rate, seeds, optimizer, decay_fraction, "
-                "final_rate_fraction\n"
+                "final_rate_fraction, warmup_steps, precision\n"
                 "a.yaml:8: unknown key budgets_: did you mean budgets?"},
         Mistake{"max_epochs: 100", "evaluation: [1]",
                 "a.yaml:14: evaluation is a list: a map is expected, with windows, per_decade"},
@@ -172,6 +172,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.yaml:8: batch_tokens -4096 is out of range: allowed is from 1 to 1e12"},
         Mistake{"batch_tokens: 4096", "batch_tokens: 1e400",
                 "a.yaml:8: batch_tokens 1e400 is too large for a number"},
+        Mistake{"warmup_steps: 10", "warmup_steps: 10\n  precision: bf16",
+                "a.yaml:10: precision bf16 with device cpu: allowed is fp32 on CPUs"},
+        Mistake{"warmup_steps: 10", "warmup_steps: 10\n  precision: fp8",
+                "a.yaml:10: precision fp8 is not known: allowed are fp32, tf32, bf16"},
         Mistake{"warmup_steps: 10", "warmup_steps: -1",
                 "a.yaml:9: warmup_steps -1 is out of range: allowed is from 0 to 1e9"},
         Mistake{"learning_rate: 3e-3", "learning_rate: .nan",

@@ -7,7 +7,6 @@
 
 #include "models/adamw.h"
 #include "worker/trainer/learning_rate.h"
-#include "worker/trainer/model_shape.h"
 
 namespace allometry::trainer {
 namespace {
@@ -64,7 +63,7 @@ Learner::~Learner() = default;
 absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& identity,
                                                          const std::string& step_backend,
                                                          const ComputeDevice& device) {
-  const models::Shape shape = ToModelShape(identity.shape);
+  const models::Shape shape = identity.shape;
   auto state = std::make_unique<State>();
   state->identity = identity;
   state->device = device.device;

@@ -149,6 +149,7 @@ class Session {
     absl::StatusOr<ComputeDevice> device =
         OpenDevice(spec_.device, comm::LocalRank(), spec_.deterministic);
     if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
+    if (spec_.identity.precision == "tf32") at::globalContext().setAllowTF32CuBLAS(true);
     ALLO_RETURN_IF_ERROR(Connect(*device));
 
     TrainingParts parts;

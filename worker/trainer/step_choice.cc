@@ -12,7 +12,6 @@
 #include "models/fastest_step.h"
 #include "models/train_step.h"
 #include "run/spool.h"
-#include "worker/trainer/model_shape.h"
 
 namespace allometry::trainer {
 namespace {
@@ -73,7 +72,7 @@ absl::StatusOr<StepChoice> ChooseStep(const std::string& run_dir, const run::Run
   const int64_t at_once =
       spec.micro_batch == 0 ? share : std::min<int64_t>(spec.micro_batch, share);
   ALLO_ASSIGN_OR_RETURN(models::FastestStep fastest,
-                        models::FindFastestCpuStep(ToModelShape(spec.identity.shape), at_once));
+                        models::FindFastestCpuStep(spec.identity.shape, at_once));
   return StepChoice{std::move(fastest.name), fastest.timing.empty()
                                                  ? "the only one that takes the shape"
                                                  : std::move(fastest.timing)};

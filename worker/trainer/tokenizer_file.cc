@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "models/train_step.h"
-#include "worker/trainer/model_shape.h"
 #include "worker/trainer/safetensors.h"
 
 namespace allometry::trainer {
@@ -22,7 +21,7 @@ absl::StatusOr<TokenizerFile> ReadVerified(const std::string& path, const std::s
   ALLO_ASSIGN_OR_RETURN(const std::string owner, file.MetadataValue("identity"));
   ALLO_ASSIGN_OR_RETURN(const run::Identity identity, run::ParseIdentityJson(owner));
   TokenizerFile read;
-  read.shape = ToModelShape(identity.shape);
+  read.shape = identity.shape;
   read.hash = hash;
   const models::Family* family = models::FindFamily(read.shape.family);
   if (family == nullptr || !family->tokenizer) {
