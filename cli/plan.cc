@@ -77,7 +77,15 @@ void NoteDataset(const v1::ListWorkersResponse& response, Ground* ground) {
 absl::StatusOr<std::optional<Ground>> AskCoordinator(const Context& context,
                                                      const SweepInput& input, int timeout_s,
                                                      grpc::Status* refused) {
-  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<v1::ClientService::Stub> stub, Connect(context));
+  const absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> connected = Connect(context);
+  if (!connected.ok() && !context.coordinator_named) {
+    // Nobody asked for one, and another user may have taken the place where it would be.
+    *refused =
+        grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(connected.status().message()));
+    return std::nullopt;
+  }
+  ALLO_RETURN_IF_ERROR(connected.status());
+  v1::ClientService::Stub* const stub = connected->get();
   v1::CreateSweepResponse sweep;
   *refused = stub->CreateSweep(MakeCall(context, timeout_s).get(), input.Request(true), &sweep);
   v1::ListWorkersResponse workers;

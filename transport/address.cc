@@ -87,7 +87,7 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, absl::string_view o
     return address;
   }
   if (const size_t scheme = text.find("://"); scheme != absl::string_view::npos) {
-    return error(absl::StrFormat("an address is without %s", text.substr(0, scheme + 3)));
+    return error(absl::StrFormat("take %s away", text.substr(0, scheme + 3)));
   }
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos || absl::EndsWith(text, "]")) return error("it has no port");

@@ -158,28 +158,39 @@ absl::Status Listener::OpenTcp() {
     return absl::UnavailableError(absl::StrCat(address_.ToString(), ": no such host ('",
                                                address_.host, "': ", gai_strerror(error), ")"));
   }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+  // A name may stand for an IPv6 address on a machine that has none: then the next is taken.
+  absl::Status status;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    if (each->ai_family != AF_INET && each->ai_family != AF_INET6) continue;
+    status = ListenOn(*each);
+    if (status.ok()) break;
+  }
+  return status;
+}
+
+absl::Status Listener::ListenOn(const addrinfo& where) {
   sockaddr_storage name{};
-  const socklen_t size = found->ai_addrlen;
-  std::memcpy(&name, found->ai_addr, size);
-  freeaddrinfo(found);
+  std::memcpy(&name, where.ai_addr, where.ai_addrlen);
   auto* port = name.ss_family == AF_INET ? &reinterpret_cast<sockaddr_in*>(&name)->sin_port
                                          : &reinterpret_cast<sockaddr_in6*>(&name)->sin6_port;
   *port = htons(static_cast<uint16_t>(address_.port));
-  listen_fd_ = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (listen_fd_ < 0) return ErrnoStatus(address_.ToString(), "make a socket for");
+  const int fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return ErrnoStatus(address_.ToString(), "make a socket for");
   const int on = 1;
   const int off = 0;
   // A port whose last connections are still closing is free; one that somebody listens on is not.
-  setsockopt(listen_fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   // "[::]" takes IPv4 too.
-  if (name.ss_family == AF_INET6)
-    setsockopt(listen_fd_, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (name.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   socklen_t got = sizeof(name);
-  if (bind(listen_fd_, reinterpret_cast<const sockaddr*>(&name), size) != 0 ||
-      listen(listen_fd_, kBacklog) != 0 ||
-      getsockname(listen_fd_, reinterpret_cast<sockaddr*>(&name), &got) != 0) {
-    return BindError(address_);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&name), where.ai_addrlen) != 0 ||
+      listen(fd, kBacklog) != 0 || getsockname(fd, reinterpret_cast<sockaddr*>(&name), &got) != 0) {
+    const absl::Status status = BindError(address_);
+    close(fd);
+    return status;
   }
+  listen_fd_ = fd;
   address_.port = ntohs(*port);
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <grpcpp/server_builder.h>
+#include <netdb.h>
 
 #include <atomic>
 #include <memory>
@@ -47,6 +48,7 @@ class Listener {
 
   absl::Status OpenUnix();
   absl::Status OpenTcp();
+  absl::Status ListenOn(const addrinfo& where);
   void AcceptUntilStopped();
   void AcceptOne();
   bool MayConnect(int connection);

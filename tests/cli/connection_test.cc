@@ -232,6 +232,75 @@ TEST_F(ConnectionTest, AWorkerTellsAnImpostorNothing) {
   EXPECT_THAT(heard, AllOf(Not(HasSubstr(kToken)), Not(HasSubstr("agent")), Not(HasSubstr("PRI"))));
 }
 
+// A coordinator that comes back with another token, or another certificate, has its workers back.
+TEST_F(ConnectionTest, AWorkerReadsTokenAndCertificateAgain) {
+  const std::string certificate = folder_.Path("cert.pem");
+  const std::string key = folder_.Path("key.pem");
+  const auto make_certificate = [&] {
+    return Shell(absl::StrCat("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+                              "-nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1 "
+                              "-keyout ",
+                              key, " -out ", certificate))
+        .exit_code;
+  };
+  for (const bool with_certificate : {false, true}) {
+    Token();
+    std::vector<std::string> flags = {"--token-file", folder_.Path("token")};
+    std::vector<std::string> worker_flags = flags;
+    if (with_certificate) {
+      ASSERT_EQ(make_certificate(), 0) << "openssl is needed: apt-get install openssl";
+      flags.insert(flags.end(), {"--tls-cert", certificate, "--tls-key", key});
+      worker_flags.insert(worker_flags.end(), {"--tls-ca", certificate});
+    }
+    std::string listen = "127.0.0.1:0";
+    const auto start = [&] {
+      std::filesystem::remove(folder_.Path("address"));
+      std::vector<std::string> all = flags;
+      all.insert(all.end(), {"--listen", listen});
+      listen = StartCoordinator(all);
+    };
+    start();
+    ASSERT_THAT(listen, StartsWith("127.0.0.1:"));
+    const std::string log = folder_.Path(absl::StrCat("worker-", with_certificate, ".log"));
+    std::vector<std::string> command = {ALLO_BIN_DIR "/allo-worker",
+                                        "--coordinator",
+                                        listen,
+                                        "--slots",
+                                        "cpu:1",
+                                        "--trainer",
+                                        "/bin/true",
+                                        "--state-dir",
+                                        folder_.Path("w"),
+                                        "--run-root",
+                                        folder_.Path("r"),
+                                        "--data-dir",
+                                        folder_.Path("d")};
+    command.insert(command.end(), worker_flags.begin(), worker_flags.end());
+    ChildProcess worker;
+    worker.Start(command, log);
+    const auto eventually_says = [&](const std::string& words) {
+      for (int i = 0; i < 3000; ++i) {
+        if (ReadFile(log).value_or("").find(words) != std::string::npos) return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+      return false;
+    };
+    EXPECT_TRUE(eventually_says("registered;")) << ReadFile(log).value_or("");
+    coordinator_.Signal(SIGKILL);
+    coordinator_.Wait();
+    Token("token", "ffffffffffffffffffffffffffffffff\n");
+    if (with_certificate) {
+      ASSERT_EQ(make_certificate(), 0);
+    }
+    start();
+    EXPECT_TRUE(eventually_says("is back after")) << ReadFile(log).value_or("");
+    worker.Signal(SIGTERM);
+    EXPECT_EQ(worker.Wait(), 0);
+    coordinator_.Signal(SIGTERM);
+    EXPECT_EQ(coordinator_.Wait(), 0);
+  }
+}
+
 // Everything that the coordinator makes beside the socket.
 TEST_F(ConnectionTest, DatabaseAndBackupsAreTheirUsersAlone) {
   const std::string old_copy = folder_.Path("sweeps.db.v1.backup");
