@@ -33,7 +33,8 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
         std::count_if(agent.slots.begin(), agent.slots.end(),
                       [&](const v1::Slot& slot) { return DeviceKind(slot) == run.device; }));
     if (!agent.drained.empty()) {
-      if (slots < run.ranks) continue;
+      // One that takes no runs may offer no slot meanwhile.
+      if (slots < run.ranks && !agent.slots.empty()) continue;
       if (++drained == 1) why_drained = absl::StrCat(agent.host, " gets no runs: ", agent.drained);
       continue;
     }

@@ -253,6 +253,10 @@ TEST(DecideTest, WhereEveryWorkerRestsTheFirstReasonIsSaid) {
   }
   EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1),
             "waiting: host-a gets no runs: no trainer a; 1 more workers get none either");
+  cluster.state().agents.at("a").slots.clear();
+  EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1),
+            "waiting: host-a gets no runs: no trainer a; 1 more workers get none either")
+      << "it offers none meanwhile";
   cluster.state().agents.at("b").drained.clear();
   cluster.Run(1, 10).avoided_host = "host-b";
   EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1), "waiting: host-a gets no runs: no trainer a");
