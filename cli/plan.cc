@@ -280,7 +280,7 @@ WholePlan MakePlan(Ground& ground, const cost::PlanOptions& options, const fitti
 
 int RunPlan(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
-  if (!input.ok()) return Fail(input.status());
+  if (!input.ok()) return Fail(NameWorkersWithDataset(context, input.status()));
   int exit_code = kExitOk;
   absl::StatusOr<Ground> ground = ChooseGround(context, arguments, *input, &exit_code);
   if (!ground.ok()) return Fail(ground.status());

@@ -24,7 +24,7 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
 
 int Submit(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
-  if (!input.ok()) return Fail(input.status());
+  if (!input.ok()) return Fail(NameWorkersWithDataset(context, input.status()));
   const std::string& name = input->expansion.sweep.name();
 
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);

@@ -1,10 +1,46 @@
 #include "cli/sweep_input.h"
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/files.h"
 #include "data/generated.h"
 
 namespace allometry::cli {
+namespace {
+
+constexpr char kMissingDataset[] = "allometry/missing_dataset";
+constexpr int kTimeoutS = 3;
+
+}  // namespace
+
+absl::Status NameWorkersWithDataset(const Context& context, const absl::Status& status) {
+  const auto dataset = status.GetPayload(kMissingDataset);
+  if (!dataset.has_value()) return status;
+  const auto stub = Connect(context);
+  if (!stub.ok()) return status;
+  v1::ListWorkersResponse workers;
+  if (!(*stub)
+           ->ListWorkers(MakeCall(context, kTimeoutS).get(), v1::ListWorkersRequest(), &workers)
+           .ok()) {
+    return status;
+  }
+  std::vector<std::string> hosts;
+  for (const v1::Worker& worker : workers.workers()) {
+    for (const v1::Dataset& offered : worker.datasets()) {
+      if (*dataset == offered.name()) hosts.push_back(worker.host());
+    }
+  }
+  if (hosts.empty()) return status;
+  return absl::NotFoundError(absl::StrFormat(
+      "dataset '%s' is not in this data directory, but on %s: copy its folder from there (or name "
+      "the directory with --data-dir); a sweep pins the dataset by its dataset.json",
+      std::string(*dataset), absl::StrJoin(hosts, ", ")));
+}
 
 v1::CreateSweepRequest SweepInput::Request(bool dry_run) const {
   v1::CreateSweepRequest request;
@@ -22,7 +58,13 @@ absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
   ALLO_ASSIGN_OR_RETURN(input.text, ReadFile(file_name));
   ALLO_ASSIGN_OR_RETURN(input.file, sweep::ParseSweepFile(input.text, file_name));
   const std::string& dataset = input.file.dataset;
-  ALLO_ASSIGN_OR_RETURN(input.manifest, data::FindManifest(data_dir, dataset));
+  absl::StatusOr<data::Manifest> manifest = data::FindManifest(data_dir, dataset);
+  if (absl::IsNotFound(manifest.status())) {
+    absl::Status missing = manifest.status();
+    missing.SetPayload(kMissingDataset, absl::Cord(dataset));
+    return missing;
+  }
+  ALLO_ASSIGN_OR_RETURN(input.manifest, std::move(manifest));
   ALLO_ASSIGN_OR_RETURN(input.expansion, sweep::Expand(input.file, input.manifest));
   if (data::IsGenerated(dataset)) {
     input.manifest_json = data::ManifestJson(input.manifest);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "cli/context.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
 #include "data/manifest.h"
@@ -25,5 +26,9 @@ struct SweepInput {
 
 absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
                                           const std::string& data_dir);
+
+// The status of a ReadSweepInput that failed. Where that is for a dataset that is not here, and
+// workers of the coordinator have it, it names them instead.
+absl::Status NameWorkersWithDataset(const Context& context, const absl::Status& status);
 
 }  // namespace allometry::cli

@@ -186,6 +186,24 @@ TEST(WatchTest, DrawsNoMoreThanItsTerminalHasRoomFor) {
   EXPECT_LE(widest, 61u);  // with the carriage return
 }
 
+TEST(SubmitTest, ADatasetThatOnlyAWorkerHasIsNamedWithItsHost) {
+  DeploymentOptions options;
+  options.workers = 2;
+  const Deployment deployment(options);
+  ASSERT_TRUE(Eventually(
+      [&] { return deployment.Allo({"workers"}).find("generated") != std::string::npos; }));
+  ASSERT_TRUE(std::filesystem::create_directory(deployment.Path("empty")));
+  ChildProcess submit;
+  submit.Start(
+      {ALLO_BIN_DIR "/allo", "--coordinator", ReadFile(deployment.Path("address")).value_or(""),
+       "submit", deployment.Write("sweep.yaml", TwelveRuns()), "--data-dir",
+       deployment.Path("empty")},
+      deployment.Path("submit"));
+  EXPECT_NE(submit.Wait(), 0);
+  EXPECT_THAT(ReadFile(deployment.Path("submit")).value_or(""),
+              HasSubstr("dataset 'generated' is not in this data directory, but on host-"));
+}
+
 TEST(BadDataTest, ACopyOfADatasetWithOtherBytesTrainsNothing) {
   const TemporaryFolder folder;
   DeploymentOptions options;
