@@ -242,6 +242,13 @@ TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
   row.attempt->exit_reason = v1::DIVERGED;
   view.Put(row, 0);
   EXPECT_EQ(avoided(), "") << "says nothing about the host";
+  row.run.set_failures(0);
+  row.attempt->exit_reason = v1::AGENT_LOST;
+  view.Put(row, 0);
+  EXPECT_EQ(avoided(), "") << "its first worker may have been restarted";
+  row.run.set_lost_leases(3);
+  view.Put(row, 0);
+  EXPECT_EQ(avoided(), "host-a") << "a host that loses its agent again and again";
 }
 
 TEST(ClusterViewTest, MeasuredPaceTurnsDurationsIntoSeconds) {
