@@ -1,5 +1,7 @@
 // The trainer as a process of one rank: curves, exit reasons, the lease, kill -9 and resume.
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "base/clock.h"
@@ -201,6 +203,45 @@ TEST_F(TrainerTest, LossThatIsNotFiniteIsDivergedWithANullPoint) {
   EXPECT_EQ(spool.All<run::Point>().back().step, spool.All<run::ExitRecord>()[0].step);
 }
 
+TEST_F(TrainerTest, AShardThatIsWrittenOverEndsItAsDataBeforeTheNextCheckpoint) {
+  spec_.steps = 1'000'000;
+  spec_.evaluation_steps = {1};
+  spec_.checkpoint_every_s = 0.2;
+  const auto process = Start(spec_);
+  ASSERT_TRUE(WaitUntil(*process, 1, [](const SpoolContents& spool) {
+    return !spool.All<run::CheckpointRecord>().empty();
+  })) << process->Log();
+  const std::string shard =
+      data_dir_ + "/pattern/" + data::ReadManifest(data_dir_, "pattern")->shards[0].file;
+  {
+    std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4000);
+    file.put(1);
+  }
+  EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kData)) << process->Log();
+  const auto exits = ReadSpool(1).All<run::ExitRecord>();
+  ASSERT_EQ(exits.size(), 1u);
+  EXPECT_THAT(exits[0].message, HasSubstr(shard + " changed while it was trained on"));
+}
+
+TEST_F(TrainerTest, TheSelfTestPassesWhereItCanComputeAndWrite) {
+  const auto self_test = [&](const std::string& limit, const std::string& device = "cpu") {
+    const std::string command = limit + " exec " + executable_ + " --self-test " + folder_.path() +
+                                " --device " + device + " >" + folder_.Path("said") + " 2>&1";
+    const int status = std::system(command.c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  EXPECT_EQ(self_test(""), 0);
+  EXPECT_FALSE(std::filesystem::exists(run_dir_));
+  EXPECT_EQ(self_test("ulimit -f 100;"), run::ProcessExitCode(ExitReason::kDiskFull));
+  EXPECT_THAT(ReadFile(folder_.Path("said")).value_or(""), HasSubstr("File too large"));
+  EXPECT_NE(self_test("ulimit -v 100000;"), 0);
+  EXPECT_EQ(self_test("", "cuda"), run::ProcessExitCode(ExitReason::kDevice));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+    EXPECT_EQ(entry.path().filename().string().find("self-test"), std::string::npos);
+  }
+}
+
 TEST_F(TrainerTest, FullDiskIsTold) {
   // The checkpoint's temporary file is a device that is always full.
   const std::string temporary = run_dir_ + "/" + run::CheckpointFile(1, 40) + ".tmp";
@@ -269,8 +310,7 @@ TEST_F(LeaseTest, PreemptAndCancelCheckpointAndSaySo) {
     ASSERT_EQ(spool.All<run::ExitRecord>().size(), 1u);
     EXPECT_EQ(spool.All<run::ExitRecord>()[0].reason, reason);
     ASSERT_EQ(spool.All<run::CheckpointRecord>().size(), 1u);
-    EXPECT_EQ(spool.All<run::CheckpointRecord>()[0].step,
-              spool.All<run::ExitRecord>()[0].step);
+    EXPECT_EQ(spool.All<run::CheckpointRecord>()[0].step, spool.All<run::ExitRecord>()[0].step);
   }
 }
 
