@@ -109,11 +109,12 @@ TEST_F(CommandTest, VerifyFailsOnTheDamagedDatasetAndChecksTheOthers) {
 }
 
 TEST_F(CommandTest, ABadNeighbourIsNamedAndHidesNothing) {
-  ASSERT_EQ(Run({"data", "text", Input(), "--name", "corpus"}).code, 0);
-  ASSERT_TRUE(MakeDirectories(DataDir() + "/half").ok());
-  ASSERT_TRUE(WriteFileAtomically(DataDir() + "/half/dataset.json", "{\"version\": 1, ").ok());
+  ASSERT_EQ(Make().exit_code, 0);
+  ASSERT_TRUE(MakeDirectories(folder_.Path("data/half")).ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(folder_.Path("data/half/dataset.json"), "{\"version\": 1, ").ok());
   const Outcome listed = Run({"data", "list"});
-  EXPECT_EQ(listed.code, 0);
+  EXPECT_EQ(listed.exit_code, 0);
   EXPECT_THAT(listed.out, HasSubstr("corpus "));
   EXPECT_THAT(listed.err, HasSubstr("half/dataset.json"));
   const json list = json::parse(Run({"--json", "data", "list"}).out);
@@ -122,7 +123,7 @@ TEST_F(CommandTest, ABadNeighbourIsNamedAndHidesNothing) {
   EXPECT_EQ(list[1]["name"], "half");
   EXPECT_TRUE(list[1].contains("error"));
   const Outcome verified = Run({"data", "verify"});
-  EXPECT_NE(verified.code, 0);
+  EXPECT_NE(verified.exit_code, 0);
   EXPECT_THAT(verified.out, HasSubstr("corpus: every shard is as its manifest says"));
   EXPECT_THAT(verified.err, HasSubstr("half/dataset.json"));
 }
