@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/json_shape.h"
 #include "fitting/method/view.h"
 #include "fitting/report/fit.h"
 #include "fitting/solve/optimum.h"
@@ -69,6 +70,7 @@ absl::StatusOr<Pilot> PilotFromObservations(const Observations& observations,
 }
 
 absl::StatusOr<Pilot> PilotFromReport(const std::string& text, const std::string& name) {
+  ALLO_RETURN_IF_ERROR(Annotate(CheckJsonShape(text, {.bytes = size_t{64} << 20}), name));
   const nlohmann::json report = nlohmann::json::parse(text, nullptr, false);
   const nlohmann::json fits = Member(report, "fits");
   if (!fits.is_array()) {

@@ -73,6 +73,17 @@ TEST(ManifestTest, WrittenManifestReadsBackWithEveryField) {
   EXPECT_EQ(read.unique_tokens, 150);
 }
 
+// What a client sends, or lies in a folder of datasets, may be made to end who reads it.
+TEST(ManifestTest, DeepNestingAndLongValuesAreRefusedInAFewWords) {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  EXPECT_THAT(ParseManifest(deep), Refused({"64 deep"}));
+  EXPECT_THAT(ParseManifest("{\"documents\": " + deep + "}"), Refused({"64 deep"}));
+  const absl::Status wrong =
+      ParseManifest(Edited([](Json& j) { j["documents"] = std::string(1 << 20, 'x'); })).status();
+  EXPECT_THAT(wrong, Refused({"documents is", "not an integer"}));
+  EXPECT_LT(wrong.message().size(), 1000u);
+}
+
 TEST(ManifestTest, MissingUnknownAndWronglyTypedFieldsAreNamed) {
   EXPECT_THAT(ParseManifest("{"), Refused({"not JSON"}));
   EXPECT_THAT(ParseManifest("[]"), Refused({"is not an object"}));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <vector>
 
@@ -143,6 +144,8 @@ bool WasKilled(int wait_status) {
 }
 
 std::string LogTail(const std::string& path, int lines) {
+  // A pipe in its place would be waited for.
+  if (std::error_code error; !std::filesystem::is_regular_file(path, error)) return "";
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) return "";
   const int64_t size = file.tellg();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/json_shape.h"
 #include "nlohmann/json.hpp"
 
 namespace allometry::agent {
@@ -32,7 +33,7 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
 VerifiedFiles::VerifiedFiles(std::string kept_in) : kept_in_(std::move(kept_in)) {
   if (kept_in_.empty()) return;
   const absl::StatusOr<std::string> text = ReadFile(kept_in_);
-  if (!text.ok()) return;
+  if (!text.ok() || !CheckJsonShape(*text).ok()) return;
   const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return;
   for (const auto& [path, entry] : json.items()) {
