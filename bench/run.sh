@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 echo "machine: $(nproc) cores, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ //'), load $(cut -d' ' -f1-3 /proc/loadavg), commit $(git rev-parse --short HEAD)"
-for program in fit store listing ingest scheduler strata; do
+for program in fit store listing open_sweeps ingest scheduler strata; do
   echo "== $program"
   if [ -x "build/bench/$program" ]; then "build/bench/$program"; else echo "build/bench/$program is not built"; fi
 done
