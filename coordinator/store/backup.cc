@@ -52,15 +52,6 @@ absl::Status MakeCopy(const std::string& path, const std::string& copy, int busy
   return db->CopyTo(copy);
 }
 
-// The copy is an opening of its own, closed in order: no log belongs to it.
-absl::Status BeginOpening(const std::string& copy) {
-  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> db,
-                        Connection::Open(copy, Connection::Mode::kReadWrite, 0));
-  return db->Prepare("UPDATE openings SET opening = ?1, is_open = 0")
-      .With(absl::string_view(RandomHex128()))
-      .Run();
-}
-
 absl::Status Verify(const std::string& copy) {
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> db,
                         Connection::Open(copy, Connection::Mode::kReadOnly, 0));
@@ -113,7 +104,7 @@ absl::StatusOr<BackupSummary> Store::Backup(
     ALLO_RETURN_IF_ERROR(MakeCopy(path, copy.path(), parts_->options.busy_timeout_ms));
     // The copy's own connection went by the path.
     ALLO_RETURN_IF_ERROR(parts_->file->CheckPaths());
-    ALLO_RETURN_IF_ERROR(BeginOpening(copy.path()));
+    ALLO_RETURN_IF_ERROR(DatabaseFile::MakeIndependent(copy.path()));
     ALLO_RETURN_IF_ERROR(Verify(copy.path()));
     ALLO_ASSIGN_OR_RETURN(summary.hash, HashFileHex(copy.path()));
     const int fd = open(copy.path().c_str(), O_RDONLY | O_CLOEXEC);

@@ -275,9 +275,9 @@ std::string DatabaseFile::Rescue(Connection& db) {
     for (int i = 1; i < 1000 && (copy.empty() || access(copy.c_str(), F_OK) == 0); ++i) {
       copy = absl::StrCat(path_, ".saved-", i);
     }
-    if (const absl::Status copied = db.CopyTo(copy); !copied.ok()) {
-      return absl::StrCat("Its contents could not be saved: ", copied.message());
-    }
+    absl::Status copied = db.CopyTo(copy);
+    if (copied.ok()) copied = MakeIndependent(copy);
+    if (!copied.ok()) return absl::StrCat("Its contents could not be saved: ", copied.message());
     return absl::StrCat("All that it held was saved as ", copy,
                         ": move that to its place, and start again");
   }
@@ -291,6 +291,14 @@ std::string DatabaseFile::Rescue(Connection& db) {
   }
   return "The file that was moved away holds all that was acknowledged: move it back, and start "
          "again";
+}
+
+absl::Status DatabaseFile::MakeIndependent(const std::string& path) {
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Connection> db,
+                        Connection::Open(path, Connection::Mode::kReadWrite, 0));
+  return db->Prepare("UPDATE openings SET opening = ?1, is_open = 0")
+      .With(absl::string_view(RandomHex128()))
+      .Run();
 }
 
 absl::Status DatabaseFile::Close(Connection& db) {

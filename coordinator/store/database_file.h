@@ -42,6 +42,9 @@ class DatabaseFile {
   DatabaseFile(const DatabaseFile&) = delete;
   DatabaseFile& operator=(const DatabaseFile&) = delete;
 
+  // Of a whole copy at `path` that nobody has open: no log belongs to it.
+  static absl::Status MakeIndependent(const std::string& path);
+
   // Without symbolic links: the name that SQLite's other files are beside.
   const std::string& path() const { return path_; }
 

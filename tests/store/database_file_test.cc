@@ -100,6 +100,9 @@ TEST_F(DatabaseFileTest, ARemovedFileIsNoticedAndItsContentsAreSaved) {
   fs::remove(path_ + "-wal");
   fs::remove(path_ + "-shm");
   EXPECT_THAT(Events(path_ + ".saved-1"), Contains("first"));
+  auto saved = Store::Open(path_ + ".saved-1", options_);
+  ASSERT_OK(saved);
+  EXPECT_THAT((*saved)->missing_log(), IsEmpty());
 }
 
 TEST_F(DatabaseFileTest, AMovedFileIsNoticedAndHoldsAll) {
