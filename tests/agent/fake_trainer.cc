@@ -1,6 +1,7 @@
 // A trainer that trains nothing: reads run.json, writes a spool, obeys its standard input as
 // allo-trainer does. What it does at the end is the spec's step_backend:
 //
+//   auto       as succeed, with the evaluations: what a real coordinator gives
 //   succeed    a point every 10 ms up to `steps`, then an exit record
 //   silent     the same, and ends with code 0 and no exit record
 //   code-70    the same, and ends with code 70 and no exit record
@@ -12,6 +13,7 @@
 // Run under mpirun it is rank OMPI_COMM_WORLD_RANK; only rank 0 writes.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -87,6 +89,11 @@ int Train(const std::string& run_dir) {
     ++step;
     out.Append(
         Point{step, step * spec->identity.batch_tokens, "train", 1.0 / static_cast<double>(step)});
+    if (script == "auto" && std::find(spec->evaluation_steps.begin(), spec->evaluation_steps.end(),
+                                      step) != spec->evaluation_steps.end()) {
+      out.Append(Point{step, step * spec->identity.batch_tokens, "heldout",
+                       1.0 / static_cast<double>(step)});
+    }
     ALLO_CHECK(out.Flush().ok());
     if (deadline_ns != 0 && Clock::Real().BootNanos() >= deadline_ns) LoseLease();
     if (heard != Word::kNone && script != "deaf") {

@@ -81,10 +81,10 @@ class RealCoordinatorTest : public ::testing::Test {
     v1::CreateSweepRequest request;
     request.set_file_name("s.yaml");
     request.set_sweep_yaml(absl::StrFormat(
-        "name: s\ndataset: '%s'\nmodel: {context: 16, sizes: [5k]}\n"
-        "training: {batch_tokens: 512, warmup_steps: 2, learning_rate: 3e-3, seeds: [1, 2, 3, 4]}\n"
+        "name: s\ndataset: '%s'\nmodel: {frames: 2, sizes: [34k]}\n"
+        "training: {batch_tokens: 520, warmup_steps: 2, learning_rate: 3e-3, seeds: [1, 2, 3, 4]}\n"
         "budgets: {tokens: [%d]}\n",
-        kDataset, kSteps * 512));
+        kDataset, kSteps * 520));
     const auto manifest = data::FindManifest("", kDataset);
     ASSERT_TRUE(manifest.ok()) << manifest.status();
     request.set_manifest_json(data::ManifestJson(*manifest));
