@@ -1,4 +1,6 @@
 // The real programs finding each other, and what they say where they do not.
+#include "transport/connection.h"
+
 #include <arpa/inet.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -10,6 +12,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +22,7 @@
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/client.grpc.pb.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
@@ -298,6 +302,43 @@ TEST_F(ConnectionTest, AWorkerReadsTokenAndCertificateAgain) {
     EXPECT_EQ(worker.Wait(), 0);
     coordinator_.Signal(SIGTERM);
     EXPECT_EQ(coordinator_.Wait(), 0);
+  }
+}
+
+// Four clients ask for a copy and do not read it: a fifth is told so, and waits ten seconds at
+// most.
+TEST_F(ConnectionTest, BackupsThatNobodyReadsGiveWay) {
+  const std::string address =
+      StartCoordinator({"--listen", "unix:" + folder_.Path("coordinator.sock")});
+  grpc::ChannelArguments small_window;  // so that the copy does not fit into the connection
+  small_window.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  small_window.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 65536);
+  ASSERT_OK_AND_ASSIGN(const auto channel, transport::Connect({.address = address}, small_window));
+  const auto stub = v1::ClientService::NewStub(channel);
+  struct Unread {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::BackupResponse>> reader;
+  };
+  std::vector<std::unique_ptr<Unread>> unread;
+  const std::string backup =
+      absl::StrCat("backup --force ", folder_.Path("copy.db"), " --coordinator ", address);
+  Outcome outcome;
+  do {
+    unread.push_back(std::make_unique<Unread>());
+    unread.back()->reader = stub->Backup(&unread.back()->context, {});
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    outcome = Allo(backup);
+  } while (outcome.exit_code == 0 && unread.size() < 20);
+  EXPECT_GE(unread.size(), 4u);
+  EXPECT_THAT(outcome.output, HasSubstr("4 backups go on already"));
+  for (int i = 0; i < 60 && outcome.exit_code != 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    outcome = Allo(backup);
+  }
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  for (const auto& each : unread) {
+    each->context.TryCancel();
+    (void)each->reader->Finish();
   }
 }
 
