@@ -21,14 +21,14 @@ setup: ## install what is missing: Debian packages, LibTorch
 build: setup ## setup, then everything in build/: programs in build/bin
 	@echo "build: configuring and compiling in build/"
 	@$(CONFIGURE) cpu >/dev/null
-	@if [ -t 1 ]; then cmake --build build; else cmake --build build -- --quiet; fi
+	@cmake/build.sh build
 	@echo "build: done; the programs are in build/bin"
 
 # What the demo needs: no tests, no benchmarks.
 programs: setup
 	@echo "build: configuring and compiling the programs in build/bin"
 	@$(CONFIGURE) cpu >/dev/null
-	@if [ -t 1 ]; then cmake --build build --target programs; else cmake --build build --target programs -- --quiet; fi
+	@cmake/build.sh build programs
 
 demo: programs ## train sweeps/quickstart.yaml on two slots of this machine and fit it
 	@deploy/demo.sh

@@ -16,7 +16,7 @@ done
 build() {
   local preset=$1
   cmake --log-level=NOTICE --preset "$preset" >/dev/null
-  cmake --build "build-$preset" -- --quiet
+  cmake/build.sh "build-$preset"
 }
 
 step "format"
