@@ -20,7 +20,7 @@ bool HasAhead(const std::map<const Need*, Line>& lines) {
 }  // namespace
 
 Deciding::Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
-                   const LeasedStarts& leased, const std::map<std::string, double>& open_work,
+                   const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
                    int64_t now_ns, const Options& options)
     : fleet_(fleet),
       queues_(queues),
@@ -28,7 +28,7 @@ Deciding::Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t
       leased_(leased),
       now_ns_(now_ns),
       options_(options) {
-  for (const auto& [kind, work] : open_work) all_work_[kind] = fleet.AllWork(kind, work);
+  for (const auto& [kind, work] : open_work) all_work_[kind] = fleet.AllWork(kind, work.value());
 }
 
 Deciding::~Deciding() {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "coordinator/schedule/decide.h"
+#include "coordinator/schedule/exact_sum.h"
 #include "coordinator/schedule/fleet.h"
 #include "coordinator/schedule/queues.h"
 
@@ -27,7 +28,7 @@ class Deciding {
   // Borrows all. `leased`: empty: nobody may be asked to stop. `open_work`: by kind of slot, the
   // expected time x ranks of all runs that are not blocked.
   Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
-           const LeasedStarts& leased, const std::map<std::string, double>& open_work,
+           const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
            int64_t now_ns, const Options& options);
   // Undoes what the decision took.
   ~Deciding();

@@ -16,7 +16,7 @@ bool IsWaiting(const RunState& run) { return !run.placement.has_value() && run.b
 
 void Scheduler::CountWork(const RunState& run, int sign) {
   if (!run.blocked.empty() && !run.placement.has_value()) return;
-  open_work_[run.device] += sign * run.duration * run.ranks;
+  open_work_[run.device].Add(sign * run.duration * run.ranks);
 }
 
 void Scheduler::Insert(const RunState& run) {
@@ -62,7 +62,6 @@ void Scheduler::RemoveRun(int64_t run_id) {
   if (run == state_.runs.end()) return;
   Extract(run->second);
   state_.runs.erase(run);
-  if (state_.runs.empty()) open_work_.clear();  // and what roundings left of it
 }
 
 void Scheduler::ChangeRun(int64_t run_id, absl::FunctionRef<void(RunState&)> change) {

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "coordinator/schedule/decide.h"
+#include "coordinator/schedule/exact_sum.h"
+#include "coordinator/schedule/scheduler.h"
 #include "coordinator/schedule/sharing_paces.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -81,6 +83,40 @@ TEST(SharingTest, WhatEndsLastIsLeftAlone) {
   cluster.state().runs.at(4).duration = 1100;
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("3@a:0"))
       << "now run 4 ends last, and waits for a slot of its own";
+}
+
+TEST(SharingTest, TimesThatWereFlopsBeforeThePaceWasKnownLeaveNothingInTheOpenWork) {
+  ClusterBuilder cluster = SharedWorker(1, 2);
+  Scheduler scheduler;
+  scheduler.PutAgent(cluster.state().agents.at("a"));
+  for (int64_t id = 1; id <= 7; ++id) {
+    scheduler.PutRun(cluster.Run(id, 1e21 / (3.0 * static_cast<double>(id))));
+  }
+  // Each finds its pace, and all but two end.
+  for (int64_t id = 1; id <= 7; ++id) {
+    scheduler.SetRemaining(id, 10 + static_cast<double>(id), 10 + static_cast<double>(id));
+  }
+  for (int64_t id = 3; id <= 7; ++id) scheduler.RemoveRun(id);
+  const Decision decision = scheduler.Decide(0);
+  EXPECT_EQ(Text(decision), Text(Decide(scheduler.state(), 0)));
+  EXPECT_EQ(decision.assignments.size(), 2u) << "11 s and 12 s may share a slot: all work is 23 s";
+}
+
+TEST(ExactSumTest, WhatWasAddedAndTakenOutLeavesTheRestToTheLastBit) {
+  ExactSum sum;
+  double rest = 0;
+  for (int i = 1; i <= 1000; ++i) sum.Add(1e21 / i);
+  sum.Add(0.1);
+  for (int i = 1000; i >= 1; --i) sum.Add(-1e21 / i);
+  EXPECT_EQ(sum.value(), 0.1);
+  for (const double value : {1e-3, 17.25, 3e25, 1e-9}) {
+    sum.Add(value);
+    rest += value;
+  }
+  EXPECT_DOUBLE_EQ(sum.value(), 0.1 + rest);
+  sum.Add(std::numeric_limits<double>::infinity());
+  sum.Add(-std::numeric_limits<double>::infinity());
+  EXPECT_DOUBLE_EQ(sum.value(), 0.1 + rest);
 }
 
 TEST(SharingTest, TheSlotThatIsEmptySoonestIsKeptForWhatEndsLast) {

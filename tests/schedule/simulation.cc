@@ -14,7 +14,8 @@ namespace {
 constexpr double kProbation_s = 5;  // of training
 constexpr double kShortest_s = 20;
 constexpr double kDecades = 3.5;
-constexpr double kProgressEvery_s = 60;               // that the coordinator hears of
+constexpr double kProgressEvery_s = 60;  // that the coordinator hears of
+constexpr double kFlopsPerSecond = 3.3e18;
 constexpr double kCheckpointEvery = 60;               // of a run's cost
 constexpr double kSpeeds[] = {0, 1, 1.6, 1.9, 1.75};  // of k runs together
 
@@ -23,7 +24,7 @@ double Speed(size_t sharers) { return kSpeeds[std::min(sharers, std::size(kSpeed
 }  // namespace
 
 Simulation::Simulation(const SimulationOptions& options)
-    : options_(options), random_(options.seed) {
+    : options_(options), random_(options.seed), has_pace_(options.first_pace_s <= 0) {
   MakeWorkers();
   MakeRuns();
 }
@@ -158,7 +159,8 @@ void Simulation::Happen(const Event& event) {
 
 void Simulation::Decide() {
   const bool compare = ++decisions_ % options_.compare_every == 0;
-  if (compare || now_ >= refresh_at_) RefreshExpectations();
+  const bool first_pace = !has_pace_ && now_ >= options_.first_pace_s;
+  if (compare || first_pace || now_ >= refresh_at_) RefreshExpectations();
   const Decision decision = scheduler_.Decide(NowNanos());
   if (compare) {
     const std::string plain = Text(PlainDecide(scheduler_.state(), NowNanos()));
@@ -191,7 +193,7 @@ void Simulation::Arrive(int64_t sweep_id) {
 void Simulation::Submit(Job& job) {
   RunState run = job.state;
   run.waiting_since_ns = NowNanos();
-  run.duration = run.flops_remaining = job.left * job.wrong;
+  run.duration = run.flops_remaining = Expected(job, job.left);
   if (job.parent != 0 && jobs_.at(job.parent).waits()) {
     run.blocked = absl::StrCat("needs the checkpoint of run ", job.parent);
   }
@@ -342,7 +344,7 @@ void Simulation::WaitAgain(Job& job, double left) {
     run.started_ns = 0;
     run.waiting_since_ns = NowNanos();
     run.checkpoint_root_id = workers_[static_cast<size_t>(job.worker)].agent.run_root_id;
-    run.duration = run.flops_remaining = job.left * job.wrong;
+    run.duration = run.flops_remaining = Expected(job, job.left);
   });
 }
 
@@ -350,14 +352,21 @@ double Simulation::DurableLeft(const Job& job) const {
   return job.from - std::floor((job.from - job.left) / kCheckpointEvery) * kCheckpointEvery;
 }
 
+double Simulation::Expected(const Job& job, double seconds) const {
+  return seconds * job.wrong * (has_pace_ ? 1 : kFlopsPerSecond);
+}
+
 void Simulation::RefreshExpectations() {
   refresh_at_ = now_ + kProgressEvery_s;
+  const bool first_pace = !has_pace_ && now_ >= options_.first_pace_s;
+  has_pace_ = has_pace_ || first_pace;
   for (const auto& [id, run] : scheduler_.state().runs) {
-    if (!run.placement.has_value()) continue;
+    if (!run.placement.has_value() && !first_pace) continue;
     Job& job = jobs_.at(id);
     const double left =
         job.training ? std::max(0.0, job.left - (now_ - job.since) * job.rate) : job.left;
-    scheduler_.SetRemaining(id, left * job.wrong, left * job.wrong);
+    const double expected = Expected(job, left);
+    scheduler_.SetRemaining(id, expected, expected);
   }
 }
 

@@ -2,7 +2,8 @@
 // do is true here; the scheduler sees what a coordinator would see.
 //
 // Runs. Costs are log-uniform over 3.5 decades; a share are gangs, a share wait for another run;
-// sweeps arrive one after the other, with priorities. Expectations may be wrong by a factor.
+// sweeps arrive one after the other, with priorities. Expectations may be wrong by a factor,
+// and are FLOPs for each rank until the first pace is known.
 // Devices. k one-rank runs on one make 1, 1.6, 1.9 and 1.75 times the speed of one: the fourth does
 // not pay, which the scheduler learns from measured paces.
 // Faults. A worker crashes and comes back; its runs are noticed when their lease ends or the worker
@@ -44,6 +45,7 @@ struct SimulationOptions {
   int priorities = 1;
   int32_t runs_per_slot = 1;
   double wrong_by = 1;       // expectations are wrong by up to this factor, both ways
+  double first_pace_s = 0;   // before this time the scheduler knows no pace
   double crash_every_s = 0;  // of one worker, on average; 0: never
   double cut_every_s = 0;
   double late = 0;        // share of the workers that join later
@@ -155,7 +157,8 @@ class Simulation {
   void WaitAgain(Job& job, double left);
   void Unclaim(Job& job);
   double DurableLeft(const Job& job) const;
-  void Expect(Job& job);
+  // The scheduler's expectation of so many seconds, in seconds or FLOPs.
+  double Expected(const Job& job, double seconds) const;
   void RefreshExpectations();
 
   // --- Workers ---
@@ -187,6 +190,7 @@ class Simulation {
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   uint64_t order_ = 0;
   double now_ = 0, refresh_at_ = 0;
+  bool has_pace_ = false;
   int open_ = 0, decisions_ = 0;
   double capacity_ = 0;
   std::vector<std::pair<std::pair<double, double>, double>> lost_;  // from, to, slots

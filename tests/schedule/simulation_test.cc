@@ -118,6 +118,7 @@ TEST(SimulationTest, EveryDecisionOfASmallClusterIsTheOracles) {
     options.cut_every_s = 3000;
     options.late = 0.3;
     options.probation = seed % 4 < 2 ? 0.5 : 0;
+    options.first_pace_s = seed % 4 >= 2 ? 200 : 0;
     RunSeed(options, 0);
   }
 }
