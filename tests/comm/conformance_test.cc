@@ -81,7 +81,7 @@ TEST_P(ConformanceTest, OneRankKeepsItsValues) {
   Buffer buffer(options.on_gpu, {1.5f, -2.25f, 1e-30f});
   std::vector<double> scalars = {0.1, 1e300};
   std::string text = "bytes";
-  ASSERT_TRUE(collective.AllReduceSum(buffer.span()).ok());
+  ASSERT_TRUE(collective.AllReduceSum(buffer.span(), {}).ok());
   ASSERT_TRUE(collective.AllReduceSum(std::span(scalars)).ok());
   ASSERT_TRUE(collective.Broadcast(std::as_writable_bytes(std::span(text)), 0).ok());
   ASSERT_TRUE(collective.Barrier().ok());

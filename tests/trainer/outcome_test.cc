@@ -25,6 +25,12 @@ TEST(OutcomeTest, ReasonStaysWithTheStatusAndTheFirstOneCounts) {
 TEST(OutcomeTest, StatusWithoutAReasonIsABugUnlessTheDiskIsFull) {
   EXPECT_EQ(ReasonOf(absl::InternalError("x")), ExitReason::kBug);
   EXPECT_EQ(ReasonOf(absl::ResourceExhaustedError("x")), ExitReason::kDiskFull);
+  EXPECT_EQ(ReasonOf(absl::UnavailableError("x")), ExitReason::kBug);
+}
+
+// What a collective says when another rank does not answer: nothing of this program is at fault.
+TEST(OutcomeTest, LostPeerIsNodeLost) {
+  EXPECT_EQ(ReasonOf(absl::AbortedError("no answer from rank 1 in 600 s")), ExitReason::kNodeLost);
 }
 
 TEST(OutcomeTest, MemoryThatRanOutIsOomAndAnythingElseABug) {
@@ -58,6 +64,16 @@ TEST(OutcomeTest, AgreeOnOneRankKeepsReasonAndMessage) {
       Agree(**collective, WithReason(ExitReason::kData, absl::NotFoundError("no shard")));
   EXPECT_EQ(ReasonOf(all), ExitReason::kData);
   EXPECT_EQ(all.message(), "no shard");
+}
+
+TEST(OutcomeTest, AgreeCutsALongMessageBetweenTwoCharacters) {
+  const auto collective = comm::Create("self", {});
+  ASSERT_THAT(collective, IsOk());
+  std::string message;
+  for (int i = 0; i < 2000; ++i) message += "\u00f6";  // two bytes each
+  const absl::Status all = Agree(**collective, absl::NotFoundError(message));
+  EXPECT_GT(all.message().size(), 2000u);
+  EXPECT_EQ(all.message(), message.substr(0, (all.message().size() - 3) / 2 * 2) + "...");
 }
 
 }  // namespace

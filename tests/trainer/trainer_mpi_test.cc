@@ -1,5 +1,6 @@
 // The trainer as two ranks under mpirun.
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 
 #include "absl/strings/match.h"
@@ -145,11 +146,12 @@ TEST_F(TrainerTest, FailureOfRankZeroAloneGivesMpirunItsExitCode) {
 
 class MpiLeaseTest : public TrainerTest {
  protected:
-  MpiLeaseTest() {
+  explicit MpiLeaseTest(std::vector<std::string> flags = {}) {
     spec_.ranks = 2;
     spec_.steps = 1'000'000;
     spec_.evaluation_steps = {};
-    process_ = Start(spec_, {"--leased"});
+    flags.push_back("--leased");
+    process_ = Start(spec_, flags);
     const int64_t now = Clock::Real().BootNanos();
     process_->Say(absl::StrCat("lease ", now, " ", now + 3'600'000'000'000, "\n"));
     EXPECT_TRUE(WaitUntil(*process_, 1, [](const SpoolContents& spool) {
@@ -181,6 +183,64 @@ TEST_F(MpiLeaseTest, KilledMpirunLeavesNoRankBehind) {
   process_->CloseInput();
   process_->Wait();
   WaitUntilNoRankIsLeft(run_dir_);
+}
+
+int RankOf(pid_t pid) {
+  std::ifstream file(absl::StrCat("/proc/", pid, "/environ"), std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string name = "OMPI_COMM_WORLD_RANK=";
+  const size_t begin = text.find(name);
+  return begin == std::string::npos ? -1 : std::atoi(text.c_str() + begin + name.size());
+}
+
+// A rank that does not answer, as one whose machine hangs.
+class LostRankTest : public MpiLeaseTest {
+ protected:
+  LostRankTest() : MpiLeaseTest({"--collective-timeout", "3"}) {}
+
+  void Signal(int rank, int signal) {
+    for (const pid_t pid : RanksOf(run_dir_)) {
+      if (RankOf(pid) == rank) kill(pid, signal);
+    }
+  }
+};
+
+TEST_F(LostRankTest, StoppedRankEndsTheAttemptAsNodeLost) {
+  Signal(1, SIGSTOP);
+  EXPECT_EQ(process_->Wait(), run::ProcessExitCode(ExitReason::kNodeLost)) << process_->Log();
+  WaitUntilNoRankIsLeft(run_dir_);
+  EXPECT_THAT(process_->Log(), HasSubstr("NODE_LOST: "));
+  // Where the rank stopped in the middle of an exchange, rank 0 ends without a record.
+  for (const run::ExitRecord& exit : ReadSpool(1).All<run::ExitRecord>()) {
+    EXPECT_EQ(exit.reason, ExitReason::kNodeLost) << exit.message;
+    EXPECT_THAT(exit.message, HasSubstr("no answer from rank 1 in 3 s"));
+  }
+}
+
+TEST_F(LostRankTest, StoppedRankZeroEndsTheAttemptAsNodeLostByTheExitCode) {
+  Signal(0, SIGSTOP);
+  EXPECT_EQ(process_->Wait(), run::ProcessExitCode(ExitReason::kNodeLost)) << process_->Log();
+  WaitUntilNoRankIsLeft(run_dir_);
+  EXPECT_TRUE(ReadSpool(1).All<run::ExitRecord>().empty());
+}
+
+TEST_F(LostRankTest, KilledRankEndsTheOther) {
+  Signal(1, SIGKILL);
+  EXPECT_EQ(process_->Wait(), 128 + SIGKILL) << process_->Log();
+  WaitUntilNoRankIsLeft(run_dir_);
+}
+
+// Both are stopped, as by `scontrol suspend`, for longer than the timeout: nobody is lost.
+TEST_F(LostRankTest, TimeInWhichTheWholeJobIsStoppedDoesNotCount) {
+  for (const int rank : {0, 1}) Signal(rank, SIGSTOP);
+  sleep(5);
+  const size_t points = ReadSpool(1).All<run::Point>().size();
+  for (const int rank : {1, 0}) Signal(rank, SIGCONT);
+  EXPECT_TRUE(WaitUntil(*process_, 1, [points](const SpoolContents& spool) {
+    return spool.All<run::Point>().size() > points + 100;
+  })) << process_->Log();
+  process_->Say("preempt\n");
+  EXPECT_EQ(process_->Wait(), run::ProcessExitCode(ExitReason::kPreempted)) << process_->Log();
 }
 
 TEST_F(ResumeTest, CurveOfTwoRanksAfterKill9OfOneIsBitIdentical) {

@@ -5,10 +5,12 @@
 // rank, and the same bits again when the same ranks repeat them.
 //
 // Threads: one thread uses a Collective; Abort alone may come from another one, at any time.
-// Errors are Unavailable (a peer is gone or did not answer in time): the job cannot continue.
+// Aborted: another rank is gone or did not answer in time; the job cannot continue. A rank that
+// waits uses next to no processor time.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -24,11 +26,15 @@ class Collective {
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
 
-  // values[i] = the sum over ranks of values[i], in the memory of the backend's device. With nccl
-  // it is enqueued on Options::stream, in order with the work of that stream.
-  virtual absl::Status AllReduceSum(std::span<float> values) = 0;
+  // values[i] = the sum over ranks of values[i], and scalars[i] likewise, in the memory of the
+  // backend's device; scalars are few and may be none. With nccl it is enqueued on Options::stream,
+  // in order with the work of that stream.
+  virtual absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) = 0;
   // The same for a few host values, done when it returns.
   virtual absl::Status AllReduceSum(std::span<double> values) = 0;
+  // Returns when all work enqueued on Options::stream is done, sums and others. Before anything
+  // that blocks until the stream is empty: that would wait for a lost rank without a timeout.
+  virtual absl::Status Wait() = 0;
   // Rank `root`'s `bytes` of host memory to every rank.
   virtual absl::Status Broadcast(std::span<std::byte> bytes, int root) = 0;
   // Returns when every rank has called it.
@@ -43,7 +49,14 @@ struct Options {
   bool on_gpu = false;  // AllReduceSum(float) gets memory of GPU `gpu`
   int gpu = 0;
   void* stream = nullptr;  // a cudaStream_t
-  double timeout_s = 120;  // nccl: for the set-up and for every collective
+  // How long to wait for the other ranks: at the set-up, in every call and at the end. Above what
+  // one rank may do alone, such as writing a checkpoint.
+  double timeout_s = 600;
+  // Called at most once, from another thread, where a call cannot end in spite of the timeout: a
+  // peer hangs in the middle of an exchange. Should end the process. By default says it on standard
+  // error and exits with 1, upon which the launcher ends the job.
+  std::function<void(const absl::Status& why)> on_hang;
+  bool share_memory = true;  // mpi: false waits on one host as on several (for tests)
 };
 
 struct Backend {

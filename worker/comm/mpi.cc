@@ -11,12 +11,13 @@ class Mpi final : public Collective {
   explicit Mpi(std::unique_ptr<MpiWorld> world) : world_(std::move(world)) {}
   int rank() const override { return world_->rank(); }
   int world_size() const override { return world_->size(); }
-  absl::Status AllReduceSum(std::span<float> values) override {
-    return world_->AllReduceSum(values);
+  absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) override {
+    return world_->AllReduceSum(values, scalars);
   }
   absl::Status AllReduceSum(std::span<double> values) override {
-    return world_->AllReduceSum(values);
+    return world_->AllReduceSum({}, values);
   }
+  absl::Status Wait() override { return absl::OkStatus(); }
   absl::Status Broadcast(std::span<std::byte> bytes, int root) override {
     return world_->Broadcast(bytes, root);
   }
@@ -34,7 +35,7 @@ absl::StatusOr<std::unique_ptr<Collective>> CreateMpi(const Options& options) {
     return absl::FailedPreconditionError(
         "collective 'mpi' sums host memory; for memory of a GPU use nccl");
   }
-  ALLO_ASSIGN_OR_RETURN(std::unique_ptr<MpiWorld> world, MpiWorld::Join());
+  ALLO_ASSIGN_OR_RETURN(std::unique_ptr<MpiWorld> world, MpiWorld::Join(options));
   return std::make_unique<Mpi>(std::move(world));
 }
 

@@ -7,13 +7,15 @@
 #include <nccl.h>
 #include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "worker/comm/backends.h"
 #include "worker/comm/exit_soon.h"
+#include "worker/comm/patience.h"
 #ifdef ALLO_COMM_MPI
 #include "worker/comm/mpi_world.h"
 #endif
@@ -21,72 +23,88 @@
 namespace allometry::comm {
 namespace {
 
+// A failure of this rank's own GPU.
 absl::Status FromCuda(cudaError_t error, absl::string_view what) {
   if (error == cudaSuccess) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(what, ": ", cudaGetErrorString(error)));
+  return absl::InternalError(absl::StrCat(what, ": ", cudaGetErrorString(error)));
 }
 
-absl::Status FromNccl(ncclResult_t result, absl::string_view what) {
+// The last error that NCCL logged says more than the code. `comm` is null before there is one, and
+// then no other rank has a part in it.
+absl::Status FromNccl(ncclResult_t result, absl::string_view what, ncclComm_t comm) {
   if (result == ncclSuccess || result == ncclInProgress) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(what, ": ", ncclGetErrorString(result)));
+  std::string message = absl::StrCat(what, ": ", ncclGetErrorString(result));
+  const char* const last = ncclGetLastError(comm);
+  if (last != nullptr && *last != '\0') absl::StrAppend(&message, " (", last, ")");
+  // The remote process exited, or a call of the system failed: of a socket to another rank.
+  const bool peer = comm != nullptr && (result == ncclRemoteError || result == ncclSystemError);
+  return peer ? absl::AbortedError(message) : absl::InternalError(message);
 }
 
 class Nccl final : public Collective {
  public:
   explicit Nccl(const Options& options)
-      : gpu_(options.gpu),
+      : options_(options),
+        gpu_(options.gpu),
         stream_(static_cast<cudaStream_t>(options.stream)),
-        timeout_(options.timeout_s) {}
+        timeout_s_(options.timeout_s) {}
 
   ~Nccl() override {
-    if (comm_ == nullptr) return;
-    if (ncclCommFinalize(comm_) != ncclSuccess) (void)WaitForComm("ncclCommFinalize");
-    ncclCommDestroy(comm_);
-    cudaFree(scratch_);
+    if (comm_ != nullptr && !failed_ && ncclCommFinalize(comm_) != ncclSuccess) {
+      (void)WaitForComm("ncclCommFinalize");
+    }
+    // Finalize and Destroy wait for the other ranks, and for one that is lost they do so for ever.
+    if (comm_ != nullptr && failed_) ncclCommAbort(comm_);
+    if (comm_ != nullptr && !failed_) ncclCommDestroy(comm_);
+    if (scratch_ != nullptr) cudaFree(scratch_);
+#ifdef ALLO_COMM_MPI
+    if (failed_ && world_ != nullptr) world_->LeaveAtOnce();
+#endif
   }
 
   absl::Status Connect() {
     ncclUniqueId id;
 #ifdef ALLO_COMM_MPI
-    ALLO_ASSIGN_OR_RETURN(world_, MpiWorld::Join());
+    ALLO_ASSIGN_OR_RETURN(world_, MpiWorld::Join(options_));
     rank_ = world_->rank();
     world_size_ = world_->size();
-#endif
-    if (rank_ == 0) ALLO_RETURN_IF_ERROR(FromNccl(ncclGetUniqueId(&id), "ncclGetUniqueId"));
-#ifdef ALLO_COMM_MPI
+    // A rank that fails here must not leave the others waiting for the id.
+    ALLO_RETURN_IF_ERROR(world_->Agree(Prepare(&id)));
     ALLO_RETURN_IF_ERROR(world_->Broadcast(std::as_writable_bytes(std::span(&id, 1)), 0));
+#else
+    ALLO_RETURN_IF_ERROR(Prepare(&id));
 #endif
-    ALLO_RETURN_IF_ERROR(FromCuda(cudaSetDevice(gpu_), "cudaSetDevice"));
-    ALLO_RETURN_IF_ERROR(FromCuda(cudaMalloc(&scratch_, kScratchBytes), "cudaMalloc"));
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    ALLO_RETURN_IF_ERROR(FromNccl(ncclCommInitRankConfig(&comm_, world_size_, id, rank_, &config),
-                                  "ncclCommInitRankConfig"));
+    ALLO_RETURN_IF_ERROR(
+        Check(FromNccl(ncclCommInitRankConfig(&comm_, world_size_, id, rank_, &config),
+                       "ncclCommInitRankConfig", nullptr)));
     return WaitForComm("NCCL set-up");
   }
 
   int rank() const override { return rank_; }
   int world_size() const override { return world_size_; }
 
-  absl::Status AllReduceSum(std::span<float> values) override {
-    ALLO_RETURN_IF_ERROR(FromNccl(ncclAllReduce(values.data(), values.data(), values.size(),
-                                                ncclFloat32, ncclSum, comm_, stream_),
-                                  "ncclAllReduce"));
-    return WaitForComm("ncclAllReduce");
+  absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) override {
+    ALLO_RETURN_IF_ERROR(Sum(values.data(), values.size(), ncclFloat32));
+    if (scalars.empty()) return absl::OkStatus();
+    return Sum(scalars.data(), scalars.size(), ncclFloat64);
   }
+
+  absl::Status Wait() override { return WaitForStream(); }
 
   absl::Status AllReduceSum(std::span<double> values) override {
     return ThroughScratch(std::as_writable_bytes(values), [this](void* device, size_t bytes) {
-      return FromNccl(ncclAllReduce(device, device, bytes / sizeof(double), ncclFloat64, ncclSum,
-                                    comm_, stream_),
-                      "ncclAllReduce");
+      return Sum(device, bytes / sizeof(double), ncclFloat64);
     });
   }
 
   absl::Status Broadcast(std::span<std::byte> bytes, int root) override {
     return ThroughScratch(bytes, [this, root](void* device, size_t count) {
-      return FromNccl(ncclBroadcast(device, device, count, ncclUint8, root, comm_, stream_),
-                      "ncclBroadcast");
+      ALLO_RETURN_IF_ERROR(
+          Check(FromNccl(ncclBroadcast(device, device, count, ncclUint8, root, comm_, stream_),
+                         "ncclBroadcast", comm_)));
+      return WaitForComm("ncclBroadcast");
     });
   }
 
@@ -107,6 +125,27 @@ class Nccl final : public Collective {
  private:
   static constexpr size_t kScratchBytes = 1 << 16;
 
+  // What this rank can do alone. `id` on rank 0.
+  absl::Status Prepare(ncclUniqueId* id) {
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaSetDevice(gpu_), "cudaSetDevice"));
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaMalloc(&scratch_, kScratchBytes), "cudaMalloc"));
+    if (rank_ != 0) return absl::OkStatus();
+    return FromNccl(ncclGetUniqueId(id), "ncclGetUniqueId", nullptr);
+  }
+
+  // Remembers a failure, after which the communicator is aborted and not finalized.
+  absl::Status Check(absl::Status status) {
+    failed_ = failed_ || !status.ok();
+    return status;
+  }
+
+  absl::Status Sum(void* values, size_t count, ncclDataType_t type) {
+    ALLO_RETURN_IF_ERROR(
+        Check(FromNccl(ncclAllReduce(values, values, count, type, ncclSum, comm_, stream_),
+                       "ncclAllReduce", comm_)));
+    return WaitForComm("ncclAllReduce");
+  }
+
   // Host bytes to the GPU, `exchange` there, and back, a piece at a time.
   template <class Exchange>
   absl::Status ThroughScratch(std::span<std::byte> host, Exchange exchange) {
@@ -116,7 +155,6 @@ class Nccl final : public Collective {
           cudaMemcpyAsync(scratch_, piece.data(), piece.size(), cudaMemcpyHostToDevice, stream_),
           "cudaMemcpyAsync"));
       ALLO_RETURN_IF_ERROR(exchange(scratch_, piece.size()));
-      ALLO_RETURN_IF_ERROR(WaitForComm("NCCL"));
       ALLO_RETURN_IF_ERROR(FromCuda(
           cudaMemcpyAsync(piece.data(), scratch_, piece.size(), cudaMemcpyDeviceToHost, stream_),
           "cudaMemcpyAsync"));
@@ -130,9 +168,9 @@ class Nccl final : public Collective {
   absl::Status WaitForComm(absl::string_view what) {
     return Poll(what, [this, what](bool* done) -> absl::Status {
       ncclResult_t state = ncclSuccess;
-      ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), what));
+      ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), what, comm_));
       *done = state != ncclInProgress;
-      return FromNccl(state, what);
+      return FromNccl(state, what, comm_);
     });
   }
 
@@ -140,37 +178,39 @@ class Nccl final : public Collective {
   absl::Status WaitForStream() {
     return Poll("waiting for the other ranks", [this](bool* done) -> absl::Status {
       ncclResult_t state = ncclSuccess;
-      ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), "NCCL"));
-      ALLO_RETURN_IF_ERROR(FromNccl(state, "NCCL"));
+      ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), "NCCL", comm_));
+      ALLO_RETURN_IF_ERROR(FromNccl(state, "NCCL", comm_));
       const cudaError_t error = cudaStreamQuery(stream_);
       *done = error == cudaSuccess;
       return error == cudaErrorNotReady ? absl::OkStatus() : FromCuda(error, "cudaStreamQuery");
     });
   }
 
-  template <class Check>
-  absl::Status Poll(absl::string_view what, Check check) {
-    const auto start = std::chrono::steady_clock::now();
+  template <class Ask>
+  absl::Status Poll(absl::string_view what, Ask ask) {
+    Patience patience(timeout_s_);
     for (bool done = false;;) {
-      ALLO_RETURN_IF_ERROR(check(&done));
+      ALLO_RETURN_IF_ERROR(Check(ask(&done)));
       if (done) return absl::OkStatus();
-      if (std::chrono::steady_clock::now() - start > timeout_) {
-        return absl::UnavailableError(absl::StrFormat(
-            "%s: no answer from the other ranks in %.0f s", std::string(what), timeout_.count()));
+      if (patience.Ended()) {
+        return Check(absl::AbortedError(
+            absl::StrFormat("%s: no answer from other ranks in %g s", what, timeout_s_)));
       }
       std::this_thread::yield();
     }
   }
 
+  const Options options_;
   const int gpu_;
   const cudaStream_t stream_;
-  const std::chrono::duration<double> timeout_;
+  const double timeout_s_;
   int rank_ = 0;
   int world_size_ = 1;
 #ifdef ALLO_COMM_MPI
   std::unique_ptr<MpiWorld> world_;
 #endif
   ncclComm_t comm_ = nullptr;
+  bool failed_ = false;
   void* scratch_ = nullptr;
 };
 

@@ -16,7 +16,8 @@ struct ComputeDevice {
   std::string model;       // "AMD EPYC 7B13 (avx2)", "NVIDIA H200"
 };
 
-// `kind` is "cpu" or "cuda"; with "cuda", the GPU that is this rank's by its place on the host.
+// `kind` is "cpu" or "cuda"; with "cuda", the GPU that is this rank's by its place on the host, or
+// the only one that it sees.
 // FailedPrecondition, in a sentence, where there is none or this executable cannot use it.
 // `deterministic` asks LibTorch for deterministic kernels (CPU ones always are).
 absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,

@@ -21,17 +21,19 @@ absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank
         absl::StrCat("run.json asks for device cuda and there is no GPU on this machine (",
                      cudaGetErrorString(error), "): use a machine with one, or device cpu"));
   }
-  if (local_rank >= gpus) {
+  // Slurm and others may show each rank its own GPU only. Where all ranks of a host see the same
+  // one, NCCL refuses it by name.
+  const int index = gpus == 1 ? 0 : local_rank;
+  if (index >= gpus) {
     return absl::FailedPreconditionError(absl::StrCat("rank ", local_rank, " of this host finds ",
                                                       gpus, " GPUs: start one rank a GPU"));
   }
   cudaDeviceProp properties;
-  if (const cudaError_t error = cudaGetDeviceProperties(&properties, local_rank);
-      error != cudaSuccess) {
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, index); error != cudaSuccess) {
     return absl::FailedPreconditionError(
-        absl::StrCat("GPU ", local_rank, ": ", cudaGetErrorString(error)));
+        absl::StrCat("GPU ", index, ": ", cudaGetErrorString(error)));
   }
-  c10::cuda::set_device(static_cast<c10::DeviceIndex>(local_rank));
+  c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
   if (deterministic) {
     // cuBLAS promises the same bits only with a fixed workspace, read at its first use.
     setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
@@ -40,7 +42,7 @@ absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank
     at::globalContext().setBenchmarkCuDNN(false);
   }
   ComputeDevice device;
-  device.device = {.cuda = true, .index = local_rank};
+  device.device = {.cuda = true, .index = index};
   device.stream = c10::cuda::getCurrentCUDAStream().stream();
   device.model = properties.name;
   return device;

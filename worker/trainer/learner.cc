@@ -52,9 +52,9 @@ struct Learner::State {
   std::string step_backend;
   std::unique_ptr<models::TrainStep> train_step;
   std::unique_ptr<models::AdamW> adamw;
-  // On the device: fp32 of layout.size, and one double each.
+  // On the device: fp32 of layout.size; the loss and what else is added up; one double.
   at::Tensor parameters, gradient, exp_avg, exp_avg_sq;
-  at::Tensor loss, gradient_norm;
+  at::Tensor scalars, gradient_norm;
 };
 
 Learner::Learner(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& id
     *buffer = Zeros(state->layout.size, at::kFloat, device.device);
   }
   state->gradient = Zeros(state->train_step->gradient_size(), at::kFloat, device.device);
-  state->loss = Zeros(1, at::kDouble, device.device);
+  state->scalars = Zeros(2, at::kDouble, device.device);
   state->gradient_norm = Zeros(1, at::kDouble, device.device);
   state->adamw = models::CreateAdamW(Trained(state->layout), ToAdamWOptions(identity.optimizer),
                                      device.device);
@@ -112,18 +112,26 @@ absl::StatusOr<run::CheckpointRecord> Learner::Save(const std::string& run_dir, 
 
 void Learner::BeginGradient() {
   state_->gradient.zero_();
-  state_->loss.zero_();
+  state_->scalars.zero_();
 }
 
 absl::Status Learner::AddGradient(const models::Batch& batch, float weight) {
   return state_->train_step->LossAndGradient(ConstSpan(state_->parameters), batch, weight,
                                              Span(state_->gradient),
-                                             state_->loss.mutable_data_ptr<double>());
+                                             state_->scalars.mutable_data_ptr<double>());
 }
 
 std::span<float> Learner::gradient() { return Span(state_->gradient); }
 
-double Learner::Loss() const { return state_->loss.item<double>(); }
+std::span<double> Learner::scalars() { return {state_->scalars.mutable_data_ptr<double>(), 2}; }
+
+void Learner::SetSecondScalar(double value) { state_->scalars.narrow(0, 1, 1).fill_(value); }
+
+std::array<double, 2> Learner::ReadScalars() const {
+  const at::Tensor host = state_->scalars.cpu();
+  const double* values = host.const_data_ptr<double>();
+  return {values[0], values[1]};
+}
 
 void Learner::Update(int64_t step, int64_t sequences) {
   const auto trained = [this](const at::Tensor& buffer) {

@@ -5,6 +5,7 @@
 // same summed gradient.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,12 +40,15 @@ class Learner {
   void BeginGradient();
   absl::Status AddGradient(const models::Batch& batch, float weight);
   std::span<float> gradient();
-  double Loss() const;  // blocks until the device is idle
+  // On the device: the loss, and a number that the caller may have the ranks add up with it.
+  std::span<double> scalars();
+  void SetSecondScalar(double value);
+  std::array<double, 2> ReadScalars() const;  // blocks until the device is idle
 
   // AdamW update `step` (from 1) from the gradient of `sequences` over all ranks, and what the
   // training step does after it.
   void Update(int64_t step, int64_t sequences);
-  double GradientNorm() const;  // before clipping, of the last update; blocks like Loss
+  double GradientNorm() const;  // before clipping, of the last update; blocks too
 
   // The targets' cross-entropies, nats, by position. Touches neither gradient nor moments.
   absl::Status Losses(const models::Batch& batch, std::span<double> losses) const;

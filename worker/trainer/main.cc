@@ -19,6 +19,12 @@ int Main(int argc, char** argv) {
   app.add_option("--collective", options.collective,
                  "how ranks add their gradients: auto, self, mpi or nccl")
       ->capture_default_str();
+  app.add_option("--collective-timeout", options.collective_timeout_s,
+                 "seconds to wait for another rank before the attempt ends as NODE_LOST; more than "
+                 "a checkpoint takes")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber)
+      ->envname("ALLO_COLLECTIVE_TIMEOUT");
   app.add_flag("--leased", options.leased,
                "standard input carries the lease; its end ends the job (for the worker agent)");
   app.add_option("--measure", options.measure_seconds,

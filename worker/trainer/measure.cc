@@ -7,6 +7,7 @@ namespace allometry::trainer {
 std::string MeasurementJson(const Measurement& measurement, const std::string& trainer_build,
                             const std::string& device_model) {
   const nlohmann::ordered_json json = {{"update_s", measurement.update_s},
+                                       {"update_cpu_s", measurement.update_cpu_s},
                                        {"evaluation_s", measurement.evaluation_s},
                                        {"checkpoint_s", measurement.checkpoint_s},
                                        {"measuring_s", measurement.measuring_s},

@@ -13,6 +13,7 @@ namespace allometry::trainer {
 // All times in seconds of one rank's clock; updates are the same on every rank.
 struct Measurement {
   double update_s = 0;  // mean, with what is logged on the way
+  double update_cpu_s = 0;  // processor time of all ranks for an update
   double evaluation_s = 0;
   double checkpoint_s = 0;
   double measuring_s = 0;  // of all the above together: the rest of the process's life is its start

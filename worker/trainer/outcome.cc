@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/foreign_text.h"
 
 namespace allometry::trainer {
 
@@ -37,7 +38,8 @@ ExitReason ReasonOf(const absl::Status& status) {
   if (const auto name = status.GetPayload(kReasonKey); name.has_value()) {
     return run::ParseExitReason(std::string(*name)).value_or(ExitReason::kBug);
   }
-  return absl::IsResourceExhausted(status) ? ExitReason::kDiskFull : ExitReason::kBug;
+  if (absl::IsResourceExhausted(status)) return ExitReason::kDiskFull;
+  return absl::IsAborted(status) ? ExitReason::kNodeLost : ExitReason::kBug;
 }
 
 absl::Status FromException(const std::exception& error) {
@@ -63,8 +65,8 @@ absl::Status Agree(comm::Collective& collective, const absl::Status& mine) {
   const auto root = static_cast<size_t>(failed - reasons.begin());
   std::array<char, 2048> text = {};
   if (rank == root) {
-    const std::string message(mine.message());
-    message.copy(text.data(), text.size() - 1);
+    const std::string message = Shortened(mine.message(), text.size() - 1);
+    std::copy(message.begin(), message.end(), text.begin());
   }
   ALLO_RETURN_IF_ERROR(
       collective.Broadcast(std::as_writable_bytes(std::span(text)), static_cast<int>(root)));

@@ -12,7 +12,8 @@ namespace allometry::trainer {
 
 // `status` with `reason` attached; OK stays OK. A reason attached before it stays.
 absl::Status WithReason(run::ExitReason reason, absl::Status status);
-// The reason attached; otherwise DISK_FULL for ResourceExhausted and BUG for anything else.
+// The reason attached; otherwise DISK_FULL for ResourceExhausted, NODE_LOST for Aborted (a
+// collective lost another rank) and BUG for anything else.
 run::ExitReason ReasonOf(const absl::Status& status);
 
 // An exception as a status: OOM where memory ran out (bad_alloc, LibTorch's allocators), otherwise

@@ -176,12 +176,17 @@ class Session {
   void WatchLease() {
     if (!options_.leased || spool_ == nullptr) return;
     lease_ = std::make_unique<LeaseWatch>(STDIN_FILENO, Clock::Real(), [this](const auto& why) {
-      std::cerr << "LEASE_LOST: " << why << std::endl;
-      const int code = run::ProcessExitCode(ExitReason::kLeaseLost);
-      comm::Collective* collective = abort_through_.load();
-      if (collective != nullptr) collective->Abort(code);
-      _exit(code);
+      EndNow(ExitReason::kLeaseLost, why);
     });
+  }
+
+  // Ends every rank without an exit record, from any thread.
+  void EndNow(ExitReason reason, const std::string& why) {
+    std::cerr << run::ExitReasonName(reason) << ": " << why << std::endl;
+    const int code = run::ProcessExitCode(reason);
+    comm::Collective* collective = abort_through_.load();
+    if (collective != nullptr) collective->Abort(code);
+    _exit(code);
   }
 
   absl::Status Connect(const ComputeDevice& device) {
@@ -189,9 +194,17 @@ class Session {
     options.on_gpu = device.device.cuda;
     options.gpu = device.device.index;
     options.stream = device.stream;
+    options.timeout_s = options_.collective_timeout_s;
+    options.on_hang = [this](const absl::Status& why) {
+      EndNow(ExitReason::kNodeLost, std::string(why.message()));
+    };
     absl::StatusOr<std::unique_ptr<comm::Collective>> collective =
         comm::Create(CollectiveName(options_.collective, spec_), options);
-    if (!collective.ok()) return WithReason(ExitReason::kDevice, collective.status());
+    if (!collective.ok()) {
+      return absl::IsAborted(collective.status())
+                 ? collective.status()
+                 : WithReason(ExitReason::kDevice, collective.status());
+    }
     collective_ = *std::move(collective);
     abort_through_ = collective_.get();
     if (collective_->world_size() != spec_.ranks || collective_->rank() != comm::LaunchedRank()) {

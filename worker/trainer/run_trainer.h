@@ -9,6 +9,7 @@ struct TrainerOptions {
   std::string run_dir;
   std::string data_dir;
   std::string collective = "auto";  // or a name of comm's table
+  double collective_timeout_s = 600;  // how long to wait for other ranks
   bool leased = false;              // standard input carries the lease (lease_watch.h)
   double measure_seconds = 0;       // above 0: measure instead (measure.h)
 };

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <ctime>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,13 @@ constexpr double kMemoryStep = 1.01;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Of this process so far.
+double CpuSeconds() {
+  timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 class TrainingImpl final : public Training {
@@ -149,12 +157,14 @@ absl::Status TrainingImpl::Update(LeaseCommand* command, double* loss) {
   const Clock::time_point start = Clock::now();
   const int64_t step = progress_.step + 1;
   ALLO_RETURN_IF_ERROR(ComputeGradient(step));
-  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(learner_->gradient()));
   // Rank 0's command rides along, so that all ranks stop after the same update.
-  std::array<double, 2> scalars = {
-      learner_->Loss(),
-      parts_.lease != nullptr ? static_cast<double>(parts_.lease->command()) : 0.0};
-  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(scalars)));
+  if (parts_.lease != nullptr && parts_.lease->command() != LeaseCommand::kNone) {
+    learner_->SetSecondScalar(static_cast<double>(parts_.lease->command()));
+  }
+  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(learner_->gradient(), learner_->scalars()));
+  // Reading blocks on the device, without a time limit, for whatever rank is not there.
+  ALLO_RETURN_IF_ERROR(collective_.Wait());
+  const std::array<double, 2> scalars = learner_->ReadScalars();
   *loss = scalars[0];
   *command = static_cast<LeaseCommand>(static_cast<int>(scalars[1]));
   if (!std::isfinite(*loss)) return absl::OkStatus();
@@ -361,7 +371,11 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
   measured.step_backend = learner_->step_backend();
   // The first updates touch their memory for the first time.
   ALLO_RETURN_IF_ERROR(TimeUpdates(std::min(0.2, seconds / 5), &measured.updates).status());
+  const double cpu_before = CpuSeconds();
   ALLO_ASSIGN_OR_RETURN(measured.update_s, TimeUpdates(seconds, &measured.updates));
+  double cpu = CpuSeconds() - cpu_before;
+  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(&cpu, 1)));
+  measured.update_cpu_s = cpu / static_cast<double>(measured.updates);
   for (int i = 0; i < 2; ++i) {
     const Clock::time_point start = Clock::now();
     ALLO_RETURN_IF_ERROR(HeldoutLoss().status());

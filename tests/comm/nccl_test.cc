@@ -1,0 +1,78 @@
+// worker/comm/nccl.cc under mpirun, on a stand-in for NCCL (nccl_standin.h). Ends with 0 where sums
+// were as they must be. --stop, --kill and --vanish lose the last rank in the middle; what the
+// others see of it ends the job with 75.
+#include <unistd.h>
+
+#include <csignal>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "tests/comm/nccl_standin.h"
+#include "worker/comm/collective.h"
+
+namespace allometry::comm {
+namespace {
+
+constexpr int kExpected = 75;
+constexpr int kSteps = 20;
+
+float Contribution(int rank, int step, size_t i) {
+  return 1e-3f * static_cast<float>(i % 977) * static_cast<float>(rank + step);
+}
+
+// One update's exchanges; false, with what is wrong, where a sum is.
+absl::Status Exchange(Collective& ranks, int step) {
+  std::vector<float> gradient(50'000);
+  for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = Contribution(ranks.rank(), step, i);
+  std::vector<double> scalars = {0.5 * ranks.rank(), 1};
+  ALLO_RETURN_IF_ERROR(ranks.AllReduceSum(std::span(gradient), std::span(scalars)));
+  ALLO_RETURN_IF_ERROR(ranks.Wait());
+  const int n = ranks.world_size();
+  for (size_t i = 0; i < gradient.size(); ++i) {
+    float sum = Contribution(0, step, i);
+    for (int rank = 1; rank < n; ++rank) sum += Contribution(rank, step, i);
+    if (gradient[i] != sum) return absl::InternalError(absl::StrCat("float ", i, " of ", step));
+  }
+  if (scalars[0] != 0.25 * n * (n - 1) || scalars[1] != n) return absl::InternalError("doubles");
+  double host = 1;
+  ALLO_RETURN_IF_ERROR(ranks.AllReduceSum(std::span<double>(&host, 1)));
+  if (host != n) return absl::InternalError("a double of the host");
+  std::vector<int> bytes(30'000, ranks.rank());
+  ALLO_RETURN_IF_ERROR(ranks.Broadcast(std::as_writable_bytes(std::span(bytes)), step % n));
+  if (bytes != std::vector<int>(30'000, step % n)) return absl::InternalError("a broadcast");
+  return ranks.Barrier();
+}
+
+int Main(const std::string& mode) {
+  Options options;
+  options.on_gpu = true;
+  options.gpu = LocalRank();
+  options.timeout_s = 3;
+  auto created = Create("nccl", options);
+  if (!created.ok()) {
+    std::cerr << "set-up: " << created.status() << std::endl;
+    return kExpected;
+  }
+  Collective& ranks = **created;
+  for (int step = 1; step <= kSteps; ++step) {
+    if (step == 5 && ranks.rank() == ranks.world_size() - 1) {
+      if (mode == "--stop") raise(SIGSTOP);
+      if (mode == "--kill") raise(SIGKILL);
+      if (mode == "--vanish") {
+        StandinVanish();
+        pause();
+      }
+    }
+    const absl::Status status = Exchange(ranks, step);
+    if (status.ok()) continue;
+    std::cerr << "step " << step << ": " << status << std::endl;
+    ranks.Abort(absl::IsAborted(status) ? kExpected : 1);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace allometry::comm
+
+int main(int argc, char** argv) { return allometry::comm::Main(argc > 1 ? argv[1] : ""); }
