@@ -214,7 +214,7 @@ std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
   bool waits_for_tokenizer = false;
   for (const v1::Run& run : runs) {
     const v1::RunSpec& spec = run.spec();
-    if (cost::WorkOf(run).updates == 0 || spec.kind() == "evaluate") continue;
+    if (cost::WorkOf(run).updates == 0) continue;
     if (!spec.identity().tokenizer_key().empty()) {
       waits_for_tokenizer = true;
       continue;

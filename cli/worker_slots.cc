@@ -5,20 +5,12 @@
 #include <algorithm>
 #include <map>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "worker/agent/slot_memory.h"
+#include "worker/agent/slots.h"
 
 namespace allometry::cli {
-namespace {
-
-double MemoryOfThisMachine() {
-  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
-}
-
-}  // namespace
-
 std::string ThisHost() {
   char name[256] = {};
   gethostname(name, sizeof(name) - 1);
@@ -26,27 +18,23 @@ std::string ThisHost() {
 }
 
 absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text) {
+  ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> devices, agent::ParseSlots(text));
   int cpu = 0, cuda = 0;
-  for (const absl::string_view entry : absl::StrSplit(text, ',')) {
-    const std::vector<std::string> parts = absl::StrSplit(entry, ':');
-    int count = 0;
-    if (entry == "auto") {
-      cpu += static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-    } else if (parts.size() == 2 && parts[0] == "cpu" && absl::SimpleAtoi(parts[1], &count) &&
-               count >= 1 && count <= 4096) {
-      cpu += count;
-    } else if (parts.size() == 2 && parts[0] == "cuda" && !parts[1].empty()) {
-      ++cuda;
-    } else {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "--slots: '%s' is not known: allowed are auto, cpu:COUNT (1 to 4096) and cuda:INDEX, "
-          "several with commas",
-          entry));
-    }
-  }
+  for (const std::string& device : devices) ++(agent::DeviceKind(device) == "cpu" ? cpu : cuda);
   std::vector<cost::WorkerSlots> workers;
-  if (cpu > 0) workers.push_back({ThisHost(), "cpu", cpu, MemoryOfThisMachine() / cpu});
-  if (cuda > 0) workers.push_back({ThisHost(), "cuda", cuda, 0});
+  if (cpu > 0) {
+    workers.push_back(
+        {ThisHost(), "cpu", cpu, static_cast<double>(agent::HostMemoryBytes()) / cpu});
+  }
+  if (cuda > 0) {
+    const std::map<std::string, int64_t> memory = agent::GpuMemory();
+    double most = 0;  // as of a worker's slots
+    for (const std::string& device : devices) {
+      const auto bytes = memory.find(agent::DeviceIndex(device));
+      if (bytes != memory.end()) most = std::max(most, static_cast<double>(bytes->second));
+    }
+    workers.push_back({ThisHost(), "cuda", cuda, most});
+  }
   return workers;
 }
 

@@ -12,7 +12,8 @@ namespace allometry::cli {
 
 std::string ThisHost();
 
-// "cpu:2", "cuda:0,cuda:1", "auto": as `allo worker --slots`, of this machine.
+// What `allo worker --slots` would offer on this machine: worker/agent/slots.h reads the text for
+// both.
 absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text);
 
 // Of those that are not drained, apart for each kind of device.

@@ -1,5 +1,6 @@
 // How many sequences to take through a model at once, so that what is kept for the backward pass
-// fits in memory. Arithmetic, so that it is the same wherever a run runs.
+// fits in memory. Arithmetic, so that it is the same wherever a run runs, and the same that the
+// planner tells of a run's memory.
 #pragma once
 
 #include <cstdint>

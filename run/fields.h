@@ -81,7 +81,7 @@ inline constexpr absl::string_view kSchedules[] = {"constant", "wsd", "cosine"};
 inline constexpr absl::string_view kPrecisions[] = {"fp32", "tf32", "bf16"};
 inline constexpr absl::string_view kOptimizers[] = {"adamw"};
 inline constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
-inline constexpr absl::string_view kKinds[] = {"train", "tokenizer", "evaluate"};
+inline constexpr absl::string_view kKinds[] = {"train", "tokenizer"};
 
 inline constexpr std::tuple kShapeFields = {
     Field<Shape, std::string>{"family", &Shape::family, Presence::kOptional, kAnything,
@@ -266,7 +266,7 @@ inline constexpr std::tuple kRunSpecFields = {
         "kind",
         &RunSpec::kind,
         Presence::kOptional,
-        {.text = "train, tokenizer, evaluate", .choices = kKinds},
+        {.text = "train, tokenizer", .choices = kKinds},
         KeySince::kNever,
         SetIn::kNowhere,
         "what the run makes"},

@@ -100,7 +100,7 @@ struct RunSpec {
   std::optional<StartCheckpoint> start;
   // Ascending, each in 1..steps: a checkpoint is written after these updates, whatever the time.
   std::vector<int64_t> checkpoint_steps;
-  std::string kind = "train";  // "train", "tokenizer", "evaluate"
+  std::string kind = "train";  // or "tokenizer"
   std::vector<RunInput> inputs;
 };
 

@@ -171,9 +171,13 @@ absl::StatusOr<std::unique_ptr<SpoolWriter>> SpoolWriter::Create(const std::stri
 }
 
 absl::StatusOr<std::unique_ptr<SpoolWriter>> SpoolWriter::Continue(const std::string& attempt_dir) {
-  ALLO_RETURN_IF_ERROR(MakeDirectories(attempt_dir));
-  const std::string path = SpoolPath(attempt_dir);
   SpoolReader reader(attempt_dir);
+  return Continue(reader);
+}
+
+absl::StatusOr<std::unique_ptr<SpoolWriter>> SpoolWriter::Continue(SpoolReader& reader) {
+  const std::string& path = reader.path_;
+  ALLO_RETURN_IF_ERROR(MakeDirectories(path.substr(0, path.rfind('/'))));
   for (;;) {
     ALLO_ASSIGN_OR_RETURN(const std::vector<Record> records, reader.Read(1024));
     if (records.empty()) break;

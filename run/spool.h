@@ -72,6 +72,8 @@ std::string SpoolPath(const std::string& attempt_dir);
 std::string EncodeRecord(const Record& record);
 absl::StatusOr<Record> DecodeRecord(absl::string_view line);
 
+class SpoolReader;
+
 class SpoolWriter {
  public:
   // Creates the folder and the file; AlreadyExists when it is there with records in it (an attempt
@@ -81,6 +83,9 @@ class SpoolWriter {
   // agent adds the exit record of a trainer that died without a word. Creates the file where the
   // trainer died before it could; DataLoss where the file is damaged before its tail.
   static absl::StatusOr<std::unique_ptr<SpoolWriter>> Continue(const std::string& attempt_dir);
+  // The same for whoever has read the file: only what follows the records that `reader` returned is
+  // read, to its end.
+  static absl::StatusOr<std::unique_ptr<SpoolWriter>> Continue(SpoolReader& reader);
 
   ~SpoolWriter();
   SpoolWriter(const SpoolWriter&) = delete;

@@ -2,24 +2,37 @@
 
 #include <algorithm>
 
+#include "models/micro_batch.h"
+
 namespace allometry::cost {
+namespace {
+
+models::Shape ToModelShape(const v1::ModelShape& shape) {
+  return {.family = shape.family(),
+          .layers = shape.layers(),
+          .heads = shape.heads(),
+          .width = shape.width(),
+          .context = shape.context(),
+          .vocabulary = shape.vocabulary(),
+          .image_height = shape.image_height(),
+          .image_width = shape.image_width(),
+          .image_channels = shape.image_channels()};
+}
+
+}  // namespace
 
 double RankMemoryBytes(const v1::Run& run) {
   const v1::RunIdentity& identity = run.spec().identity();
-  const v1::ModelShape& shape = identity.shape();
   const v1::ParamCounts& counts = run.params();
   const double params = static_cast<double>(counts.blocks()) +
                         static_cast<double>(counts.token_embedding()) +
                         static_cast<double>(counts.position_embedding()) +
                         static_cast<double>(counts.head()) + static_cast<double>(counts.extra());
-  const double context = shape.context();
   const double ranks = std::max(1, run.spec().ranks());
-  const double tokens = run.spec().micro_batch() > 0
-                            ? run.spec().micro_batch() * context
-                            : static_cast<double>(identity.batch_tokens()) / ranks;
-  const double per_token =
-      shape.layers() * (18.0 * shape.width() + shape.heads() * context) + 3.0 * shape.vocabulary();
-  return 16 * params + 4 * tokens * per_token;
+  const double share = static_cast<double>(identity.batch_tokens()) /
+                       std::max(1, identity.shape().context()) / ranks;
+  const double sequences = run.spec().micro_batch() > 0 ? run.spec().micro_batch() : share;
+  return 16 * params + sequences * models::SequenceActivationBytes(ToModelShape(identity.shape()));
 }
 
 }  // namespace allometry::cost

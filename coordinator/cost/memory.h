@@ -5,15 +5,9 @@
 
 namespace allometry::cost {
 
-// Bytes of single precision for eager training of the transformer, without the libraries' own:
-//
-//   state        16 (total parameters)             weights, gradients, two moments
-//   activations  4 b T (L (18 d + H T) + 3 V)      kept for the backward pass
-//
-// b sequences of T tokens at once (the micro-batch, or the rank's whole share of the batch), L
-// layers of width d and H heads, vocabulary V. 18 d a layer: two layer norms 2d, qkv 3d, attention
-// 2d, residuals 2d, MLP 9d; H T the attention weights, which fused attention does not keep; 3 V the
-// logits, their softmax and its gradient. After Korthikanti et al. 2022, section 4.1.
+// Bytes in single precision, without the libraries' own: 16 for each parameter (weight, gradient,
+// two moments), and models/micro_batch.h's activations of the sequences that are taken at once (the
+// micro-batch, or the rank's whole share of the batch).
 double RankMemoryBytes(const v1::Run& run);
 
 }  // namespace allometry::cost

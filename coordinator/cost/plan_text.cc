@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/foreign_text.h"
 #include "coordinator/cost/plan.h"
 #include "coordinator/cost/quantity.h"
 
@@ -48,9 +49,7 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string Label(const std::string& label) {
-  return label.size() <= kMostLabel ? label : label.substr(0, kMostLabel - 3) + "...";
-}
+std::string Label(const std::string& label) { return Shortened(label, kMostLabel); }
 
 std::string EpochsText(double epochs) {
   return epochs < 1000 ? absl::StrFormat("%.3g", epochs) : CountText(epochs);

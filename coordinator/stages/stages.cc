@@ -7,10 +7,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "coordinator/sweep/difference.h"
 #include "coordinator/stages/ladder/ladder_stage.h"
 #include "coordinator/stages/stopping/stopping_stage.h"
 #include "coordinator/stages/submission.h"
+#include "coordinator/sweep/difference.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -83,10 +83,10 @@ absl::StatusOr<Step> StepOf(const sweep::SweepFile& file, const data::Manifest& 
 }  // namespace
 
 absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
-                                              const data::Manifest& manifest,
-                                              const store::StoredSweep& stored,
-                                              absl::Span<const std::string> decisions,
-                                              std::vector<v1::StageResult>& stages) {
+                                               const data::Manifest& manifest,
+                                               const store::StoredSweep& stored,
+                                               absl::Span<const std::string> decisions,
+                                               std::vector<v1::StageResult>& stages) {
   stages.clear();
   if (!HasStage(file)) return sweep::Expand(file, manifest);
   if (file.stopping) {
@@ -169,6 +169,7 @@ absl::Status Stages::Advance(const std::string& sweep) {
       if (result.lines().empty() || *result.lines().rbegin() != line) result.add_lines(line);
     } else if (state->results.empty()) {
       states_.erase(sweep);
+      parsed_.erase(sweep);
     } else {
       states_[sweep] = *std::move(state);
     }
@@ -176,6 +177,24 @@ absl::Status Stages::Advance(const std::string& sweep) {
   if (submitted) submitted_();
   feed_.Announce();
   return status;
+}
+
+absl::StatusOr<const Stages::Parsed*> Stages::Parse(const std::string& sweep,
+                                                    const store::SweepSource& source) {
+  const auto known = parsed_.find(sweep);
+  if (known != parsed_.end() && known->second.text == source.text &&
+      known->second.manifest_json == source.manifest_json) {
+    return &known->second;
+  }
+  Parsed parsed;
+  parsed.text = source.text;
+  parsed.manifest_json = source.manifest_json;
+  ++files_parsed_;
+  ALLO_ASSIGN_OR_RETURN(parsed.file, sweep::ParseSweepFile(source.text, source.file_name));
+  if (HasStage(parsed.file)) {
+    ALLO_ASSIGN_OR_RETURN(parsed.manifest, data::ParseManifest(source.manifest_json));
+  }
+  return &(parsed_[sweep] = std::move(parsed));
 }
 
 absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& submitted) {
@@ -186,12 +205,12 @@ absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& sub
     if (!absl::StrContains(source.text, "ladder") && !absl::StrContains(source.text, "stopping")) {
       return State();
     }
-    ALLO_ASSIGN_OR_RETURN(const sweep::SweepFile file,
-                          sweep::ParseSweepFile(source.text, source.file_name));
+    ALLO_ASSIGN_OR_RETURN(const Parsed* parsed, Parse(sweep, source));
+    const sweep::SweepFile& file = parsed->file;
+    const data::Manifest& manifest = parsed->manifest;
     if (!HasStage(file)) return State();
     ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store_->GetSweep(sweep));
     if (stored.newest_text != source.text) continue;
-    ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest, data::ParseManifest(source.manifest_json));
     ALLO_ASSIGN_OR_RETURN(Step step, StepOf(file, manifest, stored, source.decisions));
     ALLO_ASSIGN_OR_RETURN(sweep::Changes changes, DifferenceFrom(*store_, stored, step.expansion));
     const State state{{step.result}, step.goes_on};

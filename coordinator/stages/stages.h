@@ -12,6 +12,8 @@
 // deciding_ is: one decision at a time.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <set>
@@ -23,9 +25,9 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "coordinator/store/change_feed.h"
+#include "coordinator/store/store.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
-#include "coordinator/store/store.h"
 #include "data/manifest.h"
 #include "proto/types.pb.h"
 
@@ -35,10 +37,10 @@ namespace allometry::coordinator {
 // that are asked for now and the grid of the sizes whose rates are stored, of one with stopping the
 // cells that are granted by what is stored. `stages` says how far.
 absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
-                                              const data::Manifest& manifest,
-                                              const store::StoredSweep& stored,
-                                              absl::Span<const std::string> decisions,
-                                              std::vector<v1::StageResult>& stages);
+                                               const data::Manifest& manifest,
+                                               const store::StoredSweep& stored,
+                                               absl::Span<const std::string> decisions,
+                                               std::vector<v1::StageResult>& stages);
 
 class Stages {
  public:
@@ -63,6 +65,8 @@ class Stages {
   std::vector<v1::StageResult> Results(const std::string& sweep) const;
   // A stage goes on by itself: a sweep without an open run has not ended.
   bool GoesOn(const std::string& sweep) const;
+  // How often a sweep file was parsed, in all.
+  int64_t files_parsed() const { return files_parsed_; }
 
  private:
   struct State {
@@ -70,15 +74,26 @@ class Stages {
     bool goes_on = false;
   };
 
+  // A sweep's newest file, parsed. The thread looks every two seconds, and files change by hand.
+  struct Parsed {
+    std::string text, manifest_json;
+    sweep::SweepFile file;
+    data::Manifest manifest;  // of a file with a stage
+  };
+
   void Run();
-  absl::StatusOr<State> Decide(const std::string& sweep, bool& submitted);
+  absl::StatusOr<State> Decide(const std::string& sweep, bool& submitted) ALLO_REQUIRES(deciding_);
+  absl::StatusOr<const Parsed*> Parse(const std::string& sweep, const store::SweepSource& source)
+      ALLO_REQUIRES(deciding_);
 
   ChangeFeed& feed_;
   // Constant after Start.
   store::Store* store_ = nullptr;
   std::function<void()> submitted_;
 
-  Mutex deciding_;  // before mutex_
+  Mutex deciding_;                                                   // before mutex_
+  std::map<std::string, Parsed> parsed_ ALLO_GUARDED_BY(deciding_);  // as states_
+  std::atomic<int64_t> files_parsed_ = 0;
   mutable Mutex mutex_;
   ConditionVariable changed_;
   std::map<std::string, State> states_ ALLO_GUARDED_BY(mutex_);  // of sweeps that have a stage

@@ -1,4 +1,6 @@
 // Wishes that an attempt stop: written into its row, carried by the heartbeat.
+#include "coordinator/store/stops.h"
+
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -9,10 +11,8 @@
 #include "coordinator/store/run_rows.h"
 
 namespace allometry::store {
-namespace {
-
-// The stricter of two wishes holds: cancel over preempt, the shorter time over the longer.
-absl::Status Stop(Transaction& transaction, int64_t run_id, StopAsked stop, int64_t within_ms) {
+absl::Status AskToStop(Transaction& transaction, int64_t run_id, StopAsked stop,
+                       int64_t within_ms) {
   transaction.changed_runs.insert(run_id);
   ALLO_RETURN_IF_ERROR(
       transaction.db
@@ -27,12 +27,14 @@ absl::Status Stop(Transaction& transaction, int64_t run_id, StopAsked stop, int6
   return absl::FailedPreconditionError(absl::StrCat("no worker holds run ", run_id));
 }
 
+namespace {
+
 absl::Status End(Transaction& transaction, int64_t run_id, v1::ExitReason why,
                  absl::string_view sentence) {
   Connection& db = transaction.db;
   ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(db, run_id));
   if (row.run.state() == v1::LEASED) {
-    ALLO_RETURN_IF_ERROR(Stop(transaction, run_id, StopAsked::kPreempt, 0));
+    ALLO_RETURN_IF_ERROR(AskToStop(transaction, run_id, StopAsked::kPreempt, 0));
     ALLO_RETURN_IF_ERROR(db.Prepare("UPDATE attempts SET stop_for = ?3, stop_message = ?4 "
                                     "WHERE run_id = ?1 AND attempt = ?2")
                              .With(run_id, row.run.attempt(), FailureName(why), sentence)
@@ -56,8 +58,9 @@ absl::Status End(Transaction& transaction, int64_t run_id, v1::ExitReason why,
 }  // namespace
 
 absl::Status Store::AskToStop(int64_t run_id, StopAsked stop, int64_t within_ms) {
-  return parts_->writer->Run(
-      [&](Transaction& transaction) { return Stop(transaction, run_id, stop, within_ms); });
+  return parts_->writer->Run([&](Transaction& transaction) {
+    return store::AskToStop(transaction, run_id, stop, within_ms);
+  });
 }
 
 absl::Status Store::EndEarly(int64_t run_id, v1::ExitReason why, absl::string_view sentence) {

@@ -13,6 +13,7 @@
 #include "coordinator/store/names.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
+#include "coordinator/store/stops.h"
 #include "coordinator/store/sweep_rows.h"
 
 namespace allometry::store {
@@ -193,11 +194,7 @@ absl::Status CancelRun(Transaction& transaction, const v1::Run& run, int& touche
   }
   if (run.state() == v1::LEASED) {
     ++touched;
-    transaction.changed_runs.insert(run.run_id());
-    return transaction.db
-        .Prepare("UPDATE attempts SET stop = 'CANCEL' WHERE run_id = ?1 AND attempt = ?2")
-        .With(run.run_id(), run.attempt())
-        .Run();
+    return AskToStop(transaction, run.run_id(), StopAsked::kCancel, 0);
   }
   return absl::OkStatus();
 }
@@ -218,13 +215,7 @@ absl::Status PreemptRun(Transaction& transaction, const v1::Run& run, int64_t wi
                         int& touched) {
   if (run.state() != v1::LEASED) return absl::OkStatus();
   ++touched;
-  transaction.changed_runs.insert(run.run_id());
-  return transaction.db
-      .Prepare(
-          "UPDATE attempts SET stop = CASE stop WHEN 'CANCEL' THEN stop ELSE 'PREEMPT' END, "
-          "stop_within_ms = ?3 WHERE run_id = ?1 AND attempt = ?2")
-      .With(run.run_id(), run.attempt(), within_ms)
-      .Run();
+  return AskToStop(transaction, run.run_id(), StopAsked::kPreempt, within_ms);
 }
 
 using Change = std::function<absl::Status(Transaction&, const v1::Run&, int& touched)>;

@@ -1,5 +1,7 @@
 #include "coordinator/sweep/model_section.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -8,6 +10,13 @@
 
 namespace allometry::sweep {
 namespace {
+
+// At most 64 bytes, and not half a character.
+std::string CutLabel(const std::string& text) {
+  size_t end = std::min<size_t>(text.size(), 64);
+  while (end < text.size() && end > 0 && (text[end] & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
+}
 
 constexpr size_t kMostSizes = 500;
 constexpr double kMostParams = 1e13;
@@ -119,7 +128,7 @@ class ModelReader {
       }
       size.label = absl::StrFormat("%dx%d", size.layers, size.width);
       if (const auto label = fields.Find("label")) {
-        if (const auto text = ReadText(*label, mistakes_)) size.label = text->substr(0, 64);
+        if (const auto text = ReadText(*label, mistakes_)) size.label = CutLabel(*text);
       }
       AddSize(std::move(size));
     }

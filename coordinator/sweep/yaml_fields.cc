@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/foreign_text.h"
 #include "coordinator/sweep/number.h"
 
 namespace allometry::sweep {
@@ -32,10 +33,9 @@ std::string KindOf(const YAML::Node& node) {
 
 // The text of a single value, shortened for messages.
 std::string Quote(absl::string_view text) {
-  constexpr size_t kMost = 60;
-  std::string quoted;
-  for (const char c : text.substr(0, kMost)) quoted += absl::ascii_iscntrl(c) ? ' ' : c;
-  return text.size() > kMost ? quoted + "..." : quoted;
+  std::string quoted = Shortened(text, 63);
+  for (char& c : quoted) c = absl::ascii_iscntrl(c) ? ' ' : c;
+  return quoted;
 }
 
 std::optional<std::string> ScalarText(const Field& field, absl::string_view expected,

@@ -150,6 +150,25 @@ TEST_F(SpoolDeliveryTest, AnAppendedExitFollowsATornTail) {
   EXPECT_EQ(records.size(), 6);
 }
 
+// The agent has one thread: what it has delivered it must not read again.
+TEST_F(SpoolDeliveryTest, ExitIsAppendedWithoutReadingWhatWasDelivered) {
+  SpoolDelivery delivery = NewDelivery();
+  Write(500);
+  EXPECT_EQ(Drain(delivery), Range(1, 500));
+  const std::string path = run::SpoolPath(folder_.path());
+  const auto intact = std::filesystem::file_size(path);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(30);
+    file << "#";  // whoever reads the first line again finds damage
+  }
+  EXPECT_THAT(delivery.AtEnd(), IsOkAndHolds(true));
+  delivery.AppendExit({ExitReason::kKilled, "signal 9", 0});
+  EXPECT_GT(std::filesystem::file_size(path), intact) << "the exit is not in the file";
+  EXPECT_EQ(Drain(delivery), Range(501, 501));
+  EXPECT_EQ(delivery.exit().step, 500);
+}
+
 TEST_F(SpoolDeliveryTest, DamageIsToldAfterEverythingBeforeItAndEndsInMemory) {
   SpoolDelivery delivery = NewDelivery();
   Write(5);

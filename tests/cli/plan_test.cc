@@ -1,12 +1,15 @@
 // allo plan as a program, without a coordinator and without a trainer's help.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -14,6 +17,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/testing/temporary_folder.h"
 #include "tests/testing/token_dataset.h"
+#include "worker/agent/slots.h"
 
 namespace allometry::cli {
 namespace {
@@ -126,13 +130,35 @@ TEST_F(PlanProgramTest, NamedCoordinatorMustAnswer) {
   EXPECT_THAT(errors_, HasSubstr("127.0.0.1:1"));
 }
 
+// What a worker would offer: GPUs before cores, and only the cores that it may use.
+TEST_F(PlanProgramTest, AutomaticSlotsAreThoseOfAWorker) {
+  setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a", 1);
+  EXPECT_EQ(agent::DetectDevices(), (std::vector<std::string>{"cuda:3", "cuda:GPU-5a"}));
+  EXPECT_THAT(Plan(Sweep() + " --slots auto"), HasSubstr(" cuda:2 ("));
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);
+  cpu_set_t allowed, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  CPU_ZERO(&one);
+  for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &one);
+  }
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  EXPECT_EQ(agent::DetectDevices(), std::vector<std::string>{"cpu:0"});
+  EXPECT_THAT(Plan(Sweep() + " --slots auto"), HasSubstr(" cpu:1 ("));
+  Plan(Sweep() + " --slots cuda:0,cuda:0");
+  EXPECT_EQ(exit_code_, 2);
+  EXPECT_THAT(errors_, HasSubstr("names a device twice"));
+  ASSERT_EQ(sched_setaffinity(0, sizeof(allowed), &allowed), 0);
+  unsetenv("CUDA_VISIBLE_DEVICES");
+}
+
 TEST_F(PlanProgramTest, MistakesAreExitCodeTwo) {
   Plan(Sweep("limits: {max_hours: 3}\n") + " --slots cpu:2");
   EXPECT_EQ(exit_code_, 2);
   EXPECT_THAT(errors_, HasSubstr("max_hours"));
   Plan(Sweep() + " --slots tpu:2");
   EXPECT_EQ(exit_code_, 2);
-  EXPECT_THAT(errors_, HasSubstr("'tpu:2' is not known: allowed are auto, cpu:COUNT"));
+  EXPECT_THAT(errors_, HasSubstr("--slots: 'tpu:2' is not a slot: allowed are auto, cpu:COUNT"));
   Plan(Sweep() + " --slots cpu:2 --pilot " + folder_.Path("nowhere.csv"));
   EXPECT_EQ(exit_code_, 2);
   EXPECT_THAT(errors_, HasSubstr("nowhere.csv"));

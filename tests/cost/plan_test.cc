@@ -8,6 +8,8 @@
 #include "coordinator/cost/memory.h"
 #include "coordinator/cost/quantity.h"
 #include "gmock/gmock.h"
+#include "models/micro_batch.h"
+#include "models/presets.h"
 
 namespace allometry::cost {
 namespace {
@@ -182,12 +184,41 @@ TEST(PlanTest, MemoryGrowsWithTheMicroBatchAndShrinksWithRanks) {
   v1::Run run = MakeRun(1, "5k", 5000, 100);
   run.mutable_spec()->mutable_identity()->mutable_shape()->set_context(10);
   run.mutable_spec()->mutable_identity()->mutable_shape()->set_vocabulary(99);
-  // 1000 tokens x (2 layers x (18 x 32 + 1 x 10) + 3 x 99) x 4 bytes + 16 x 5000.
-  EXPECT_EQ(RankMemoryBytes(run), 1000.0 * (2 * (18 * 32 + 10) + 297) * 4 + 80'000);
+  // 1000 tokens x (2 layers x 20 x 32 + 3 x 99) x 4 bytes + 16 x 5000.
+  EXPECT_EQ(RankMemoryBytes(run), 1000.0 * (2 * 20 * 32 + 297) * 4 + 80'000);
   run.mutable_spec()->set_ranks(2);
-  EXPECT_EQ(RankMemoryBytes(run), 500.0 * (2 * (18 * 32 + 10) + 297) * 4 + 80'000);
+  EXPECT_EQ(RankMemoryBytes(run), 500.0 * (2 * 20 * 32 + 297) * 4 + 80'000);
   run.mutable_spec()->set_micro_batch(5);
-  EXPECT_EQ(RankMemoryBytes(run), 50.0 * (2 * (18 * 32 + 10) + 297) * 4 + 80'000);
+  EXPECT_EQ(RankMemoryBytes(run), 50.0 * (2 * 20 * 32 + 297) * 4 + 80'000);
+}
+
+// The micro-batch is chosen so that a rank's activations fit into a number of bytes: what the plan
+// says must agree, for long contexts, image encoders and tokenizers too.
+TEST(PlanTest, MemoryIsThatOfTheFormulaThatChoseTheMicroBatch) {
+  constexpr double kBytes = 2e9;
+  for (const models::Preset& preset : models::Presets()) {
+    v1::Run run = MakeRun(1, "x", 0, 100);
+    v1::ModelShape& shape = *run.mutable_spec()->mutable_identity()->mutable_shape();
+    shape.set_family(preset.shape.family);
+    shape.set_layers(preset.shape.layers);
+    shape.set_heads(preset.shape.heads);
+    shape.set_width(preset.shape.width);
+    shape.set_context(preset.shape.context);
+    shape.set_vocabulary(preset.shape.vocabulary);
+    shape.set_image_height(preset.shape.image_height);
+    shape.set_image_width(preset.shape.image_width);
+    shape.set_image_channels(preset.shape.image_channels);
+    run.mutable_spec()->mutable_identity()->set_batch_tokens(int64_t{256} * preset.shape.context);
+    const int micro_batch = models::MicroBatchFor(preset.shape, 256, kBytes);
+    run.mutable_spec()->set_micro_batch(micro_batch);
+    const double sequences = micro_batch == 0 ? 256 : micro_batch;
+    const double bytes = RankMemoryBytes(run);
+    EXPECT_DOUBLE_EQ(bytes, sequences * models::SequenceActivationBytes(preset.shape))
+        << preset.name;
+    if (sequences > 1) {
+      EXPECT_LE(bytes, kBytes) << preset.name;
+    }
+  }
 }
 
 TEST(PlanTest, TextShowsRunsCellsTotalsAndWhatIsLeftOut) {

@@ -126,6 +126,17 @@ TEST_F(RecordsTest, TheExitRecordEndsTheSpool) {
   EXPECT_EQ(attempts[0].state, AttemptState::kEnded);
 }
 
+TEST_F(RecordsTest, ALongExitMessageIsCutBetweenTwoCharacters) {
+  SubmitAndRegister();
+  Spool spool(Start().lease);
+  std::string message = "a";
+  for (int i = 0; i < 20'000; ++i) message += "\u00f6";  // two bytes each
+  Append(spool.Batch({spool.Exit(v1::KILLED, 5, message)}));
+  ASSERT_OK_AND_ASSIGN(const std::vector<Attempt> attempts, store_->Attempts(1));
+  ASSERT_EQ(attempts.size(), 1u);
+  EXPECT_EQ(attempts[0].exit_message, message.substr(0, (16 << 10) - 3) + "...");
+}
+
 TEST_F(RecordsTest, NumericsAreColumnsOfTheAttempt) {
   SubmitAndRegister();
   Spool spool(Start().lease);

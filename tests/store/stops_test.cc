@@ -90,6 +90,15 @@ TEST_F(StopsTest, OfTwoTimesToStopTheShorterHolds) {
   EXPECT_EQ(within(), 2000);
   ASSERT_OK(store_->AskToStop(1, StopAsked::kPreempt, 0));
   EXPECT_EQ(within(), 2000);
+  // By hand likewise.
+  ASSERT_OK(store_->Preempt("grid", {}, 60'000));
+  EXPECT_EQ(within(), 2000);
+  ASSERT_OK(store_->Preempt("grid", {}, 0));
+  EXPECT_EQ(within(), 2000);
+  ASSERT_OK(store_->Preempt("grid", {}, 1000));
+  EXPECT_EQ(within(), 1000);
+  ASSERT_OK(store_->Cancel("grid", {}));
+  EXPECT_EQ(within(), 1000);
 }
 
 TEST_F(StopsTest, APreemptedRunGoesOnFreeOfChargeFromItsCheckpoint) {

@@ -313,6 +313,17 @@ TEST(SweepFileTest, RatesBetweenTwoGivenSizesAreLogLogInterpolated) {
   EXPECT_EQ(file.sizes[2].learning_rate, 1e-3);
 }
 
+TEST(SweepFileTest, ALongLabelIsCutBetweenTwoCharacters) {
+  std::string label = "a";
+  for (int i = 0; i < 40; ++i) label += "\u00f6";  // two bytes each: 64 bytes end within one
+  ASSERT_OK_AND_ASSIGN(
+      const SweepFile file,
+      ParseSweepFile(SweepWith("sizes: [5k, 20k, 80k]",
+                               "shapes: [{layers: 2, heads: 1, width: 32, label: " + label + "}]"),
+                     "a.yaml"));
+  EXPECT_EQ(file.sizes[0].label, label.substr(0, 63));
+}
+
 TEST(SweepFileTest, ShapesAreNamedByLayersAndWidthOrTheirLabel) {
   ASSERT_OK_AND_ASSIGN(const SweepFile file,
                        ParseSweepFile(SweepWith("sizes: [5k, 20k, 80k]",

@@ -79,12 +79,12 @@ absl::StatusOr<std::vector<std::string>> ParseSlots(absl::string_view text) {
       devices.emplace_back(entry);
     } else {
       return absl::InvalidArgumentError(absl::StrCat(
-          "slots: '", entry,
+          "--slots: '", entry,
           "' is not a slot: allowed are auto, cpu:COUNT and cuda:INDEX, several ", "with commas"));
     }
   }
   if (std::set<std::string>(devices.begin(), devices.end()).size() != devices.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("slots: '", text, "' names a device twice"));
+    return absl::InvalidArgumentError(absl::StrCat("--slots: '", text, "' names a device twice"));
   }
   return devices;
 }

@@ -1,4 +1,5 @@
-// The devices that an agent offers: one slot a GPU or a CPU core.
+// The devices that an agent offers: one slot a GPU or a CPU core. `allo plan --slots` reads them
+// here too.
 #pragma once
 
 #include <string>

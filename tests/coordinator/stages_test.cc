@@ -1,0 +1,37 @@
+// Stages over a real store, without gRPC.
+#include "coordinator/stages/stages.h"
+
+#include "coordinator/retry_table.h"
+#include "coordinator/stages/submission.h"
+#include "coordinator/store/change_feed.h"
+#include "gtest/gtest.h"
+#include "tests/coordinator/tiny_sweep.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temporary_folder.h"
+
+namespace allometry::testing {
+namespace {
+
+TEST(StagesTest, ASweepFileIsParsedOnceHoweverOftenItsStageIsLookedAt) {
+  const TemporaryFolder folder;
+  store::Options options;
+  options.exit_rule = coordinator::ApplyRetryTable;
+  ASSERT_OK_AND_ASSIGN(const auto store, store::Store::Open(folder.Path("allometry.db"), options));
+  TinySweep sweep;
+  sweep.rate = "{ladder: {rates: [1.5e-3, 3e-3], tune: {steps: 20}}}";
+  ASSERT_OK(coordinator::CreateSweep(*store, Request(sweep)));
+  coordinator::ChangeFeed feed;
+  coordinator::Stages stages(feed);
+  ASSERT_OK(stages.Start(*store, [] {}));
+  for (int i = 0; i < 10; ++i) ASSERT_OK(stages.Advance("tiny"));
+  EXPECT_TRUE(stages.GoesOn("tiny"));
+  EXPECT_EQ(stages.files_parsed(), 1);
+
+  sweep.sizes = "[5k, 20k, 80k]";
+  ASSERT_OK(coordinator::CreateSweep(*store, Request(sweep)));
+  for (int i = 0; i < 10; ++i) ASSERT_OK(stages.Advance("tiny"));
+  EXPECT_EQ(stages.files_parsed(), 2) << "the file changed once";
+}
+
+}  // namespace
+}  // namespace allometry::testing
