@@ -17,33 +17,39 @@ function(allo_executable name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} allo_flags)
 endfunction()
 
-# allo_test(fitting_test LABEL unit SOURCES a_test.cc DEPS allo_fitting)
-# SERIAL: no other test runs beside it. WHOLE: one entry for the program, whose tests share what is
-# costly to set up; otherwise one for each test.
-# Labels: unit (no LibTorch, seconds), torch, mpi, e2e, gpu.
-function(allo_test name)
-  cmake_parse_arguments(ARG "SERIAL;WHOLE" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
-  if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
-  endif()
+# The program alone, for whoever adds its tests by hand.
+function(allo_test_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main allo_flags)
   target_compile_definitions(${name} PRIVATE
     ALLO_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ALLO_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+endfunction()
+
+# Seconds. A limit is for hangs: ten times the minute that no test may exceed on a quiet machine.
+set(ALLO_TEST_LIMIT 600)
+
+# allo_test(fitting_test LABEL unit SOURCES a_test.cc DEPS allo_fitting)
+# SERIAL: no other test runs beside it. WHOLE: one entry for the program, whose tests share what is
+# costly to set up; otherwise one for each test.
+# Labels: unit (no LibTorch, seconds), torch, mpi, e2e, gpu.
+function(allo_test name)
+  cmake_parse_arguments(ARG "SERIAL;WHOLE" "LABEL" "SOURCES;DEPS" ${ARGN})
+  allo_test_executable(${name} SOURCES ${ARG_SOURCES} DEPS ${ARG_DEPS})
   set(places 1)
   if(ARG_LABEL STREQUAL "mpi")
     set(places 2)  # of ctest -j: two ranks
   endif()
   set(environment "OMP_NUM_THREADS=1;MKL_NUM_THREADS=1")
-  set(properties LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${ARG_SERIAL} PROCESSORS ${places})
+  set(properties LABELS ${ARG_LABEL} TIMEOUT ${ALLO_TEST_LIMIT} RUN_SERIAL ${ARG_SERIAL} PROCESSORS ${places})
   if(ARG_WHOLE)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES ${properties} ENVIRONMENT "${environment}")
   else()
     include(GoogleTest)
-    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+    gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT ${ALLO_TEST_LIMIT}
       PROPERTIES ${properties} ENVIRONMENT "${environment}")
   endif()
 endfunction()

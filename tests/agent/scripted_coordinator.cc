@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "tests/testing/eventually.h"
 #include "worker/agent/record_conversion.h"
 
 namespace allometry::testing {
@@ -127,11 +128,7 @@ std::vector<std::string> ScriptedCoordinator::deleted() const {
 
 bool ScriptedCoordinator::Eventually(
     const std::function<bool(const ScriptedCoordinator&)>& condition) const {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition(*this)) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
+  return testing::Eventually([&] { return condition(*this); }, std::chrono::milliseconds(10));
 }
 
 bool ScriptedCoordinator::HasExited(const Lease& lease) const {

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/child_process.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/small_disk.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
@@ -45,11 +46,12 @@ class BackupCommandTest : public ::testing::Test {
     process.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", db, "--listen", "unix:" + db + ".sock",
                    "--address-file", address_file},
                   db + ".log");
-    for (int i = 0; i < 3000; ++i) {
-      const absl::StatusOr<std::string> address = ReadFile(address_file);
-      if (address.ok()) return std::string(absl::StripAsciiWhitespace(*address));
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
+    absl::StatusOr<std::string> address;
+    const bool started = testing::Eventually([&] {
+      address = ReadFile(address_file);
+      return address.ok();
+    });
+    if (started) return std::string(absl::StripAsciiWhitespace(*address));
     return ReadFile(db + ".log").value_or("no log");
   }
 

@@ -12,6 +12,7 @@
 #include "proto/client.grpc.pb.h"
 #include "tests/coordinator/fake_agent.h"
 #include "tests/coordinator/tiny_sweep.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/in_process_coordinator.h"
 #include "tests/testing/status_matchers.h"
@@ -48,7 +49,7 @@ class CoordinatorTest : public ::testing::Test {
                                 const Request& request) {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    context.set_deadline(RpcDeadline());
     Response response;
     ALLO_RETURN_IF_ERROR(ToAbsl((client_.get()->*method)(&context, request, &response)));
     return response;
@@ -114,11 +115,7 @@ class CoordinatorTest : public ::testing::Test {
   // Waits, in real time, for what a tick of the coordinator brings about.
   template <class Condition>
   static bool Eventually(Condition condition) {
-    for (int i = 0; i < 3000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
+    return testing::Eventually(condition);
   }
 
   FakeClock clock_;

@@ -17,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "tests/coordinator/records.h"
 #include "tests/coordinator/tiny_sweep.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
@@ -195,13 +196,11 @@ TEST_F(DispatchTest, EveryRunEndsOnceUnderAgentsThatComeAndGo) {
       (void)dispatch_.EtaSeconds(runs, "6nd");
     }
   });
-  bool ended = false;
-  for (int i = 0; i < 6000 && !ended; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const bool ended = testing::Eventually([&] {
     const auto sweep = store_->GetSweep("tiny");
-    ASSERT_OK(sweep);
-    ended = sweep->sweep.runs_succeeded() + sweep->sweep.runs_failed() == 15;
-  }
+    EXPECT_OK(sweep);
+    return !sweep.ok() || sweep->sweep.runs_succeeded() + sweep->sweep.runs_failed() == 15;
+  });
   over = true;
   for (std::thread& agent : agents) agent.join();
   EXPECT_TRUE(ended);

@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "tests/testing/eventually.h"
+
 namespace allometry::testing {
 namespace {
 
@@ -12,9 +14,8 @@ absl::Status ToStatus(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
-// Generous: a busy machine must not fail a test.
 void SetDeadline(grpc::ClientContext& context) {
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  context.set_deadline(RpcDeadline());
   context.set_wait_for_ready(true);
 }
 

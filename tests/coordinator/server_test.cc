@@ -24,6 +24,7 @@
 #include "proto/worker.grpc.pb.h"
 #include "sqlite3.h"
 #include "tests/coordinator/tiny_sweep.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 #include "transport/connection.h"
@@ -83,7 +84,7 @@ class ServerTest : public ::testing::Test {
   static absl::Status ListSweeps(const std::shared_ptr<grpc::Channel>& channel,
                                  const std::string& authorization = "") {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context.set_deadline(testing::RpcDeadline());
     if (!authorization.empty()) context.AddMetadata("authorization", authorization);
     v1::ListSweepsResponse response;
     return ToAbsl(v1::ClientService::NewStub(channel)->ListSweeps(&context, {}, &response));
@@ -294,7 +295,7 @@ TEST_F(ServerTest, EveryMethodAsksForTheToken) {
       const std::string path = std::string("/") + name + "/" + service->method(i)->name();
       grpc::GenericStub stub(channel);
       grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+      context.set_deadline(testing::RpcDeadline());
       grpc::CompletionQueue queue;
       const auto call = stub.PrepareCall(&context, path, &queue);
       int steps = 0;
@@ -368,10 +369,10 @@ TEST_F(ServerTest, CoordinatorProgramServesAndEndsCleanlyAtSigterm) {
     _exit(127);
   }
   absl::StatusOr<std::string> address = ReadFile(address_file);
-  for (int i = 0; i < 3000 && !address.ok(); ++i) {
-    usleep(10'000);
+  (void)testing::Eventually([&] {
     address = ReadFile(address_file);
-  }
+    return address.ok();
+  });
   ASSERT_OK(address);
   EXPECT_EQ(address->back(), '\n');
   address->pop_back();

@@ -6,6 +6,7 @@
 #include "data/generated.h"
 #include "data/manifest.h"
 #include "tests/coordinator/coordinator_fixture.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry::testing {
 namespace {
@@ -91,7 +92,7 @@ TEST_F(TokenizerStageTest, AWatchEndsWhereItsTokenizerIsNotToBeHad) {
     v1::WatchSweepRequest request;
     request.set_name(name);
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    context.set_deadline(RpcDeadline());
     auto reader = client_->WatchSweep(&context, request);
     v1::WatchSweepResponse last;
     while (reader->Read(&last)) {

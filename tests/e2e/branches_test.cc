@@ -14,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -41,11 +42,7 @@ std::string SweepYaml(int64_t tokens, int ranks = 1) {
 
 bool WaitUntil(const Deployment& deployment,
                const std::function<bool(const v1::GetSweepResponse&)>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition(deployment.Get(kName))) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
+  return testing::Eventually([&] { return condition(deployment.Get(kName)); });
 }
 
 const v1::Run& Trunk(const v1::GetSweepResponse& sweep, const std::string& size) {

@@ -11,6 +11,7 @@
 #include "tests/e2e/faults.h"
 #include "tests/e2e/sweep_result.h"
 #include "tests/e2e/zombies.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry::testing {
 namespace {
@@ -127,11 +128,7 @@ class Round {
   }
 
   bool WithoutTrainers() const {
-    for (int i = 0; i < 3000; ++i) {
-      if (deployment_.NoTrainerLeft()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
+    return Eventually([this] { return deployment_.NoTrainerLeft(); });
   }
 
   const ChaosOptions& options_;

@@ -4,13 +4,17 @@
 // What the paper says: a dense loss has a compute-optimal exponent a = 0.63, a loss of the last
 // token's class 0.15. Here: under the dense loss larger models are better at the same data, so its
 // best size grows with compute; under the classes' loss the size hardly matters.
+//
+// CharAblationTrainingTest trains a sweep for each objective and leaves its curves and its fit in
+// ALLO_ABLATION_DIR; CharAblationTest compares them. ctest runs the one before the other.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
+#include <string>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -22,6 +26,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry {
@@ -91,49 +96,83 @@ Curves ReadCurves(const testing::Deployment& deployment, const std::string& swee
 
 // Until all of the sweep's runs have SUCCEEDED.
 void WaitForEnd(const testing::Deployment& deployment, const std::string& sweep) {
-  for (;;) {
-    const v1::GetSweepResponse now = deployment.Get(sweep);
-    int done = 0;
-    for (const v1::Run& run : now.runs()) {
-      ASSERT_TRUE(run.state() != v1::RUN_FAILED && run.state() != v1::RUN_CANCELLED)
-          << run.size() << " of " << sweep << ": " << run.reason() << "\n"
-          << deployment.Logs();
-      done += run.state() == v1::RUN_SUCCEEDED;
-    }
-    if (done == now.runs_size()) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  v1::GetSweepResponse now;
+  ASSERT_TRUE(testing::Eventually([&] {
+    now = deployment.Get(sweep);
+    return std::none_of(now.runs().begin(), now.runs().end(), [](const v1::Run& run) {
+      return run.state() == v1::PENDING || run.state() == v1::LEASED;
+    });
+  })) << deployment.Logs();
+  for (const v1::Run& run : now.runs()) {
+    ASSERT_EQ(run.state(), v1::RUN_SUCCEEDED)
+        << run.size() << " of " << sweep << ": " << run.reason() << "\n"
+        << deployment.Logs();
   }
 }
 
-// All of it is trained once, for the tests of this file.
+// Where the trainings leave what they found.
+std::string Folder() {
+  const char* folder = std::getenv("ALLO_ABLATION_DIR");
+  return folder != nullptr ? folder : "char-ablation";
+}
+std::string ResultFile(const std::string& objective) {
+  return absl::StrCat(Folder(), "/", objective, ".json");
+}
+
+class CharAblationTrainingTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(CharAblationTrainingTest, LeavesItsCurvesAndItsFit) {
+  const std::string objective = GetParam();
+  ASSERT_TRUE(std::filesystem::exists(kCorpus))
+      << kCorpus << " is missing: make setup installs dict-gcide";
+  std::filesystem::create_directories(Folder());
+  std::filesystem::remove(ResultFile(objective));
+  testing::DeploymentOptions options;
+  options.text.name = "gcide-chars";
+  options.text.inputs = {kCorpus};
+  const testing::Deployment deployment(options);
+  const auto yaml =
+      ReadFile(absl::StrFormat("%s/sweeps/char-ablation-%s.yaml", ALLO_SOURCE_DIR, objective));
+  ASSERT_OK(yaml);
+  deployment.Submit(*yaml);
+  const std::string sweep = absl::StrCat("char-ablation-", objective);
+  WaitForEnd(deployment, sweep);
+  if (HasFatalFailure()) return;
+  nlohmann::json result;
+  result["heldout"] = ReadCurves(deployment, sweep, "heldout");
+  std::cout << deployment.Allo({"fit", sweep, "--method", "parametric"});
+  result["fit"] = nlohmann::json::parse(
+      deployment.Allo({"fit", sweep, "--method", "parametric", "--json"}))["fits"][0];
+  if (objective == "super") {
+    result["class_entropy"] = ReadCurves(deployment, sweep, "class_entropy")["4.4k"][0];
+  }
+  if (objective == "dense") {
+    const auto dataset = data::TokenDataset::Open(deployment.Path("data") + "/gcide-chars");
+    ASSERT_OK(dataset);
+    result["trigram_entropy"] = TrigramEntropy(*dataset);
+  }
+  ASSERT_OK(WriteFileAtomically(ResultFile(objective), result.dump()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Objective, CharAblationTrainingTest, ::testing::ValuesIn(kObjectives),
+                         [](const auto& info) { return std::string(info.param); });
+
+// What the trainings left.
 const Ablation& Trained() {
   static const Ablation* const ablation = [] {
-    testing::DeploymentOptions options;
-    options.text.name = "gcide-chars";
-    options.text.inputs = {kCorpus};
-    const testing::Deployment deployment(options);
     auto* result = new Ablation;
     for (const char* objective : kObjectives) {
-      const auto yaml =
-          ReadFile(absl::StrFormat("%s/sweeps/char-ablation-%s.yaml", ALLO_SOURCE_DIR, objective));
-      EXPECT_OK(yaml.status());
-      deployment.Submit(*yaml);
+      const auto text = ReadFile(ResultFile(objective));
+      EXPECT_OK(text) << "run CharAblationTrainingTest first";
+      if (!text.ok()) continue;
+      const auto json = nlohmann::json::parse(*text);
+      result->curves[objective] = json.at("heldout").get<Curves>();
+      result->exponent[objective] = json.at("fit").at("parameters").at("a").at("estimate");
+      const auto& refused = json.at("fit").at("refused");
+      if (refused.is_string()) result->refused[objective] = refused;
+      if (json.contains("class_entropy")) result->class_entropy = json["class_entropy"];
+      if (json.contains("trigram_entropy")) result->trigram_entropy = json["trigram_entropy"];
     }
-    for (const char* objective : kObjectives) {
-      const std::string sweep = absl::StrCat("char-ablation-", objective);
-      WaitForEnd(deployment, sweep);
-      result->curves[objective] = ReadCurves(deployment, sweep, "heldout");
-      std::cout << deployment.Allo({"fit", sweep, "--method", "parametric"});
-      const auto fit = nlohmann::json::parse(
-          deployment.Allo({"fit", sweep, "--method", "parametric", "--json"}))["fits"][0];
-      result->exponent[objective] = fit["parameters"]["a"]["estimate"];
-      if (fit["refused"].is_string()) result->refused[objective] = fit["refused"];
-    }
-    result->class_entropy =
-        ReadCurves(deployment, "char-ablation-super", "class_entropy")["4.4k"][0];
-    const auto dataset = data::TokenDataset::Open(deployment.Path("data") + "/gcide-chars");
-    EXPECT_OK(dataset.status());
-    result->trigram_entropy = TrigramEntropy(*dataset);
     return result;
   }();
   return *ablation;
@@ -158,10 +197,7 @@ double GainOfSize(const Curves& curves) {
 
 class CharAblationTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    ASSERT_TRUE(std::filesystem::exists(kCorpus))
-        << kCorpus << " is missing: make setup installs dict-gcide";
-  }
+  void SetUp() override { ASSERT_EQ(Trained().curves.size(), std::size(kObjectives)); }
 };
 
 TEST_F(CharAblationTest, SizeMattersForTheDenseLossAndHardlyForTheClasses) {

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry::testing {
 namespace {
@@ -33,15 +34,6 @@ constexpr char kSweep[] =
     "max_epochs: 100000\n"
     "log_every: 20\n"
     "checkpoint_every: 300ms\n";
-
-template <class Condition>
-bool Eventually(Condition condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
-}
 
 // Newest first.
 std::vector<std::filesystem::path> Checkpoints(const std::string& run_root) {

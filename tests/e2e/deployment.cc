@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "coordinator/store/sqlite.h"
+#include "tests/testing/eventually.h"
 #include "transport/agent_id.h"
 #include "transport/connection.h"
 #include "worker/agent/launch.h"
@@ -24,12 +25,13 @@ namespace {
 // Asks again while the coordinator is away.
 void Ask(const std::function<grpc::Status(grpc::ClientContext*)>& call) {
   grpc::Status status;
-  for (int i = 0; i < 600; ++i) {
-    grpc::ClientContext context;
-    status = call(&context);
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
+  (void)Eventually(
+      [&] {
+        grpc::ClientContext context;
+        status = call(&context);
+        return status.error_code() != grpc::StatusCode::UNAVAILABLE;
+      },
+      std::chrono::milliseconds(100));
   ALLO_CHECK(status.ok()) << status.error_code() << ": " << status.error_message();
 }
 
@@ -79,9 +81,7 @@ Deployment::~Deployment() {
   for (int worker = 0; worker < workers(); ++worker) {
     if (workers_[static_cast<size_t>(worker)]->started()) KillWorker(worker);
   }
-  for (int i = 0; i < 1000 && !NoTrainerLeft(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  (void)Eventually([this] { return NoTrainerLeft(); });
 }
 
 std::string Deployment::ManifestJson() const {
@@ -110,15 +110,16 @@ void Deployment::StartCoordinator() {
   command.insert(command.end(), options_.coordinator_flags.begin(),
                  options_.coordinator_flags.end());
   coordinator_.Start(command, folder_.Path("coordinator.log"));
-  for (int i = 0; i < 3000 && client_ == nullptr; ++i) {
-    if (const absl::StatusOr<std::string> written = ReadFile(address_file); written.ok()) {
-      address_ = std::string(absl::StripAsciiWhitespace(*written));
-      const auto channel = transport::Connect({.address = address_});
-      ALLO_CHECK(channel.ok()) << channel.status();
-      client_ = v1::ClientService::NewStub(*channel);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  (void)Eventually([&] {
+    if (client_ != nullptr) return true;
+    const absl::StatusOr<std::string> written = ReadFile(address_file);
+    if (!written.ok()) return false;
+    address_ = std::string(absl::StripAsciiWhitespace(*written));
+    const auto channel = transport::Connect({.address = address_});
+    ALLO_CHECK(channel.ok()) << channel.status();
+    client_ = v1::ClientService::NewStub(*channel);
+    return true;
+  });
   ALLO_CHECK(client_ != nullptr) << Logs();
 }
 

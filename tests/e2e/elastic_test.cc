@@ -14,11 +14,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
 
 using ::allometry::testing::Deployment;
+using ::allometry::testing::Eventually;
 using ::testing::HasSubstr;
 
 std::string SweepYaml(const std::string& name, int devices) {
@@ -34,15 +36,6 @@ std::string SweepYaml(const std::string& name, int devices) {
       "log_every: 20\n"
       "checkpoint_every: 10s\n",
       name, devices);
-}
-
-template <class Condition>
-bool Eventually(Condition condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
 }
 
 // step -> held-out loss.

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -31,17 +32,18 @@ std::string Yaml(const std::string& name, const std::string& family, int64_t tok
 }
 
 void WaitForEnd(const testing::Deployment& deployment, const std::string& sweep) {
-  for (int i = 0; i < 6000; ++i) {
-    int done = 0;
-    const v1::GetSweepResponse now = deployment.Get(sweep);
-    for (const v1::Run& run : now.runs()) {
-      ASSERT_NE(run.state(), v1::RUN_FAILED) << run.reason() << "\n" << deployment.Logs();
-      done += run.state() == v1::RUN_SUCCEEDED;
-    }
-    if (done == now.runs_size()) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  v1::GetSweepResponse now;
+  ASSERT_TRUE(testing::Eventually([&] {
+    now = deployment.Get(sweep);
+    return std::none_of(now.runs().begin(), now.runs().end(), [](const v1::Run& run) {
+      return run.state() == v1::PENDING || run.state() == v1::LEASED;
+    });
+  })) << sweep
+      << " did not end\n"
+      << deployment.Logs();
+  for (const v1::Run& run : now.runs()) {
+    ASSERT_EQ(run.state(), v1::RUN_SUCCEEDED) << run.reason() << "\n" << deployment.Logs();
   }
-  FAIL() << sweep << " did not end\n" << deployment.Logs();
 }
 
 TEST(FamiliesTest, BehaviourIsClonedFromTokensAndFromImages) {

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -36,11 +37,7 @@ checkpoint_every: 1s
 
 bool WaitUntil(const Deployment& deployment,
                const std::function<bool(const v1::GetSweepResponse&)>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition(deployment.Get("ladder"))) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
+  return testing::Eventually([&] { return condition(deployment.Get("ladder")); });
 }
 
 bool HasEnded(const v1::GetSweepResponse& sweep) {

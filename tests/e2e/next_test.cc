@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -34,15 +35,12 @@ budgets: {flops: [1e9, 3e9, 1e10]}
 )";
 
 bool WaitUntilDone(const Deployment& deployment) {
-  for (int i = 0; i < 3000; ++i) {
+  return testing::Eventually([&] {
     const v1::GetSweepResponse sweep = deployment.Get("next");
-    const bool open = std::any_of(sweep.runs().begin(), sweep.runs().end(), [](const v1::Run& run) {
+    return std::none_of(sweep.runs().begin(), sweep.runs().end(), [](const v1::Run& run) {
       return run.state() == v1::PENDING || run.state() == v1::LEASED;
     });
-    if (!open) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
+  });
 }
 
 TEST(NextTest, AcceptedProposalsAreTrainedAndTheFileGoesOn) {

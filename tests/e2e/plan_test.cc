@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -48,13 +49,12 @@ class PlanE2eTest : public ::testing::Test {
   }
   v1::GetSweepResponse WaitUntil(
       const std::function<bool(const v1::GetSweepResponse&)>& condition) {
-    for (int i = 0; i < 4000; ++i) {
-      const v1::GetSweepResponse sweep = deployment_.Get("planned");
-      if (condition(sweep)) return sweep;
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-    ADD_FAILURE() << deployment_.Logs();
-    return {};
+    v1::GetSweepResponse sweep;
+    EXPECT_TRUE(testing::Eventually([&] {
+      sweep = deployment_.Get("planned");
+      return condition(sweep);
+    })) << deployment_.Logs();
+    return sweep;
   }
   static bool AllSucceeded(const v1::GetSweepResponse& sweep) {
     return std::all_of(sweep.runs().begin(), sweep.runs().end(),

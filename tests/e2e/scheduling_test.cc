@@ -17,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry::testing {
 namespace {
@@ -46,14 +47,6 @@ std::string SweepYaml(const std::string& name, const std::string& sizes, int64_t
 
 // Four runs of one rank, each of some seconds.
 std::string FourRuns() { return SweepYaml(kName, "4k, 6k, 9k, 14k", 2'097'152); }
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
-}
 
 // Waits for the end; that every run succeeded and every point stands once is expected.
 SweepResult ResultAtEnd(const Deployment& deployment) {

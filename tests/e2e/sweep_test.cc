@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -48,11 +49,7 @@ std::string SweepYaml(int64_t tokens) {
 // Polls the sweep until it is so. What a coordinator that is down does not answer is waited for.
 bool WaitUntil(const Deployment& deployment,
                const std::function<bool(const v1::GetSweepResponse&)>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition(deployment.Get(kName))) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
+  return testing::Eventually([&] { return condition(deployment.Get(kName)); });
 }
 
 const v1::Run& TwoRankRun(const v1::GetSweepResponse& sweep) {

@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry {
 namespace {
@@ -56,11 +57,7 @@ data::Manifest Record(const Deployment& deployment) {
 
 bool WaitUntil(const Deployment& deployment,
                const std::function<bool(const v1::GetSweepResponse&)>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition(deployment.Get(kName))) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
+  return testing::Eventually([&] { return condition(deployment.Get(kName)); });
 }
 
 // Hashes of the token files under the run root, by name.

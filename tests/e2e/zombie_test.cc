@@ -13,6 +13,7 @@
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
 #include "tests/e2e/zombies.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry::testing {
 namespace {
@@ -42,14 +43,6 @@ DeploymentOptions TwoAgentsOfOneSlot() {
   options.lease_ms = 2'000;
   options.heartbeat_ms = 100;
   return options;
-}
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
 }
 
 class ZombieTest : public ::testing::Test {
