@@ -59,8 +59,9 @@ class LiveDatabaseTest : public ::testing::Test {
 
   // Exit code; what it printed is in output_.
   int Allo(const std::string& arguments) {
-    const std::string command = absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " ",
-                                             arguments, " 2>&1 </dev/null");
+    const std::string command =
+        absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " ", arguments,
+                     arguments.find('<') == std::string::npos ? " </dev/null" : "", " 2>&1");
     FILE* pipe = popen(command.c_str(), "r");
     output_.clear();
     char buffer[4096];
