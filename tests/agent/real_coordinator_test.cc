@@ -109,7 +109,8 @@ class RealCoordinatorTest : public ::testing::Test {
 
   int64_t StepsDone() {
     int64_t steps = 0;
-    for (const v1::Run& run : Sweep().runs()) steps += run.step();
+    const v1::GetSweepResponse sweep = Sweep();
+    for (const v1::Run& run : sweep.runs()) steps += run.step();
     return steps;
   }
 
@@ -120,12 +121,14 @@ class RealCoordinatorTest : public ::testing::Test {
 
   void ExpectEveryRunEndsWithItsWholeCurve() {
     EXPECT_TRUE(Eventually([&] {
-      for (const v1::Run& run : Sweep().runs()) {
+      const v1::GetSweepResponse sweep = Sweep();
+      for (const v1::Run& run : sweep.runs()) {
         if (run.state() != v1::RUN_SUCCEEDED) return false;
       }
       return true;
     }));
-    for (const v1::Run& run : Sweep().runs()) {
+    const v1::GetSweepResponse sweep = Sweep();
+    for (const v1::Run& run : sweep.runs()) {
       EXPECT_EQ(run.state(), v1::RUN_SUCCEEDED) << run.ShortDebugString();
       EXPECT_EQ(run.failures(), 0) << run.reason();
     }
