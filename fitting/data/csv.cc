@@ -113,6 +113,9 @@ class Reader {
   // The header again, as in files that were joined. Another header is another table.
   absl::StatusOr<bool> IsHeader(const std::vector<absl::string_view>& fields, int64_t line) {
     int same = 0, quantities = 0, moved = 0;
+    for (absl::string_view field : fields) {  // most rows that cannot be used hold some number
+      if (!field.empty() && absl::ascii_isdigit(field[0])) return false;
+    }
     for (size_t f = 0; f < fields.size(); ++f) {
       const std::string text(absl::StripAsciiWhitespace(PlainText(fields[f])));
       same += text == layout_.header[f];
@@ -226,10 +229,6 @@ class Reader {
       return Refuse(line, absl::StrFormat("--group %s: the column has more than %d values",
                                           options_.group, kMostGroups));
     }
-    if (reason.empty()) {
-      const auto [first, inserted] = seen_.try_emplace(HashOf(records), line);
-      if (!inserted) reason = absl::StrFormat("the same as line %d", first->second);
-    }
     if (!reason.empty()) {
       group.observations.Exclude(line, std::move(reason));
       return absl::OkStatus();
@@ -237,6 +236,7 @@ class Reader {
     if (!group.observations.Add(point, label(Role::kRun), label(Role::kFamily))) {
       return absl::OkStatus();
     }
+    rows_.push_back({HashOf(records), line});
     derived_tokens_ += lacks_tokens;
     derived_params_ += lacks_params;
     lacks_flops_ += layout_[Role::kFlops] && !has_flops;
@@ -264,6 +264,7 @@ class Reader {
       if (groups_.empty()) groups_.emplace_back(layout_, "");
       for (auto& [line, reason] : broken_rows_) groups_[0].observations.Exclude(line, reason);
     }
+    const absl::flat_hash_map<int64_t, int64_t> repetitions = Repetitions();
     std::vector<Observations> results;
     for (Group& group : groups_) {
       Observations& observations = group.observations;
@@ -283,6 +284,13 @@ class Reader {
                               layout_.counts[k].column.header, group.broken_lines[k]));
         }
       }
+      if (!repetitions.empty()) {
+        observations.ExcludeIf([&](const Observation& point) {
+          const auto found = repetitions.find(point.line);
+          return found == repetitions.end() ? std::string()
+                                            : absl::StrFormat("the same as line %d", found->second);
+        });
+      }
       ALLO_RETURN_IF_ERROR(NoneUsed(where, observations));
       ALLO_RETURN_IF_ERROR(CheckPlausible(layout_, options_, where, observations));
       ALLO_RETURN_IF_ERROR(NoneUsed(where, observations));
@@ -296,6 +304,21 @@ class Reader {
       for (const std::string& note : notes) results[k].AddNote(note);
     }
     return results;
+  }
+
+  // Rows that repeat an earlier one in every column, and the line of that one.
+  absl::flat_hash_map<int64_t, int64_t> Repetitions() {
+    std::sort(rows_.begin(), rows_.end());
+    absl::flat_hash_map<int64_t, int64_t> repetitions;
+    for (size_t first = 0, k = 1; k < rows_.size(); ++k) {
+      if (rows_[k].first == rows_[first].first) {
+        repetitions[rows_[k].second] = rows_[first].second;
+      } else {
+        first = k;
+      }
+    }
+    rows_ = {};
+    return repetitions;
   }
 
   static absl::Status NoneUsed(const std::string& where, const Observations& observations) {
@@ -390,7 +413,7 @@ class Reader {
   std::vector<Group> groups_;
   size_t last_group_ = 0;
   std::vector<std::pair<int64_t, std::string>> broken_rows_;
-  absl::flat_hash_map<uint64_t, int64_t> seen_;  // hash of a row -> its line
+  std::vector<std::pair<uint64_t, int64_t>> rows_;  // hash of a row that is used, and its line
   bool header_seen_ = false;
   int64_t above_ = 0, headers_again_ = 0, header_again_line_ = 0;
   int64_t derived_tokens_ = 0, derived_params_ = 0, lacks_flops_ = 0, many_epochs_ = 0;

@@ -33,7 +33,7 @@ int HeaderScore(const std::vector<absl::string_view>& fields,
   bool params = false, tokens = false, flops = false, loss = false;
   int asked = 0;
   for (absl::string_view field : fields) {
-    if (field.size() > 200) continue;
+    if (field.empty() || field.size() > 200 || absl::ascii_isdigit(field[0])) continue;
     const HeaderMatch match = MatchHeader(field);
     params |= match.role == Role::kParams;
     tokens |= match.role == Role::kTokens;
@@ -55,11 +55,24 @@ bool IsNumber(absl::string_view text) {
 
 struct Found {
   int score = 0;
+  int agreeing = 0;  // of the rows behind it, those with as many fields, or one more
   int64_t line = 0;
   bool comment = false;
   Separator separator = Separator::kComma;
   std::vector<std::string> fields;
 };
+
+// How many of the next rows have the header's number of fields.
+absl::StatusOr<int> RowsThatAgree(Records& records, size_t fields) {
+  constexpr int kRows = 20;
+  int agreeing = 0;
+  for (int k = 0; k < kRows; ++k) {
+    ALLO_ASSIGN_OR_RETURN(const bool more, records.Next());
+    if (!more) break;
+    agreeing += records.fields().size() == fields || records.fields().size() == fields + 1;
+  }
+  return agreeing;
+}
 
 absl::Status Search(absl::string_view ahead, const std::string& name,
                     const std::vector<std::string>& named, bool comments, Found& best) {
@@ -71,11 +84,21 @@ absl::Status Search(absl::string_view ahead, const std::string& name,
       ALLO_ASSIGN_OR_RETURN(const bool more, records.Next());
       if (!more) break;
       const int score = HeaderScore(records.fields(), named);
-      if (score <= best.score) continue;
+      if (score < std::max(best.score, 1)) continue;
       // Words of a sentence may name one quantity; a table of spaces or pipes names several.
       if (score < 2 && separator > Separator::kTab) continue;
-      best = {score, records.line(), comments, separator, {}};
-      for (absl::string_view field : records.fields()) best.fields.push_back(Header(field));
+      Found found = {score, 0, records.line(), comments, separator, {}};
+      for (absl::string_view field : records.fields()) found.fields.push_back(Header(field));
+      TextLines behind(ahead, name);
+      Records rows(behind, separator);
+      bool more_rows = true;
+      while (more_rows && rows.line() < found.line) {
+        ALLO_ASSIGN_OR_RETURN(more_rows, rows.Next());
+      }
+      ALLO_ASSIGN_OR_RETURN(found.agreeing, RowsThatAgree(rows, found.fields.size()));
+      if (score > best.score || (found.agreeing > best.agreeing && separator != best.separator)) {
+        best = std::move(found);
+      }
     }
   }
   return absl::OkStatus();

@@ -1,5 +1,6 @@
 #include "fitting/data/number.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
@@ -158,7 +159,11 @@ std::string PlainText(absl::string_view text) {
                                                                         {"\xe2\x81\xb7", "^7"},
                                                                         {"\xe2\x81\xb8", "^8"},
                                                                         {"\xe2\x81\xb9", "^9"}};
-  std::string plain = absl::StrReplaceAll(text, replacements);
+  std::string plain;
+  const bool special = std::any_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) >= 0x80 || c == '\\' || c == '{' || c == '}';
+  });
+  plain = special ? absl::StrReplaceAll(text, replacements) : std::string(text);
   // A superscript of several digits has one ^.
   std::string joined;
   bool raised = false;

@@ -117,7 +117,7 @@ class Check {
       }
       return Refuse(absl::StrFormat(
           "line %d: %s is %.10g, and a count has no fraction: if it is in thousands, millions or "
-          "billions, --unit %s=K, M or B says so",
+          "billions, --unit %s=K, M or B says so; a logarithm must be undone first",
           line, ColumnOf(role), value, RoleName(role)));
     }
     observations_.ExcludeIf([&](const Observation& point) {
@@ -194,6 +194,25 @@ class Check {
     return RatioOf(params, tokens, flops);
   }
 
+  // C is 6 N D of another count of the parameters: those active, of a mixture of experts.
+  bool OfOtherCount() {
+    for (const Alternative& other : observations_.alternatives()) {
+      std::vector<double> tokens, flops;
+      for (const Observation& p : observations_.points()) {
+        tokens.push_back(p.tokens);
+        flops.push_back(p.flops);
+      }
+      const ComputeRatio ratio = RatioOf(other.params, tokens, flops);
+      if (!ratio.IsOneFactor() || ratio.median > kMostFactor || ratio.median < 1 / kMostFactor) {
+        continue;
+      }
+      observations_.AddNote(absl::StrFormat(
+          "C is that of the %s parameters, which are another column than N", other.params_policy));
+      return true;
+    }
+    return false;
+  }
+
   bool ExplainedByCompute() const {
     if (options_.flops != FlopsConvention::kAuto) return false;
     const ComputeRatio ratio = GivenRatio();
@@ -207,6 +226,7 @@ class Check {
     const std::string either = "; --flops 6nd leaves C out, --flops data takes it as it stands";
     if (ratio.IsOneFactor()) {
       if (ratio.median > kMostFactor || ratio.median < 1 / kMostFactor) {
+        if (OfOtherCount()) return absl::OkStatus();
         return Refuse(absl::StrFormat(
             "C / (6 N D) is %.4g in every row, where 1 is the compute of training: %s%s",
             ratio.median, CauseOf(ratio.median), either));

@@ -243,7 +243,11 @@ std::optional<Unit> ParseUnit(Role role, absl::string_view text) {
   }
   if (!unit || !(unit->factor > 0) || !std::isfinite(unit->factor)) return std::nullopt;
   unit->stated = true;
-  unit->name = role == Role::kLoss ? LossName(*unit) : absl::StrFormat("x %g", unit->factor);
+  if (role == Role::kLoss) {
+    unit->name = LossName(*unit);
+  } else if (unit->factor != 1) {
+    unit->name = absl::StrFormat("x %g", unit->factor);
+  }
   return unit;
 }
 

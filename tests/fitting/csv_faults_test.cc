@@ -420,6 +420,43 @@ TEST_F(Dressed, DepthAndHeadsAreNotCountsWhereComputeStandsBeside) {
               HasSubstr("no model has so few parameters"));
 }
 
+TEST_F(Dressed, ComputeOfTheActiveParametersIsNoContradiction) {
+  const auto data =
+      ParseCsv(Table("total_params,active_params,tokens,flops,loss",
+                     [](const Observation& p) {
+                       return absl::StrFormat("%.17g,%.17g,%.17g,%.17g,%.5f", 8 * p.params,
+                                              p.params, p.tokens, 6 * p.params * p.tokens, p.loss);
+                     }),
+               "x");
+  ASSERT_TRUE(data.ok()) << data.status();
+  EXPECT_EQ(data->params_policy, "total");
+  EXPECT_THAT(data->notes(), Contains(HasSubstr("C is that of the active parameters")));
+}
+
+TEST_F(Dressed, OneRowThatContradictsTheOthersIsLeftOut) {
+  int k = 0;
+  const auto data = ParseCsv(Table("N,D,C,loss",
+                                   [&](const Observation& p) {
+                                     return absl::StrFormat(
+                                         "%.17g,%.17g,%.17g,%.5f", p.params, p.tokens,
+                                         6 * p.params * p.tokens * (++k == 7 ? 1e3 : 1), p.loss);
+                                   }),
+                             "x");
+  ASSERT_TRUE(data.ok()) << data.status();
+  ASSERT_EQ(data->exclusions().size(), 1u);
+  EXPECT_EQ(data->exclusions()[0].line, 8);
+  EXPECT_THAT(data->exclusions()[0].reason, HasSubstr("C / (6 N D) is 1e+03"));
+}
+
+TEST_F(Dressed, LogarithmsAreRefused) {
+  EXPECT_THAT(Refused(Table("N,D,loss",
+                            [](const Observation& p) {
+                              return absl::StrFormat("%.6f,%.6f,%.5f", std::log10(p.params),
+                                                     std::log10(p.tokens), p.loss);
+                            })),
+              HasSubstr("a logarithm must be undone first"));
+}
+
 TEST_F(Dressed, AColumnThatSplitsTheRowsIsNamedAndGroupsAreReadOneByOne) {
   int k = 0;
   const std::string text = Table("N,D,loss,dataset", [&](const Observation& p) {
