@@ -13,8 +13,8 @@ namespace allometry::fitting {
 
 enum class Separator { kComma, kSemicolon, kTab, kPipe, kAmpersand, kWideSpace, kSpace };
 inline constexpr Separator kSeparators[] = {
-    Separator::kComma,     Separator::kSemicolon, Separator::kTab,  Separator::kPipe,
-    Separator::kAmpersand, Separator::kWideSpace, Separator::kSpace};
+    Separator::kComma,     Separator::kSemicolon, Separator::kTab,      Separator::kPipe,
+    Separator::kAmpersand, Separator::kSpace,     Separator::kWideSpace};
 const char* Name(Separator separator);
 
 // Reused from line to line: fields are views of the line, or of the splitter where a field was

@@ -96,9 +96,13 @@ absl::Status Search(absl::string_view ahead, const std::string& name,
         ALLO_ASSIGN_OR_RETURN(more_rows, rows.Next());
       }
       ALLO_ASSIGN_OR_RETURN(found.agreeing, RowsThatAgree(rows, found.fields.size()));
-      if (score > best.score || (found.agreeing > best.agreeing && separator != best.separator)) {
-        best = std::move(found);
-      }
+      const bool better = separator != best.separator && found.agreeing > best.agreeing;
+      // Names of several words ("val loss") have single spaces inside.
+      const bool words = separator == Separator::kWideSpace &&
+                         best.separator == Separator::kSpace && found.line == best.line &&
+                         found.agreeing == best.agreeing &&
+                         found.fields.size() < best.fields.size();
+      if (score > best.score || better || words) best = std::move(found);
     }
   }
   return absl::OkStatus();
