@@ -10,6 +10,7 @@
 #include "base/foreign_text.h"
 #include "base/standard_output.h"
 #include "cli/commands.h"
+#include "cli/unknown_word.h"
 #include "data/command.h"
 #include "transport/address.h"
 #include "transport/connection.h"
@@ -86,6 +87,11 @@ int Main(int argc, char** argv) {
     context.coordinator_named = by_option || by_variable;
     if (by_variable && !by_option) context.coordinator_option = "ALLO_COORDINATOR";
   } catch (const CLI::ParseError& error) {
+    const std::string unknown = error.get_exit_code() != 0 ? UnknownWord(app, argc, argv) : "";
+    if (!unknown.empty()) {
+      std::cerr << "allo: " << unknown << "\n";
+      return kExitBadInput;
+    }
     return app.exit(error) == 0 ? kExitOk : kExitBadInput;
   }
   return context.run();

@@ -44,20 +44,19 @@ Output Where(const Arguments& arguments) {
 }
 
 int MakeText(const Arguments& arguments) {
-  const absl::StatusOr<TextDataset> made = MakeTextDataset(arguments.text, arguments.data_dir);
-  if (!made.ok()) return Fail(made.status());
-  return ReportMade(Where(arguments), made->manifest, made->existed, made->duplicates);
+  const absl::StatusOr<MadeDataset> made = MakeTextDataset(arguments.text, arguments.data_dir);
+  return made.ok() ? ReportMade(Where(arguments), *made) : Fail(made.status());
 }
 
 int ImportTokens(const Arguments& arguments) {
-  bool existed = false;
-  const absl::StatusOr<Manifest> made = ImportBin(arguments.bin, arguments.data_dir, &existed);
-  if (!made.ok()) return Fail(made.status());
-  return ReportMade(Where(arguments), *made, existed, 0);
+  const absl::StatusOr<MadeDataset> made = ImportBin(arguments.bin, arguments.data_dir);
+  return made.ok() ? ReportMade(Where(arguments), *made) : Fail(made.status());
 }
 
 int List(const Arguments& arguments) {
-  const absl::StatusOr<std::vector<FoundDataset>> datasets = FindDatasets(arguments.data_dir);
+  absl::StatusOr<std::vector<FoundDataset>> datasets = FindDatasets(arguments.data_dir);
+  // A data directory that is not there yet holds no dataset.
+  if (absl::IsNotFound(datasets.status())) datasets.emplace();
   if (!datasets.ok()) return Fail(datasets.status());
   // A bad neighbour is named, and the list is still a list.
   for (const FoundDataset& found : *datasets) {
@@ -74,8 +73,8 @@ int List(const Arguments& arguments) {
     return 0;
   }
   if (datasets->empty()) {
-    std::cout << "no dataset in " << arguments.data_dir
-              << ": make one with 'allo data text', see 'allo data text --help'\n";
+    std::cout << "no datasets yet in " << arguments.data_dir
+              << ": make one with 'allo data text FILE --name NAME' (see 'allo data --help')\n";
   }
   for (const FoundDataset& found : *datasets) {
     std::cout << absl::StreamFormat(
@@ -103,9 +102,11 @@ int Describe(const Arguments& arguments) {
 // Names given, or every folder with a manifest.
 absl::StatusOr<std::vector<std::string>> NamesToVerify(const Arguments& arguments) {
   if (!arguments.names.empty()) return arguments.names;
-  ALLO_ASSIGN_OR_RETURN(const std::vector<FoundDataset> all, FindDatasets(arguments.data_dir));
+  absl::StatusOr<std::vector<FoundDataset>> all = FindDatasets(arguments.data_dir);
+  if (absl::IsNotFound(all.status())) all.emplace();
+  ALLO_RETURN_IF_ERROR(all.status());
   std::vector<std::string> names;
-  for (const FoundDataset& found : all) names.push_back(found.name);
+  for (const FoundDataset& found : *all) names.push_back(found.name);
   return names;
 }
 
@@ -136,8 +137,7 @@ void AddTextOptions(CLI::App& command, TextOptions& options) {
       .add_option("files", options.inputs,
                   "text files, gzip too; a dictd dictionary (X.dict.dz beside X.index) gives its "
                   "entries as documents")
-      ->required()
-      ->check(CLI::ExistingFile);
+      ->required();
   command.add_option("--name", options.name, "the dataset's name")->required();
   command
       .add_option("--tokenizer", options.tokenizer,
@@ -145,7 +145,13 @@ void AddTextOptions(CLI::App& command, TextOptions& options) {
       ->capture_default_str();
   command
       .add_option("--documents", options.documents,
-                  "auto, dictd, paragraphs or lines: what is deduplicated and held out")
+                  "auto, dictd, paragraphs, lines, or jsonl:KEY for a field of JSON Lines: what "
+                  "is deduplicated and held out")
+      ->capture_default_str();
+  command
+      .add_option("--encoding", options.encoding,
+                  "auto: bytes of text, and what is none is refused; utf-8, utf-16, utf-16le, "
+                  "utf-16be, utf-32, latin-1, windows-1252: converted; bytes: any file as it is")
       ->capture_default_str();
   command
       .add_option("--heldout", options.heldout_fraction,
@@ -160,12 +166,17 @@ void AddTextOptions(CLI::App& command, TextOptions& options) {
 
 void AddBinOptions(CLI::App& command, ImportBinOptions& options) {
   command.add_option("--name", options.name, "the dataset's name")->required();
-  command.add_option("--train", options.train, "raw u16 ids (nanoGPT's train.bin)")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command.add_option("--heldout", options.heldout, "raw u16 ids (nanoGPT's val.bin)")
-      ->required()
-      ->check(CLI::ExistingFile);
+  command
+      .add_option("--train", options.train,
+                  "ids: raw (nanoGPT's train.bin), with llm.c's header, or a NumPy .npy")
+      ->required();
+  command.add_option("--heldout", options.heldout, "the same, of text that is never trained on")
+      ->required();
+  command
+      .add_option("--dtype", options.dtype,
+                  "of raw ids: u8, u16, u32, i32 or i64; auto: u16, or u32 for more than 65,536 "
+                  "ids, refused where they do not look so")
+      ->capture_default_str();
   command.add_option("--vocabulary", options.vocabulary, "number of ids")->capture_default_str();
   command.add_option("--tokenizer", options.tokenizer, "its name")->capture_default_str();
   command.add_option("--licence", options.licence, "the text's licence")->capture_default_str();
@@ -198,8 +209,9 @@ void AddDataCommand(CLI::App& app, std::function<int()>* run) {
     return add_any(name, help, [arguments, action](const Output&) { return action(*arguments); });
   };
   AddTextOptions(*add("text", "make a dataset from text files", &MakeText), arguments->text);
-  AddBinOptions(*add("import-bin", "make a dataset from nanoGPT's .bin files", &ImportTokens),
-                arguments->bin);
+  AddBinOptions(
+      *add("import-bin", "make a dataset from files of token ids (.bin, .npy)", &ImportTokens),
+      arguments->bin);
   AddTrajectoryCommands(add_any);
   add("list", "the datasets that are there", &List);
   add("describe", "what a dataset is", &Describe)

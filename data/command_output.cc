@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace allometry::data {
 namespace {
@@ -40,15 +41,6 @@ int Fail(const absl::Status& status) {
   std::cerr << "allo data: " << status.message() << "\n";
   const bool bad_input = absl::IsInvalidArgument(status) || absl::IsOutOfRange(status);
   return bad_input ? 2 : 1;
-}
-
-// "39,952,321".
-std::string Grouped(int64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (auto at = static_cast<ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<size_t>(at), ",");
-  }
-  return digits;
 }
 
 // The manifest's file with its hash and its folder.
@@ -105,23 +97,25 @@ void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
   std::cout << "  hash       " << manifest.hash << "\n";
 }
 
-int ReportMade(const Output& output, const Manifest& manifest, bool existed, int64_t duplicates) {
+int ReportMade(const Output& output, const MadeDataset& made) {
+  const Manifest& manifest = made.manifest;
   if (output.json) {
     Json json = ToJson(manifest, output.data_dir);
-    json["existed"] = existed;
-    json["duplicates"] = duplicates;
+    json["existed"] = made.existed;
+    json["duplicates"] = made.duplicates;
+    json["from"] = made.from;
+    json["left_out"] = made.left_out;
+    json["notes"] = made.notes;
     Print(json);
     return 0;
   }
-  if (existed) {
+  if (made.existed) {
     std::cout << "dataset " << manifest.name
               << " is there already, of the same source and options: nothing done\n";
-  } else if (manifest.frames.has_value()) {
-    std::cout << "made dataset " << manifest.name << " of " << Grouped(manifest.documents)
-              << " episodes of " << manifest.frames->frames_per_episode << " frames\n";
   } else {
-    std::cout << "made dataset " << manifest.name << " from " << Grouped(manifest.documents)
-              << " documents (" << Grouped(duplicates) << " duplicates left out)\n";
+    std::cout << "made dataset " << manifest.name << " from " << made.from << "; left out: "
+              << (made.left_out.empty() ? "nothing" : absl::StrJoin(made.left_out, ", ")) << "\n";
+    for (const std::string& note : made.notes) std::cout << "  note: " << note << "\n";
   }
   std::cout << "  " << Summary(manifest) << "\n  in " << output.data_dir << "/" << manifest.name
             << "\n";

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "data/manifest.h"
+#include "data/made_dataset.h"
 
 namespace allometry::data {
 
@@ -20,9 +20,6 @@ struct Output {
 // Prints the message on standard error; the exit code: 2 for bad input, otherwise 1.
 int Fail(const absl::Status& status);
 
-// "39,952,321".
-std::string Grouped(int64_t number);
-
 // The manifest's file with its hash and its folder.
 Json ToJson(const Manifest& manifest, const std::string& data_dir);
 void Print(const Json& json);
@@ -32,7 +29,7 @@ std::string Summary(const Manifest& manifest);
 // Everything that a manifest says, for people.
 void PrintDescription(const Manifest& manifest, const std::string& data_dir);
 
-// What was made, or that it was there (`existed`). Returns 0.
-int ReportMade(const Output& output, const Manifest& manifest, bool existed, int64_t duplicates);
+// What was made and from what, what was left out, notes; or that it was there. Returns 0.
+int ReportMade(const Output& output, const MadeDataset& made);
 
 }  // namespace allometry::data

@@ -1,5 +1,7 @@
 #include "data/command_trajectories.h"
 
+#include <chrono>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -44,6 +46,22 @@ struct StrataArguments {
   std::vector<std::string> values = std::vector<std::string>(std::size(kSpecKeys));
 };
 
+// Says on standard error, every few seconds, how far the entropy is: it can take minutes.
+std::function<void(int64_t, double)> EntropyProgress() {
+  auto last =
+      std::make_shared<std::chrono::steady_clock::time_point>(std::chrono::steady_clock::now());
+  return [last](int64_t windows, double standard_error) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - *last < std::chrono::seconds(2)) return;
+    *last = now;
+    std::cerr << "entropy: " << windows << " windows"
+              << (standard_error > 0
+                      ? absl::StrFormat(", standard error so far %.5f nats", standard_error)
+                      : "")
+              << std::endl;
+  };
+}
+
 int MakeStrata(StrataArguments arguments, const Output& output) {
   std::string text = arguments.spec.empty() ? "strata:" : arguments.spec;
   std::vector<std::string> entries;
@@ -56,9 +74,9 @@ int MakeStrata(StrataArguments arguments, const Output& output) {
   const absl::StatusOr<strata::Spec> spec = strata::ParseSpec(text);
   if (!spec.ok()) return Fail(spec.status());
   arguments.options.spec = *spec;
-  const absl::StatusOr<StrataDataset> made = MakeStrataDataset(arguments.options, output.data_dir);
-  if (!made.ok()) return Fail(made.status());
-  return ReportMade(output, made->manifest, made->existed, 0);
+  arguments.options.entropy_progress = EntropyProgress();
+  const absl::StatusOr<MadeDataset> made = MakeStrataDataset(arguments.options, output.data_dir);
+  return made.ok() ? ReportMade(output, *made) : Fail(made.status());
 }
 
 void AddStrata(const AddCommand& add) {
@@ -87,7 +105,7 @@ struct EntropyArguments {
   strata::EntropyOptions options;
 };
 
-int MeasureEntropy(const EntropyArguments& arguments, const Output& output) {
+int MeasureEntropy(EntropyArguments arguments, const Output& output) {
   const absl::StatusOr<strata::Spec> spec = strata::ParseSpec(arguments.spec);
   if (!spec.ok()) return Fail(spec.status());
   const absl::Status status = CheckEntropy(*spec, arguments.options.frames);
@@ -96,6 +114,7 @@ int MeasureEntropy(const EntropyArguments& arguments, const Output& output) {
     return Fail(absl::InvalidArgumentError(
         absl::StrFormat("--error %g: allowed is more than 0", arguments.options.standard_error)));
   }
+  arguments.options.progress = EntropyProgress();
   const strata::EntropyEstimate e =
       strata::EstimateEntropy(strata::World(*spec), arguments.options);
   if (output.json) {
@@ -140,14 +159,20 @@ void AddImport(const AddCommand& add) {
   const auto options = std::make_shared<ImportTrajectoriesOptions>();
   CLI::App& command =
       *add("import-hdf5", "make a dataset from HDF5 trajectories", [options](const Output& output) {
-        bool existed = false;
-        const absl::StatusOr<Manifest> made =
-            ImportTrajectories(*options, output.data_dir, &existed);
-        return made.ok() ? ReportMade(output, *made, existed, 0) : Fail(made.status());
+        const absl::StatusOr<MadeDataset> made = ImportTrajectories(*options, output.data_dir);
+        return made.ok() ? ReportMade(output, *made) : Fail(made.status());
       });
   command.add_option("file", options->file, "in Minari's layout, with numbers as observations")
       ->required();
   command.add_option("--name", options->name, "the dataset's name")->required();
+  command
+      .add_option("--observations", options->reader.observations,
+                  "the array of observations in an episode's group, as observations/image")
+      ->capture_default_str();
+  command.add_option("--actions", options->reader.actions, "the array of actions")
+      ->capture_default_str();
+  command.add_flag("--incomplete", options->reader.incomplete,
+                   "take the episodes and steps that are there where the file states other totals");
   command.add_option("--frames", options->frames, "frames an episode; 0: as the shortest has");
   command.add_option("--observation-ids", options->observation_ids,
                      "ids of an observation's numbers; 0: those that occur");

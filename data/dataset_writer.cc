@@ -1,11 +1,8 @@
 #include "data/dataset_writer.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <filesystem>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/files.h"
@@ -16,20 +13,6 @@ namespace {
 
 constexpr int64_t kImageShardBytes = int64_t{1} << 28;
 
-bool IsOurs(const std::string& name) {
-  const bool shard = absl::StartsWith(name, "train-") || absl::StartsWith(name, "heldout-");
-  return (shard && absl::StrContains(name, ".npy")) || absl::StartsWith(name, kTrajectoriesFile) ||
-         absl::StartsWith(name, absl::StrCat(kManifestFile, ".tmp."));
-}
-
-absl::Status Remove(const std::filesystem::path& path) {
-  std::error_code error;
-  std::filesystem::remove(path, error);
-  if (!error) return absl::OkStatus();
-  errno = error.value();
-  return ErrnoStatus(path.string(), "remove");
-}
-
 }  // namespace
 
 DatasetWriter::DatasetWriter(std::string dataset_dir, TokenType type, int64_t shard_tokens)
@@ -38,20 +21,13 @@ DatasetWriter::DatasetWriter(std::string dataset_dir, TokenType type, int64_t sh
 }
 
 absl::Status DatasetWriter::Open() {
-  ALLO_RETURN_IF_ERROR(MakeDirectories(dataset_dir_));
-  ALLO_RETURN_IF_ERROR(Remove(std::filesystem::path(dataset_dir_) / kManifestFile));
-  std::vector<std::filesystem::path> old;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(dataset_dir_, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (IsOurs(entry->path().filename().string())) old.push_back(entry->path());
-  }
-  if (error) {
-    errno = error.value();
-    return ErrnoStatus(dataset_dir_, "read the folder");
-  }
-  for (const std::filesystem::path& path : old) ALLO_RETURN_IF_ERROR(Remove(path));
+  ALLO_ASSIGN_OR_RETURN(staged_, StagedFolder::Create(dataset_dir_));
   return absl::OkStatus();
+}
+
+std::string DatasetWriter::Path(absl::string_view file) const {
+  ALLO_CHECK(staged_ != nullptr) << "before Open or after Finish";
+  return absl::StrCat(staged_->path(), "/", file);
 }
 
 absl::Status DatasetWriter::Append(const std::string& split, std::span<const uint32_t> tokens) {
@@ -85,7 +61,7 @@ absl::Status DatasetWriter::WriteShard(const std::string& split, std::span<const
                     .hash = HashHex(contents),
                     .role = "tokens"};
   shards_.push_back(shard);
-  return WriteFileAtomically(absl::StrCat(dataset_dir_, "/", shard.file), contents);
+  return WriteFileAtomically(Path(shard.file), contents);
 }
 
 int64_t DatasetWriter::Shards(const std::string& split, const std::string& role) const {
@@ -125,7 +101,7 @@ absl::Status DatasetWriter::WriteImages(const std::string& split, const std::str
                     .hash = HashHex(contents),
                     .role = "images"};
   shards_.push_back(shard);
-  return WriteFileAtomically(absl::StrCat(dataset_dir_, "/", shard.file), contents);
+  return WriteFileAtomically(Path(shard.file), contents);
 }
 
 absl::StatusOr<Manifest> DatasetWriter::Finish(Manifest manifest) {
@@ -146,7 +122,9 @@ absl::StatusOr<Manifest> DatasetWriter::Finish(Manifest manifest) {
   manifest.heldout_tokens = tokens("heldout");
   const std::string json = ManifestJson(manifest);
   ALLO_RETURN_IF_ERROR(ParseManifest(json).status());  // never write what cannot be read
-  ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(dataset_dir_, "/", kManifestFile), json));
+  ALLO_RETURN_IF_ERROR(WriteFileAtomically(Path(kManifestFile), json));
+  ALLO_RETURN_IF_ERROR(staged_->Commit());
+  staged_.reset();
   return ReadManifestFile(dataset_dir_);
 }
 

@@ -1,5 +1,5 @@
-// Writes a dataset folder: token shards first, dataset.json last and atomically, so that a folder
-// without a dataset.json is an interrupted make and never taken for a dataset.
+// Writes a dataset folder: beside it first (staged_folder.h), and in its place when all of it is
+// there. Until then an earlier dataset of that name stays as it was.
 //
 //   DatasetWriter writer(data_dir + "/gcide-char", TokenType::kU8);
 //   ALLO_RETURN_IF_ERROR(writer.Open());
@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "base/status.h"
 #include "data/manifest.h"
 #include "data/npy.h"
+#include "data/staged_folder.h"
 
 namespace allometry::data {
 
@@ -25,9 +27,11 @@ class DatasetWriter {
  public:
   DatasetWriter(std::string dataset_dir, TokenType type, int64_t shard_tokens = int64_t{1} << 24);
 
-  // Makes the folder. Removes an earlier dataset.json first, and then the shards of an earlier or
-  // interrupted make (files named SPLIT-NNNNN.npy and temporary files; nothing else).
+  // Makes the folder that is written to.
   absl::Status Open();
+
+  // Where to write another file of the dataset before Finish.
+  std::string Path(absl::string_view file) const;
 
   // Adds tokens to the end of a split, "train" or "heldout".
   absl::Status Append(const std::string& split, std::span<const uint32_t> tokens);
@@ -39,8 +43,8 @@ class DatasetWriter {
   // Appended to `split` so far.
   int64_t tokens(const std::string& split) const;
 
-  // Writes what is left and the manifest, whose shards and token totals it fills in. Returns the
-  // manifest as read back from the file, with its hash.
+  // Writes what is left and the manifest, whose shards and token totals it fills in, and puts the
+  // folder in its place. Returns the manifest as read back from the file, with its hash.
   absl::StatusOr<Manifest> Finish(Manifest manifest);
 
  private:
@@ -52,6 +56,7 @@ class DatasetWriter {
   const std::string dataset_dir_;
   const TokenType type_;
   const int64_t shard_tokens_;
+  std::unique_ptr<StagedFolder> staged_;                  // from Open to Finish
   std::map<std::string, std::vector<uint32_t>> pending_;  // by split, less than a shard each
   std::map<std::string, int64_t> tokens_;
   std::map<std::string, std::string> pending_images_;  // by split

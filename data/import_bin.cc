@@ -1,99 +1,104 @@
 #include "data/import_bin.h"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "base/files.h"
 #include "data/dataset_writer.h"
-#include "data/folder_lock.h"
+#include "data/input_file.h"
+#include "data/staged_folder.h"
+#include "data/token_file.h"
 
 namespace allometry::data {
 namespace {
 
-absl::StatusOr<std::string> Describe(const std::string& path) {
-  ALLO_ASSIGN_OR_RETURN(const std::string hash, HashFileHex(path));
-  std::error_code error;
-  const auto bytes = std::filesystem::file_size(path, error);
-  if (error) {
-    errno = error.value();
-    return ErrnoStatus(path, "size");
-  }
-  if (bytes == 0 || bytes % 2 != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s: %d bytes: allowed is a positive even number (u16 ids)", path, bytes));
-  }
-  return absl::StrFormat("%s (%d bytes, xxh3 %s)", std::filesystem::path(path).filename().string(),
-                         bytes, hash);
+struct Source {
+  InputFile file;
+  TokenLayout layout;
+  std::string hash;
+};
+
+absl::StatusOr<Source> Look(const std::string& path, const ImportBinOptions& options) {
+  ALLO_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
+  ALLO_ASSIGN_OR_RETURN(TokenLayout layout,
+                        LayoutOfTokens(file, options.dtype, options.vocabulary));
+  if (layout.count == 0) return absl::InvalidArgumentError(absl::StrCat(path, " has no ids"));
+  ALLO_ASSIGN_OR_RETURN(std::string hash, file.HashHex());
+  return Source{std::move(file), std::move(layout), std::move(hash)};
 }
 
-absl::Status AppendFile(const std::string& path, const std::string& split, int64_t vocabulary,
-                        DatasetWriter& writer) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return ErrnoStatus(path, "open");
-  std::vector<uint16_t> ids(1 << 20);
-  std::vector<uint32_t> tokens;
-  int64_t position = 0;
-  while (file) {
-    file.read(reinterpret_cast<char*>(ids.data()),
-              static_cast<std::streamsize>(ids.size() * sizeof(uint16_t)));
-    const auto count = static_cast<size_t>(file.gcount()) / sizeof(uint16_t);
-    tokens.assign(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(count));
-    for (const uint32_t token : tokens) {
-      if (token >= vocabulary) {
-        return absl::OutOfRangeError(absl::StrFormat("%s: id %d at token %d: the vocabulary has %d",
-                                                     path, token, position, vocabulary));
-      }
-      ++position;
-    }
-    ALLO_RETURN_IF_ERROR(writer.Append(split, tokens));
-  }
-  if (!file.eof()) return ErrnoStatus(path, "read");
-  return absl::OkStatus();
+std::string Describe(const Source& source) {
+  return absl::StrFormat("%s (%d bytes, xxh3 %s)", source.file.name(), source.file.bytes(),
+                         source.hash);
+}
+
+absl::Status CheckOptions(const ImportBinOptions& options) {
+  ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  if (options.vocabulary >= 1 && options.vocabulary <= kMost) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("vocabulary %d: allowed is 1 to %d", options.vocabulary, kMost));
 }
 
 }  // namespace
 
-absl::StatusOr<Manifest> ImportBin(const ImportBinOptions& options, const std::string& data_dir,
-                                   bool* existed) {
-  ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
-  if (options.vocabulary < 1 || options.vocabulary > 1 << 16) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "vocabulary %d: allowed is 1 to %d (ids are u16)", options.vocabulary, 1 << 16));
+absl::StatusOr<MadeDataset> ImportBin(const ImportBinOptions& options,
+                                      const std::string& data_dir) {
+  ALLO_RETURN_IF_ERROR(CheckOptions(options));
+  ALLO_ASSIGN_OR_RETURN(const Source train, Look(options.train, options));
+  ALLO_ASSIGN_OR_RETURN(const Source heldout, Look(options.heldout, options));
+  if (train.hash == heldout.hash) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s and %s are the same ids: a held-out split that is trained on measures "
+                        "nothing",
+                        options.train, options.heldout));
   }
-  ALLO_ASSIGN_OR_RETURN(const std::string train, Describe(options.train));
-  ALLO_ASSIGN_OR_RETURN(const std::string heldout, Describe(options.heldout));
-  Manifest manifest;
+  MadeDataset made;
+  Manifest& manifest = made.manifest;
   manifest.name = options.name;
   manifest.kind = "text";
   manifest.licence = options.licence;
-  manifest.source = absl::StrCat(train, "; ", heldout);
+  manifest.source = absl::StrCat(Describe(train), "; ", Describe(heldout));
   manifest.generator = absl::StrFormat("allo data import-bin --vocabulary %d --tokenizer %s",
                                        options.vocabulary, options.tokenizer);
+  if (options.dtype != "auto") absl::StrAppend(&manifest.generator, " --dtype ", options.dtype);
   manifest.vocabulary = options.vocabulary;
   manifest.segments = {{.name = "text", .begin = 0, .end = options.vocabulary}};
   manifest.tokenizer = options.tokenizer;
   manifest.tokenizer_hash = TokenizerHash(options.tokenizer, {});
 
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(MakeDirectories(folder));
+  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, {options.train, options.heldout}));
   ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
-  *existed = false;
   if (!options.replace) {
-    ALLO_ASSIGN_OR_RETURN(*existed, HoldsDataset(folder, manifest));
-    if (*existed) return ReadManifestFile(folder);
+    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
+    if (made.existed) {
+      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
+      return made;
+    }
   }
   DatasetWriter writer(folder, NarrowestType(options.vocabulary));
   ALLO_RETURN_IF_ERROR(writer.Open());
-  ALLO_RETURN_IF_ERROR(AppendFile(options.train, "train", options.vocabulary, writer));
-  ALLO_RETURN_IF_ERROR(AppendFile(options.heldout, "heldout", options.vocabulary, writer));
-  return writer.Finish(std::move(manifest));
+  uint32_t largest = 0;
+  for (const auto& [split, source] : {std::pair("train", &train), {"heldout", &heldout}}) {
+    const auto append = [&, split = split](std::span<const uint32_t> ids) {
+      largest = std::max(largest, *std::max_element(ids.begin(), ids.end()));
+      return writer.Append(split, ids);
+    };
+    ALLO_RETURN_IF_ERROR(ReadTokens(source->file, source->layout, options.vocabulary, append));
+  }
+  if (2 * int64_t{largest} < options.vocabulary) {
+    made.notes.push_back(absl::StrFormat(
+        "the largest id is %d, far below the vocabulary of %d: is --vocabulary right?", largest,
+        options.vocabulary));
+  }
+  made.from = absl::StrFormat("%s + %s token ids (%s)", Grouped(train.layout.count),
+                              Grouped(heldout.layout.count), train.layout.format);
+  ALLO_ASSIGN_OR_RETURN(manifest, writer.Finish(std::move(manifest)));
+  return made;
 }
 
 }  // namespace allometry::data

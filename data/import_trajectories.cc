@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -12,7 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "base/files.h"
 #include "data/dataset_writer.h"
-#include "data/folder_lock.h"
+#include "data/staged_folder.h"
 #include "data/trajectories.h"
 
 namespace allometry::data {
@@ -29,6 +30,7 @@ int64_t Numbers(const Trajectory& t) {
 // What all episodes have in common, and the largest numbers in them.
 struct Survey {
   int64_t shortest = 0;
+  int64_t steps = 0;  // of all
   int64_t observation_tokens = 0;
   int64_t action_dimensions = 0;
   int64_t largest_observation = 0;
@@ -47,19 +49,20 @@ absl::StatusOr<Survey> Look(const TrajectoryReader& reader, const std::string& f
     if (Numbers(t) != survey.observation_tokens ||
         t.action_dimensions != survey.action_dimensions) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("%s: episode_%d: observations of %d numbers and actions of %d, the first "
+          absl::StrFormat("%s: %s: observations of %d numbers and actions of %d, the first "
                           "episode's of %d and %d",
-                          file, i, Numbers(t), t.action_dimensions, survey.observation_tokens,
-                          survey.action_dimensions));
+                          file, reader.name(i), Numbers(t), t.action_dimensions,
+                          survey.observation_tokens, survey.action_dimensions));
     }
     survey.shortest = std::min(survey.shortest, t.steps());
+    survey.steps += t.steps();
     for (const uint16_t value : t.observations) {
       survey.largest_observation = std::max<int64_t>(survey.largest_observation, value);
     }
     for (const int64_t value : t.actions) {
       if (value < 0) {
         return absl::InvalidArgumentError(absl::StrFormat(
-            "%s: episode_%d: actions has %d: allowed is 0 or more", file, i, value));
+            "%s: %s: actions has %d: allowed is 0 or more", file, reader.name(i), value));
       }
       survey.largest_action = std::max(survey.largest_action, value);
     }
@@ -121,6 +124,14 @@ absl::StatusOr<Manifest> Describe(const ImportTrajectoriesOptions& options, cons
   manifest.generator =
       absl::StrFormat("allo data import-hdf5 --frames %d --observation-ids %d --action-ids %d",
                       manifest.frames->frames_per_episode, observation_ids, action_ids);
+  const TrajectoryReaderOptions defaults;
+  if (options.reader.observations != defaults.observations) {
+    absl::StrAppend(&manifest.generator, " --observations ", options.reader.observations);
+  }
+  if (options.reader.actions != defaults.actions) {
+    absl::StrAppend(&manifest.generator, " --actions ", options.reader.actions);
+  }
+  if (options.reader.incomplete) absl::StrAppend(&manifest.generator, " --incomplete");
   return manifest;
 }
 
@@ -136,34 +147,68 @@ absl::Status CheckSplits(const DatasetWriter& writer, const ImportTrajectoriesOp
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<Manifest> ImportTrajectories(const ImportTrajectoriesOptions& options,
-                                            const std::string& data_dir, bool* existed) {
-  ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
-  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<TrajectoryReader> reader,
-                        TrajectoryReader::Open(options.file));
-  ALLO_ASSIGN_OR_RETURN(const Survey survey, Look(*reader, options.file));
+absl::Status CheckSurvey(const ImportTrajectoriesOptions& options, const TrajectoryReader& reader,
+                         const Survey& survey) {
+  const std::optional<int64_t> stated = reader.stated_steps();
+  if (stated.has_value() && *stated != survey.steps && !options.reader.incomplete) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s: its total_steps is %d, its %d episodes have %d: pass --incomplete to take those that "
+        "are there",
+        options.file, *stated, reader.episodes(), survey.steps));
+  }
   if (options.frames < 0 || (options.frames == 0 && survey.shortest < 1) ||
       survey.observation_tokens < 1) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s: the shortest episode has %d steps, an observation %d numbers, and %d frames an "
-        "episode "
-        "are asked for: allowed are 1 or more (0 frames: as many as the shortest has)",
+        "episode are asked for: allowed are 1 or more (0 frames: as many as the shortest has)",
         options.file, survey.shortest, survey.observation_tokens, options.frames));
   }
-  ALLO_ASSIGN_OR_RETURN(Manifest manifest, Describe(options, survey));
+  return absl::OkStatus();
+}
+
+void Report(const TrajectoryReader& reader, int64_t without_frames, MadeDataset& made) {
+  const Frames& frames = *made.manifest.frames;
+  made.from = Counted(reader.episodes(), "episode");
+  made.left_out = reader.left_out();
+  made.notes = reader.notes();
+  if (without_frames > 0) {
+    made.left_out.push_back(absl::StrFormat("%s shorter than %d frames",
+                                            Counted(without_frames, "episode"),
+                                            frames.frames_per_episode));
+  }
+  if (frames.frames_left_out > 0) {
+    made.left_out.push_back(absl::StrFormat("%s that make no whole episode of %d",
+                                            Counted(frames.frames_left_out, "frame"),
+                                            frames.frames_per_episode));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<MadeDataset> ImportTrajectories(const ImportTrajectoriesOptions& options,
+                                               const std::string& data_dir) {
+  ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<TrajectoryReader> reader,
+                        TrajectoryReader::Open(options.file, options.reader));
+  ALLO_ASSIGN_OR_RETURN(const Survey survey, Look(*reader, options.file));
+  ALLO_RETURN_IF_ERROR(CheckSurvey(options, *reader, survey));
+  MadeDataset made;
+  Manifest& manifest = made.manifest;
+  ALLO_ASSIGN_OR_RETURN(manifest, Describe(options, survey));
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(MakeDirectories(folder));
+  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, {options.file}));
   ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
-  *existed = false;
   if (!options.replace) {
-    ALLO_ASSIGN_OR_RETURN(*existed, HoldsDataset(folder, manifest));
-    if (*existed) return ReadManifestFile(folder);
+    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
+    if (made.existed) {
+      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
+      return made;
+    }
   }
   DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
   ALLO_RETURN_IF_ERROR(writer.Open());
   const int64_t episodes = reader->episodes();
+  int64_t without_frames = 0;
   for (int64_t i = 0; i < episodes; ++i) {
     const bool heldout =
         episodes < kHeldoutEvery ? i == episodes - 1 : i % kHeldoutEvery == kHeldoutEvery - 1;
@@ -171,11 +216,15 @@ absl::StatusOr<Manifest> ImportTrajectories(const ImportTrajectoriesOptions& opt
     ALLO_ASSIGN_OR_RETURN(const int64_t left_out,
                           Append(t, manifest, heldout ? "heldout" : "train", writer));
     manifest.frames->frames_left_out += left_out;
+    without_frames += left_out == t.steps() ? 1 : 0;
   }
+  ALLO_RETURN_IF_ERROR(reader->CheckUnchanged());
   ALLO_RETURN_IF_ERROR(CheckSplits(writer, options, manifest));
   manifest.documents =
       (writer.tokens("train") + writer.tokens("heldout")) / manifest.frames->tokens_per_episode();
-  return writer.Finish(std::move(manifest));
+  Report(*reader, without_frames, made);
+  ALLO_ASSIGN_OR_RETURN(manifest, writer.Finish(std::move(manifest)));
+  return made;
 }
 
 }  // namespace allometry::data

@@ -102,6 +102,7 @@ struct Manifest {
 };
 
 inline constexpr char kManifestFile[] = "dataset.json";
+inline constexpr char kTokenizerFile[] = "tokenizer.json";  // beside it, of byte pairs
 inline constexpr char kTrajectoriesFile[] =
     "trajectories.hdf5";  // beside it, where it was asked for
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -48,6 +49,42 @@ absl::string_view ValueOf(absl::string_view dict, absl::string_view key) {
   return absl::StripLeadingAsciiWhitespace(dict.substr(at + quoted.size()));
 }
 
+absl::Status ReadDescr(absl::string_view text, NpyArray& array) {
+  if (!absl::ConsumePrefix(&text, "'")) {
+    // A structure is a list of fields, which may itself have commas and quotes.
+    array.descr = std::string(text.substr(0, text.find(']')).substr(0, 80));
+    if (absl::StartsWith(text, "[")) return absl::OkStatus();
+    return absl::InvalidArgumentError("the .npy header has no descr");
+  }
+  array.descr = std::string(text.substr(0, text.find('\'')).substr(0, 80));
+  absl::string_view rest = array.descr;
+  array.big_endian = absl::StartsWith(rest, ">");
+  if (!rest.empty() && absl::StrContains("<>|=", rest[0])) rest.remove_prefix(1);
+  if (!rest.empty()) array.kind = rest[0];
+  rest.remove_prefix(rest.empty() ? 0 : 1);
+  if (!absl::SimpleAtoi(rest, &array.bytes_each) || array.bytes_each < 0) array.bytes_each = 0;
+  return absl::OkStatus();
+}
+
+absl::Status ReadShape(absl::string_view shape, NpyArray& array) {
+  constexpr int64_t kMostElements = int64_t{1} << 56;  // so that a size in bytes cannot overflow
+  const size_t close = shape.find(')');
+  if (!absl::ConsumePrefix(&shape, "(") || close == absl::string_view::npos) {
+    return absl::InvalidArgumentError("the .npy header has no shape");
+  }
+  const absl::string_view inside = shape.substr(0, close - 1);
+  array.count = 1;
+  for (const absl::string_view text : absl::StrSplit(inside, ',', absl::SkipWhitespace())) {
+    int64_t size = 0;
+    if (!absl::SimpleAtoi(text, &size) || size < 0 || size >= kMostElements ||
+        __builtin_mul_overflow(array.count, size, &array.count) || array.count >= kMostElements) {
+      return absl::InvalidArgumentError(absl::StrFormat(".npy shape (%s): not sizes", inside));
+    }
+    array.shape.push_back(size);
+  }
+  return absl::OkStatus();
+}
+
 template <class Word>
 void Append(std::span<const uint32_t> tokens, std::string& out) {
   const size_t at = out.size();
@@ -88,49 +125,54 @@ absl::StatusOr<NpyHeader> ParseNpyHeader(absl::string_view bytes) {
 }
 
 absl::StatusOr<NpyHeader> ParseNpyArrayHeader(absl::string_view bytes) {
-  if (!absl::StartsWith(bytes, kMagic) || bytes.size() < kPrologue) {
-    return absl::InvalidArgumentError("not a .npy file (it does not start with \\x93NUMPY)");
-  }
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
-  if (byte(6) != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat(".npy format version %d.%d: allowed is 1.x", byte(6), byte(7)));
-  }
-  const size_t length = byte(8) | byte(9) << 8;
-  if (bytes.size() < kPrologue + length) {
-    return absl::InvalidArgumentError("the .npy header is cut off");
-  }
-  const absl::string_view dict = bytes.substr(kPrologue, length);
-
+  ALLO_ASSIGN_OR_RETURN(NpyArray array, ParseNpyFront(bytes));
   NpyHeader header;
-  header.offset = static_cast<int64_t>(kPrologue + length);
-  const absl::string_view descr = ValueOf(dict, "descr");
   bool known = false;
   for (const TypeRow& row : kTypes) {
-    if (!absl::StartsWith(descr, absl::StrCat("'", row.descr, "'"))) continue;
+    if (array.descr != row.descr) continue;
     header.type = row.type;
     known = true;
   }
   if (!known) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        ".npy type %s: allowed are '|u1', '<u2' and '<u4'", descr.substr(0, descr.find(','))));
+    return absl::InvalidArgumentError(
+        absl::StrFormat(".npy type '%s': allowed are '|u1', '<u2' and '<u4'", array.descr));
   }
-  absl::string_view shape = ValueOf(dict, "shape");
-  const size_t close = shape.find(')');
-  if (!absl::ConsumePrefix(&shape, "(") || close == absl::string_view::npos) {
-    return absl::InvalidArgumentError("the .npy header has no shape");
+  if (array.fortran_order) {
+    return absl::InvalidArgumentError(".npy fortran_order True: allowed is False (C order)");
   }
-  const absl::string_view inside = shape.substr(0, close - 1);
-  header.count = 1;
-  for (absl::string_view text : absl::StrSplit(inside, ',', absl::SkipWhitespace())) {
-    int64_t size = 0;
-    if (!absl::SimpleAtoi(text, &size) || size < 0 ||
-        __builtin_mul_overflow(header.count, size, &header.count)) {
-      return absl::InvalidArgumentError(absl::StrFormat(".npy shape (%s): not sizes", inside));
-    }
-    header.shape.push_back(size);
-  }
+  header.count = array.count;
+  header.offset = array.offset;
+  header.shape = std::move(array.shape);
   return header;
+}
+
+absl::StatusOr<NpyArray> ParseNpyFront(absl::string_view bytes) {
+  if (!absl::StartsWith(bytes, kMagic) || bytes.size() < kPrologue) {
+    return absl::InvalidArgumentError("not a .npy file (it does not start with \\x93NUMPY)");
+  }
+  const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(bytes[i])); };
+  if (byte(6) < 1 || byte(6) > 3) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat(".npy format version %d.%d: allowed are 1 to 3", byte(6), byte(7)));
+  }
+  // The length of the header has two bytes in version 1, and four in later ones.
+  const size_t prologue = byte(6) == 1 ? kPrologue : kPrologue + 2;
+  size_t length = byte(8) | byte(9) << 8;
+  if (bytes.size() >= prologue && byte(6) > 1) length |= byte(10) << 16 | byte(11) << 24;
+  if (bytes.size() < prologue + length) {
+    return absl::InvalidArgumentError("the .npy header is cut off");
+  }
+  const absl::string_view dict = bytes.substr(prologue, length);
+  NpyArray array;
+  array.offset = static_cast<int64_t>(prologue + length);
+  ALLO_RETURN_IF_ERROR(ReadDescr(ValueOf(dict, "descr"), array));
+  ALLO_RETURN_IF_ERROR(ReadShape(ValueOf(dict, "shape"), array));
+  const absl::string_view order = ValueOf(dict, "fortran_order");
+  array.fortran_order = absl::StartsWith(order, "True");
+  if (!array.fortran_order && !absl::StartsWith(order, "False")) {
+    return absl::InvalidArgumentError("the .npy header does not say fortran_order True or False");
+  }
+  return array;
 }
 
 std::string EncodeNpyHeader(TokenType type, std::span<const int64_t> shape) {

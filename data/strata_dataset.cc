@@ -9,8 +9,8 @@
 #include "absl/strings/str_format.h"
 #include "base/files.h"
 #include "data/dataset_writer.h"
-#include "data/folder_lock.h"
 #include "data/generated.h"
+#include "data/staged_folder.h"
 #include "data/strata/entropy.h"
 #include "data/strata/episode.h"
 #include "data/strata/likelihood.h"
@@ -138,12 +138,10 @@ class Recorder {
   Trajectory trajectory_;
 };
 
-absl::Status WriteEpisodes(const StrataOptions& options, const std::string& folder, Manifest& to,
-                           DatasetWriter& writer) {
+absl::Status WriteEpisodes(const StrataOptions& options, Manifest& to, DatasetWriter& writer) {
   std::unique_ptr<TrajectoryWriter> trajectories;
   if (options.hdf5) {
-    ALLO_ASSIGN_OR_RETURN(trajectories,
-                          TrajectoryWriter::Create(absl::StrCat(folder, "/", kTrajectoriesFile)));
+    ALLO_ASSIGN_OR_RETURN(trajectories, TrajectoryWriter::Create(writer.Path(kTrajectoriesFile)));
   }
   Recorder recorder(options.spec, *to.frames, writer, trajectories.get());
   to.documents = (options.steps + options.spec.frames - 1) / options.spec.frames;
@@ -186,10 +184,10 @@ Returns StrataReturns(const strata::Spec& spec, int64_t episodes) {
   return {.expert = mean("expert"), .random = mean("random")};
 }
 
-absl::StatusOr<StrataDataset> MakeStrataDataset(const StrataOptions& options,
-                                                const std::string& data_dir) {
+absl::StatusOr<MadeDataset> MakeStrataDataset(const StrataOptions& options,
+                                              const std::string& data_dir) {
   ALLO_RETURN_IF_ERROR(CheckOptions(options));
-  StrataDataset made;
+  MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest = StrataManifest(options.spec);
   manifest.kind = "trajectories";
@@ -197,7 +195,6 @@ absl::StatusOr<StrataDataset> MakeStrataDataset(const StrataOptions& options,
   manifest.generator = Generator(options);
 
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(MakeDirectories(folder));
   ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
   if (!options.replace) {
     ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
@@ -210,6 +207,7 @@ absl::StatusOr<StrataDataset> MakeStrataDataset(const StrataOptions& options,
   if (options.entropy_frames > 0) {
     strata::EntropyOptions entropy;
     entropy.frames = static_cast<int>(options.entropy_frames);
+    entropy.progress = options.entropy_progress;
     const auto estimate = strata::EstimateEntropy(strata::World(options.spec), entropy);
     manifest.entropies = {{.frames = options.entropy_frames,
                            .nats_per_token = estimate.nats_per_token,
@@ -217,8 +215,10 @@ absl::StatusOr<StrataDataset> MakeStrataDataset(const StrataOptions& options,
   }
   DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
   ALLO_RETURN_IF_ERROR(writer.Open());
-  ALLO_RETURN_IF_ERROR(WriteEpisodes(options, folder, manifest, writer));
+  ALLO_RETURN_IF_ERROR(WriteEpisodes(options, manifest, writer));
   ALLO_ASSIGN_OR_RETURN(manifest, writer.Finish(std::move(manifest)));
+  made.from = absl::StrFormat("%s of %d frames", Counted(manifest.documents, "episode"),
+                              manifest.frames->frames_per_episode);
   return made;
 }
 

@@ -9,9 +9,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/status.h"
+#include "data/made_dataset.h"
 #include "data/manifest.h"
 #include "data/strata/spec.h"
 
@@ -30,15 +32,11 @@ struct StrataOptions {
   int64_t entropy_frames = 0;  // measure the entropy for windows of so many; 0: do not
   bool hdf5 = false;
   bool replace = false;
-};
-
-struct StrataDataset {
-  Manifest manifest;
-  bool existed = false;  // of the same spec and options: nothing written
+  std::function<void(int64_t windows, double standard_error)> entropy_progress;  // may be null
 };
 
 // Makes DATA_DIR/NAME. AlreadyExists where another dataset has the name.
-absl::StatusOr<StrataDataset> MakeStrataDataset(const StrataOptions& options,
-                                                const std::string& data_dir);
+absl::StatusOr<MadeDataset> MakeStrataDataset(const StrataOptions& options,
+                                              const std::string& data_dir);
 
 }  // namespace allometry::data

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <string_view>
+#include <type_traits>
 #include <unordered_set>
 #include <utility>
 
@@ -16,13 +17,12 @@
 #include "data/char_tokenizer.h"
 #include "data/dataset_writer.h"
 #include "data/documents.h"
-#include "data/folder_lock.h"
+#include "data/staged_folder.h"
 
 namespace allometry::data {
 namespace {
 
 constexpr char kSeparator[] = "\n\n";
-constexpr char kTokenizerFile[] = "tokenizer.json";
 // Raised when the same files and options would give other tokens. Stored in every manifest.
 constexpr int kTextFormat = 1;
 
@@ -52,12 +52,11 @@ struct Origin {
 Origin Describe(const std::vector<std::unique_ptr<Corpus>>& corpora) {
   std::vector<std::string> sources, licences;
   for (const auto& corpus : corpora) {
-    const std::string hash = HashHex(corpus->text);
-    const KnownCorpus* known = FindKnown(hash);
-    std::string source =
-        absl::StrFormat("%s (%d bytes unpacked, xxh3 %s", corpus->file, corpus->text.size(), hash);
+    const KnownCorpus* known = FindKnown(corpus->hash);
+    std::string source = absl::StrFormat("%s (%d bytes unpacked, xxh3 %s", corpus->file,
+                                         corpus->bytes, corpus->hash);
     if (!corpus->index.empty()) absl::StrAppend(&source, ", index xxh3 ", HashHex(corpus->index));
-    absl::StrAppend(&source, ")");
+    absl::StrAppend(&source, corpus->changes, ")");
     if (known != nullptr) absl::StrAppend(&source, " of ", known->description);
     sources.push_back(source);
     licences.emplace_back(known != nullptr ? known->licence : "unknown");
@@ -94,6 +93,7 @@ std::string Generator(const TextOptions& options) {
                       options.tokenizer, options.documents, Shortest(options.heldout_fraction));
   if (options.max_bytes > 0)
     absl::StrAppendFormat(&generator, " --max-bytes %d", options.max_bytes);
+  if (options.encoding != "auto") absl::StrAppend(&generator, " --encoding ", options.encoding);
   absl::StrAppend(&generator, " (text format ", kTextFormat, ")");
   return generator;
 }
@@ -108,6 +108,7 @@ bool IsHeldout(absl::string_view document, double fraction) {
 struct Documents {
   std::vector<absl::string_view> kept;
   int64_t duplicates = 0;
+  int64_t beyond = 0;  // not looked at, as they come after max_bytes
 };
 
 Documents WithoutDuplicates(const std::vector<std::unique_ptr<Corpus>>& corpora,
@@ -117,13 +118,16 @@ Documents WithoutDuplicates(const std::vector<std::unique_ptr<Corpus>>& corpora,
   int64_t bytes = 0;
   for (const auto& corpus : corpora) {
     for (const absl::string_view document : corpus->documents) {
+      if (max_bytes > 0 && bytes >= max_bytes) {
+        ++documents.beyond;
+        continue;
+      }
       if (!seen.insert({document.data(), document.size()}).second) {
         ++documents.duplicates;
         continue;
       }
       documents.kept.push_back(document);
       bytes += static_cast<int64_t>(document.size());
-      if (max_bytes > 0 && bytes >= max_bytes) return documents;
     }
   }
   return documents;
@@ -170,6 +174,10 @@ absl::Status Write(const TextOptions& options, const std::vector<absl::string_vi
 
   DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
   ALLO_RETURN_IF_ERROR(writer.Open());
+  if constexpr (std::is_same_v<Tokenizer, BpeTokenizer>) {
+    ALLO_RETURN_IF_ERROR(
+        WriteFileAtomically(writer.Path(kTokenizerFile), tokenizer.Json(options.tokenizer)));
+  }
   ALLO_ASSIGN_OR_RETURN(const int64_t train_bytes,
                         WriteSplits(documents, tokenizer, options.heldout_fraction, writer));
   ALLO_RETURN_IF_ERROR(CheckSplits(writer, documents.size(), options.heldout_fraction));
@@ -189,17 +197,34 @@ absl::StatusOr<BpeTokenizer> TrainBpe(const TextOptions& options,
   return BpeTokenizer::Train(train, merges);
 }
 
+void Report(const TextOptions& options, const std::vector<std::unique_ptr<Corpus>>& corpora,
+            const Documents& documents, MadeDataset& made) {
+  made.from = Counted(static_cast<int64_t>(documents.kept.size()), "document");
+  made.duplicates = documents.duplicates;
+  if (documents.duplicates > 0) made.left_out.push_back(Counted(documents.duplicates, "duplicate"));
+  if (documents.beyond > 0) {
+    made.left_out.push_back(absl::StrFormat(
+        "%s beyond --max-bytes %d", Counted(documents.beyond, "document"), options.max_bytes));
+  }
+  for (const auto& corpus : corpora) {
+    for (const std::string& note : corpus->notes) {
+      made.notes.push_back(absl::StrCat(corpus->file, ": ", note));
+    }
+  }
+}
+
 }  // namespace
 
-absl::StatusOr<TextDataset> MakeTextDataset(const TextOptions& options,
+absl::StatusOr<MadeDataset> MakeTextDataset(const TextOptions& options,
                                             const std::string& data_dir) {
   ALLO_RETURN_IF_ERROR(CheckOptions(options));
   std::vector<std::unique_ptr<Corpus>> corpora;
   for (const std::string& input : options.inputs) {
-    ALLO_ASSIGN_OR_RETURN(corpora.emplace_back(), ReadCorpus(input, options.documents));
+    ALLO_ASSIGN_OR_RETURN(corpora.emplace_back(),
+                          ReadCorpus(input, options.documents, options.encoding));
   }
   const Origin origin = Describe(corpora);
-  TextDataset made;
+  MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest.name = options.name;
   manifest.kind = "text";
@@ -208,7 +233,7 @@ absl::StatusOr<TextDataset> MakeTextDataset(const TextOptions& options,
   manifest.generator = Generator(options);
 
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(MakeDirectories(folder));
+  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, options.inputs));
   ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
   if (!options.replace) {
     ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
@@ -219,7 +244,7 @@ absl::StatusOr<TextDataset> MakeTextDataset(const TextOptions& options,
   }
 
   const Documents documents = WithoutDuplicates(corpora, options.max_bytes);
-  made.duplicates = documents.duplicates;
+  Report(options, corpora, documents, made);
   manifest.documents = static_cast<int64_t>(documents.kept.size());
   if (options.tokenizer == "chars") {
     CharTokenizer tokenizer = CharTokenizer::Of(documents.kept, kSeparator);
@@ -227,8 +252,6 @@ absl::StatusOr<TextDataset> MakeTextDataset(const TextOptions& options,
     return made;
   }
   ALLO_ASSIGN_OR_RETURN(BpeTokenizer tokenizer, TrainBpe(options, documents.kept));
-  ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(folder, "/", kTokenizerFile),
-                                           tokenizer.Json(options.tokenizer)));
   ALLO_RETURN_IF_ERROR(Write(options, documents.kept, tokenizer, folder, manifest));
   return made;
 }

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "data/manifest.h"
+#include "data/made_dataset.h"
 
 namespace allometry::data {
 
@@ -27,22 +27,18 @@ struct TextOptions {
   std::vector<std::string> inputs;  // files, in this order
   std::string tokenizer = "chars";  // or "bpe:N"; beside the shards is then a tokenizer.json
   std::string documents = "auto";   // see documents.h
+  std::string encoding = "auto";    // see text_encoding.h
   double heldout_fraction = 0.05;   // in (0, 1)
   int64_t max_bytes = 0;            // stop after the document that passes it; 0: everything
   std::string licence;              // empty: the known corpus's, otherwise "unknown"
   bool replace = false;             // an existing dataset of another source or other options
 };
 
-struct TextDataset {
-  Manifest manifest;
-  bool existed = false;    // it was there already, of the same source and options: nothing written
-  int64_t duplicates = 0;  // documents left out because an equal one came before; 0 if existed
-};
-
-// Makes DATA_DIR/NAME. AlreadyExists where another dataset has the name, saying both sources;
+// Makes DATA_DIR/NAME; an earlier dataset of that name stays until the new one is whole
+// (staged_folder.h). AlreadyExists where another dataset has the name, saying both sources;
 // InvalidArgument names the option, its value and what is allowed. Two makes of one name at once
 // take turns.
-absl::StatusOr<TextDataset> MakeTextDataset(const TextOptions& options,
+absl::StatusOr<MadeDataset> MakeTextDataset(const TextOptions& options,
                                             const std::string& data_dir);
 
 }  // namespace allometry::data

@@ -23,12 +23,19 @@ namespace allometry::data {
 class MappedFile {
  public:
   static absl::StatusOr<MappedFile> Open(const std::string& path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // A pipe in the place of a shard would wait for its writer.
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return ErrnoStatus(path, "open");
-    struct stat info;
-    if (fstat(fd, &info) != 0 || info.st_size == 0) {
-      const absl::Status status = info.st_size == 0 ? absl::DataLossError(path + ": empty file")
-                                                    : ErrnoStatus(path, "stat");
+    struct stat info {};
+    absl::Status status;
+    if (fstat(fd, &info) != 0) {
+      status = ErrnoStatus(path, "stat");
+    } else if (!S_ISREG(info.st_mode)) {
+      status = absl::DataLossError(path + ": a file is expected, and this is none");
+    } else if (info.st_size == 0) {
+      status = absl::DataLossError(path + ": empty file");
+    }
+    if (!status.ok()) {
       close(fd);
       return status;
     }

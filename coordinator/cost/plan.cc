@@ -196,6 +196,8 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
       plan.makespan_seconds = PlayOnWorkers(plan, runs, options);
     }
   }
+  PlanSection shapes = ShapesSection(plan);
+  if (!shapes.sentences.empty()) plan.sections.push_back(std::move(shapes));
   return plan;
 }
 

@@ -82,6 +82,10 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
 PlanSection LimitsSection(const v1::Sweep& sweep, const SweepPlan& plan,
                           absl::Span<const v1::Run> runs);
 
+// Of sizes that are given as counts: where the nearest shapes of neighbours are unlike each other.
+// No sentences: nowhere. Plan() puts it among the sections.
+PlanSection ShapesSection(const SweepPlan& plan);
+
 // A table of the runs, a table of the cells, the totals and what is left out; at most 100 columns.
 std::string PlanText(const SweepPlan& plan);
 

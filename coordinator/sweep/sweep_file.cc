@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/sweep/by_size.h"
 #include "coordinator/sweep/ladder_file.h"
 #include "coordinator/sweep/mistakes.h"
@@ -174,7 +175,15 @@ class Reader {
     ReadSettings<run::SetIn::kTraining>(fields, &file_.recipe);
     if (const auto precision = fields.Find("precision")) precision_line_ = precision->line;
     if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds);
-    if (const auto optimizer = fields.Find("optimizer")) {
+    const auto optimizer = fields.Find("optimizer");
+    if (optimizer && optimizer->node.IsScalar()) {
+      mistakes_.Add(
+          optimizer->line,
+          absl::StrFormat("optimizer %s: AdamW is the only optimizer; allowed is a map of "
+                          "its settings, with %s",
+                          absl::CHexEscape(optimizer->node.Scalar().substr(0, 60)),
+                          absl::StrJoin(kOptimizerKeys, ", ")));
+    } else if (optimizer) {
       ReadSettings<run::SetIn::kTrainingOptimizer>(
           Fields(*optimizer, "training.optimizer", kSections, mistakes_), &file_.recipe.optimizer);
     }

@@ -1,6 +1,7 @@
 #include "coordinator/sweep/window.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "models/objective.h"
@@ -96,6 +97,28 @@ void CheckObjective(const data::Manifest& manifest, const models::Shape& shape, 
   }
 }
 
+// Both splits must have one window: a run would fail when it opens them.
+void CheckSplits(const data::Manifest& manifest, const SweepFile& file, const models::Shape& shape,
+                 Mistakes& mistakes) {
+  if (manifest.shards.empty()) return;  // generated: there is no end
+  const int64_t tokens =
+      SeesImages(file) ? shape.context * manifest.frames->tokens_per_frame() : shape.context;
+  for (const auto& [split, there] :
+       {std::pair("train", manifest.unique_tokens), {"held-out", manifest.heldout_tokens}}) {
+    if (data::WindowsPerEpoch(manifest, there, tokens) >= 1) continue;
+    mistakes.Add(
+        file.window_line,
+        manifest.frames.has_value()
+            ? absl::StrFormat("dataset %s has no whole episode of %d tokens in its %s "
+                              "split of %d tokens",
+                              manifest.name, manifest.frames->tokens_per_episode(), split, there)
+            : absl::StrFormat("context %d is more than dataset %s can fill: its %s split "
+                              "has %d tokens, and one window needs %d; allowed is up to %d",
+                              tokens, manifest.name, split, there, tokens + 1,
+                              std::max<int64_t>(0, there - 1)));
+  }
+}
+
 void SetBatch(SweepFile& file, Mistakes& mistakes) {
   if (file.batch_sequences > 0) {
     file.batch_tokens = file.batch_sequences * file.context;
@@ -169,6 +192,7 @@ models::Shape ResolveWindow(const data::Manifest& manifest, SweepFile& file, Mis
   file.context = static_cast<int>(context);
   shape.context = file.context;
   CheckObjective(manifest, shape, file, mistakes);
+  CheckSplits(manifest, file, shape, mistakes);
   SetBatch(file, mistakes);
   return shape;
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/foreign_text.h"
+#include "base/nearest_word.h"
 #include "coordinator/sweep/number.h"
 
 namespace allometry::sweep {
@@ -56,42 +57,133 @@ bool Contains(const Range& range, double value) {
          (range.open_high ? value < range.high : value <= range.high);
 }
 
-// Edits (insert, delete, replace, swap of neighbours) between two words.
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        row[j] = std::min(row[j], before[j - 2] + 1);
-      }
-    }
-    before = last;
-    last = row;
-  }
-  return last[b.size()];
-}
-
 std::string PlaceOf(absl::string_view path) {
   return path.empty() ? "at the top level" : absl::StrCat("under ", path);
 }
 
+// Keys that other tools have for what has another name, another unit or no place here.
+struct Alias {
+  absl::string_view key;
+  absl::string_view hint;
+};
+constexpr Alias kAliases[] = {
+    {"lr", "the learning rate is training.learning_rate"},
+    {"max_lr", "the learning rate is training.learning_rate"},
+    {"peak_lr", "the learning rate is training.learning_rate"},
+    {"base_lr", "the learning rate is training.learning_rate"},
+    {"min_lr", "the last rate is training.final_rate_fraction, a share of the learning rate"},
+    {"lr_schedule", "the schedule is training.schedule"},
+    {"lr_scheduler", "the schedule is training.schedule"},
+    {"lr_scheduler_type", "the schedule is training.schedule"},
+    {"scheduler", "the schedule is training.schedule"},
+    {"warmup", "the warm-up is training.warmup_steps, in updates"},
+    {"warmup_iters", "the warm-up is training.warmup_steps, in updates"},
+    {"warmup_ratio", "the warm-up is training.warmup_steps, in updates"},
+    {"batch_size", "the batch is training.batch_tokens, in tokens, or training.batch_sequences"},
+    {"global_batch_size",
+     "the batch is training.batch_tokens, in tokens, or training.batch_sequences"},
+    {"micro_batch_size",
+     "the batch is training.batch_tokens, in tokens, of all devices; micro-batches are chosen by "
+     "the planner"},
+    {"gradient_accumulation_steps",
+     "the batch is training.batch_tokens, in tokens, of all devices; micro-batches are chosen by "
+     "the planner"},
+    {"grad_accum",
+     "the batch is training.batch_tokens, in tokens, of all devices; micro-batches "
+     "are chosen by the planner"},
+    {"epochs",
+     "did you mean max_epochs, how often data may repeat? The length of a run is a budget "
+     "(budgets.tokens)"},
+    {"num_epochs",
+     "the length of a run is a budget (budgets.tokens); max_epochs only bounds how "
+     "often data may repeat"},
+    {"num_train_epochs",
+     "the length of a run is a budget (budgets.tokens); max_epochs only bounds "
+     "how often data may repeat"},
+    {"steps", "the length of a run is a budget: budgets.tokens, tokens an update times updates"},
+    {"max_steps",
+     "the length of a run is a budget: budgets.tokens, tokens an update times updates"},
+    {"max_iters",
+     "the length of a run is a budget: budgets.tokens, tokens an update times updates"},
+    {"iterations",
+     "the length of a run is a budget: budgets.tokens, tokens an update times updates"},
+    {"train_tokens", "the length of a run is a budget: budgets.tokens"},
+    {"compute", "compute is budgets.flops"},
+    {"n_layer", "layers are model.shapes[].layers; model.sizes chooses shapes by their parameters"},
+    {"n_layers",
+     "layers are model.shapes[].layers; model.sizes chooses shapes by their parameters"},
+    {"num_layers",
+     "layers are model.shapes[].layers; model.sizes chooses shapes by their parameters"},
+    {"num_hidden_layers",
+     "layers are model.shapes[].layers; model.sizes chooses shapes by their parameters"},
+    {"depth", "layers are model.shapes[].layers; model.sizes chooses shapes by their parameters"},
+    {"n_head", "heads are model.shapes[].heads"},
+    {"n_heads", "heads are model.shapes[].heads"},
+    {"num_heads", "heads are model.shapes[].heads"},
+    {"num_attention_heads", "heads are model.shapes[].heads"},
+    {"n_embd", "the width is model.shapes[].width"},
+    {"d_model", "the width is model.shapes[].width"},
+    {"dim", "the width is model.shapes[].width"},
+    {"hidden_size", "the width is model.shapes[].width"},
+    {"embed_dim", "the width is model.shapes[].width"},
+    {"d_ff", "the inner width is four times the width, in every family"},
+    {"size", "sizes are a list: model.sizes, such as [5k, 20k, 80k]"},
+    {"params", "sizes are a list: model.sizes, such as [5k, 20k, 80k]"},
+    {"n_params", "sizes are a list: model.sizes, such as [5k, 20k, 80k]"},
+    {"block_size", "tokens a sequence are model.context"},
+    {"seq_len", "tokens a sequence are model.context"},
+    {"seq_length", "tokens a sequence are model.context"},
+    {"sequence_length", "tokens a sequence are model.context"},
+    {"context_length", "tokens a sequence are model.context"},
+    {"max_seq_len", "tokens a sequence are model.context"},
+    {"n_ctx", "tokens a sequence are model.context"},
+    {"n_positions", "tokens a sequence are model.context"},
+    {"vocab_size", "ids of the vocabulary are model.vocabulary, by default the dataset's"},
+    {"vocab", "ids of the vocabulary are model.vocabulary, by default the dataset's"},
+    {"architecture", "the architecture is model.family"},
+    {"arch", "the architecture is model.family"},
+    {"seed", "seeds are a list: training.seeds, such as [1, 2]"},
+    {"random_seed", "seeds are a list: training.seeds, such as [1, 2]"},
+    {"betas", "training.optimizer has beta1 and beta2"},
+    {"adam_beta1", "it is training.optimizer.beta1"},
+    {"adam_beta2", "it is training.optimizer.beta2"},
+    {"adam_epsilon", "it is training.optimizer.epsilon"},
+    {"eps", "it is training.optimizer.epsilon"},
+    {"wd", "it is training.optimizer.weight_decay"},
+    {"momentum", "AdamW is the only optimizer; its momentum is beta1"},
+    {"nesterov", "AdamW is the only optimizer"},
+    {"grad_clip", "the largest norm of a gradient is training.optimizer.clip_norm"},
+    {"max_grad_norm", "the largest norm of a gradient is training.optimizer.clip_norm"},
+    {"gradient_clip", "the largest norm of a gradient is training.optimizer.clip_norm"},
+    {"clip", "the largest norm of a gradient is training.optimizer.clip_norm"},
+    {"dropout", "there is no dropout: every family trains without"},
+    {"gpus", "devices of a run are devices; their kind is device: cuda or cpu"},
+    {"n_gpus", "devices of a run are devices; their kind is device: cuda or cpu"},
+    {"num_gpus", "devices of a run are devices; their kind is device: cuda or cpu"},
+    {"world_size", "devices of a run are devices; their kind is device: cuda or cpu"},
+    {"eval_interval", "evaluations are log-spaced: evaluation.per_decade"},
+    {"eval_iters", "windows of an evaluation are evaluation.windows"},
+    {"eval_steps", "evaluations are log-spaced: evaluation.per_decade"},
+    {"log_interval", "it is log_every"},
+    {"save_interval", "it is checkpoint_every, a time"},
+    {"save_steps", "it is checkpoint_every, a time"},
+    {"data", "the dataset is dataset, one of 'allo data list'"},
+    {"dataset_path", "the dataset is dataset, one of 'allo data list'"},
+    {"train_data", "the dataset is dataset, one of 'allo data list'"},
+};
+
 std::string HintFor(absl::string_view key, const Section& here,
                     absl::Span<const Section> sections) {
-  constexpr size_t kLongestKey = 40;  // longer ones are near to nothing
-  size_t nearest = 1 + std::min<size_t>(key.size() / 4, 2);
-  absl::string_view meant;
-  if (key.size() <= kLongestKey) {
-    for (const absl::string_view known : here.keys) {
-      const size_t distance = EditDistance(key, known);
-      if (distance < nearest || (distance == nearest && meant.empty())) {
-        nearest = distance;
-        meant = known;
-      }
-    }
+  if (here.path == "training.optimizer" && (key == "name" || key == "type" || key == "kind")) {
+    return absl::StrCat("AdamW is the only optimizer; its settings are ",
+                        absl::StrJoin(here.keys, ", "));
   }
+  // What this section itself calls nearly so goes first.
+  const std::string lower = absl::AsciiStrToLower(key);
+  for (const Alias& alias : kAliases) {
+    if (lower == alias.key) return std::string(alias.hint);
+  }
+  const absl::string_view meant = NearestWord(key, {here.keys.begin(), here.keys.end()});
   if (!meant.empty()) return absl::StrFormat("did you mean %s?", meant);
   for (const Section& section : sections) {
     if (std::find(section.keys.begin(), section.keys.end(), key) != section.keys.end()) {

@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "coordinator/sweep/utf8.h"
+#include "base/utf8.h"
 
 namespace allometry::sweep {
 namespace {

@@ -173,7 +173,12 @@ EntropyEstimate EstimateEntropy(const World& world, const EntropyOptions& option
   Mean mean;
   // Doubling, so that when to stop is decided a few times only.
   while (true) {
-    while (static_cast<int64_t>(samples.size()) < wanted) samples.push_back(sampler.Next());
+    while (static_cast<int64_t>(samples.size()) < wanted) {
+      samples.push_back(sampler.Next());
+      if (options.progress != nullptr) {
+        options.progress(static_cast<int64_t>(samples.size()), mean.standard_error / supervised);
+      }
+    }
     mean = ControlledMean(samples);
     if (mean.standard_error / supervised <= options.standard_error) break;
     if (wanted >= options.most_windows) break;

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "data/strata/world.h"
@@ -30,6 +31,9 @@ struct EntropyOptions {
   double standard_error = 1e-3;  // of nats_per_token: windows are added until it is reached
   int64_t least_windows = 256;
   int64_t most_windows = int64_t{1} << 16;
+  // Called after each window with how many there are and the standard error that the last decision
+  // to go on found (0 before the first); may be null.
+  std::function<void(int64_t windows, double standard_error)> progress;
 };
 
 struct EntropyEstimate {

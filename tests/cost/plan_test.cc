@@ -300,5 +300,29 @@ TEST(QuantityTest, IsShortAndRoundsToTheNextUnit) {
   EXPECT_EQ(BytesText(1.5e12), "1.36 TiB");
 }
 
+v1::Run OfLayers(int64_t id, const std::string& size, int64_t params, int layers) {
+  v1::Run run = MakeRun(id, size, params, 100);
+  run.mutable_spec()->mutable_identity()->mutable_shape()->set_layers(layers);
+  return run;
+}
+
+TEST(PlanTest, ShapesOfNeighboursThatAreUnlikeEachOtherAreWarnedAbout) {
+  const auto sentences = [](const std::vector<v1::Run>& runs) {
+    const SweepPlan plan = Plan(MakeSweep(), runs, {});
+    return plan.sections.empty() ? std::vector<std::string>() : plan.sections[0].sentences;
+  };
+  EXPECT_THAT(
+      sentences({OfLayers(1, "34k", 34000, 1), OfLayers(2, "42k", 42000, 9),
+                 OfLayers(3, "50k", 50000, 1)}),
+      ElementsAre(HasSubstr("42k has 9 layers, but its neighbours 34k and 50k have 1 and 1")));
+  EXPECT_THAT(sentences({OfLayers(1, "34k", 34000, 1), OfLayers(2, "42k", 42000, 9)}),
+              ElementsAre(HasSubstr("the neighbours 34k and 42k have 1 and 9 layers")));
+  EXPECT_THAT(sentences({OfLayers(1, "5k", 5000, 1), OfLayers(2, "20k", 20000, 3),
+                         OfLayers(3, "80k", 80000, 4), OfLayers(4, "320k", 320000, 6)}),
+              IsEmpty());
+  // Shapes that the author gave are the author's.
+  EXPECT_THAT(sentences({OfLayers(1, "1x64", 34000, 1), OfLayers(2, "9x16", 42000, 9)}), IsEmpty());
+}
+
 }  // namespace
 }  // namespace allometry::cost

@@ -1,5 +1,6 @@
 #include "data/command.h"
 
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -87,7 +88,9 @@ TEST_F(CommandTest, ExitCodesTellBadInputFromFailure) {
   const Outcome missing = Run({"data", "describe", "corpus"});
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.err, AllOf(HasSubstr("'corpus'"), HasSubstr("allo data text")));
-  EXPECT_EQ(Run({"data", "text", folder_.Path("none"), "--name", "x"}).exit_code, 100);
+  const Outcome no_file = Run({"data", "text", folder_.Path("none"), "--name", "x"});
+  EXPECT_EQ(no_file.exit_code, 1);
+  EXPECT_THAT(no_file.err, HasSubstr(folder_.Path("none")));
   Make();
   const Outcome other =
       Run({"data", "text", folder_.Path("in.txt"), "--name", "corpus", "--heldout", "0.2"});
@@ -132,6 +135,41 @@ TEST_F(CommandTest, ListOfNothingSaysHowToMakeSomething) {
   const Outcome outcome = Run({"data", "list"});
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.out, HasSubstr("allo data text"));
+}
+
+TEST_F(CommandTest, ADataDirectoryThatIsNotThereYetHasNoDatasets) {
+  for (const char* command : {"list", "verify"}) {
+    Outcome outcome = Run({"data", command});
+    std::filesystem::remove_all(folder_.Path("data"));
+    outcome = Run({"data", command});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(Run({"data", command, "--json"}).out, "[]\n");
+  }
+  EXPECT_THAT(Run({"data", "list"}).out, HasSubstr("no datasets yet"));
+}
+
+TEST_F(CommandTest, WhatWasLeftOutIsSaidAndIsInTheJson) {
+  std::string text = *ReadFile(folder_.Path("in.txt"));
+  ASSERT_TRUE(WriteFileAtomically(folder_.Path("in.txt"), text + "document 7\n\n").ok());
+  EXPECT_THAT(Make().out, HasSubstr("from 200 documents; left out: 1 duplicate\n"));
+  const Outcome made = Run({"data", "text", folder_.Path("in.txt"), "--name", "other", "--json"});
+  EXPECT_EQ(json::parse(made.out)["left_out"], json::array({"1 duplicate"}));
+  ASSERT_TRUE(WriteFileAtomically(folder_.Path("in.txt"), "%PDF-1.4 and so on").ok());
+  const Outcome pdf = Run({"data", "text", folder_.Path("in.txt"), "--name", "pdf"});
+  EXPECT_EQ(pdf.exit_code, 2);
+  EXPECT_THAT(pdf.err, AllOf(HasSubstr("is a PDF, not text"), HasSubstr("pdftotext")));
+}
+
+TEST_F(CommandTest, TokenFilesAreImported) {
+  std::string ids;
+  for (int i = 0; i < 100; ++i) ids += {static_cast<char>(i), 1};
+  ASSERT_TRUE(WriteFileAtomically(folder_.Path("train.bin"), ids).ok());
+  ASSERT_TRUE(WriteFileAtomically(folder_.Path("val.bin"), ids + ids).ok());
+  const Outcome made = Run({"data", "import-bin", "--train", folder_.Path("train.bin"), "--heldout",
+                            folder_.Path("val.bin"), "--name", "web"});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, AllOf(HasSubstr("from 100 + 200 token ids (raw u16); left out: nothing"),
+                              HasSubstr("note: the largest id is 355")));
 }
 
 TEST_F(CommandTest, StrataIsRecordedDescribedVerifiedAndImportedAgain) {

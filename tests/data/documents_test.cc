@@ -1,11 +1,14 @@
 #include "data/documents.h"
 
+#include <sys/stat.h>
 #include <zlib.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
+#include "data/input_file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
@@ -17,6 +20,7 @@ namespace {
 using ::allometry::testing::IsOkAndHolds;
 using ::allometry::testing::StatusIs;
 using ::allometry::testing::TemporaryFolder;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -38,8 +42,79 @@ TEST(ReadTextTest, UnpacksGzipOfSeveralPiecesAndReadsPlainTextAsItIs) {
   ASSERT_OK(WriteFileAtomically(folder.Path("packed"), Gzip(text)));
   EXPECT_THAT(ReadText(folder.Path("plain")), IsOkAndHolds(text));
   EXPECT_THAT(ReadText(folder.Path("packed")), IsOkAndHolds(text));
+}
+
+TEST(ReadTextTest, OnlyRegularFilesWithSomethingInThemAreRead) {
+  TemporaryFolder folder;
+  const auto code = absl::StatusCode::kInvalidArgument;
   ASSERT_OK(WriteFileAtomically(folder.Path("empty"), ""));
-  EXPECT_THAT(ReadText(folder.Path("empty")), IsOkAndHolds(""));
+  EXPECT_THAT(ReadText(folder.Path("empty")), StatusIs(code, HasSubstr("is empty")));
+  ASSERT_EQ(mkfifo(folder.Path("pipe").c_str(), 0600), 0);
+  EXPECT_THAT(ReadText(folder.Path("pipe")), StatusIs(code, HasSubstr("a pipe")));
+  EXPECT_THAT(ReadText("/dev/zero"), StatusIs(code, HasSubstr("a device")));
+  EXPECT_THAT(ReadText(folder.path()), StatusIs(code, HasSubstr("a folder")));
+}
+
+TEST(InputFileTest, AFileThatIsWrittenToMeanwhileIsNoticed) {
+  TemporaryFolder folder;
+  ASSERT_OK(WriteFileAtomically(folder.Path("a"), "0123456789"));
+  ASSERT_OK_AND_ASSIGN(const InputFile file, InputFile::Open(folder.Path("a")));
+  std::string read(20, ' ');
+  EXPECT_THAT(file.ReadAt(4, read), IsOkAndHolds(6u));
+  EXPECT_OK(file.CheckUnchanged());
+  std::filesystem::resize_file(folder.Path("a"), 5);
+  EXPECT_THAT(file.CheckUnchanged(),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("10 bytes before, 5 now")));
+  EXPECT_THAT(file.ReadAt(4, read).status(), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST(ReadCorpusTest, JsonLinesAreToldAndOneFieldIsTaken) {
+  TemporaryFolder folder;
+  const auto code = absl::StatusCode::kInvalidArgument;
+  const std::string path = folder.Path("a.jsonl");
+  ASSERT_OK(WriteFileAtomically(path,
+                                "{\"id\": 1, \"text\": \"one\\n\\ntwo\"}\r\n\r\n{\"text\": "
+                                "\"d\\u00e9j\\u00e0\", \"id\": 2}\n"));
+  EXPECT_THAT(ReadCorpus(path, "auto").status(),
+              StatusIs(code, AllOf(HasSubstr("JSON Lines"), HasSubstr("--documents jsonl:text"))));
+  for (const char* rule : {"jsonl", "jsonl:text"}) {
+    ASSERT_OK_AND_ASSIGN(const auto corpus, ReadCorpus(path, rule));
+    EXPECT_THAT(corpus->documents, ElementsAre("one\n\ntwo", "d\u00e9j\u00e0"));
+  }
+  EXPECT_THAT(ReadCorpus(path, "jsonl:body").status(),
+              StatusIs(code, AllOf(HasSubstr("line 1"), HasSubstr("'body' is missing"),
+                                   HasSubstr("text"))));
+  EXPECT_THAT(ReadCorpus(path, "jsonl:id").status(), StatusIs(code, HasSubstr("no string")));
+  ASSERT_OK(WriteFileAtomically(path, "{\"text\": \"one\"}\n{\"text\": \"two\"\n"));
+  EXPECT_THAT(ReadCorpus(path, "jsonl").status(), StatusIs(code, HasSubstr("line 2")));
+  ASSERT_OK(WriteFileAtomically(path, "{\"text\": " + std::string(100'000, '[') + "\n"));
+  EXPECT_THAT(ReadCorpus(path, "jsonl").status(), StatusIs(code, HasSubstr("line 1")));
+  ASSERT_OK(WriteFileAtomically(path, "[\n {\"text\": \"one\"},\n {\"text\": \"two\"}\n]\n"));
+  EXPECT_THAT(ReadCorpus(path, "auto").status(), StatusIs(code, HasSubstr("one JSON document")));
+  ASSERT_OK_AND_ASSIGN(const auto lines, ReadCorpus(path, "lines"));
+  EXPECT_EQ(lines->documents.size(), 4u);
+  // Text that only begins like it.
+  ASSERT_OK(WriteFileAtomically(path, "{ is a brace.\n\n[1] is a reference.\n"));
+  EXPECT_OK(ReadCorpus(path, "auto").status());
+}
+
+TEST(ReadCorpusTest, AnArchiveInGzipIsNoText) {
+  TemporaryFolder folder;
+  std::string tar(600, 'x');
+  tar.replace(257, 5, "ustar");
+  ASSERT_OK(WriteFileAtomically(folder.Path("a.tar.gz"), Gzip(tar)));
+  EXPECT_THAT(ReadCorpus(folder.Path("a.tar.gz"), "auto").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tar archive")));
+  ASSERT_OK(WriteFileAtomically(folder.Path("twice.gz"), Gzip(Gzip("text"))));
+  EXPECT_THAT(ReadCorpus(folder.Path("twice.gz"), "auto").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("gzip")));
+}
+
+TEST(ReadCorpusTest, AFileWithoutDocumentsIsRefused) {
+  TemporaryFolder folder;
+  ASSERT_OK(WriteFileAtomically(folder.Path("a"), "\n\n\n"));
+  EXPECT_THAT(ReadCorpus(folder.Path("a"), "auto").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none of its 3 bytes")));
 }
 
 TEST(ReadTextTest, NamesTheFileThatIsMissingOrCutOff) {

@@ -40,7 +40,7 @@ TEST(StrataDatasetTest, TokensAndImagesAreThoseOfTheEpisodes) {
   StrataOptions options = Options("strata:view=8,zo=16,frames=5,pixels=16,library=64", 100);
   options.hdf5 = true;
   options.entropy_frames = 2;
-  ASSERT_OK_AND_ASSIGN(const StrataDataset made, MakeStrataDataset(options, folder.path()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeStrataDataset(options, folder.path()));
   EXPECT_EQ(made.manifest.documents, 20);
   EXPECT_EQ(made.manifest.unique_tokens, 19 * 5 * 17);
   EXPECT_EQ(made.manifest.heldout_tokens, 5 * 17);
@@ -73,11 +73,11 @@ TEST(StrataDatasetTest, TokensAndImagesAreThoseOfTheEpisodes) {
 TEST(StrataDatasetTest, MadeAgainItIsThereAndElsewhereItIsTheSame) {
   TemporaryFolder folder, other;
   const StrataOptions options = Options("strata:view=8,zo=64,frames=4", 80);
-  ASSERT_OK_AND_ASSIGN(const StrataDataset made, MakeStrataDataset(options, folder.path()));
-  ASSERT_OK_AND_ASSIGN(const StrataDataset again, MakeStrataDataset(options, folder.path()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeStrataDataset(options, folder.path()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset again, MakeStrataDataset(options, folder.path()));
   EXPECT_FALSE(made.existed);
   EXPECT_TRUE(again.existed);
-  ASSERT_OK_AND_ASSIGN(const StrataDataset elsewhere, MakeStrataDataset(options, other.path()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset elsewhere, MakeStrataDataset(options, other.path()));
   EXPECT_EQ(elsewhere.manifest.hash, made.manifest.hash);
   EXPECT_THAT(
       MakeStrataDataset(Options("strata:view=8,zo=64,frames=4,universe=2", 80), folder.path()),
@@ -101,15 +101,16 @@ TEST(TrajectoriesTest, FileOfStrataComesBackAsTheSameTokens) {
   TemporaryFolder folder;
   StrataOptions options = Options("strata:view=8,zo=64,frames=6,pixels=16", 120);
   options.hdf5 = true;
-  ASSERT_OK_AND_ASSIGN(const StrataDataset made, MakeStrataDataset(options, folder.path()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeStrataDataset(options, folder.path()));
   ImportTrajectoriesOptions import;
   import.name = "again";
   import.file = folder.Path("world/trajectories.hdf5");
   import.observation_ids = 8;
   import.action_ids = 8;
-  bool existed = false;
-  ASSERT_OK_AND_ASSIGN(const Manifest again, ImportTrajectories(import, folder.path(), &existed));
-  EXPECT_FALSE(existed);
+  ASSERT_OK_AND_ASSIGN(const MadeDataset imported, ImportTrajectories(import, folder.path()));
+  const Manifest& again = imported.manifest;
+  EXPECT_FALSE(imported.existed);
+  EXPECT_EQ(imported.from, "20 episodes");
   EXPECT_EQ(again.vocabulary, made.manifest.vocabulary);
   EXPECT_EQ(again.frames->frames_per_episode, 6);
   EXPECT_EQ(again.frames->frames_left_out, 0);
@@ -120,97 +121,10 @@ TEST(TrajectoriesTest, FileOfStrataComesBackAsTheSameTokens) {
   }
   import.frames = 4;
   import.name = "cut";
-  ASSERT_OK_AND_ASSIGN(const Manifest cut, ImportTrajectories(import, folder.path(), &existed));
-  EXPECT_EQ(cut.frames->frames_left_out, 40);
-  EXPECT_EQ(cut.unique_tokens, 19 * 4 * 65);
-}
-
-Trajectory Small(int64_t steps) {
-  Trajectory t;
-  t.observation_shape = {2};
-  t.action_dimensions = 2;
-  for (int64_t i = 0; i <= steps; ++i) {
-    t.observations.push_back(static_cast<uint16_t>(i));
-    t.observations.push_back(300);
-  }
-  for (int64_t i = 0; i < steps; ++i) {
-    t.actions.insert(t.actions.end(), {i % 3, 1});
-    t.rewards.push_back(0.5f);
-    t.terminations.push_back(i + 1 == steps);
-    t.truncations.push_back(0);
-  }
-  return t;
-}
-
-TEST(TrajectoriesTest, EpisodesReadBackWithEveryField) {
-  TemporaryFolder folder;
-  const std::string path = folder.Path("t.hdf5");
-  {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TrajectoryWriter> writer,
-                         TrajectoryWriter::Create(path));
-    ASSERT_OK(writer->Append(Small(3)));
-    ASSERT_OK(writer->Append(Small(5)));
-    ASSERT_OK(writer->Finish());
-  }
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TrajectoryReader> reader,
-                       TrajectoryReader::Open(path));
-  EXPECT_EQ(reader->episodes(), 2);
-  ASSERT_OK_AND_ASSIGN(const Trajectory t, reader->Read(1));
-  const Trajectory wanted = Small(5);
-  EXPECT_EQ(t.observations, wanted.observations);
-  EXPECT_EQ(t.observation_shape, wanted.observation_shape);
-  EXPECT_EQ(t.actions, wanted.actions);
-  EXPECT_EQ(t.action_dimensions, 2);
-  EXPECT_EQ(t.rewards, wanted.rewards);
-  EXPECT_EQ(t.terminations, wanted.terminations);
-  EXPECT_EQ(t.truncations, wanted.truncations);
-
-  ImportTrajectoriesOptions import;
-  import.name = "small";
-  import.file = path;
-  bool existed = false;
-  ASSERT_OK_AND_ASSIGN(const Manifest manifest,
-                       ImportTrajectories(import, folder.path(), &existed));
-  EXPECT_EQ(manifest.vocabulary, 301 + 3 + 3);
-  EXPECT_EQ(manifest.frames->tokens_per_action, 2);
-  EXPECT_EQ(manifest.frames->frames_left_out, 2);
-  ASSERT_OK_AND_ASSIGN(const TokenDataset dataset, TokenDataset::Open(folder.Path("small")));
-  std::vector<int32_t> frame(4);
-  ASSERT_OK(dataset.train().Read(4, frame));
-  EXPECT_THAT(frame, ::testing::ElementsAre(1, 300, 301 + 1, 304 + 1));
-  import.action_ids = 2;
-  import.name = "few";
-  EXPECT_THAT(ImportTrajectories(import, folder.path(), &existed),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("2 ids for actions"), HasSubstr("from 3"))));
-}
-
-TEST(TrajectoriesTest, AnEpisodeWithoutStepsIsRefusedUnlessFramesAreGiven) {
-  TemporaryFolder folder;
-  ImportTrajectoriesOptions import;
-  import.name = "short";
-  import.file = folder.Path("t.hdf5");
-  {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<TrajectoryWriter> writer,
-                         TrajectoryWriter::Create(import.file));
-    for (const int64_t steps : {4, 0, 4}) ASSERT_OK(writer->Append(Small(steps)));
-    ASSERT_OK(writer->Finish());
-  }
-  bool existed = false;
-  EXPECT_THAT(ImportTrajectories(import, folder.path(), &existed),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has 0 steps")));
-  import.frames = 2;
-  ASSERT_OK_AND_ASSIGN(const Manifest made, ImportTrajectories(import, folder.path(), &existed));
-  EXPECT_EQ(made.documents, 4);
-}
-
-TEST(TrajectoriesTest, WhatIsNotSuchAFileIsRefused) {
-  TemporaryFolder folder;
-  EXPECT_THAT(TrajectoryReader::Open(folder.Path("no.hdf5")).status(),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no.hdf5")));
-  ASSERT_OK(WriteFileAtomically(folder.Path("text"), "hello"));
-  EXPECT_THAT(TrajectoryReader::Open(folder.Path("text")).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not an HDF5 file")));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset cut, ImportTrajectories(import, folder.path()));
+  EXPECT_EQ(cut.manifest.frames->frames_left_out, 40);
+  EXPECT_EQ(cut.manifest.unique_tokens, 19 * 4 * 65);
+  EXPECT_THAT(cut.left_out, ::testing::ElementsAre(HasSubstr("40 frames")));
 }
 
 TEST(GeneratedManifestTest, TextsThatMeanTheSameGiveTheSameManifest) {

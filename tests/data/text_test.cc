@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/files.h"
 #include "data/verify.h"
@@ -63,7 +64,7 @@ class TextTest : public ::testing::Test {
 };
 
 TEST_F(TextTest, SplitsHoldEveryDocumentOnceAndShareNone) {
-  ASSERT_OK_AND_ASSIGN(const TextDataset made,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made,
                        MakeTextDataset(Options(Paragraphs(400)), DataDir()));
   EXPECT_FALSE(made.existed);
   EXPECT_EQ(made.manifest.documents, 400);
@@ -80,7 +81,7 @@ TEST_F(TextTest, SplitsHoldEveryDocumentOnceAndShareNone) {
 }
 
 TEST_F(TextTest, SplitOfADocumentDoesNotDependOnItsPlaceOrNeighbours) {
-  ASSERT_OK_AND_ASSIGN(TextDataset made, MakeTextDataset(Options(Paragraphs(200)), DataDir()));
+  ASSERT_OK_AND_ASSIGN(MadeDataset made, MakeTextDataset(Options(Paragraphs(200)), DataDir()));
   ASSERT_OK_AND_ASSIGN(TokenDataset before, TokenDataset::Open(Folder()));
   const std::set<std::string> heldout = Documents(Decode(before.heldout(), made.manifest));
   TextOptions options = Options("Something new first.\n\n" + Paragraphs(300));
@@ -92,7 +93,7 @@ TEST_F(TextTest, SplitOfADocumentDoesNotDependOnItsPlaceOrNeighbours) {
 }
 
 TEST_F(TextTest, DuplicatesAreLeftOutAndCounted) {
-  ASSERT_OK_AND_ASSIGN(const TextDataset made,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made,
                        MakeTextDataset(Options(Paragraphs(50) + Paragraphs(60)), DataDir()));
   EXPECT_EQ(made.manifest.documents, 60);
   EXPECT_EQ(made.duplicates, 50);
@@ -101,7 +102,7 @@ TEST_F(TextTest, DuplicatesAreLeftOutAndCounted) {
 }
 
 TEST_F(TextTest, IdsAreTheDistinctBytesInByteOrder) {
-  ASSERT_OK_AND_ASSIGN(const TextDataset made, MakeTextDataset(Options(Paragraphs(100) + "b\xff"
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeTextDataset(Options(Paragraphs(100) + "b\xff"
                                                                                          "a"),
                                                                DataDir()));
   std::set<unsigned char> bytes;
@@ -117,13 +118,13 @@ TEST_F(TextTest, IdsAreTheDistinctBytesInByteOrder) {
 }
 
 TEST_F(TextTest, SameInputGivesTheSameBytesElsewhere) {
-  ASSERT_OK_AND_ASSIGN(const TextDataset a,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset a,
                        MakeTextDataset(Options(Paragraphs(100)), folder_.Path("a")));
   ASSERT_OK(MakeDirectories(folder_.Path("other/place")));
   std::filesystem::copy_file(folder_.Path("input.txt"), folder_.Path("other/place/input.txt"));
   TextOptions options = Options(Paragraphs(100));
   options.inputs = {folder_.Path("other/place/input.txt")};
-  ASSERT_OK_AND_ASSIGN(const TextDataset b, MakeTextDataset(options, folder_.Path("b")));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset b, MakeTextDataset(options, folder_.Path("b")));
   EXPECT_EQ(a.manifest.hash, b.manifest.hash);
   for (const Shard& shard : a.manifest.shards) {
     EXPECT_EQ(*ReadFile(folder_.Path("a/corpus/" + shard.file)),
@@ -132,10 +133,10 @@ TEST_F(TextTest, SameInputGivesTheSameBytesElsewhere) {
 }
 
 TEST_F(TextTest, SameSourceAgainDoesNothing) {
-  ASSERT_OK_AND_ASSIGN(const TextDataset first,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset first,
                        MakeTextDataset(Options(Paragraphs(100)), DataDir()));
   const auto written = std::filesystem::last_write_time(Folder() + "/dataset.json");
-  ASSERT_OK_AND_ASSIGN(const TextDataset second,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset second,
                        MakeTextDataset(Options(Paragraphs(100)), DataDir()));
   EXPECT_TRUE(second.existed);
   EXPECT_EQ(second.manifest.hash, first.manifest.hash);
@@ -152,13 +153,13 @@ TEST_F(TextTest, AnotherSourceOrOptionIsRefusedUntilReplaced) {
   EXPECT_THAT(MakeTextDataset(options, DataDir()).status(),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("--heldout 0.3")));
   options.replace = true;
-  ASSERT_OK_AND_ASSIGN(const TextDataset replaced, MakeTextDataset(options, DataDir()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset replaced, MakeTextDataset(options, DataDir()));
   EXPECT_THAT(replaced.manifest.generator, HasSubstr("--heldout 0.3 "));
   EXPECT_OK(VerifyDataset(Folder()).status());
 }
 
 TEST_F(TextTest, InterruptedMakeIsNoDatasetAndIsMadeAnew) {
-  ASSERT_OK_AND_ASSIGN(const TextDataset whole,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset whole,
                        MakeTextDataset(Options(Paragraphs(100)), DataDir()));
   // As a kill before the last step leaves it, with a shard of a longer corpus.
   std::filesystem::remove(Folder() + "/dataset.json");
@@ -166,11 +167,49 @@ TEST_F(TextTest, InterruptedMakeIsNoDatasetAndIsMadeAnew) {
   EXPECT_THAT(TokenDataset::Open(Folder()).status(), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK_AND_ASSIGN(const std::vector<FoundDataset> none, FindDatasets(DataDir()));
   EXPECT_THAT(none, IsEmpty());
-  ASSERT_OK_AND_ASSIGN(const TextDataset again,
+  ASSERT_OK_AND_ASSIGN(const MadeDataset again,
                        MakeTextDataset(Options(Paragraphs(100)), DataDir()));
   EXPECT_FALSE(again.existed);
   EXPECT_EQ(again.manifest.hash, whole.manifest.hash);
   EXPECT_FALSE(std::filesystem::exists(Folder() + "/train-00001.npy"));
+}
+
+TEST_F(TextTest, AFailedReplacementLeavesTheOldDataset) {
+  ASSERT_OK_AND_ASSIGN(const MadeDataset old, MakeTextDataset(Options(Paragraphs(100)), DataDir()));
+  for (const std::string text : {"one paragraph",
+                                 "\xFF\xFE"
+                                 "a",
+                                 "%PDF-1.7"}) {
+    TextOptions options = Options(text);
+    options.replace = true;
+    EXPECT_FALSE(MakeTextDataset(options, DataDir()).ok()) << text;
+    ASSERT_OK_AND_ASSIGN(const Manifest there, VerifyDataset(Folder()));
+    EXPECT_EQ(there.hash, old.manifest.hash);
+  }
+  TextOptions inside = Options(Paragraphs(50));
+  inside.replace = true;
+  inside.inputs = {Folder() + "/train-00000.npy"};
+  inside.encoding = "bytes";
+  EXPECT_THAT(MakeTextDataset(inside, DataDir()).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("lies in")));
+  EXPECT_OK(VerifyDataset(Folder()).status());
+}
+
+TEST_F(TextTest, WindowsLineEndsSeparateParagraphsAndAreSaidInTheSource) {
+  const std::string crlf = absl::StrReplaceAll(Paragraphs(100), {{"\n", "\r\n"}});
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeTextDataset(Options(crlf), DataDir()));
+  EXPECT_EQ(made.manifest.documents, 100);
+  EXPECT_THAT(made.manifest.source, HasSubstr("CRLF read as LF"));
+  EXPECT_THAT(made.notes, ::testing::ElementsAre(HasSubstr("input.txt: 300 lines end with CRLF")));
+}
+
+TEST_F(TextTest, WhatWasLeftOutIsSaid) {
+  TextOptions options = Options(Paragraphs(50) + Paragraphs(60));
+  options.max_bytes = 1100;
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeTextDataset(options, DataDir()));
+  EXPECT_EQ(made.from, absl::StrCat(made.manifest.documents, " documents"));
+  ASSERT_EQ(made.left_out.size(), made.duplicates > 0 ? 2u : 1u);
+  EXPECT_THAT(made.left_out.back(), HasSubstr("beyond --max-bytes 1100"));
 }
 
 TEST_F(TextTest, DamagedDatasetIsNotTakenForTheSame) {
@@ -183,9 +222,9 @@ TEST_F(TextTest, DamagedDatasetIsNotTakenForTheSame) {
 
 TEST_F(TextTest, TwoMakesOfOneNameAtOnceBothSucceedWithOneDataset) {
   const TextOptions options = Options(Paragraphs(2000));
-  std::vector<TextDataset> made(4);
+  std::vector<MadeDataset> made(4);
   std::vector<std::thread> threads;
-  for (TextDataset& one : made) {
+  for (MadeDataset& one : made) {
     threads.emplace_back([&] {
       auto result = MakeTextDataset(options, DataDir());
       ASSERT_OK(result);
@@ -194,7 +233,7 @@ TEST_F(TextTest, TwoMakesOfOneNameAtOnceBothSucceedWithOneDataset) {
   }
   for (std::thread& thread : threads) thread.join();
   int existed = 0;
-  for (const TextDataset& one : made) {
+  for (const MadeDataset& one : made) {
     EXPECT_EQ(one.manifest.hash, made[0].manifest.hash);
     existed += one.existed ? 1 : 0;
   }
@@ -205,7 +244,7 @@ TEST_F(TextTest, TwoMakesOfOneNameAtOnceBothSucceedWithOneDataset) {
 TEST_F(TextTest, MaxBytesStopsAfterTheDocumentThatPassesIt) {
   TextOptions options = Options(Paragraphs(1000));
   options.max_bytes = 2000;
-  ASSERT_OK_AND_ASSIGN(const TextDataset made, MakeTextDataset(options, DataDir()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeTextDataset(options, DataDir()));
   const int64_t documents = made.manifest.documents;
   const int64_t text = made.manifest.unique_tokens + made.manifest.heldout_tokens - 2 * documents;
   EXPECT_GE(text, 2000);
@@ -216,7 +255,7 @@ TEST_F(TextTest, SeveralFilesFollowEachOther) {
   TextOptions options = Options(Paragraphs(100));
   ASSERT_OK(WriteFileAtomically(folder_.Path("second.txt"), "Another file.\n\nIts end.\n"));
   options.inputs.push_back(folder_.Path("second.txt"));
-  ASSERT_OK_AND_ASSIGN(const TextDataset made, MakeTextDataset(options, DataDir()));
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeTextDataset(options, DataDir()));
   EXPECT_EQ(made.manifest.documents, 102);
   EXPECT_THAT(made.manifest.source, AllOf(HasSubstr("input.txt ("), HasSubstr("; second.txt (")));
   EXPECT_EQ(made.manifest.licence, "unknown; unknown");

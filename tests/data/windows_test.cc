@@ -1,5 +1,7 @@
 #include "data/windows.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -325,6 +327,23 @@ TEST(KeyedPermutationTest, NeighboursAreNotSentToNeighbours) {
     }
   }
   EXPECT_LT(adjacent, 16);
+}
+
+TEST(TokenDatasetTest, AShardThatIsNoFileIsNamed) {
+  TemporaryFolder folder;
+  const std::vector<uint32_t> tokens = {0, 1, 0};
+  ASSERT_OK(WriteTokenDataset(folder.path(), "a", 2, tokens, tokens).status());
+  const std::string shard = folder.Path("a/train-00000.npy");
+  const auto is_named = StatusIs(absl::StatusCode::kDataLoss, HasSubstr(shard));
+  std::filesystem::remove(shard);
+  ASSERT_EQ(mkfifo(shard.c_str(), 0600), 0);
+  EXPECT_THAT(TokenDataset::Open(folder.Path("a")).status(), is_named);
+  std::filesystem::remove(shard);
+  std::filesystem::create_symlink("/dev/zero", shard);
+  EXPECT_THAT(TokenDataset::Open(folder.Path("a")).status(), is_named);
+  std::filesystem::remove(shard);
+  std::filesystem::create_directory(shard);
+  EXPECT_THAT(TokenDataset::Open(folder.Path("a")).status(), is_named);
 }
 
 }  // namespace

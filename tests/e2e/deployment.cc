@@ -64,7 +64,7 @@ Deployment::Deployment(const DeploymentOptions& options) : options_(options) {
     text.inputs = {folder_.Path("text.txt")};
     ALLO_CHECK(WriteFileAtomically(text.inputs[0], GeneratedText(400'000)).ok());
   }
-  const absl::StatusOr<data::TextDataset> dataset =
+  const absl::StatusOr<data::MadeDataset> dataset =
       data::MakeTextDataset(text, folder_.Path("data"));
   ALLO_CHECK(dataset.ok()) << dataset.status();
   manifest_ = dataset->manifest;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/files.h"
-#include "coordinator/sweep/utf8.h"
+#include "base/utf8.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 

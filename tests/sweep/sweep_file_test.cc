@@ -137,10 +137,30 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.yaml:7: batch_tokens is missing under training: tokens an update over all "
                 "devices, a multiple of context\n"
                 "a.yaml:8: unknown key batch_token: did you mean batch_tokens?"},
-        Mistake{"max_epochs: 100", "epochs: 100",
-                "a.yaml:14: unknown key epochs: did you mean max_epochs?"},
+        Mistake{
+            "max_epochs: 100", "epochs: 100",
+            "a.yaml:14: unknown key epochs: did you mean max_epochs, how often data may repeat? "
+            "The length of a run is a budget (budgets.tokens)"},
         Mistake{"max_epochs: 100", "evaluation: {batch: 3}",
                 "a.yaml:14: unknown key batch: allowed are windows, per_decade"},
+        Mistake{"max_epochs: 100", "training_: 1\nlr: 1e-3",
+                "a.yaml:14: unknown key training_: did you mean training?\n"
+                "a.yaml:15: unknown key lr: the learning rate is training.learning_rate"},
+        Mistake{"  context: 32", "  context: 32\n  n_layer: 12",
+                "a.yaml:6: unknown key n_layer: layers are model.shapes[].layers; model.sizes "
+                "chooses shapes by their parameters"},
+        Mistake{
+            "  context: 32", "  context: 32\n  size: 124M",
+            "a.yaml:6: unknown key size: sizes are a list: model.sizes, such as [5k, 20k, 80k]"},
+        Mistake{"training:\n", "training:\n  optimizer: {name: muon}\n",
+                "a.yaml:8: unknown key name: AdamW is the only optimizer; its settings are beta1, "
+                "beta2, weight_decay, epsilon, clip_norm"},
+        Mistake{"training:\n", "training:\n  optimizer: muon\n",
+                "a.yaml:8: optimizer muon: AdamW is the only optimizer; allowed is a map of its "
+                "settings, with beta1, beta2, weight_decay, epsilon, clip_norm"},
+        Mistake{"training:\n", "training:\n  batch_size: 32\n",
+                "a.yaml:8: unknown key batch_size: the batch is training.batch_tokens, in tokens, "
+                "or training.batch_sequences"},
         Mistake{"max_epochs: 100", "seeds: [1]",
                 "a.yaml:14: unknown key seeds: it belongs under training"},
         Mistake{"  context: 32", "  context: 32\n  priority: 3",

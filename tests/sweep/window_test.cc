@@ -226,5 +226,32 @@ budgets:
   EXPECT_THAT(MistakeOf(kPresets, Words()), HasSubstr("frames 2, but dataset words has none"));
 }
 
+TEST(WindowTest, AContextThatASplitCannotFillIsRefusedWithBothNumbers) {
+  data::Manifest manifest = Words();
+  manifest.shards.resize(2);
+  manifest.unique_tokens = 1'000'000;
+  manifest.heldout_tokens = 32;
+  EXPECT_THAT(MistakeOf(kSweep, manifest),
+              AllOf(HasSubstr("a.yaml:5: context 32 is more than dataset words can fill"),
+                    HasSubstr("its held-out split has 32 tokens, and one window needs 33; allowed "
+                              "is up to 31")));
+  manifest.heldout_tokens = 33;
+  EXPECT_EQ(MistakeOf(kSweep, manifest), "");
+  manifest.unique_tokens = 20;
+  EXPECT_THAT(MistakeOf(kSweep, manifest), HasSubstr("its train split has 20 tokens"));
+  manifest.unique_tokens = 0;
+  EXPECT_THAT(MistakeOf(kSweep, manifest), HasSubstr("allowed is up to 0"));
+}
+
+TEST(WindowTest, ASplitWithoutAnEpisodeIsRefused) {
+  data::Manifest manifest = Walks();
+  manifest.shards.resize(2);
+  manifest.heldout_tokens = 0;
+  EXPECT_THAT(MistakeOf(kWorld, manifest),
+              HasSubstr("no whole episode of 1000 tokens in its held-out split of 0 tokens"));
+  manifest.heldout_tokens = 1000;
+  EXPECT_EQ(MistakeOf(kWorld, manifest), "");
+}
+
 }  // namespace
 }  // namespace allometry::sweep

@@ -1,6 +1,6 @@
-#include "coordinator/sweep/utf8.h"
+#include "base/utf8.h"
 
-namespace allometry::sweep {
+namespace allometry {
 
 size_t FirstInvalidUtf8(absl::string_view text) {
   // Lead bytes of each length and the range of the byte after them (Unicode 15, table 3-7).
@@ -31,4 +31,4 @@ size_t FirstInvalidUtf8(absl::string_view text) {
   return absl::string_view::npos;
 }
 
-}  // namespace allometry::sweep
+}  // namespace allometry

@@ -1,0 +1,15 @@
+// What CLI11 does not say: which word of a command line is no command or option, and what is near.
+#pragma once
+
+#include <string>
+
+#include "CLI/App.hpp"
+
+namespace allometry::cli {
+
+// For arguments that `app` could not parse: "unknown command sumbit: did you mean submit?", or the
+// same of an option, of `app` or of the subcommand that the words before name. Empty where every
+// word is known, so that the mistake is another one.
+std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv);
+
+}  // namespace allometry::cli
