@@ -38,6 +38,10 @@ int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observatio
     return Complain(absl::InvalidArgumentError("--svg draws one fit, and --group makes several"),
                     kBadInput);
   }
+  if (arguments.table) {
+    return Complain(absl::InvalidArgumentError("--table is of one fit, and --group makes several"),
+                    kBadInput);
+  }
   std::vector<fitting::GroupFit> fits;
   for (size_t k = 0; k < groups.size(); ++k) {
     const std::string name = groups[k].read.group;

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kFewestSizes = 5, kMostSizes = 100;
 constexpr size_t kMostPoints = 20000;
-constexpr double kScatterFalls = 2;     // whole over left
-constexpr double kLeastShift = .01;     // of ln L
+constexpr double kScatterFalls = 2;  // whole over left
+constexpr double kLeastShift = .01;  // of ln L
 constexpr double kShiftOverScatter = 3;
 
 struct Scatter {
