@@ -10,12 +10,12 @@
 namespace allometry::fitting {
 namespace {
 
-constexpr int kRunPoints = 5;         // fewer of a run are its end, not a curve
-constexpr int kSizePoints = 10;       // the same of a size, where runs have no labels
-constexpr int kFewestOfSize = 3;      // points of one size in a window
-constexpr double kThreshold = 2;      // factor between candidates
-constexpr double kBin = 0.1;          // decades of C within which sizes are compared
-constexpr size_t kMostPoints = 4000;  // beyond, every k-th is read
+constexpr int kRunPoints = 5;        // fewer of a run are its end, not a curve
+constexpr int kSizePoints = 10;      // the same of a size, where runs have no labels
+constexpr int kFewestOfSize = 3;     // points of one size in a window
+constexpr double kThreshold = 2;     // factor between candidates
+constexpr double kBin = 0.1;         // decades of C within which sizes are compared
+constexpr size_t kMostPoints = 800;  // beyond, every k-th is read
 
 double Measure(WindowKind kind, const Observation& p) {
   switch (kind) {
@@ -71,6 +71,7 @@ DataView Thinned(const DataView& view) {
 struct Origin {
   double flops = 0;
   std::vector<int> targets;
+  Theta theta = Theta::Zero();  // of all points below it
 };
 
 }  // namespace
@@ -207,6 +208,7 @@ WindowChoice ChooseWindow(const DataView& whole, const Problem& problem, const W
     return choice;
   }
   const Objective log_residual{ObjectiveKind::kLad, 0};
+  const Box box = Box::For(view.sample, *problem.law);
   std::vector<std::optional<WindowScore>> scores;
   std::vector<Origin> used;
   for (size_t c = 0; c < candidates.size(); ++c) {
@@ -215,18 +217,30 @@ WindowChoice ChooseWindow(const DataView& whole, const Problem& problem, const W
     double origins_read = 0;
     for (const Origin& origin : c == 0 ? origins : used) {
       const Sample below = Restrict(view, score.window, origin.flops);
-      const Optimum optimum = FindOptimum(problem, below);
-      if (!optimum.exists || optimum.refused || origin.targets.size() < 3 ||
-          (c == 0 && below.size() < static_cast<size_t>(3 * free))) {
-        if (c == 0) continue;
-        fitted = false;
-        break;
+      Theta theta;
+      if (c == 0) {
+        if (origin.targets.size() < 3 || below.size() < static_cast<size_t>(3 * free)) continue;
+        const Optimum optimum = FindOptimum(problem, below);
+        if (!optimum.exists || optimum.refused) continue;
+        theta = optimum.theta;
+        used.push_back(origin);
+        used.back().theta = theta;
+      } else {
+        // From the fit of all points: windows are near each other.
+        if (below.size() < static_cast<size_t>(free) + 2) {
+          fitted = false;
+          break;
+        }
+        const Refit refit = RefitFrom(problem, below, origin.theta, box);
+        if (!refit.converged || refit.at_bound) {
+          fitted = false;
+          break;
+        }
+        theta = refit.theta;
       }
-      if (c == 0) used.push_back(origin);
       double squares = 0, sum = 0;
       for (int i : origin.targets) {
-        const double r =
-            Residual(*problem.law, log_residual, view.sample, optimum.theta, i, nullptr);
+        const double r = Residual(*problem.law, log_residual, view.sample, theta, i, nullptr);
         squares += r * r;
         sum += r;
       }

@@ -22,7 +22,7 @@
 //      the law is fitted to the candidate's points below C_o and predicts ln L of the points above
 //      it that a compute-optimal run could have: at each C, those of the better half of the sizes.
 //      These targets are the same for every candidate. Its score is the rms error over them.
-//   4. `all` stays unless its score is more than 1.4 times the least. Otherwise the window is the
+//   4. `all` stays unless its score is more than 1.5 times the least. Otherwise the window is the
 //      candidate with the most points whose score is within 1.1 times the least, its threshold
 //      moved on by a factor of two where enough points are left.
 //
@@ -58,7 +58,7 @@ struct WindowRule {
   std::vector<double> origins = {0.5, 1.0, 1.5};  // decades below the largest C
   double horizon = 10;     // decades above an origin within which targets lie
   double share = 0.5;      // of the sizes seen at a C, the best, are targets
-  double gate = 1.4;       // all points stay unless their score is above this many times the least
+  double gate = 1.5;       // all points stay unless their score is above this many times the least
   double tolerance = 1.1;  // of the least score: the largest window within it is taken
   double beyond = 2;       // and its threshold moved on by this factor, for the window that just
                            // predicts best still has some of the transient

@@ -80,7 +80,7 @@ class Rules {
                         Name(prediction.method), prediction.flops, loss, best->loss, best->flops));
   }
 
-  void OptimumOutsideSizes(const Prediction& prediction) {
+  void OptimumOutsideSizes(Prediction& prediction) {
     if (!prediction.params.estimate || view_.DecadesOutside(prediction.flops) > kInside) return;
     double smallest = view_.points.front().params, largest = smallest;
     for (const Observation& p : view_.points) {
@@ -89,10 +89,12 @@ class Rules {
     }
     const double params = *prediction.params.estimate;
     if (params >= smallest && params <= largest) return;
-    Condemn(prediction.method, "optimum-outside-sizes",
-            absl::StrFormat("%s: N*(%.3g) = %.3g is outside the sizes %.3g to %.3g, though that C "
-                            "is inside the data",
-                            Name(prediction.method), prediction.flops, params, smallest, largest));
+    // Of that budget alone: elsewhere the same fit may have seen its minima.
+    prediction.not_usable = absl::StrFormat(
+        "%s: N*(%.3g) = %.3g is outside the sizes %.3g to %.3g, though that C is inside the data",
+        Name(prediction.method), prediction.flops, params, smallest, largest);
+    report_.conclusion.contradictions.push_back(
+        {"optimum-outside-sizes", {Name(prediction.method)}, *prediction.not_usable});
   }
 
   void Misfit() {
@@ -146,8 +148,8 @@ class Rules {
   void Withdraw() {
     for (Prediction& prediction : report_.predictions) {
       const MethodFit* fit = FindFit(report_, prediction.method);
-      if (fit == nullptr || !fit->not_usable) continue;
-      prediction.not_usable = fit->not_usable;
+      if (fit != nullptr && fit->not_usable) prediction.not_usable = fit->not_usable;
+      if (!prediction.not_usable) continue;
       for (Estimate* one : {&prediction.params, &prediction.tokens, &prediction.loss}) {
         one->lower.reset(), one->upper.reset(), one->df.reset();
       }

@@ -17,8 +17,8 @@
 //   methods-disagree        two methods' predictions differ by more than the interval of their
 //                           difference over the same resampled sweeps. Neither is condemned.
 //
-// All but the last make the method's prediction unusable: it is shown with the reason, without an
-// interval, and no answer is taken from it.
+// All but the last make the method's predictions unusable (optimum-outside-sizes the one at that
+// C): they are shown with the reason, without an interval, and no answer is taken from them.
 //
 // The answer at a budget. N and D come from the first of parametric, frontier, isoflop that is
 // usable and whose interval of N is at most kMostRatio wide; the loss from the first of parametric,
@@ -30,7 +30,7 @@
 
 namespace allometry::fitting {
 
-inline constexpr double kLackOfFit = 0.05;
+inline constexpr double kLackOfFit = 0.01;
 inline constexpr double kBackTestBias = 3;  // times the rms inside
 inline constexpr double kMostRatio = 100;  // upper / lower of an interval that still says something
 

@@ -54,20 +54,21 @@ WindowSummary SummariseWindow(const DataView& view, const Problem& problem, cons
 
 }  // namespace
 
-static absl::StatusOr<FitReport> FitAll(const Observations& observations,
-                                        const FitOptions& options);
+// `conclude`: hold predictions against the data.
+static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked,
+                                        bool conclude);
 
 absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions& options) {
   ALLO_RETURN_IF_ERROR(Validate(options));
-  if (options.withhold.empty()) return FitAll(observations, options);
+  if (options.withhold.empty()) return FitAll(observations, options, true);
   ALLO_ASSIGN_OR_RETURN(const Withheld withheld, Withhold(observations, options.withhold));
-  ALLO_ASSIGN_OR_RETURN(FitReport report, FitAll(withheld.fitted, options));
+  ALLO_ASSIGN_OR_RETURN(FitReport report, FitAll(withheld.fitted, options, true));
   FitOptions along_curves = options;
   along_curves.flops =
       report.flops_convention == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kData;
   along_curves.profile = false;
   along_curves.budgets = BudgetsOf(withheld, along_curves.flops);
-  ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves));
+  ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves, false));
   CurveNoise noise;
   for (const MethodFit& fit : report.fits) {
     if (fit.method == Method::kParametric && !fit.refused)
@@ -85,7 +86,8 @@ absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions
   return report;
 }
 
-static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked) {
+static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked,
+                                        bool conclude) {
   if (observations.used() == 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "no observations to fit: 0 of %d used%s%s", observations.total(),
@@ -107,7 +109,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
   FitOptions options = asked;
   report.default_budgets = options.budgets.empty();
   if (report.default_budgets) {
-    options.budgets = {base.highest_flops(), 10 * base.highest_flops()};
+    options.budgets = {10 * base.highest_flops()};
   }
   const Layout layout{options.budgets};
   const Problem problem{
@@ -209,7 +211,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
           report.used, options.resamples > 0 ? options.resamples : kDefaultSweeps));
     }
   }
-  Conclude(base, parametric ? parametric->robust_sd : 0, report);
+  if (conclude) Conclude(base, parametric ? parametric->robust_sd : 0, report);
   // A law that the data contradict is not drawn.
   const bool drawn = parametric && !report.fits.front().not_usable;
   report.picture = MakePicture(base, drawn ? &*parametric : nullptr, curve_fits);

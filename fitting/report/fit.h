@@ -70,7 +70,7 @@ struct Influence {
   };
   double params = 0;
   int64_t points = 0;
-  double shift = 0;  // of its loss from the fit without it, relative
+  double shift = 0;                         // of its loss from the fit without it, relative
   double scatter = 0, scatter_without = 0;  // rms of ln L about the fit with and without it
   std::vector<Parameter> parameters;
 };
@@ -125,7 +125,7 @@ struct FitReport {
   std::optional<Influence> influence;
   std::optional<WindowSummary> window;  // of the parametric law
   std::optional<LackOfFitSummary> lack_of_fit;
-  bool default_budgets = false;               // none was asked for: the largest C, and ten times it
+  bool default_budgets = false;               // none was asked for: ten times the largest C
   std::vector<Extrapolation> extrapolations;  // of options.withhold, a method each
   std::vector<std::string> notes;
   Picture picture;

@@ -253,7 +253,7 @@ Optimum FindOptimum(const Problem& problem, const Sample& sample) {
     return d.value <= descents.front().value + nearly;
   });
   Descent best = descents.front();
-  if (large) best = DescendFromNear(problem, sample, best.theta, box);
+  if (large) best = Finish(problem, sample, best.theta, box);
   optimum.theta = best.theta;
   optimum.value = best.value;
   optimum.active = best.active;

@@ -45,8 +45,8 @@ struct Optimum {
 };
 
 // Above this many points the starts run on a subsample of this size, and the full objective is
-// minimised from the two best of them.
-inline constexpr size_t kStartPoints = 10000;
+// minimised from the best of them.
+inline constexpr size_t kStartPoints = 1000;
 
 Optimum FindOptimum(const Problem& problem, const Sample& sample);
 
