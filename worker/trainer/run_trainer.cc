@@ -158,8 +158,9 @@ class Session {
     parts.spec = spec_;
     parts.device = *device;
     if (spec_.step_backend == "auto" && !device->device.cuda) {
-      ALLO_RETURN_IF_ERROR(
-          AgreeOnStep(*collective_, options_.run_dir, spec_, *device, &parts.spec.step_backend));
+      ALLO_RETURN_IF_ERROR(AgreeOnStep(*collective_, options_.run_dir, spec_, *device,
+                                       /*log=*/options_.measure_seconds == 0,
+                                       &parts.spec.step_backend));
     }
     device_model_ = device->model;
     parts.progress = !options_.leased && options_.measure_seconds == 0;

@@ -79,14 +79,16 @@ absl::StatusOr<StepChoice> ChooseStep(const std::string& run_dir, const run::Run
 }
 
 absl::Status AgreeOnStep(comm::Collective& collective, const std::string& run_dir,
-                         const run::RunSpec& spec, const ComputeDevice& device,
+                         const run::RunSpec& spec, const ComputeDevice& device, bool log,
                          std::string* step_backend) {
   std::array<char, 64> name = {};
   if (collective.rank() == 0) {
     const absl::StatusOr<StepChoice> choice = ChooseStep(run_dir, spec, device);
     ForgetPeakHostBytes();
     if (choice.ok()) {
-      std::cerr << "training step " << choice->step_backend << ": " << choice->why << std::endl;
+      if (log) {
+        std::cerr << "training step " << choice->step_backend << ": " << choice->why << std::endl;
+      }
       choice->step_backend.copy(name.data(), name.size() - 1);
     }
   }

@@ -25,10 +25,11 @@ struct StepChoice {
 absl::StatusOr<StepChoice> ChooseStep(const std::string& run_dir, const run::RunSpec& spec,
                                       const ComputeDevice& device);
 
-// Together with all ranks: rank 0 chooses, logs why, and every rank's *step_backend becomes its
-// choice. Leaves "auto" where rank 0 found an error: creating the step then says it on every rank.
+// Together with all ranks: rank 0 chooses, logs why where `log`, and every rank's *step_backend
+// becomes its choice. Leaves "auto" where rank 0 found an error: creating the step then says it on
+// every rank.
 absl::Status AgreeOnStep(comm::Collective& collective, const std::string& run_dir,
-                         const run::RunSpec& spec, const ComputeDevice& device,
+                         const run::RunSpec& spec, const ComputeDevice& device, bool log,
                          std::string* step_backend);
 
 }  // namespace allometry::trainer
