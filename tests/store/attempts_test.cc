@@ -49,7 +49,7 @@ TEST_F(AttemptsTest, ADeviceOfAnotherLiveAgentIsRefusedByName) {
   SubmitAndRegister();
   EXPECT_THAT(store_->RegisterAgent(MakeAgent("b", "host-a", "root-b"), {"a"}),
               StatusIs(absl::StatusCode::kAlreadyExists,
-                       HasSubstr("device cpu:0 of host-a is held by worker a")));
+                       HasSubstr("device cpu:0 of host-a is held by the worker on host-a")));
   EXPECT_OK(store_->RegisterAgent(MakeAgent("b", "host-a", "root-b"), {}));
 }
 

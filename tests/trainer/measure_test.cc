@@ -23,7 +23,10 @@ class MeasureTest : public TrainerTest {
 TEST_F(MeasureTest, PrintsTimesAndMemoryAndLeavesOnlyRunJson) {
   const auto process = Start(spec_, {"--measure", "0.2"});
   ASSERT_EQ(process->Wait(), 0) << process->Log();
-  const auto json = nlohmann::json::parse(process->Log());
+  // Standard error, which says what `auto` chose, is in the same log.
+  const std::string log = process->Log();
+  ASSERT_NE(log.find('{'), std::string::npos) << log;
+  const auto json = nlohmann::json::parse(log.substr(log.find('{')));
   // Far more updates than the run has steps fit into a fifth of a second of this model, and fewer
   // than would take no time.
   const double updates = json["updates"];
