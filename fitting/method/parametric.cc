@@ -103,9 +103,13 @@ ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
       fit.bands.push_back({flops, intervals.estimates[k], intervals.estimates[k + 2]});
       continue;
     }
-    fit.predictions.push_back({flops, Method::kParametric, intervals.estimates[k],
-                               intervals.estimates[k + 1], intervals.estimates[k + 2],
-                               view.DecadesOutside(flops)});
+    Prediction& prediction = fit.predictions.emplace_back();
+    prediction.flops = flops;
+    prediction.method = Method::kParametric;
+    prediction.params = intervals.estimates[k];
+    prediction.tokens = intervals.estimates[k + 1];
+    prediction.loss = intervals.estimates[k + 2];
+    prediction.decades_outside = view.DecadesOutside(flops);
   }
   if (options.cluster == Cluster::kNone) {
     report.notes.push_back(
