@@ -33,7 +33,7 @@ struct EntropyOptions {
   int64_t most_windows = int64_t{1} << 16;
   // Called after each window with how many there are and the standard error that the last decision
   // to go on found (0 before the first); may be null.
-  std::function<void(int64_t windows, double standard_error)> progress;
+  std::function<void(int64_t windows, double standard_error)> progress = nullptr;
 };
 
 struct EntropyEstimate {
