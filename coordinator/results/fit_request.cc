@@ -1,7 +1,5 @@
 #include "coordinator/results/fit_request.h"
 
-#include "fitting/law/law_names.h"
-
 namespace allometry::coordinator {
 
 absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) {
@@ -31,9 +29,6 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
   options.fixed_floor = request.fixed_floor();
   if (!request.minimum().empty()) {
     ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(request.minimum()));
-  }
-  if (!request.window().empty()) {
-    ALLO_ASSIGN_OR_RETURN(options.window, fitting::ParseWindow(request.window()));
   }
   options.profile = request.profile();
   options.withhold.assign(request.withhold().begin(), request.withhold().end());

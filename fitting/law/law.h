@@ -17,10 +17,7 @@
 //
 //   theta = (ln A', ln B', alpha, beta, ln E, ln gamma)
 //
-// The free parameters of every law are a prefix of theta.
-//
-// Laws beyond this family are Formulas (fitting/law/formula.h): ln L written once as a template,
-// whose derivatives Jets take. docs/extending.md adds one.
+// The free parameters of every law are a prefix of theta; a new law is one more row of kLaws.
 #pragma once
 
 #include <Eigen/Core>
@@ -30,34 +27,29 @@
 #include <vector>
 
 #include "fitting/data/options.h"
-#include "fitting/law/law_names.h"
 
 namespace allometry::fitting {
 
-inline constexpr int kMaxParameters = 8;
-// A Formula's own parameters follow kLogE.
+inline constexpr int kMaxParameters = 6;
 enum ThetaIndex { kLogA = 0, kLogB = 1, kAlpha = 2, kBeta = 3, kLogE = 4, kLogGamma = 5 };
 using Theta = Eigen::Matrix<double, kMaxParameters, 1>;
 using ThetaMatrix = Eigen::Matrix<double, kMaxParameters, kMaxParameters>;
-
-struct Formula;
 
 struct Law {
   LawKind kind;
   const char* name;
   const char* formula;
-  int free;                      // how many leading entries of theta are fitted
-  bool has_floor;                // E is in the formula
-  bool coupled;                  // gamma is in the formula
-  const Formula* own = nullptr;  // of laws beyond the standard family
+  int free;        // how many leading entries of theta are fitted
+  bool has_floor;  // E is in the formula
+  bool coupled;    // gamma is in the formula
 
   // What people call theta[i]: "A", "B", "alpha", "beta", "E", "gamma".
-  const char* ParameterName(int index) const;
+  static const char* ParameterName(int index);
 };
 
 const Law& FindLaw(LawKind kind);
-// The table. The position of a row is its LawKind.
 const std::vector<Law>& AllLaws();
+
 // A theta whose fixed entries are those of the law (E = fixed_floor for fixed-floor), all else 0.
 Theta FixedEntries(const Law& law, double fixed_floor);
 
@@ -117,8 +109,7 @@ inline void EvaluateLaw(const Theta& theta, double x, double y, LogLoss& out) {
   }
 }
 
-// ln L and its gradient over theta. `log_epochs` is read by Formulas alone: 0 is unique data.
-double LogLossAt(const Law& law, const Theta& theta, double x, double y, Theta* gradient,
-                 double log_epochs = 0);
+// ln L and its gradient over theta.
+double LogLossAt(const Law& law, const Theta& theta, double x, double y, Theta* gradient);
 
 }  // namespace allometry::fitting

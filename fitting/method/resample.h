@@ -19,9 +19,8 @@
 #include <vector>
 
 #include "fitting/data/cluster.h"
-#include "fitting/data/result.h"
 #include "fitting/method/view.h"
-#include "fitting/method/window.h"
+#include "fitting/report/fit.h"
 
 namespace allometry::fitting {
 
@@ -32,9 +31,7 @@ struct SweepModel {
   double df = 0;                         // of the parametric a
   double intraclass_correlation = 0;
 };
-// The law is fitted to the window's points. A run's error at a point outside is taken to be the one
-// at its nearest point inside: a law that does not hold there says nothing about noise.
-SweepModel MakeSweepModel(const DataView& view, const WindowedView& window, const Clusters& curves);
+SweepModel MakeSweepModel(const DataView& view, const Clusters& curves);
 
 // What a method makes of ln L: quantities in a fixed layout, NaN for those it does not have.
 struct Layout {
