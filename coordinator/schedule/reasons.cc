@@ -5,9 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/foreign_text.h"
 
 namespace allometry::schedule {
 namespace {
+
+// Bytes of what a run or a host said, within a sentence.
+constexpr size_t kLongestWhy = 1000;
 
 std::string SlotsOf(int count) { return absl::StrCat(count, count == 1 ? " slot" : " slots"); }
 
@@ -35,7 +39,10 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
     if (!agent.drained.empty()) {
       // One that takes no runs may offer no slot meanwhile.
       if (slots < run.ranks && !agent.slots.empty()) continue;
-      if (++drained == 1) why_drained = absl::StrCat(agent.host, " gets no runs: ", agent.drained);
+      if (++drained == 1) {
+        why_drained =
+            absl::StrCat(agent.host, " gets no runs: ", Shortened(agent.drained, kLongestWhy));
+      }
       continue;
     }
     data = true;

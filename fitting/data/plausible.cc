@@ -12,7 +12,7 @@ namespace {
 constexpr double kFewestParams = 1000;  // of a model, 5 % of the rows aside
 constexpr double kFewestTokens = 1e5;   // of the longest run of a table
 constexpr double kWholeBelow = 1e5;     // a count below this has no fraction
-constexpr double kMostTokensPerParam = 1e6, kFewestTokensPerParam = 1e-4;
+constexpr double kMostTokensPerParam = 1e7, kFewestTokensPerParam = 1e-4;
 constexpr double kLargestVocabulary = 262144;  // ln is 12.5 nats
 constexpr size_t kSampled = 20000;             // points by which the losses are judged
 constexpr double kDiverged = 25;               // nats: no predictor of text does so badly

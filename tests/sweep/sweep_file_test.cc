@@ -153,11 +153,10 @@ INSTANTIATE_TEST_SUITE_P(
             "  context: 32", "  context: 32\n  size: 124M",
             "a.yaml:6: unknown key size: sizes are a list: model.sizes, such as [5k, 20k, 80k]"},
         Mistake{"training:\n", "training:\n  optimizer: {name: muon}\n",
-                "a.yaml:8: unknown key name: AdamW is the only optimizer; its settings are beta1, "
-                "beta2, weight_decay, epsilon, clip_norm"},
+                "a.yaml:8: name muon is not known: allowed are adamw"},
         Mistake{"training:\n", "training:\n  optimizer: muon\n",
                 "a.yaml:8: optimizer muon: AdamW is the only optimizer; allowed is a map of its "
-                "settings, with beta1, beta2, weight_decay, epsilon, clip_norm"},
+                "settings, with beta1, beta2, weight_decay, epsilon, clip_norm, name"},
         Mistake{"training:\n", "training:\n  batch_size: 32\n",
                 "a.yaml:8: unknown key batch_size: the batch is training.batch_tokens, in tokens, "
                 "or training.batch_sequences"},
