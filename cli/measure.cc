@@ -16,7 +16,8 @@
 #include "base/files.h"
 #include "base/json_shape.h"
 #include "cli/child.h"
-#include "cli/proto_json.h"
+#include "proto/run_conversion.h"
+#include "run/run_spec.h"
 #include "nlohmann/json.hpp"
 #include "worker/launch/last_words.h"
 #include "worker/launch/mpirun.h"
@@ -174,13 +175,8 @@ class Measuring {
   absl::StatusOr<ChildProgram> Program(const Shape& shape, size_t place) const {
     const std::string run_dir = absl::StrCat(scratch_, "/run-", place);
     ALLO_RETURN_IF_ERROR(MakeDirectories(run_dir));
-    // The proto message and run.json have the same fields (run/run_spec.h).
-    Json spec = ToJson(shape.spec);
-    spec.erase("start");
-    spec.erase("inputs");
-    if (shape.spec.kind().empty()) spec["kind"] = "train";
-    spec["attempt"] = 1;
-    ALLO_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_dir, "/run.json"), spec.dump()));
+    ALLO_ASSIGN_OR_RETURN(const run::RunSpec spec, ToRunSpec(shape.spec));
+    ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir, spec));
     ChildProgram program;
     const int ranks = std::max(1, shape.spec.ranks());
     if (ranks > 1) {

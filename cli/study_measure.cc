@@ -283,7 +283,7 @@ absl::StatusOr<Measured> Measure(const StudyTerm& term, StudySource& source) {
     case StudyQuantity::kWorstRise: {
       ALLO_ASSIGN_OR_RETURN(const std::string csv, source.Observations(term));
       ALLO_ASSIGN_OR_RETURN(const fitting::Observations observations,
-                            fitting::ParseCsv(csv, term.sweep));
+                            fitting::ParseCsv(csv, term.sweep, fitting::OwnExport()));
       if (term.kind == StudyQuantity::kPlateau) return FromPlateaus(term, observations, source);
       return FromSizes(term, observations);
     }

@@ -24,4 +24,12 @@ struct CsvOptions {
   std::function<void(int64_t bytes, int64_t rows)> progress;
 };
 
+// For a table that a coordinator exported: its units are known, however small its runs are.
+inline CsvOptions OwnExport() {
+  CsvOptions options;
+  options.units = {"N=1", "D=1", "loss=nats"};
+  options.flops = FlopsConvention::kData;
+  return options;
+}
+
 }  // namespace allometry::fitting

@@ -14,7 +14,9 @@ inline std::string DataPath(const std::string& name) {
 }
 
 inline Observations ReadData(const std::string& name) {
-  absl::StatusOr<Observations> observations = ReadCsv(DataPath(name));
+  CsvOptions options;
+  options.units = {"N=1", "D=1"};  // some tables have D / N of no model
+  absl::StatusOr<Observations> observations = ReadCsv(DataPath(name), options);
   EXPECT_TRUE(observations.ok()) << observations.status();
   return observations.ok() ? *std::move(observations) : Observations();
 }
