@@ -139,7 +139,7 @@ TEST(WatchTest, SaysWhyNothingRuns) {
   deployment.Submit(TwelveRuns());
   ChildProcess watch;
   watch.Start({ALLO_BIN_DIR "/allo", "--coordinator",
-               ReadFile(deployment.Path("address")).value_or(""), "watch", kName},
+               deployment.address(), "watch", kName},
               deployment.Path("watch"));
   EXPECT_TRUE(Eventually([&] {
     return ReadFile(deployment.Path("watch"))
@@ -154,7 +154,7 @@ TEST(WatchTest, DrawsNoMoreThanItsTerminalHasRoomFor) {
   options.workers = 0;
   const Deployment deployment(options);
   deployment.Submit(TwelveRuns());
-  const std::string address = ReadFile(deployment.Path("address")).value_or("");
+  const std::string address = deployment.address();
   struct winsize size {};
   size.ws_row = 10;
   size.ws_col = 60;
@@ -195,7 +195,7 @@ TEST(SubmitTest, ADatasetThatOnlyAWorkerHasIsNamedWithItsHost) {
   ASSERT_TRUE(std::filesystem::create_directory(deployment.Path("empty")));
   ChildProcess submit;
   submit.Start(
-      {ALLO_BIN_DIR "/allo", "--coordinator", ReadFile(deployment.Path("address")).value_or(""),
+      {ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(),
        "submit", deployment.Write("sweep.yaml", TwelveRuns()), "--data-dir",
        deployment.Path("empty")},
       deployment.Path("submit"));

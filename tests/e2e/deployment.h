@@ -46,6 +46,8 @@ class Deployment {
   const data::Manifest& manifest() const { return manifest_; }
   std::string ManifestJson() const;
   std::string DbPath() const { return folder_.Path("allometry.db"); }
+  // Of the coordinator, as --coordinator takes it.
+  const std::string& address() const { return address_; }
   std::string Path(const std::string& name) const { return folder_.Path(name); }
   int workers() const { return options_.workers; }
 
