@@ -159,7 +159,7 @@ TEST(SchedulingTest, AHostThatKillsRunsIsDrainedAndItsRunsEndElsewhere) {
 TEST(SchedulingTest, ARankThatStopsIsSeenAsStalledAndTheRunGoesOn) {
   DeploymentOptions options;
   options.worker_flags = {{"--stall-floor-s", "2"}};
-  const std::string yaml = SweepYaml(kName, "9k", 2'097'152, /*devices=*/2);
+  const std::string yaml = SweepYaml(kName, "9k", 6'291'456, /*devices=*/2);
   Deployment deployment(options);
   deployment.Submit(yaml);
   const auto run = [&] { return deployment.Get(kName).runs(0); };
