@@ -174,7 +174,7 @@ constexpr Alias kAliases[] = {
 
 std::string HintFor(absl::string_view key, const Section& here,
                     absl::Span<const Section> sections) {
-  if (here.path == "training.optimizer" && (key == "name" || key == "type" || key == "kind")) {
+  if (here.path == "training.optimizer" && (key == "type" || key == "kind")) {
     return absl::StrCat("AdamW is the only optimizer; its settings are ",
                         absl::StrJoin(here.keys, ", "));
   }
