@@ -26,30 +26,30 @@ stages::LadderRule RuleOf(const sweep::LadderChoice& ladder) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<LadderAhead>> LookAhead(const SweepInput& input,
-                                                     absl::Span<const v1::Cell> cells) {
+absl::StatusOr<std::optional<LadderPlan>> ReadLadderPlan(const SweepInput& input,
+                                                         absl::Span<const v1::Cell> cells) {
   if (!input.file.ladder) return std::nullopt;
   std::set<std::string> with_grid;
   for (const v1::Cell& cell : cells) {
     if (cell.stage().empty()) with_grid.insert(cell.size());
   }
-  ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderRung> rungs,
-                        sweep::Rungs(input.file, input.manifest));
-  LadderAhead ahead;
+  ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderStep> steps,
+                        sweep::LadderSteps(input.file, input.manifest));
+  LadderPlan ahead;
   ahead.outlook.rule = RuleOf(*input.file.ladder);
   ahead.outlook.tune = sweep::TuningBudgetText(*input.file.ladder);
   const double rate = input.file.ladder->rates.front();
   sweep::LadderRates tuning, chosen;
-  for (const sweep::LadderRung& rung : rungs) {
+  for (const sweep::LadderStep& step : steps) {
     stages::LadderSize& size = ahead.outlook.sizes.emplace_back();
-    size.label = rung.label;
-    size.trial_flops = rung.trial.flops();
-    if (with_grid.contains(rung.label)) {
+    size.label = step.label;
+    size.trial_flops = step.trial.flops();
+    if (with_grid.contains(step.label)) {
       size.decided = rate;  // some rate: only that there is one counts
       continue;
     }
-    tuning.trials[rung.label] = {rate};
-    chosen.chosen[rung.label] = rate;
+    tuning.trials[step.label] = {rate};
+    chosen.chosen[step.label] = rate;
   }
   if (chosen.chosen.empty()) return std::nullopt;
   ALLO_ASSIGN_OR_RETURN(ahead.tuning, sweep::ExpandLadder(input.file, input.manifest, tuning));

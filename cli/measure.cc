@@ -16,10 +16,10 @@
 #include "base/files.h"
 #include "base/json_shape.h"
 #include "cli/child.h"
+#include "nlohmann/json.hpp"
 #include "proto/run_conversion.h"
 #include "run/run_spec.h"
-#include "nlohmann/json.hpp"
-#include "worker/launch/last_words.h"
+#include "worker/launch/failure_line.h"
 #include "worker/launch/mpirun.h"
 
 namespace allometry::cli {
@@ -167,7 +167,7 @@ class Measuring {
     if (child.timed_out) {
       return absl::StrFormat("%s was not measured: not done in %g s", shape.size, kTimeoutS);
     }
-    const std::string words = launch::LastWords(child.errors);
+    const std::string words = launch::FailureLine(child.errors);
     return absl::StrFormat("%s was not measured: the trainer ended with code %d%s", shape.size,
                            child.exit_code, words.empty() ? "" : ": " + words);
   }

@@ -39,7 +39,7 @@ struct Arguments {
 };
 
 // The sweep as it would be, and where it would run.
-struct Ground {
+struct PlanContext {
   v1::Sweep sweep;
   std::vector<v1::Run> runs;
   std::vector<v1::Cell> cells;
@@ -49,7 +49,7 @@ struct Ground {
   std::vector<std::string> notes;
   std::vector<std::string> changes;  // against the sweep that the coordinator has
   bool measurable = true;            // the workers are this machine
-  std::optional<LadderAhead> ladder;
+  std::optional<LadderPlan> ladder;
   std::optional<stages::StoppingRule> stopping;
   std::vector<v1::Cell> whole_grid;  // of the file, where it has stopping
 };
@@ -59,24 +59,24 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
   return {field.begin(), field.end()};
 }
 
-void NoteDataset(const v1::ListWorkersResponse& response, Ground* ground) {
-  if (ground->runs.empty() || response.workers().empty()) return;
-  const v1::RunIdentity& identity = ground->runs[0].spec().identity();
+void NoteDataset(const v1::ListWorkersResponse& response, PlanContext* plan_context) {
+  if (plan_context->runs.empty() || response.workers().empty()) return;
+  const v1::RunIdentity& identity = plan_context->runs[0].spec().identity();
   if (identity.dataset_hash().empty() || data::IsGenerated(identity.dataset())) return;
   for (const v1::Worker& worker : response.workers()) {
     for (const v1::Dataset& dataset : worker.datasets()) {
       if (dataset.hash() == identity.dataset_hash()) return;
     }
   }
-  ground->notes.push_back(
+  plan_context->notes.push_back(
       absl::StrFormat("no worker has dataset %s (%s) in its --data-dir: the runs will wait for it",
                       identity.dataset(), identity.dataset_hash()));
 }
 
 // The sweep against the coordinator, on its workers. nullopt: nobody answers.
-absl::StatusOr<std::optional<Ground>> AskCoordinator(const Context& context,
-                                                     const SweepInput& input, int timeout_s,
-                                                     grpc::Status* refused) {
+absl::StatusOr<std::optional<PlanContext>> AskCoordinator(const Context& context,
+                                                          const SweepInput& input, int timeout_s,
+                                                          grpc::Status* refused) {
   const absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> connected = Connect(context);
   if (!connected.ok() && !context.coordinator_named) {
     // Nobody asked for one, and another user may have taken the place where it would be.
@@ -93,59 +93,59 @@ absl::StatusOr<std::optional<Ground>> AskCoordinator(const Context& context,
     *refused = stub->ListWorkers(MakeCall(context, kTimeoutS).get(), {}, &workers);
   }
   if (!refused->ok()) return std::nullopt;
-  Ground ground;
-  ground.sweep = sweep.sweep();
-  ground.runs = Copy(sweep.runs());
-  ground.cells = Copy(sweep.cells());
+  PlanContext plan_context;
+  plan_context.sweep = sweep.sweep();
+  plan_context.runs = Copy(sweep.runs());
+  plan_context.cells = Copy(sweep.cells());
   if (!sweep.existed() && input.file.stopping) {
     // What is granted at first is not what it will cost.
-    ground.runs = input.expansion.runs;
-    ground.cells = input.expansion.cells;
+    plan_context.runs = input.expansion.runs;
+    plan_context.cells = input.expansion.cells;
   }
-  if (sweep.existed()) ground.changes = Copy(sweep.changes());
+  if (sweep.existed()) plan_context.changes = Copy(sweep.changes());
   if (sweep.existed() && sweep.changes().empty()) {
-    ground.changes.push_back("nothing: the sweep exists with all of this");
+    plan_context.changes.push_back("nothing: the sweep exists with all of this");
   }
-  ground.workers = WorkersOf(workers);
+  plan_context.workers = WorkersOf(workers);
   std::vector<cost::ThroughputSample> samples;
   for (const v1::MeasuredPace& pace : workers.pace()) {
     samples.push_back({pace.params(), pace.flops_per_s()});
   }
-  ground.throughput = cost::Throughput(std::move(samples));
-  ground.said = absl::StrFormat("planned on the workers of the coordinator at %s: %s",
-                                context.coordinator, WorkersText(ground.workers));
+  plan_context.throughput = cost::Throughput(std::move(samples));
+  plan_context.said = absl::StrFormat("planned on the workers of the coordinator at %s: %s",
+                                      context.coordinator, WorkersText(plan_context.workers));
   const std::string here = ThisHost();
-  for (const cost::WorkerSlots& worker : ground.workers) {
-    ground.measurable &= worker.host == here;
+  for (const cost::WorkerSlots& worker : plan_context.workers) {
+    plan_context.measurable &= worker.host == here;
   }
-  NoteDataset(workers, &ground);
-  return ground;
+  NoteDataset(workers, &plan_context);
+  return plan_context;
 }
 
-Ground Alone(const SweepInput& input, std::vector<cost::WorkerSlots> workers,
-             const std::string& why) {
-  Ground ground;
-  ground.sweep = input.expansion.sweep;
-  ground.runs = input.expansion.runs;
-  ground.cells = input.expansion.cells;
-  ground.workers = std::move(workers);
-  ground.said =
-      absl::StrFormat("planned for this machine, %s (%s)", WorkersText(ground.workers), why);
-  return ground;
+PlanContext WithoutCoordinator(const SweepInput& input, std::vector<cost::WorkerSlots> workers,
+                               const std::string& why) {
+  PlanContext plan_context;
+  plan_context.sweep = input.expansion.sweep;
+  plan_context.runs = input.expansion.runs;
+  plan_context.cells = input.expansion.cells;
+  plan_context.workers = std::move(workers);
+  plan_context.said =
+      absl::StrFormat("planned for this machine, %s (%s)", WorkersText(plan_context.workers), why);
+  return plan_context;
 }
 
 // With --coordinator (or ALLO_COORDINATOR) that one, which must answer; with --slots alone, this
 // machine; with neither, a coordinator at the default address if one answers, else this machine.
-absl::StatusOr<Ground> ChooseGround(const Context& context, const Arguments& arguments,
-                                    const SweepInput& input, int* exit_code) {
+absl::StatusOr<PlanContext> ChoosePlanContext(const Context& context, const Arguments& arguments,
+                                              const SweepInput& input, int* exit_code) {
   ALLO_ASSIGN_OR_RETURN(std::vector<cost::WorkerSlots> own,
                         SlotsOfThisMachine(arguments.slots.empty() ? "auto" : arguments.slots));
   if (!context.coordinator_named && !arguments.slots.empty()) {
-    return Alone(input, std::move(own), "--slots; no coordinator was asked");
+    return WithoutCoordinator(input, std::move(own), "--slots; no coordinator was asked");
   }
   grpc::Status refused;
   ALLO_ASSIGN_OR_RETURN(
-      std::optional<Ground> asked,
+      std::optional<PlanContext> asked,
       AskCoordinator(context, input, context.coordinator_named ? kTimeoutS : kLookTimeoutS,
                      &refused));
   if (asked.has_value()) {
@@ -163,16 +163,17 @@ absl::StatusOr<Ground> ChooseGround(const Context& context, const Arguments& arg
   const bool away = refused.error_code() == grpc::StatusCode::UNAVAILABLE ||
                     refused.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
   if (away && !context.coordinator_named) {
-    return Alone(input, std::move(own),
-                 absl::StrCat("no coordinator answers at ", context.coordinator));
+    return WithoutCoordinator(input, std::move(own),
+                              absl::StrCat("no coordinator answers at ", context.coordinator));
   }
   *exit_code = Fail(context, refused);
-  return Ground();
+  return PlanContext();
 }
 
-int BusySlots(const Ground& ground) {
+int BusySlots(const PlanContext& plan_context) {
   int slots = 1;
-  for (const cost::WorkerSlots& worker : ground.workers) slots = std::max(slots, worker.slots);
+  for (const cost::WorkerSlots& worker : plan_context.workers)
+    slots = std::max(slots, worker.slots);
   return slots;
 }
 
@@ -184,22 +185,24 @@ bool HasPace(const cost::Throughput& throughput, double params) {
                      });
 }
 
-MeasuredCosts Measure(const Context& context, const Arguments& arguments, const Ground& ground) {
-  if (!ground.measurable) return {};
+MeasuredCosts Measure(const Context& context, const Arguments& arguments,
+                      const PlanContext& plan_context) {
+  if (!plan_context.measurable) return {};
   std::vector<v1::Run> runs;
   const auto add = [&](const std::vector<v1::Run>& more) {
     for (const v1::Run& run : more) {
-      if (!HasPace(ground.throughput, static_cast<double>(run.n_params()))) runs.push_back(run);
+      if (!HasPace(plan_context.throughput, static_cast<double>(run.n_params())))
+        runs.push_back(run);
     }
   };
-  add(ground.runs);
-  if (ground.ladder) {
-    add(ground.ladder->tuning.runs);
-    add(ground.ladder->grid.runs);
+  add(plan_context.runs);
+  if (plan_context.ladder) {
+    add(plan_context.ladder->tuning.runs);
+    add(plan_context.ladder->grid.runs);
   }
   MeasureOptions options;
   options.data_dir = context.data_dir;
-  options.slots = BusySlots(ground);
+  options.slots = BusySlots(plan_context);
   options.seconds = arguments.measure_seconds;
   options.measure = !arguments.no_measure;
   options.remember = !arguments.measure_again;
@@ -210,15 +213,15 @@ MeasuredCosts Measure(const Context& context, const Arguments& arguments, const 
 }
 
 std::string WhyNoTimes(const cost::SweepPlan& plan, const Arguments& arguments,
-                       const Ground& ground) {
+                       const PlanContext& plan_context) {
   const auto unknown = std::count_if(
       plan.runs.begin(), plan.runs.end(),
       [](const cost::PlannedRun& run) { return run.new_work && !run.seconds.has_value(); });
   return absl::StrFormat(
       "the times of %d runs are not known, so neither is the sweep's: %s", unknown,
-      !ground.measurable     ? "the workers are other machines, and have trained nothing yet"
-      : arguments.no_measure ? "--no-measure, and nothing was measured or seen before"
-                             : "they could not be measured");
+      !plan_context.measurable ? "the workers are other machines, and have trained nothing yet"
+      : arguments.no_measure   ? "--no-measure, and nothing was measured or seen before"
+                               : "they could not be measured");
 }
 
 template <class T>
@@ -230,22 +233,22 @@ std::vector<T> Joined(const std::vector<T>& a, const std::vector<T>& b) {
 
 struct WholePlan {
   cost::SweepPlan plan;
-  cost::ExpectedBuy buy;
+  cost::ExpectedPrecision buy;
 };
 
 // What is known now, and of a ladder also what is to come: its bounds, its limits at the most that
 // it may cost, and the widths that its grid buys.
-WholePlan MakePlan(Ground& ground, const cost::PlanOptions& options, const fitting::Pilot& pilot,
-                   double budget) {
-  const v1::Sweep& sweep = ground.sweep;
+WholePlan MakePlan(PlanContext& plan_context, const cost::PlanOptions& options,
+                   const fitting::Pilot& pilot, double budget) {
+  const v1::Sweep& sweep = plan_context.sweep;
   WholePlan made;
   cost::SweepPlan& plan = made.plan;
-  plan = cost::Plan(sweep, ground.runs, ground.cells, options);
-  std::vector<v1::Run> runs = ground.runs;
-  std::vector<v1::Cell> cells = ground.cells;
+  plan = cost::Plan(sweep, plan_context.runs, plan_context.cells, options);
+  std::vector<v1::Run> runs = plan_context.runs;
+  std::vector<v1::Cell> cells = plan_context.cells;
   cost::SweepPlan most = plan;
-  if (ground.ladder) {
-    LadderAhead& ladder = *ground.ladder;
+  if (plan_context.ladder) {
+    LadderPlan& ladder = *plan_context.ladder;
     ladder.outlook.tuning = cost::Plan(sweep, ladder.tuning.runs, ladder.tuning.cells, options);
     ladder.outlook.grid = cost::Plan(sweep, ladder.grid.runs, ladder.grid.cells, options);
     plan.sections.push_back(stages::LadderSection(ladder.outlook));
@@ -259,22 +262,23 @@ WholePlan MakePlan(Ground& ground, const cost::PlanOptions& options, const fitti
     cells = Joined(cells, ladder.grid.cells);
     most.runs = Joined(most.runs, ladder.outlook.grid.runs);
     most.device_seconds = stages::BoundsOf(ladder.outlook).most_seconds;
-    for (size_t i = 0; most.device_seconds && i < ground.runs.size(); ++i) {
+    for (size_t i = 0; most.device_seconds && i < plan_context.runs.size(); ++i) {
       const cost::PlannedRun& run = plan.runs[i];  // of a size with a rate
-      if (!ground.runs[i].stage().empty() || !run.new_work) continue;
+      if (!plan_context.runs[i].stage().empty() || !run.new_work) continue;
       *most.device_seconds += run.seconds.value_or(0) * run.ranks;
     }
   }
-  if (ground.stopping) {
-    plan.sections.push_back(stages::StoppingSection(*ground.stopping, ground.whole_grid));
+  if (plan_context.stopping) {
+    plan.sections.push_back(
+        stages::StoppingSection(*plan_context.stopping, plan_context.whole_grid));
   }
   std::vector<std::string> schedule =
       cost::ScheduleSentences(cost::CostOfSchedule(sweep, runs, cells));
   if (!schedule.empty()) plan.sections.push_back({"schedule", std::move(schedule)});
   cost::PlanSection limits = cost::LimitsSection(sweep, most, runs);
   if (!limits.sentences.empty()) plan.sections.push_back(std::move(limits));
-  made.buy = cost::ExpectBuy(sweep, runs, cells, pilot, budget);
-  plan.sections.push_back(cost::BuySection(made.buy));
+  made.buy = cost::ExpectPrecision(sweep, runs, cells, pilot, budget);
+  plan.sections.push_back(cost::PrecisionSection(made.buy));
   return made;
 }
 
@@ -282,37 +286,39 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
   if (!input.ok()) return Fail(NameWorkersWithDataset(context, input.status()));
   int exit_code = kExitOk;
-  absl::StatusOr<Ground> ground = ChooseGround(context, arguments, *input, &exit_code);
-  if (!ground.ok()) return Fail(ground.status());
+  absl::StatusOr<PlanContext> plan_context =
+      ChoosePlanContext(context, arguments, *input, &exit_code);
+  if (!plan_context.ok()) return Fail(plan_context.status());
   if (exit_code != kExitOk) return exit_code;
-  absl::StatusOr<std::optional<LadderAhead>> ladder = LookAhead(*input, ground->cells);
+  absl::StatusOr<std::optional<LadderPlan>> ladder = ReadLadderPlan(*input, plan_context->cells);
   if (!ladder.ok()) return Fail(ladder.status());
-  ground->ladder = *std::move(ladder);
+  plan_context->ladder = *std::move(ladder);
   if (input->file.stopping) {
-    stages::StoppingRule& rule = ground->stopping.emplace();
+    stages::StoppingRule& rule = plan_context->stopping.emplace();
     rule.margin = input->file.stopping->margin;
     for (const sweep::Budget& budget : input->file.budgets) rule.budgets.push_back(budget.value);
-    ground->whole_grid = input->expansion.cells;
+    plan_context->whole_grid = input->expansion.cells;
   }
   const absl::StatusOr<fitting::Pilot> pilot = ReadPilot(context, arguments.pilot);
   if (!pilot.ok()) return Fail(pilot.status());
 
-  const MeasuredCosts measured = Measure(context, arguments, *ground);
+  const MeasuredCosts measured = Measure(context, arguments, *plan_context);
   cost::PlanOptions options;
-  options.throughput = ground->throughput;
+  options.throughput = plan_context->throughput;
   options.costs = measured.costs;
-  options.workers = ground->workers;
-  const WholePlan made = MakePlan(*ground, options, *pilot, arguments.budget);
+  options.workers = plan_context->workers;
+  const WholePlan made = MakePlan(*plan_context, options, *pilot, arguments.budget);
   const cost::SweepPlan& plan = made.plan;
-  std::vector<std::string> notes = ground->notes;
+  std::vector<std::string> notes = plan_context->notes;
   notes.insert(notes.end(), measured.problems.begin(), measured.problems.end());
-  if (!plan.device_seconds.has_value()) notes.push_back(WhyNoTimes(plan, arguments, *ground));
+  if (!plan.device_seconds.has_value()) notes.push_back(WhyNoTimes(plan, arguments, *plan_context));
 
   if (context.json) {
-    std::cout << PlanJson(plan, made.buy, ground->said, ground->changes, notes).dump(2) << "\n";
+    std::cout << PlanJson(plan, made.buy, plan_context->said, plan_context->changes, notes).dump(2)
+              << "\n";
   } else {
-    std::cout << cost::PlanText(plan) << "\n" << ground->said << "\n";
-    for (const std::string& change : ground->changes) std::cout << WouldAdd(change) << "\n";
+    std::cout << cost::PlanText(plan) << "\n" << plan_context->said << "\n";
+    for (const std::string& change : plan_context->changes) std::cout << WouldAdd(change) << "\n";
     for (const std::string& note : notes) std::cout << "note: " << note << "\n";
   }
   std::cout << std::flush;

@@ -44,7 +44,7 @@ Json CellJson(const v1::Cell& cell) {
           {"done", cell.done()}};
 }
 
-Json BuyJson(const cost::ExpectedBuy& buy) {
+Json BuyJson(const cost::ExpectedPrecision& buy) {
   Json widths = Json::object();
   for (const fitting::ExpectedWidth& width : buy.widths.widths) {
     Json one = {{"value", width.value},
@@ -76,7 +76,7 @@ Json BuyJson(const cost::ExpectedBuy& buy) {
 
 }  // namespace
 
-Json PlanJson(const cost::SweepPlan& plan, const cost::ExpectedBuy& buy,
+Json PlanJson(const cost::SweepPlan& plan, const cost::ExpectedPrecision& buy,
               const std::string& workers, const std::vector<std::string>& changes,
               const std::vector<std::string>& notes) {
   Json runs = Json::array(), cells = Json::array(), sections = Json::object();

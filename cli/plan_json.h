@@ -10,7 +10,7 @@
 
 namespace allometry::cli {
 
-nlohmann::ordered_json PlanJson(const cost::SweepPlan& plan, const cost::ExpectedBuy& buy,
+nlohmann::ordered_json PlanJson(const cost::SweepPlan& plan, const cost::ExpectedPrecision& buy,
                                 const std::string& workers, const std::vector<std::string>& changes,
                                 const std::vector<std::string>& notes);
 

@@ -11,10 +11,10 @@ inline store::NextState ApplyRetryTable(const store::EndedAttempt& ended) {
       {.reason = ended.reason,
        .message = ended.message,
        .host = ended.host,
-       .got_going = ended.got_going,
-       .others = !ended.others_got_going.has_value() ? schedule::OtherRuns::kUnknown
-                 : *ended.others_got_going           ? schedule::OtherRuns::kGotGoing
-                                                     : schedule::OtherRuns::kDidNot,
+       .made_progress = ended.made_progress,
+       .others = !ended.others_made_progress.has_value() ? schedule::OtherRuns::kUnknown
+                 : *ended.others_made_progress           ? schedule::OtherRuns::kMadeProgress
+                                                         : schedule::OtherRuns::kMadeNone,
        .has_start = ended.has_start,
        .start_may_be_read_elsewhere = ended.start_may_be_read_elsewhere,
        .failures = ended.failures,

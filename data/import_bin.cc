@@ -21,7 +21,7 @@ struct Source {
   std::string hash;
 };
 
-absl::StatusOr<Source> Look(const std::string& path, const ImportBinOptions& options) {
+absl::StatusOr<Source> InspectSource(const std::string& path, const ImportBinOptions& options) {
   ALLO_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
   ALLO_ASSIGN_OR_RETURN(TokenLayout layout,
                         LayoutOfTokens(file, options.dtype, options.vocabulary));
@@ -48,8 +48,8 @@ absl::Status CheckOptions(const ImportBinOptions& options) {
 absl::StatusOr<MadeDataset> ImportBin(const ImportBinOptions& options,
                                       const std::string& data_dir) {
   ALLO_RETURN_IF_ERROR(CheckOptions(options));
-  ALLO_ASSIGN_OR_RETURN(const Source train, Look(options.train, options));
-  ALLO_ASSIGN_OR_RETURN(const Source heldout, Look(options.heldout, options));
+  ALLO_ASSIGN_OR_RETURN(const Source train, InspectSource(options.train, options));
+  ALLO_ASSIGN_OR_RETURN(const Source heldout, InspectSource(options.heldout, options));
   if (train.hash == heldout.hash) {
     return absl::InvalidArgumentError(
         absl::StrFormat("%s and %s are the same ids: a held-out split that is trained on measures "

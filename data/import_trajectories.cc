@@ -37,7 +37,7 @@ struct Survey {
   int64_t largest_action = 0;
 };
 
-absl::StatusOr<Survey> Look(const TrajectoryReader& reader, const std::string& file) {
+absl::StatusOr<Survey> SurveyFile(const TrajectoryReader& reader, const std::string& file) {
   Survey survey;
   for (int64_t i = 0; i < reader.episodes(); ++i) {
     ALLO_ASSIGN_OR_RETURN(const Trajectory t, reader.Read(i));
@@ -190,7 +190,7 @@ absl::StatusOr<MadeDataset> ImportTrajectories(const ImportTrajectoriesOptions& 
   ALLO_RETURN_IF_ERROR(CheckDatasetName(options.name));
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<TrajectoryReader> reader,
                         TrajectoryReader::Open(options.file, options.reader));
-  ALLO_ASSIGN_OR_RETURN(const Survey survey, Look(*reader, options.file));
+  ALLO_ASSIGN_OR_RETURN(const Survey survey, SurveyFile(*reader, options.file));
   ALLO_RETURN_IF_ERROR(CheckSurvey(options, *reader, survey));
   MadeDataset made;
   Manifest& manifest = made.manifest;

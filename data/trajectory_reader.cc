@@ -65,7 +65,7 @@ class Reader final : public TrajectoryReader {
       : file_(std::move(file)), options_(std::move(options)) {}
 
   // Finds the episodes.
-  absl::Status Look() {
+  absl::Status ReadIndex() {
     ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> names, file_.Names());
     std::vector<std::string> others;
     std::vector<int64_t> numbers;
@@ -201,7 +201,7 @@ absl::StatusOr<std::unique_ptr<TrajectoryReader>> TrajectoryReader::Open(
     const std::string& path, const TrajectoryReaderOptions& options) {
   ALLO_ASSIGN_OR_RETURN(Hdf5File file, Hdf5File::Open(path));
   auto reader = std::make_unique<Reader>(std::move(file), options);
-  const absl::Status status = reader->Look();
+  const absl::Status status = reader->ReadIndex();
   if (!status.ok()) return Annotate(status, path);
   return reader;
 }

@@ -45,7 +45,7 @@ OrderedJson ToJson(const CheckpointRecord& checkpoint) {
           {"bytes", checkpoint.bytes}};
 }
 
-OrderedJson ToJson(const Numerics& numerics) {
+OrderedJson ToJson(const ExecutionConfig& numerics) {
   return {{"kind", "numerics"},
           {"ranks", numerics.ranks},
           {"hosts", numerics.hosts},
@@ -80,7 +80,7 @@ absl::Status Parse(JsonFields& fields, CheckpointRecord* checkpoint) {
   return fields.Require("bytes", &checkpoint->bytes);
 }
 
-absl::Status Parse(JsonFields& fields, Numerics* numerics) {
+absl::Status Parse(JsonFields& fields, ExecutionConfig* numerics) {
   ALLO_RETURN_IF_ERROR(fields.Require("ranks", &numerics->ranks));
   ALLO_RETURN_IF_ERROR(fields.Require("hosts", &numerics->hosts));
   ALLO_RETURN_IF_ERROR(fields.Require("micro_batch", &numerics->micro_batch));
@@ -109,7 +109,7 @@ absl::Status ParseBody(JsonFields& fields, Record* record) {
   record->sequence = static_cast<uint64_t>(sequence);
   if (kind == "point") return Parse(fields, &record->body.emplace<Point>());
   if (kind == "checkpoint") return Parse(fields, &record->body.emplace<CheckpointRecord>());
-  if (kind == "numerics") return Parse(fields, &record->body.emplace<Numerics>());
+  if (kind == "numerics") return Parse(fields, &record->body.emplace<ExecutionConfig>());
   if (kind == "exit") return Parse(fields, &record->body.emplace<ExitRecord>());
   return absl::InvalidArgumentError(
       absl::StrCat("kind is '", kind, "'; allowed: point, checkpoint, numerics, exit"));
@@ -194,7 +194,7 @@ SpoolWriter::SpoolWriter(int fd, std::string path, uint64_t last_sequence)
 
 SpoolWriter::~SpoolWriter() { close(fd_); }
 
-void SpoolWriter::Append(std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body) {
+void SpoolWriter::Append(std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord> body) {
   buffer_ += EncodeRecord({++last_sequence_, std::move(body)});
 }
 

@@ -44,7 +44,7 @@ struct CheckpointRecord {
   int64_t bytes = 0;
 };
 
-struct Numerics {
+struct ExecutionConfig {
   int ranks = 1;
   std::string hosts;
   int micro_batch = 0;
@@ -62,7 +62,7 @@ struct ExitRecord {
 
 struct Record {
   uint64_t sequence = 0;
-  std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body;
+  std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord> body;
 };
 
 std::string SpoolPath(const std::string& attempt_dir);
@@ -92,7 +92,7 @@ class SpoolWriter {
   SpoolWriter& operator=(const SpoolWriter&) = delete;
 
   // Assigns the next sequence number. A value that is not finite is stored as nullopt.
-  void Append(std::variant<Point, CheckpointRecord, Numerics, ExitRecord> body);
+  void Append(std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord> body);
   // ResourceExhausted on a full disk. What could not be written stays buffered: the call can be
   // repeated.
   absl::Status Flush();

@@ -52,10 +52,11 @@ std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<co
   return design;
 }
 
-ExpectedBuy ExpectBuy(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
-                      absl::Span<const v1::Cell> cells, const fitting::Pilot& pilot, double flops) {
+ExpectedPrecision ExpectPrecision(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
+                                  absl::Span<const v1::Cell> cells, const fitting::Pilot& pilot,
+                                  double flops) {
   using fitting::QuantityKind;
-  ExpectedBuy buy;
+  ExpectedPrecision buy;
   buy.pilot = pilot;
   buy.flops = flops;
   if (!(flops > 0)) {
@@ -73,7 +74,7 @@ ExpectedBuy ExpectBuy(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
   return buy;
 }
 
-PlanSection BuySection(const ExpectedBuy& buy) {
+PlanSection PrecisionSection(const ExpectedPrecision& buy) {
   PlanSection section;
   section.title = "what it can be expected to buy";
   const fitting::AssumedLaw& law = buy.pilot.law;

@@ -16,15 +16,16 @@ namespace allometry::cost {
 std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
                                            absl::Span<const v1::Cell> cells);
 
-struct ExpectedBuy {
+struct ExpectedPrecision {
   fitting::Pilot pilot;
   double flops = 0;  // of L*
   fitting::ExpectedWidths widths;
 };
 // Widths of a, alpha, beta, E and L*(flops) by the default fit; flops 0: ten times the largest
 // cell's.
-ExpectedBuy ExpectBuy(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
-                      absl::Span<const v1::Cell> cells, const fitting::Pilot& pilot, double flops);
-PlanSection BuySection(const ExpectedBuy& buy);
+ExpectedPrecision ExpectPrecision(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
+                                  absl::Span<const v1::Cell> cells, const fitting::Pilot& pilot,
+                                  double flops);
+PlanSection PrecisionSection(const ExpectedPrecision& buy);
 
 }  // namespace allometry::cost

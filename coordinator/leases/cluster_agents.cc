@@ -42,7 +42,7 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   state.run_root_id = request.run_root_id();
   agent.problem = request.problem();
   // Whoever starts a worker again has done something about it.
-  if (const auto rest = rests_.find(request.host()); rest != rests_.end()) {
+  if (const auto rest = backoffs_.find(request.host()); rest != backoffs_.end()) {
     rest->second.until_ns = std::min(rest->second.until_ns, now_ns);
   }
   for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
@@ -50,7 +50,7 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   emptying_.erase(request.agent_id());
   now_ns_ = std::max(now_ns_, now_ns);
   RefreshSlots(request.agent_id());
-  RefreshStandings();
+  RefreshAllHostStatus();
   RefreshPlaces();
   dirty_ = true;
 }
@@ -68,18 +68,18 @@ KnownAgent* ClusterView::FindAgent(const std::string& agent_id) {
   return found == agents_.end() ? nullptr : &found->second;
 }
 
-bool ClusterView::Heard(const v1::HeartbeatRequest& request, int64_t now_ns) {
+bool ClusterView::RecordHeartbeat(const v1::HeartbeatRequest& request, int64_t now_ns) {
   KnownAgent& agent = agents_.at(request.agent_id());
   agent.heard_ns = std::max(agent.heard_ns, now_ns);
   now_ns_ = std::max(now_ns_, now_ns);
   if (agent.problem != request.problem()) {
     // What it mended is tried at once.
-    const auto rest = rests_.find(agent.host);
-    if (request.problem().empty() && rest != rests_.end()) {
+    const auto rest = backoffs_.find(agent.host);
+    if (request.problem().empty() && rest != backoffs_.end()) {
       rest->second.until_ns = std::min(rest->second.until_ns, now_ns);
     }
     agent.problem = request.problem();
-    RefreshStandings();
+    RefreshAllHostStatus();
     RefreshPlaces();
   }
   std::set<std::string> held;
@@ -175,14 +175,14 @@ int ClusterView::LiveSlots() const {
   return static_cast<int>(slots);
 }
 
-void ClusterView::DoubtDataset(const std::string& agent_id, const std::string& hash) {
+void ClusterView::SuspectDataset(const std::string& agent_id, const std::string& hash) {
   if (agents_.count(agent_id) == 0) return;
   scheduler_.ChangeAgent(agent_id,
                          [&](schedule::AgentState& agent) { agent.dataset_hashes.erase(hash); });
   RefreshPlaces();
 }
 
-void ClusterView::DoubtDevices(const store::Attempt& attempt) {
+void ClusterView::SuspectDevices(const store::Attempt& attempt) {
   const auto found = agents_.find(attempt.agent_id);
   if (found == agents_.end() || found->second.held.count(attempt.lease.token()) > 0) return;
   std::vector<v1::Slot>& free = found->second.free_slots;

@@ -18,7 +18,7 @@ std::string Seconds(int64_t ns) { return absl::StrFormat("%.3g s", static_cast<d
 
 void ClusterView::SetDrained(std::map<std::string, std::string> hosts) {
   drained_ = std::move(hosts);
-  RefreshStandings();
+  RefreshAllHostStatus();
   RefreshPlaces();
   dirty_ = true;
 }
@@ -26,24 +26,24 @@ void ClusterView::SetDrained(std::map<std::string, std::string> hosts) {
 std::string ClusterView::WhyNoRuns(const KnownAgent& agent) const {
   if (!agent.problem.empty()) return agent.problem.substr(0, kLongestProblem);
   if (const auto why = drained_.find(agent.host); why != drained_.end()) return why->second;
-  const auto rest = rests_.find(agent.host);
-  if (rest == rests_.end() || rest->second.until_ns <= now_ns_) return "";
-  return absl::StrCat(rest->second.reason, "; tried again ", Seconds(rest->second.rest_ns),
+  const auto rest = backoffs_.find(agent.host);
+  if (rest == backoffs_.end() || rest->second.until_ns <= now_ns_) return "";
+  return absl::StrCat(rest->second.reason, "; tried again ", Seconds(rest->second.backoff_ns),
                       " after that, or at once by 'allo retry'");
 }
 
-std::string ClusterView::StandingText(const KnownAgent& agent) const {
+std::string ClusterView::HostStatusText(const KnownAgent& agent) const {
   std::string why = WhyNoRuns(agent);
-  const auto rest = rests_.find(agent.host);
-  if (!why.empty() || rest == rests_.end()) return why;
+  const auto rest = backoffs_.find(agent.host);
+  if (!why.empty() || rest == backoffs_.end()) return why;
   return absl::StrCat("on probation, one run at a time: ", rest->second.reason);
 }
 
-void ClusterView::RefreshStanding(const std::string& agent_id) {
+void ClusterView::RefreshHostStatus(const std::string& agent_id) {
   const KnownAgent& known = agents_.at(agent_id);
   std::string drained = WhyNoRuns(known);
-  const auto rest = rests_.find(known.host);
-  std::string probation = rest == rests_.end() ? "" : rest->second.reason;
+  const auto rest = backoffs_.find(known.host);
+  std::string probation = rest == backoffs_.end() ? "" : rest->second.reason;
   const schedule::AgentState& before = state().agents.at(agent_id);
   if (before.drained == drained && before.probation == probation) return;
   dirty_ = true;
@@ -53,60 +53,61 @@ void ClusterView::RefreshStanding(const std::string& agent_id) {
   });
 }
 
-void ClusterView::RefreshStandings() {
-  for (const auto& [agent_id, known] : agents_) RefreshStanding(agent_id);
+void ClusterView::RefreshAllHostStatus() {
+  for (const auto& [agent_id, known] : agents_) RefreshHostStatus(agent_id);
 }
 
-void ClusterView::RestUntilJudged(const store::Attempt& attempt) {
-  Rest& rest = rests_[attempt.host];
+void ClusterView::BackOffUntilJudged(const store::Attempt& attempt) {
+  Backoff& rest = backoffs_[attempt.host];
   constexpr int64_t kJudgedWithinNs = 1'000'000'000;
   rest.until_ns = std::max(rest.until_ns, now_ns_ + kJudgedWithinNs);
-  rest.rest_ns = std::max(rest.rest_ns, kJudgedWithinNs);
+  rest.backoff_ns = std::max(rest.backoff_ns, kJudgedWithinNs);
   if (rest.reason.empty()) {
     rest.reason = absl::StrFormat("run %d failed there before it got going: %s: %s",
                                   attempt.lease.run_id(), v1::ExitReason_Name(attempt.exit_reason),
                                   attempt.exit_message.substr(0, attempt.exit_message.find('\n')));
   }
-  RefreshStandings();
+  RefreshAllHostStatus();
   RefreshPlaces();
 }
 
-std::vector<std::string> ClusterView::SetRests(
-    const std::map<std::string, schedule::HostRest>& rests, int64_t now_unix_us, int64_t now_ns) {
+std::vector<std::string> ClusterView::SetBackoffs(
+    const std::map<std::string, schedule::HostBackoff>& rests, int64_t now_unix_us,
+    int64_t now_ns) {
   now_ns_ = std::max(now_ns_, now_ns);
   std::vector<std::string> notices;
-  std::erase_if(rests_, [&](const auto& entry) {
+  std::erase_if(backoffs_, [&](const auto& entry) {
     if (rests.count(entry.first) > 0) return false;
     if (entry.second.rounds > 0) notices.push_back(absl::StrCat(entry.first, " gets runs again"));
     return true;
   });
   for (const auto& [host, judged] : rests) {
-    Rest& rest = rests_[host];
+    Backoff& rest = backoffs_[host];
     rest.reason = judged.reason;
     if (rest.rounds == judged.rounds) continue;  // and it may have been ended early
     rest.rounds = judged.rounds;
-    rest.rest_ns = judged.rest_us * kNsPerUs;
+    rest.backoff_ns = judged.backoff_us * kNsPerUs;
     // The wall clock may have been set since.
-    const int64_t left_us = judged.ended_us + judged.rest_us - now_unix_us;
-    rest.until_ns = now_ns + std::clamp<int64_t>(left_us, 0, judged.rest_us) * kNsPerUs;
+    const int64_t left_us = judged.ended_us + judged.backoff_us - now_unix_us;
+    rest.until_ns = now_ns + std::clamp<int64_t>(left_us, 0, judged.backoff_us) * kNsPerUs;
     notices.push_back(
-        absl::StrCat(host, " gets no runs for ", Seconds(rest.rest_ns), ": ", judged.reason));
+        absl::StrCat(host, " gets no runs for ", Seconds(rest.backoff_ns), ": ", judged.reason));
   }
-  EndRests(now_ns);
+  EndBackoffs(now_ns);
   return notices;
 }
 
-void ClusterView::EndRests(int64_t now_ns) {
+void ClusterView::EndBackoffs(int64_t now_ns) {
   now_ns_ = std::max(now_ns_, now_ns);
-  if (rests_.empty() && avoiding_.empty()) return;
-  RefreshStandings();
+  if (backoffs_.empty() && avoiding_.empty()) return;
+  RefreshAllHostStatus();
   RefreshPlaces();
   RefreshAvoidedHosts();
 }
 
-void ClusterView::EndAllRests(int64_t now_ns) {
-  for (auto& [host, rest] : rests_) rest.until_ns = std::min(rest.until_ns, now_ns);
-  EndRests(now_ns);
+void ClusterView::EndAllBackoffs(int64_t now_ns) {
+  for (auto& [host, rest] : backoffs_) rest.until_ns = std::min(rest.until_ns, now_ns);
+  EndBackoffs(now_ns);
 }
 
 }  // namespace allometry::coordinator

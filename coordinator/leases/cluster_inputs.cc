@@ -71,9 +71,9 @@ bool ClusterView::CouldRunUnder(const std::string& root_id, const schedule::RunS
 
 std::string ClusterView::HostToAvoid(const OpenRun& own, const schedule::RunState& run) const {
   const std::string& host = own.row.attempt->host;
-  if (!own.row.attempt->got_going) {
-    const auto rest = rests_.find(host);
-    const int64_t from_ns = rest == rests_.end() ? own.ended_ns : rest->second.until_ns;
+  if (!own.row.attempt->made_progress) {
+    const auto rest = backoffs_.find(host);
+    const int64_t from_ns = rest == backoffs_.end() ? own.ended_ns : rest->second.until_ns;
     if (now_ns_ < from_ns + kOthersFirstNs) return host;
   }
   // What it needs of others binds it to where that is.

@@ -21,8 +21,8 @@ bool MayAvoidItsHost(const store::RunRow& row) {
   if (!row.attempt.has_value()) return false;
   const schedule::RetryOptions retry;
   if (row.run.lost_leases() >= retry.max_lost_leases - 2) return true;
-  if (!schedule::MayBeTheHosts(row.attempt->exit_reason)) return false;
-  return !row.attempt->got_going || row.attempt->charged_to_host ||
+  if (!schedule::HostMayBeAtFault(row.attempt->exit_reason)) return false;
+  return !row.attempt->made_progress || row.attempt->charged_to_host ||
          row.attempt->exit_reason == v1::CHECKPOINT || row.run.failures() >= retry.max_failures - 1;
 }
 
@@ -42,15 +42,15 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     const OpenRun& old = before->second;
     const bool was_leased = old.row.run.state() == v1::LEASED;
     if (was_leased && !leased) {
-      DoubtDevices(*old.row.attempt);
+      SuspectDevices(*old.row.attempt);
       if (row.attempt.has_value()) ExpectRoom(*row.attempt);
     }
     if (was_leased && !leased && row.attempt.has_value() && row.attempt->exit_reason == v1::DATA) {
-      DoubtDataset(row.attempt->agent_id, row.run.spec().identity().dataset_hash());
+      SuspectDataset(row.attempt->agent_id, row.run.spec().identity().dataset_hash());
     }
     if (was_leased && !leased && row.attempt.has_value()) {
-      host_news_ = true;
-      if (row.attempt->charged_to_host) RestUntilJudged(*row.attempt);
+      hosts_changed_ = true;
+      if (row.attempt->charged_to_host) BackOffUntilJudged(*row.attempt);
     }
     if (!was_leased) {
       waiting_since_ns = state().runs.at(run_id).waiting_since_ns;
@@ -76,7 +76,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.run_id = run_id;
   state.sweep_id = row.sweep_id;
   state.priority = row.priority;
-  // Later rungs, and the grid of its own size, wait for a tuning run's loss.
+  // Later steps of the ladder, and the grid of its own size, wait for a tuning run's loss.
   state.ahead = row.run.stage() == "ladder";
   state.ranks = spec.ranks();
   state.device = spec.device();
@@ -91,7 +91,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   if (state.memory_bytes == 0) {
     state.memory_bytes = static_cast<int64_t>(cost::RankMemoryBytes(row.run));
   }
-  state.max_sharers = sharing_.MostThatPay(spec.device(), static_cast<double>(row.run.n_params()));
+  state.max_sharers =
+      sharing_.MostUsefulSharers(spec.device(), static_cast<double>(row.run.n_params()));
   if (leased) {
     const store::Attempt& attempt = *row.attempt;
     state.placement = {attempt.lease.attempt(), attempt.agent_id, attempt.slots};
@@ -155,7 +156,7 @@ void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_p
   }
   OpenRun& run = found->second;
   run.streamed = true;
-  if (step > 0 && rests_.count(run.row.attempt->host) > 0) host_news_ = true;
+  if (step > 0 && backoffs_.count(run.row.attempt->host) > 0) hosts_changed_ = true;
   run.row.run.set_step(std::max(run.row.run.step(), step));
   const double flops_remaining = cost::RemainingFlops(run.row.run, run.row.flops_convention);
   scheduler_.SetRemaining(lease.run_id(), flops_remaining, DurationOf(run, flops_remaining));
@@ -211,30 +212,30 @@ void ClusterView::RefreshDurations() {
       scheduler_.SetRemaining(run_id, state.flops_remaining, duration);
     }
     const int32_t most =
-        sharing_.MostThatPay(state.device, static_cast<double>(run.row.run.n_params()));
+        sharing_.MostUsefulSharers(state.device, static_cast<double>(run.row.run.n_params()));
     if (most == state.max_sharers) continue;
     scheduler_.ChangeRun(run_id, [most](schedule::RunState& own) { own.max_sharers = most; });
     dirty_ = true;
   }
 }
 
-Standing ClusterView::StandingOf(const v1::Lease& lease, const std::string& agent_id) const {
+LeaseStatus ClusterView::LeaseStatusOf(const v1::Lease& lease, const std::string& agent_id) const {
   const store::RunRow* row = Find(lease.run_id());
   if (row == nullptr || !row->attempt.has_value() || row->attempt->lease.token() != lease.token() ||
       row->attempt->agent_id != agent_id) {
-    return Standing::kGone;
+    return LeaseStatus::kGone;
   }
   switch (row->attempt->state) {
     case store::AttemptState::kLeased:
-      return Standing::kLeased;
+      return LeaseStatus::kLeased;
     case store::AttemptState::kExpired:
-      return Standing::kMayReturn;
+      return LeaseStatus::kMayReturn;
     case store::AttemptState::kGivenBack:
-      return Standing::kDelivers;
+      return LeaseStatus::kDelivers;
     case store::AttemptState::kEnded:
-      return Standing::kGone;
+      return LeaseStatus::kGone;
   }
-  return Standing::kGone;
+  return LeaseStatus::kGone;
 }
 
 const ClusterView::OpenRun* ClusterView::Leased(const v1::Lease& lease) const {

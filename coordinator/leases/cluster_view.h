@@ -23,7 +23,7 @@
 #include "coordinator/leases/input_wait.h"
 #include "coordinator/schedule/cluster_state.h"
 #include "coordinator/schedule/decide.h"
-#include "coordinator/schedule/host_rest.h"
+#include "coordinator/schedule/host_backoff.h"
 #include "coordinator/schedule/limits.h"
 #include "coordinator/schedule/scheduler.h"
 #include "coordinator/schedule/sharing_paces.h"
@@ -47,7 +47,7 @@ struct KnownAgent {
 };
 
 // What an agent's word that it holds an attempt is worth.
-enum class Standing {
+enum class LeaseStatus {
   kLeased,     // its lease is good
   kMayReturn,  // expired, and not given away yet
   kDelivers,   // given back at the agent's start; its spool is still taken
@@ -75,7 +75,7 @@ class ClusterView {
   const cost::Throughput& throughput() const { return throughput_; }
 
   // --- Leases ---
-  Standing StandingOf(const v1::Lease& lease, const std::string& agent_id) const;
+  LeaseStatus LeaseStatusOf(const v1::Lease& lease, const std::string& agent_id) const;
   void Renew(const v1::Lease& lease, int64_t now_ns);
   // Until its deadline; 0 where there is none.
   int64_t RemainingNs(const v1::Lease& lease, int64_t now_ns) const;
@@ -88,7 +88,7 @@ class ClusterView {
   KnownAgent* FindAgent(const std::string& agent_id);
   const std::map<std::string, KnownAgent>& agents() const { return agents_; }
   // A heartbeat came. Returns whether its datasets are others than before.
-  bool Heard(const v1::HeartbeatRequest& request, int64_t now_ns);
+  bool RecordHeartbeat(const v1::HeartbeatRequest& request, int64_t now_ns);
   std::vector<std::string> SilentSince(int64_t heard_before_ns) const;
   // How many more runs of one rank the slot may take beside the LEASED ones, were it free as the
   // agent says: 0 where one rank of several has it.
@@ -96,20 +96,20 @@ class ClusterView {
   // Hosts that get no runs, each with why: those and no others from now on.
   void SetDrained(std::map<std::string, std::string> hosts);
   const std::map<std::string, std::string>& drained() const { return drained_; }
-  // Hosts whose runs fail before they get going (schedule/host_rest.h): those and no others from
+  // Hosts whose runs fail before they get going (schedule/host_backoff.h): those and no others from
   // now on. Returns a sentence for each that is new, and for each that got a run going.
-  std::vector<std::string> SetRests(const std::map<std::string, schedule::HostRest>& rests,
-                                    int64_t now_unix_us, int64_t now_ns);
+  std::vector<std::string> SetBackoffs(const std::map<std::string, schedule::HostBackoff>& rests,
+                                       int64_t now_unix_us, int64_t now_ns);
   // Ends the rests that are over: those hosts are on probation from then on.
-  void EndRests(int64_t now_ns);
+  void EndBackoffs(int64_t now_ns);
   // Ends all of them.
-  void EndAllRests(int64_t now_ns);
-  // True once after something happened that SetRests should know of.
-  bool TakeHostNews() { return std::exchange(host_news_, false); }
+  void EndAllBackoffs(int64_t now_ns);
+  // True once after something happened that SetBackoffs should know of.
+  bool TakeHostsChanged() { return std::exchange(hosts_changed_, false); }
   // Why the worker gets no runs; empty: it gets some.
   std::string WhyNoRuns(const KnownAgent& agent) const;
   // The same for people, who are told of a probation, too.
-  std::string StandingText(const KnownAgent& agent) const;
+  std::string HostStatusText(const KnownAgent& agent) const;
   // Slots of all agents that report.
   int LiveSlots() const;
 
@@ -141,19 +141,19 @@ class ClusterView {
     int64_t ended_ns = 0;     // when its attempt was seen to have ended, while PENDING
   };
   // A host that rests, or is on probation once `until_ns` is over.
-  struct Rest {
+  struct Backoff {
     int rounds = 0;
     int64_t until_ns = 0;
-    int64_t rest_ns = 0;
+    int64_t backoff_ns = 0;
     std::string reason;
   };
 
   void Remove(int64_t run_id);
   // A run ended there for its data: the agent has it no more, until its next heartbeat says so.
-  void DoubtDataset(const std::string& agent_id, const std::string& hash);
+  void SuspectDataset(const std::string& agent_id, const std::string& hash);
   // An attempt is over of which its agent never said that it held it: what it called free when it
   // did not know of it is so no more, until its next heartbeat. Its trainer may be ending still.
-  void DoubtDevices(const store::Attempt& attempt);
+  void SuspectDevices(const store::Attempt& attempt);
   // Its attempt was asked to stop and has ended: the agent will call its slots free soon.
   void ExpectRoom(const store::Attempt& attempt);
   // The LEASED run that this lease is of; nullptr where there is none.
@@ -176,10 +176,10 @@ class ClusterView {
   // HostToAvoid anew for the runs that may avoid one.
   void RefreshAvoidedHosts();
   // What is said of the agent's host, into the scheduler's view.
-  void RefreshStanding(const std::string& agent_id);
-  void RefreshStandings();
-  // The host gets nothing until SetRests has said for how long.
-  void RestUntilJudged(const store::Attempt& attempt);
+  void RefreshHostStatus(const std::string& agent_id);
+  void RefreshAllHostStatus();
+  // The host gets nothing until SetBackoffs has said for how long.
+  void BackOffUntilJudged(const store::Attempt& attempt);
   // The agent gets runs and has the slots and the data for this one.
   bool CouldRun(const schedule::AgentState& agent, const schedule::RunState& run) const;
   // Whether some agent of that root has the slots and the data for the run.
@@ -211,8 +211,8 @@ class ClusterView {
   // Agent -> tokens of attempts that were asked to stop, have ended, and are still listed.
   std::map<std::string, std::set<std::string>> emptying_;
   std::map<std::string, std::string> drained_;  // host -> why
-  std::map<std::string, Rest> rests_;           // by host
-  bool host_news_ = true;
+  std::map<std::string, Backoff> backoffs_;     // by host
+  bool hosts_changed_ = true;
   int64_t now_ns_ = 0;             // the newest that was told
   std::map<double, double> pace_;  // params -> FLOPs/s of one device, newest
   bool pace_changed_ = false;

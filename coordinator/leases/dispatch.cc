@@ -19,22 +19,23 @@ constexpr int64_t kDecideEveryNs = 5'000 * kMs;
 
 // What a batch says about its run: the newest step and the newest pace. Batches are in order, so
 // the last records know; those of one moment stand together.
-struct Said {
+struct BatchProgress {
   int64_t step = 0;
   double tokens_per_second = 0;
 };
-Said NewestIn(const v1::RecordBatch& batch) {
+BatchProgress ProgressOf(const v1::RecordBatch& batch) {
   constexpr int kLook = 16;
-  Said said;
+  BatchProgress progress;
   for (int i = batch.records_size() - 1; i >= std::max(0, batch.records_size() - kLook); --i) {
     if (!batch.records(i).has_point()) continue;
     const v1::Point& point = batch.records(i).point();
-    said.step = std::max(said.step, point.step());
-    if (said.tokens_per_second == 0 && point.series() == "tokens_per_second" && !point.is_null()) {
-      said.tokens_per_second = point.value();
+    progress.step = std::max(progress.step, point.step());
+    if (progress.tokens_per_second == 0 && point.series() == "tokens_per_second" &&
+        !point.is_null()) {
+      progress.tokens_per_second = point.value();
     }
   }
-  return said;
+  return progress;
 }
 
 }  // namespace
@@ -179,7 +180,7 @@ void Dispatch::Tick() {
   JudgeHosts();
   {
     MutexLock lock(mutex_);
-    view_.EndRests(now_ns);
+    view_.EndBackoffs(now_ns);
     view_.RefreshDurations();
     // Patience ends and attempts get old enough to make room without any other change.
     if (now_ns >= decide_by_ns_) {
@@ -222,10 +223,10 @@ void Dispatch::ForgetSilentAgents(int64_t now_ns) {
       view_.RemoveAgent(agent_id);
     }
   }
-  for (const std::string& notice : notices) Tell(notice);
+  for (const std::string& notice : notices) Notify(notice);
 }
 
-void Dispatch::Tell(const std::string& notice) {
+void Dispatch::Notify(const std::string& notice) {
   LogOnce(notice);
   const absl::Status added = store_->AddEvent(0, 0, notice);
   if (!added.ok()) LogOnce(absl::StrCat("a notice was not stored: ", added.message()));
@@ -276,12 +277,12 @@ void Dispatch::LogOnce(const std::string& line) {
 
 void Dispatch::Append(v1::RecordBatch batch,
                       std::function<void(absl::StatusOr<v1::RecordAck>)> done) {
-  const Said said = NewestIn(batch);
+  const BatchProgress progress = ProgressOf(batch);
   store_->Append(std::move(batch),
-                 [this, said, done = std::move(done)](absl::StatusOr<v1::RecordAck> ack) {
+                 [this, progress, done = std::move(done)](absl::StatusOr<v1::RecordAck> ack) {
                    if (ack.ok() && !ack->stale()) {
                      MutexLock lock(mutex_);
-                     view_.Progress(ack->lease(), said.step, said.tokens_per_second);
+                     view_.Progress(ack->lease(), progress.step, progress.tokens_per_second);
                    }
                    done(std::move(ack));
                  });
@@ -304,7 +305,7 @@ v1::ListWorkersResponse Dispatch::ListWorkers() const {
     std::map<std::string, std::string> away = view_.drained();
     for (const auto& [agent_id, agent] : view_.agents()) {
       v1::Worker* worker = response.add_workers();
-      worker->set_drained(view_.StandingText(agent));
+      worker->set_drained(view_.HostStatusText(agent));
       away.erase(agent.host);
       worker->set_host(agent.host);
       worker->mutable_slots()->Add(agent.slots.begin(), agent.slots.end());

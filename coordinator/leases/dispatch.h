@@ -73,7 +73,7 @@ class Dispatch {
   absl::Status SetDrained(const std::string& host, const std::string& reason);
 
   // Hosts that rest after runs failed there are tried again now.
-  void TryRestingHosts();
+  void EndHostBackoffs();
 
   // Starts what can start now. Called after every change; cheap when nothing changed.
   void Decide();
@@ -100,7 +100,7 @@ class Dispatch {
   // and lets those rest where none gets going.
   void JudgeHosts();
   // The notice as an event, and on standard error.
-  void Tell(const std::string& notice);
+  void Notify(const std::string& notice);
   // From the rows into the view.
   absl::Status ReadDrained();
   // Stops what the sweeps' limits forbid.
@@ -113,7 +113,7 @@ class Dispatch {
   std::vector<std::string> LiveAgents(const std::string& but, int64_t now_ns) const;
   // Renews what is held; returns what came back from beyond its deadline.
   std::vector<v1::Lease> RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns);
-  v1::HeartbeatResponse WhatToHold(const v1::HeartbeatRequest& request, int64_t now_ns) const;
+  v1::HeartbeatResponse ReplyWithHolds(const v1::HeartbeatRequest& request, int64_t now_ns) const;
   // On standard error, unless it is what was said last: a full disk is one line, not one a tick.
   void LogOnce(const std::string& line);
   // What the agent says is gone.

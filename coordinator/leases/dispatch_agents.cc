@@ -67,7 +67,7 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
       return absl::NotFoundError(absl::StrFormat(
           "agent '%s' is not registered, or was silent for a lease: register", request.agent_id()));
     }
-    other_datasets = view_.Heard(request, now_ns);
+    other_datasets = view_.RecordHeartbeat(request, now_ns);
   }
   if (other_datasets) {
     const absl::Status updated = store_->UpdateAgentDatasets(
@@ -81,7 +81,7 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
     if (!returned.ok() && !absl::IsFailedPrecondition(returned)) return returned;
   }
   Decide();
-  v1::HeartbeatResponse response = WhatToHold(request, now_ns);
+  v1::HeartbeatResponse response = ReplyWithHolds(request, now_ns);
   const absl::Status forgotten = ForgetDeleted(request);
   if (!forgotten.ok()) {
     LogOnce(absl::StrCat("deleted checkpoints are named again: ", forgotten.message()));
@@ -98,29 +98,29 @@ std::vector<v1::Lease> Dispatch::RenewHeld(const v1::HeartbeatRequest& request, 
   for (const v1::HeldAttempt& held : request.held()) {
     // An end that is being written cannot be called back: it is undone after it is done.
     while (expiring_.count(held.lease().token()) > 0) changed_.Wait(lock);
-    switch (view_.StandingOf(held.lease(), request.agent_id())) {
-      case Standing::kLeased:
+    switch (view_.LeaseStatusOf(held.lease(), request.agent_id())) {
+      case LeaseStatus::kLeased:
         view_.Renew(held.lease(), now_ns);
         break;
-      case Standing::kMayReturn:
+      case LeaseStatus::kMayReturn:
         returning.push_back(held.lease());
         break;
-      case Standing::kDelivers:
-      case Standing::kGone:
+      case LeaseStatus::kDelivers:
+      case LeaseStatus::kGone:
         break;
     }
   }
   return returning;
 }
 
-v1::HeartbeatResponse Dispatch::WhatToHold(const v1::HeartbeatRequest& request,
-                                           int64_t now_ns) const {
+v1::HeartbeatResponse Dispatch::ReplyWithHolds(const v1::HeartbeatRequest& request,
+                                               int64_t now_ns) const {
   v1::HeartbeatResponse response;
   std::set<std::string> listed;
   MutexLock lock(mutex_);
   for (const v1::HeldAttempt& held : request.held()) {
     listed.insert(held.lease().token());
-    if (view_.StandingOf(held.lease(), request.agent_id()) != Standing::kDelivers) continue;
+    if (view_.LeaseStatusOf(held.lease(), request.agent_id()) != LeaseStatus::kDelivers) continue;
     v1::Hold* hold = response.add_hold();
     *hold->mutable_lease() = held.lease();
     hold->set_lease_ms(options_.lease_ms);

@@ -1,5 +1,5 @@
 // Dispatch's hosts: those that kill runs get none (coordinator/schedule/drain.h), and those where
-// none gets going rest (coordinator/schedule/host_rest.h).
+// none gets going rest (coordinator/schedule/host_backoff.h).
 #include <map>
 #include <set>
 #include <string>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/leases/dispatch.h"
 #include "coordinator/schedule/drain.h"
-#include "coordinator/schedule/host_rest.h"
+#include "coordinator/schedule/host_backoff.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -56,15 +56,15 @@ absl::Status Dispatch::SetDrained(const std::string& host, const std::string& re
   return absl::OkStatus();
 }
 
-void Dispatch::TryRestingHosts() {
+void Dispatch::EndHostBackoffs() {
   MutexLock lock(mutex_);
-  view_.EndAllRests(options_.clock->BootNanos());
+  view_.EndAllBackoffs(options_.clock->BootNanos());
 }
 
 void Dispatch::JudgeHosts() {
   {
     MutexLock lock(mutex_);
-    if (!view_.TakeHostNews()) return;
+    if (!view_.TakeHostsChanged()) return;
   }
   const int64_t since_us = options_.clock->UnixMicros() - kRecentUs;
   const auto stored = store_->EndsSince(since_us);
@@ -78,13 +78,13 @@ void Dispatch::JudgeHosts() {
   std::vector<std::string> notices;
   {
     MutexLock lock(mutex_);
-    notices = view_.SetRests(schedule::HostsToRest(ToScheduler(*charged)),
-                             options_.clock->UnixMicros(), options_.clock->BootNanos());
+    notices = view_.SetBackoffs(schedule::HostsToBackOff(ToScheduler(*charged)),
+                                options_.clock->UnixMicros(), options_.clock->BootNanos());
     std::set<std::string> drained;
     for (const auto& [host, reason] : view_.drained()) drained.insert(host);
     advice = schedule::HostsToDrain(ToScheduler(*stored), view_.state(), drained);
   }
-  for (const std::string& notice : notices) Tell(notice);
+  for (const std::string& notice : notices) Notify(notice);
   for (const schedule::DrainAdvice& one : advice) {
     if (!one.is_last_host) {
       const absl::Status set = SetDrained(one.host, one.reason);
@@ -96,7 +96,7 @@ void Dispatch::JudgeHosts() {
     const std::string notice =
         absl::StrCat(one.host, " is not drained, because no other worker could run what is open, ",
                      "but look at it: ", one.reason);
-    Tell(notice);
+    Notify(notice);
   }
 }
 

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "coordinator/sweep/number.h"
 #include "coordinator/cost/design.h"
 #include "coordinator/cost/throughput.h"
+#include "coordinator/sweep/number.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -248,7 +248,7 @@ std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_f
   return all;
 }
 
-sweep::Expansion Together(absl::Span<const BuiltCandidate* const> candidates) {
+sweep::Expansion CombineCandidates(absl::Span<const BuiltCandidate* const> candidates) {
   sweep::Expansion together;
   together.sweep = candidates.front()->expansion.sweep;
   together.schedule = candidates.front()->expansion.schedule;

@@ -18,10 +18,10 @@
 
 #include "absl/types/span.h"
 #include "base/status.h"
-#include "coordinator/sweep/expansion.h"
-#include "coordinator/sweep/sweep_file.h"
 #include "coordinator/cost/proposals.h"
 #include "coordinator/store/rows.h"
+#include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_file.h"
 #include "data/manifest.h"
 #include "proto/client.pb.h"
 
@@ -30,9 +30,9 @@ namespace allometry::coordinator {
 // A size as the sweep trains it.
 struct TrainedSize {
   sweep::SizeChoice choice;  // its built shape
-  double asked = 0;         // parameters as the file asked for them, or as built
-  double params = 0;        // N as built
-  double tokens = 0;        // the largest budget of its cells
+  double asked = 0;          // parameters as the file asked for them, or as built
+  double params = 0;         // N as built
+  double tokens = 0;         // the largest budget of its cells
 };
 
 // What candidates are made from.
@@ -54,9 +54,9 @@ absl::StatusOr<TrainedSweep> ReadTrainedSweep(store::StoredSweep stored,
 
 // A candidate as it would be trained.
 struct BuiltCandidate {
-  sweep::Expansion expansion;     // its run (and trunk), its one cell
-  v1::ProposedCell cell;         // widths not set
-  cost::Candidate candidate;  // its curve is the label of its size
+  sweep::Expansion expansion;  // its run (and trunk), its one cell
+  v1::ProposedCell cell;       // widths not set
+  cost::Candidate candidate;   // its curve is the label of its size
 };
 
 // Those that add training and an observation. Left out: cells that the file's own rules leave out,
@@ -65,6 +65,6 @@ struct BuiltCandidate {
 std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_flops);
 
 // Several as one expansion; what they share (a tokenizer) is in it once. At least one.
-sweep::Expansion Together(absl::Span<const BuiltCandidate* const> candidates);
+sweep::Expansion CombineCandidates(absl::Span<const BuiltCandidate* const> candidates);
 
 }  // namespace allometry::coordinator

@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "coordinator/results/csv_field.h"
 #include "coordinator/cost/quantity.h"
+#include "coordinator/results/csv_field.h"
 #include "coordinator/stages/stopping/stopping_stage.h"
 
 namespace allometry::coordinator {
@@ -67,13 +67,13 @@ std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>&
 }
 
 // Which of the runs read were made under more than one numerics; empty: none.
-std::string NumericsNote(const std::vector<store::ObservationRow>& rows,
-                         const std::vector<store::NumericsChange>& changes) {
+std::string ExecutionConfigNote(const std::vector<store::ObservationRow>& rows,
+                                const std::vector<store::ExecutionConfigChange>& changes) {
   constexpr size_t kListed = 5;
   std::set<int64_t> read, changed;
   for (const store::ObservationRow& row : rows) read.insert(row.run_id);
   std::vector<std::string> list;
-  for (const store::NumericsChange& change : changes) {
+  for (const store::ExecutionConfigChange& change : changes) {
     if (read.count(change.run_id) == 0) continue;
     changed.insert(change.run_id);
     list.push_back(absl::StrFormat("run %d (%s) at step %d: %s", change.run_id, change.size,
@@ -151,9 +151,9 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
     gathered.curves.push_back(curves.at(row.run_id));
     gathered.rows.push_back(std::move(row));
   }
-  ALLO_ASSIGN_OR_RETURN(const std::vector<store::NumericsChange> changes,
-                        store.NumericsChanges(sweep));
-  if (std::string note = NumericsNote(gathered.rows, changes); !note.empty()) {
+  ALLO_ASSIGN_OR_RETURN(const std::vector<store::ExecutionConfigChange> changes,
+                        store.ExecutionConfigChanges(sweep));
+  if (std::string note = ExecutionConfigNote(gathered.rows, changes); !note.empty()) {
     gathered.points.AddNote(std::move(note));
   }
   ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store.GetSource(sweep));

@@ -10,10 +10,10 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/cost/quantity.h"
 #include "coordinator/results/candidates.h"
 #include "coordinator/results/fit_request.h"
 #include "coordinator/results/observations.h"
-#include "coordinator/cost/quantity.h"
 #include "coordinator/stages/submission.h"
 #include "fitting/data/cluster.h"
 #include "fitting/design/pilot.h"
@@ -151,7 +151,7 @@ absl::Status CheckDone(const store::StoredSweep& stored) {
 }
 
 // What a proposal was made from.
-struct Ground {
+struct ProposalContext {
   store::SweepSource source;
   TrainedSweep sweep;
   fitting::Pilot pilot;
@@ -159,38 +159,38 @@ struct Ground {
   std::vector<fitting::Observation> design;
 };
 
-absl::StatusOr<Ground> ReadGround(const store::Store& store,
-                                  const v1::ProposeCellsRequest& request) {
-  Ground ground;
-  ALLO_ASSIGN_OR_RETURN(ground.source, store.GetSource(request.sweep()));
+absl::StatusOr<ProposalContext> ReadProposalContext(const store::Store& store,
+                                                    const v1::ProposeCellsRequest& request) {
+  ProposalContext context;
+  ALLO_ASSIGN_OR_RETURN(context.source, store.GetSource(request.sweep()));
   ALLO_ASSIGN_OR_RETURN(store::StoredSweep stored, store.GetSweep(request.sweep()));
   ALLO_RETURN_IF_ERROR(CheckDone(stored));
   // Of one text with the rows; otherwise a submission came in between.
-  if (stored.newest_text != ground.source.text) return absl::AbortedError("changed meanwhile");
-  ALLO_ASSIGN_OR_RETURN(ground.sweep, ReadTrainedSweep(std::move(stored), ground.source));
+  if (stored.newest_text != context.source.text) return absl::AbortedError("changed meanwhile");
+  ALLO_ASSIGN_OR_RETURN(context.sweep, ReadTrainedSweep(std::move(stored), context.source));
   ObservationChoice choice;  // N and C as the sweep counts them, as its cells will be counted
   choice.series = request.options().series();
   choice.allow_repeat = request.options().allow_repeat();
   ALLO_ASSIGN_OR_RETURN(const GatheredObservations gathered,
                         GatherObservations(store, request.sweep(), choice));
-  ALLO_ASSIGN_OR_RETURN(ground.pilot, PilotOf(gathered.points, request.sweep()));
-  ground.design = gathered.points.points();
+  ALLO_ASSIGN_OR_RETURN(context.pilot, PilotOf(gathered.points, request.sweep()));
+  context.design = gathered.points.points();
   fitting::Cost cost;
-  if (gathered.exact_flops) cost = fitting::Cost::Fit(ground.design, nullptr);
-  ground.target = TargetOf(request, cost, ground.sweep.most_flops);
-  return ground;
+  if (gathered.exact_flops) cost = fitting::Cost::Fit(context.design, nullptr);
+  context.target = TargetOf(request, cost, context.sweep.most_flops);
+  return context;
 }
 
 // Aborted where another submission came in between.
-absl::Status Accept(store::Store& store, const Ground& ground,
+absl::Status Accept(store::Store& store, const ProposalContext& context,
                     const std::vector<BuiltCandidate>& candidates,
                     const std::vector<cost::Choice>& choices,
                     const v1::ProposeCellsRequest& request, v1::ProposeCellsResponse& response) {
   const size_t count = std::min<size_t>(request.accept(), choices.size());
-  const TrainedSweep& sweep = ground.sweep;
+  const TrainedSweep& sweep = context.sweep;
   std::vector<const BuiltCandidate*> accepted;
   for (size_t i = 0; i < count; ++i) accepted.push_back(&candidates[choices[i].candidate]);
-  sweep::Expansion expansion = Together(accepted);
+  sweep::Expansion expansion = CombineCandidates(accepted);
   expansion.sweep = sweep.stored.sweep;  // its own fields stay as they are
   ALLO_ASSIGN_OR_RETURN(sweep::Changes changes, DifferenceFrom(store, sweep.stored, expansion));
   for (size_t i = 0; i < count; ++i) {
@@ -200,11 +200,11 @@ absl::Status Accept(store::Store& store, const Ground& ground,
   }
   store::Submission submission = ToSubmission(std::move(changes), sweep.stored.newest_expansion);
   submission.kind = "proposal";
-  submission.file_name = ground.source.file_name;
-  submission.text = ProposalJson(request, ground.pilot, static_cast<int64_t>(ground.design.size()),
-                                 response, count);
+  submission.file_name = context.source.file_name;
+  submission.text = ProposalJson(request, context.pilot,
+                                 static_cast<int64_t>(context.design.size()), response, count);
   submission.event = absl::StrCat("accepted proposals: ", absl::StrJoin(response.changes(), "; "));
-  submission.dataset = {sweep.manifest.hash, sweep.manifest.name, ground.source.manifest_json,
+  submission.dataset = {sweep.manifest.hash, sweep.manifest.name, context.source.manifest_json,
                         sweep.manifest.unique_tokens};
   return store.Submit(submission).status();
 }
@@ -212,16 +212,17 @@ absl::Status Accept(store::Store& store, const Ground& ground,
 absl::StatusOr<v1::ProposeCellsResponse> Propose(store::Store& store,
                                                  const v1::ProposeCellsRequest& request) {
   ALLO_ASSIGN_OR_RETURN(const fitting::FitOptions options, ToFitOptions(request.options()));
-  ALLO_ASSIGN_OR_RETURN(const Ground ground, ReadGround(store, request));
+  ALLO_ASSIGN_OR_RETURN(const ProposalContext context, ReadProposalContext(store, request));
   const double max_flops =
-      request.max_flops() > 0 ? request.max_flops() : kBeyond * ground.sweep.most_flops;
-  const std::vector<BuiltCandidate> candidates = CandidatesOf(ground.sweep, max_flops);
+      request.max_flops() > 0 ? request.max_flops() : kBeyond * context.sweep.most_flops;
+  const std::vector<BuiltCandidate> candidates = CandidatesOf(context.sweep, max_flops);
   std::vector<cost::Candidate> plain;
   for (const BuiltCandidate& built : candidates) plain.push_back(built.candidate);
   const int count =
       std::max(request.count() > 0 ? request.count() : kDefaultCount, request.accept());
-  const cost::Choices choices = cost::ChooseCandidates(
-      ground.design, plain, ground.pilot, {options.objective, options.delta}, ground.target, count);
+  const cost::Choices choices =
+      cost::ChooseCandidates(context.design, plain, context.pilot,
+                             {options.objective, options.delta}, context.target, count);
   if (choices.best.empty()) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "nothing to propose for sweep '%s', of %d candidates up to %s FLOPs: %s", request.sweep(),
@@ -235,7 +236,7 @@ absl::StatusOr<v1::ProposeCellsResponse> Propose(store::Store& store,
     cell.set_width_then(best.width_then);
   }
   if (request.accept() > 0) {
-    ALLO_RETURN_IF_ERROR(Accept(store, ground, candidates, choices.best, request, response));
+    ALLO_RETURN_IF_ERROR(Accept(store, context, candidates, choices.best, request, response));
   }
   return response;
 }
@@ -244,9 +245,9 @@ absl::StatusOr<v1::ProposeCellsResponse> Propose(store::Store& store,
 
 absl::StatusOr<v1::ProposeCellsResponse> ProposeCells(store::Store& store,
                                                       const v1::ProposeCellsRequest& request,
-                                                      bool stage_goes_on) {
+                                                      bool stage_is_active) {
   ALLO_RETURN_IF_ERROR(CheckRequest(request));
-  if (stage_goes_on) {
+  if (stage_is_active) {
     return absl::FailedPreconditionError(
         absl::StrFormat("sweep '%s' is not done: its ladder or its early stopping decides what "
                         "comes next; proposals follow "

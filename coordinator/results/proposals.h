@@ -12,12 +12,12 @@
 namespace allometry::coordinator {
 
 // InvalidArgument: an unknown target or option, numbers out of range. NotFound: no such sweep.
-// FailedPrecondition: a run is open or `stage_goes_on`; its observations give no law yet, or no
+// FailedPrecondition: a run is open or `stage_is_active`; its observations give no law yet, or no
 // candidate is worth anything, each with the reason. With accept the first cells are stored as an
 // expansion of kind "proposal", whose JSON text says what they were made from and what they are
 // expected to take off the interval; "changes" then has a line for each.
 absl::StatusOr<v1::ProposeCellsResponse> ProposeCells(store::Store& store,
                                                       const v1::ProposeCellsRequest& request,
-                                                      bool stage_goes_on);
+                                                      bool stage_is_active);
 
 }  // namespace allometry::coordinator

@@ -67,7 +67,8 @@ Outcome UnreadableStart(const Ended& ended) {
 
 bool IsTheHosts(const Ended& ended) {
   if (ended.reason == v1::DISK_FULL) return true;
-  return !ended.got_going && MayBeTheHosts(ended.reason) && ended.others != OtherRuns::kGotGoing;
+  return !ended.made_progress && HostMayBeAtFault(ended.reason) &&
+         ended.others != OtherRuns::kMadeProgress;
 }
 
 Outcome LostLease(const Ended& ended, const RetryOptions& options) {
@@ -176,7 +177,7 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
   }
 }
 
-bool MayBeTheHosts(v1::ExitReason reason) {
+bool HostMayBeAtFault(v1::ExitReason reason) {
   switch (reason) {
     case v1::KILLED:
     case v1::STALLED:

@@ -23,8 +23,8 @@
 //   STOPPED_EARLY      FAILED in name only: its curve stays in fits
 //
 // Whose fault it is. An attempt that ends before its first point of a curve, for a reason that a
-// host can cause (MayBeTheHosts), is judged by the newest attempt of another run on that host. If
-// that one got going, the run is at fault and the table above holds. If it did not, or there is
+// host can cause (HostMayBeAtFault), is judged by the newest attempt of another run on that host.
+// If that one got going, the run is at fault and the table above holds. If it did not, or there is
 // none, the host is: the run waits free of charge, and the host rests (host_rest.h).
 //
 // A run that a user asked to cancel is CANCELLED by any end but SUCCEEDED and DIVERGED. One that
@@ -45,13 +45,13 @@ struct RetryOptions {
 };
 
 // What the newest attempt of another run says of a host: kUnknown where there is none.
-enum class OtherRuns { kUnknown, kGotGoing, kDidNot };
+enum class OtherRuns { kUnknown, kMadeProgress, kMadeNone };
 
 struct Ended {
   v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
   std::string message;
   std::string host;
-  bool got_going = true;                   // a point of this attempt is stored
+  bool made_progress = true;               // a point of this attempt is stored
   OtherRuns others = OtherRuns::kUnknown;  // on this host
   // Of an attempt that started from a checkpoint: another host has its run root, and no attempt
   // before failed to read it.
@@ -77,7 +77,7 @@ struct Outcome {
 };
 
 // Whether a host can be the cause of such an end.
-bool MayBeTheHosts(v1::ExitReason reason);
+bool HostMayBeAtFault(v1::ExitReason reason);
 
 Outcome AfterExit(const Ended& ended, const RetryOptions& options = {});
 

@@ -23,8 +23,8 @@
 // all ends when the longest does, and after a crash it would wait for the turn of its sweep, or for
 // thousands of gangs. There are always fewer of them than slots, because together they are less
 // than all the work: they do not starve a gang. After the gangs that waited long, the long ones are
-// tried (pool.h, kMayBeLonger): expectations are not exact. A sweep where a run is ahead keeps its
-// order.
+// tried (pool.h, kRuntimeMargin): expectations are not exact. A sweep where a run is ahead keeps
+// its order.
 //
 // Where. A run that is bound to its checkpoint's run root goes there or waits; one that avoids a
 // host goes elsewhere or waits. Otherwise, of the

@@ -35,9 +35,9 @@ std::map<std::string, Deaths> Count(const std::vector<EndOnHost>& ends) {
   for (const EndOnHost& end : ends) {
     Deaths& deaths = hosts[end.host];
     if (EndedWell(end.reason)) deaths.since_success.clear();
-    const bool says_something = SaysSomethingOfItsHost(end.reason);
+    const bool says_something = IsEvidenceAboutHost(end.reason);
     if (says_something) deaths.since_success[end.run_id] = end.reason;
-    if (!says_something && (!MayBeTheHosts(end.reason) || end.charged_to_host)) continue;
+    if (!says_something && (!HostMayBeAtFault(end.reason) || end.charged_to_host)) continue;
     if (end.step_elsewhere > end.step) deaths.better_elsewhere[end.run_id] = end.reason;
   }
   return hosts;
@@ -88,7 +88,7 @@ bool OthersSuffice(const ClusterState& state, const std::set<std::string>& drain
 
 }  // namespace
 
-bool SaysSomethingOfItsHost(v1::ExitReason reason) {
+bool IsEvidenceAboutHost(v1::ExitReason reason) {
   switch (reason) {
     case v1::KILLED:
     case v1::OOM:

@@ -25,7 +25,7 @@
 namespace allometry::schedule {
 
 // Whether an attempt that ended so says something about its host.
-bool SaysSomethingOfItsHost(v1::ExitReason reason);
+bool IsEvidenceAboutHost(v1::ExitReason reason);
 
 struct DrainOptions {
   int runs = 3;  // distinct

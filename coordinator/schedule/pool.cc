@@ -33,7 +33,7 @@ void Summarize(Place& place) {
 
 }  // namespace
 
-Refusal MayJoin(const Place& place, const Need& need, double duration, double all_work) {
+Refusal MayJoin(const Place& place, const Need& need, double duration, double backlog_time) {
   const auto together = static_cast<int32_t>(place.users.size()) + 1;
   if (need.ranks > 1 || (!place.users.empty() && place.users.front()->ranks > 1)) {
     return Refusal::kGang;
@@ -41,7 +41,8 @@ Refusal MayJoin(const Place& place, const Need& need, double duration, double al
   if (place.stopping) return Refusal::kEnding;
   if (together > std::max(1, place.slot.runs())) return Refusal::kFull;
   if (together > place.sharers || together > need.max_sharers) return Refusal::kSlower;
-  if (place.kept || duration > all_work || place.ends > all_work) return Refusal::kLast;
+  if (place.kept || duration > backlog_time || place.ends > backlog_time)
+    return Refusal::kWouldEndLast;
   return need.memory_bytes > place.memory_left ? Refusal::kMemory : Refusal::kNone;
 }
 

@@ -20,9 +20,9 @@ constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 // Which runs are long, so that they may end last: longer than all open work would take, if it went
 // so many times as fast. Where slots are shared: several together make about twice the speed of
 // one.
-constexpr double kPaceTogether = 2;
+constexpr double kSharedSpeedup = 2;
 // Elsewhere, because a run may take longer than expected.
-constexpr double kMayBeLonger = 1.5;
+constexpr double kRuntimeMargin = 1.5;
 
 struct Place {
   v1::Slot slot;
@@ -47,18 +47,18 @@ struct Place {
 
 // Why a run may not join those on a slot.
 enum class Refusal {
-  kNone,    // it may
-  kGang,    // it, or the user, is a gang
-  kEnding,  // a user is asked to stop: the slot is for another
-  kFull,    // the slot takes no more runs
-  kSlower,  // so many together were measured to be slower than one fewer
-  kLast,    // it, or a user, is expected to end after all the work that is open: it would end
-            // later; or such a run waits for the slot
+  kNone,          // it may
+  kGang,          // it, or the user, is a gang
+  kEnding,        // a user is asked to stop: the slot is for another
+  kFull,          // the slot takes no more runs
+  kSlower,        // so many together were measured to be slower than one fewer
+  kWouldEndLast,  // it, or a user, is expected to end after all the work that is open: it would end
+                  // later; or such a run waits for the slot
   kMemory,
 };
-// Whether a run of this need and expected time may join the users of a slot. `all_work`: how long
-// the open work takes on all slots together, in RunState::duration's unit.
-Refusal MayJoin(const Place& place, const Need& need, double duration, double all_work);
+// Whether a run of this need and expected time may join the users of a slot. `backlog_time`: how
+// long the open work takes on all slots together, in RunState::duration's unit.
+Refusal MayJoin(const Place& place, const Need& need, double duration, double backlog_time);
 
 class Pool {
  public:
@@ -83,7 +83,7 @@ class Pool {
   // A user changed: its duration, its priority, or that it stops.
   void Refresh(size_t place);
   void SetAsked(size_t place, bool asked);
-  void SetKept(size_t place, bool kept) { places_[place].kept = kept; }
+  void SetSharingBlocked(size_t place, bool kept) { places_[place].kept = kept; }
 
   // Free places, of which `held` names those that do not count. Empty: all count.
   std::vector<size_t> FreePlaces(const std::vector<bool>& held) const;

@@ -16,12 +16,12 @@ bool GoesFirst(const RunState& a, const RunState& b) {
          std::make_tuple(a.ahead, octave(a), a.ranks, a.duration, a.flops_remaining, b.run_id);
 }
 
-bool InLine::operator<(const InLine& other) const {
+bool QueuedRun::operator<(const QueuedRun& other) const {
   return std::make_tuple(-duration, -flops_remaining, run_id) <
          std::make_tuple(-other.duration, -other.flops_remaining, other.run_id);
 }
 
-bool Aged::operator<(const Aged& other) const {
+bool WaitingGang::operator<(const WaitingGang& other) const {
   return std::tie(waiting_since_ns, run_id) < std::tie(other.waiting_since_ns, other.run_id);
 }
 
@@ -50,7 +50,7 @@ namespace {
 // Takes the line out of the index while it changes, and puts it back, unless it is empty.
 class Reindexed {
  public:
-  Reindexed(Queues::Level& level, const Need* need, int64_t sweep_id, const Line& line)
+  Reindexed(Queues::Level& level, const Need* need, int64_t sweep_id, const RunQueue& line)
       : level_(level), need_(need), sweep_id_(sweep_id), line_(line) {
     if (!line.empty()) level.longest[need].erase({-line.begin()->duration, sweep_id});
   }
@@ -69,7 +69,7 @@ class Reindexed {
   Queues::Level& level_;
   const Need* const need_;
   const int64_t sweep_id_;
-  const Line& line_;
+  const RunQueue& line_;
 };
 
 }  // namespace
@@ -79,7 +79,7 @@ void Queues::Add(const RunState& run) {
   Level& level = levels_[run.priority];
   const auto [sweep, is_first] = level.sweeps.try_emplace(run.sweep_id);
   if (is_first) level.by_share.insert({ShareOf(run.sweep_id), run.sweep_id});
-  Line& line = sweep->second[need];
+  RunQueue& line = sweep->second[need];
   {
     const Reindexed reindexed(level, need, run.sweep_id, line);
     const bool is_new = line.insert({run.duration, run.flops_remaining, run.run_id, &run}).second;

@@ -17,35 +17,35 @@ namespace allometry::schedule {
 bool GoesFirst(const RunState& a, const RunState& b);
 
 // Runs of one priority, sweep and need. Keyed by copies of what GoesFirst compares.
-struct InLine {
+struct QueuedRun {
   double duration = 0;
   double flops_remaining = 0;
   int64_t run_id = 0;
   const RunState* run = nullptr;
-  bool operator<(const InLine& other) const;
+  bool operator<(const QueuedRun& other) const;
 };
-using Line = std::set<InLine>;
+using RunQueue = std::set<QueuedRun>;
 
 // A gang by the time of its waiting.
-struct Aged {
+struct WaitingGang {
   int64_t waiting_since_ns = 0;
   int64_t run_id = 0;
   const RunState* run = nullptr;
-  bool operator<(const Aged& other) const;
+  bool operator<(const WaitingGang& other) const;
 };
 
 class Queues {
  public:
   struct Level {
-    std::map<int64_t, std::map<const Need*, Line>> sweeps;  // by sweep_id
-    std::map<const Need*, std::set<Aged>> gangs;
+    std::map<int64_t, std::map<const Need*, RunQueue>> sweeps;  // by sweep_id
+    std::map<const Need*, std::set<WaitingGang>> gangs;
     // The sweeps that have a line of the need, by the longest run of that line, the longest first.
     std::map<const Need*, std::set<std::pair<double, int64_t>>> longest;  // (-duration, sweep_id)
     // The sweeps by the slots that they hold, and then by their ids.
     std::set<std::pair<int64_t, int64_t>> by_share;
   };
 
-  // Borrows the run; what InLine, Aged and Need copy must not change until Remove.
+  // Borrows the run; what QueuedRun, WaitingGang and Need copy must not change until Remove.
   void Add(const RunState& run);
   void Remove(const RunState& run);
   // The sweep holds so many slots from now on; 0 before the first call.

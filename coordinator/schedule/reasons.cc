@@ -115,7 +115,7 @@ std::string WhyItDoesNotShare(const Need& need, const std::vector<const Pool*>& 
     for (const Place& place : pool->places()) {
       most_runs = std::max(most_runs, place.slot.runs());
       constexpr double kForever = std::numeric_limits<double>::infinity();
-      const Refusal refusal = MayJoin(place, need, /*duration=*/0, /*all_work=*/kForever);
+      const Refusal refusal = MayJoin(place, need, /*duration=*/0, /*backlog_time=*/kForever);
       could = could || (refusal == Refusal::kNone && !place.users.empty());
       slower = slower || refusal == Refusal::kSlower;
       if (refusal != Refusal::kMemory) continue;
@@ -158,12 +158,12 @@ std::string WaitsForOneSlot(const Need& need, const std::vector<const Pool*>& po
 
 }  // namespace
 
-std::string WhyItWaits(const RunState& run, const ClusterState& state, const Fleet& fleet,
-                       int64_t held_for) {
+std::string WhyItWaits(const RunState& run, const ClusterState& state,
+                       const CapacityIndex& capacity, int64_t held_for) {
   const Need need = NeedOf(run);
-  const int64_t memory = fleet.MemoryAsked(need);
+  const int64_t memory = capacity.MemoryAsked(need);
   std::vector<const Pool*> pools;
-  for (const Pool* pool : fleet.PoolsFor(need)) {
+  for (const Pool* pool : capacity.PoolsFor(need)) {
     if (pool->width() >= run.ranks && pool->memory_bytes() >= memory) pools.push_back(pool);
   }
   if (pools.empty()) return NoWorker(run, state, memory);

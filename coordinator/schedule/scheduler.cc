@@ -24,7 +24,7 @@ void Scheduler::Insert(const RunState& run) {
   CountWork(run, 1);
   if (IsWaiting(run)) queues_.Add(run);
   if (!run.placement.has_value()) return;
-  fleet_.Add(run, run.placement->agent_id, run.placement->slots);
+  capacity_.Add(run, run.placement->agent_id, run.placement->slots);
   held_by_[run.placement->agent_id].insert(run.run_id);
   queues_.SetShare(run.sweep_id, shares_[run.sweep_id] += run.ranks);
   leased_[run.priority].insert(run.started_ns);
@@ -36,7 +36,7 @@ void Scheduler::Extract(const RunState& run) {
   CountWork(run, -1);
   if (IsWaiting(run)) queues_.Remove(run);
   if (!run.placement.has_value()) return;
-  fleet_.Remove(run, run.placement->agent_id, run.placement->slots);
+  capacity_.Remove(run, run.placement->agent_id, run.placement->slots);
   const auto held = held_by_.find(run.placement->agent_id);
   held->second.erase(run.run_id);
   if (held->second.empty()) held_by_.erase(held);
@@ -81,26 +81,26 @@ void Scheduler::SetRemaining(int64_t run_id, double flops_remaining, double dura
   run.duration = duration;
   CountWork(run, 1);
   if (IsWaiting(run)) queues_.Add(run);
-  if (run.placement.has_value()) fleet_.Refresh(run);
+  if (run.placement.has_value()) capacity_.Refresh(run);
 }
 
 void Scheduler::PutAgent(AgentState agent) {
   reasons_.clear();
   AgentState& own = state_.agents[agent.agent_id];
-  fleet_.RemoveAgent(agent.agent_id);
+  capacity_.RemoveAgent(agent.agent_id);
   own = std::move(agent);
-  fleet_.PutAgent(own);
+  capacity_.PutAgent(own);
   const auto held = held_by_.find(own.agent_id);
   if (held == held_by_.end()) return;
   for (const int64_t run_id : held->second) {
     const RunState& run = state_.runs.at(run_id);
-    fleet_.Add(run, own.agent_id, run.placement->slots);
+    capacity_.Add(run, own.agent_id, run.placement->slots);
   }
 }
 
 void Scheduler::RemoveAgent(const std::string& agent_id) {
   reasons_.clear();
-  fleet_.RemoveAgent(agent_id);
+  capacity_.RemoveAgent(agent_id);
   state_.agents.erase(agent_id);
 }
 
@@ -115,10 +115,10 @@ Decision Scheduler::Decide(int64_t now_ns, const Options& options) {
   reasons_.clear();
   static const LeasedStarts nobody;
   const bool may_ask = options.preempt && stopping_ == 0;
-  Deciding deciding(fleet_, queues_, shares_, may_ask ? leased_ : nobody, open_work_, now_ns,
-                    options);
+  SchedulingPass deciding(capacity_, queues_, shares_, may_ask ? leased_ : nobody, open_work_,
+                          now_ns, options);
   Decision decision = deciding.Run();
-  held_for_ = fleet_.reservation().has_value() ? fleet_.reservation()->run_id : 0;
+  held_for_ = capacity_.reservation().has_value() ? capacity_.reservation()->run_id : 0;
   return decision;
 }
 
@@ -126,7 +126,7 @@ std::string Scheduler::WhyItWaits(int64_t run_id) const {
   const RunState& run = state_.runs.at(run_id);
   if (!run.blocked.empty()) return absl::StrCat("waiting: ", run.blocked);
   const auto [reason, is_new] = reasons_.try_emplace(NeedOf(run));
-  if (is_new) reason->second = schedule::WhyItWaits(run, state_, fleet_, held_for_);
+  if (is_new) reason->second = schedule::WhyItWaits(run, state_, capacity_, held_for_);
   return reason->second;
 }
 

@@ -1,7 +1,7 @@
 // The state that decisions read, with what makes them quick: the pools of slots by what fits
-// (fleet.h) and the waiting runs in their order (queues.h), folded from what changes. One decision
-// costs what it starts, plus the lines that wait, plus one look at every pool where a gang waits or
-// a run asks for room; never a look at every run.
+// (capacity_index.h) and the waiting runs in their order (queues.h), folded from what changes. One
+// decision costs what it starts, plus the lines that wait, plus one look at every pool where a gang
+// waits or a run asks for room; never a look at every run.
 //
 // Whatever order the changes came in, it decides as Decide() does from the same state. A plain
 // value without a lock.
@@ -13,12 +13,12 @@
 #include <string>
 
 #include "absl/functional/function_ref.h"
+#include "coordinator/schedule/capacity_index.h"
 #include "coordinator/schedule/cluster_state.h"
 #include "coordinator/schedule/decide.h"
-#include "coordinator/schedule/deciding.h"
 #include "coordinator/schedule/exact_sum.h"
-#include "coordinator/schedule/fleet.h"
 #include "coordinator/schedule/queues.h"
+#include "coordinator/schedule/scheduling_pass.h"
 
 namespace allometry::schedule {
 
@@ -55,12 +55,12 @@ class Scheduler {
   void CountWork(const RunState& run, int sign);
 
   ClusterState state_;
-  Fleet fleet_;
+  CapacityIndex capacity_;
   Queues queues_;
   std::map<std::string, std::set<int64_t>> held_by_;  // agent_id -> LEASED runs
   std::map<int64_t, int64_t> shares_;                 // sweep_id -> slots that it holds
   LeasedStarts leased_;
-  std::map<std::string, ExactSum> open_work_;    // kind of slot -> time x ranks, see Deciding
+  std::map<std::string, ExactSum> open_work_;    // kind of slot -> time x ranks, see SchedulingPass
   int stopping_ = 0;                             // LEASED runs asked to stop
   int64_t held_for_ = 0;                         // the gang of the last reservation; 0: none
   mutable std::map<Need, std::string> reasons_;  // until something changes

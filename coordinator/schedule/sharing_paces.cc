@@ -17,14 +17,14 @@ SharingPaces::Size SharingPaces::SizeOf(const std::string& device, double params
 bool SharingPaces::Measured(const std::string& device, double params, int32_t sharers,
                             double tokens_per_second) {
   if (!(tokens_per_second > 0) || !std::isfinite(tokens_per_second) || sharers < 1) return false;
-  const int32_t before = MostThatPay(device, params);
+  const int32_t before = MostUsefulSharers(device, params);
   const auto [rate, is_new] =
       rates_[SizeOf(device, params)].try_emplace(sharers, tokens_per_second);
   if (!is_new) rate->second += kNewest * (tokens_per_second - rate->second);
-  return MostThatPay(device, params) != before;
+  return MostUsefulSharers(device, params) != before;
 }
 
-int32_t SharingPaces::MostThatPay(const std::string& device, double params) const {
+int32_t SharingPaces::MostUsefulSharers(const std::string& device, double params) const {
   const auto size = rates_.find(SizeOf(device, params));
   if (size == rates_.end()) return std::numeric_limits<int32_t>::max();
   double fewer = 0;

@@ -17,11 +17,11 @@ namespace allometry::schedule {
 
 class SharingPaces {
  public:
-  // Returns whether MostThatPay of this size is another than before.
+  // Returns whether MostUsefulSharers of this size is another than before.
   bool Measured(const std::string& device, double params, int32_t sharers,
                 double tokens_per_second);
   // At most so many on a device; the largest int32_t where no limit is known.
-  int32_t MostThatPay(const std::string& device, double params) const;
+  int32_t MostUsefulSharers(const std::string& device, double params) const;
 
  private:
   using Size = std::pair<std::string, int>;  // kind of device, octave of parameters

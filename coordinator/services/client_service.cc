@@ -114,7 +114,7 @@ grpc::Status ClientService::RetrySweep(grpc::ServerContext*, const v1::RetrySwee
       request->name(), std::vector<int64_t>(request->run_ids().begin(), request->run_ids().end()));
   if (!retried.ok()) return ToClient(retried.status());
   response->set_retried(*retried);
-  dispatch_.TryRestingHosts();
+  dispatch_.EndHostBackoffs();
   dispatch_.Decide();
   return grpc::Status::OK;
 }
@@ -164,7 +164,9 @@ grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
   if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   const grpc::Status status = Compute<v1::ProposeCellsResponse>(
       *context,
-      [&] { return coordinator::ProposeCells(store_, *request, stages_.GoesOn(request->sweep())); },
+      [&] {
+        return coordinator::ProposeCells(store_, *request, stages_.IsActive(request->sweep()));
+      },
       response);
   if (status.ok() && request->accept() > 0) dispatch_.Decide();
   return status;

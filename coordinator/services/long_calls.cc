@@ -16,20 +16,20 @@ absl::StatusOr<std::unique_ptr<LongCalls::Place>> LongCalls::Enter(grpc::ServerC
   auto place = std::make_unique<Place>(*this, context);
   MutexLock lock(mutex_);
   if (static_cast<int>(places_.size()) >= most_) {
-    const auto loser = Loser();
-    if (loser == places_.end()) {
+    const auto cancelled = CallToCancel();
+    if (cancelled == places_.end()) {
       // The lock is released before `place` goes, which takes it.
       return absl::ResourceExhaustedError(absl::StrFormat(
           "%d %s go on already, and each is being read: try again when one is done", most_, what_));
     }
-    (*loser)->context_.TryCancel();
-    places_.erase(loser);
+    (*cancelled)->context_.TryCancel();
+    places_.erase(cancelled);
   }
   places_.push_back(place.get());
   return place;
 }
 
-std::list<LongCalls::Place*>::iterator LongCalls::Loser() {
+std::list<LongCalls::Place*>::iterator LongCalls::CallToCancel() {
   const int64_t now_ns = Clock::Real().BootNanos();
   const auto unread = std::find_if(places_.begin(), places_.end(), [&](const Place* place) {
     const int64_t since_ns = place->writing_since_ns_;

@@ -60,7 +60,7 @@ class LongCalls {
 
  private:
   // Who gives way; the end: nobody.
-  std::list<Place*>::iterator Loser() ALLO_REQUIRES(mutex_);
+  std::list<Place*>::iterator CallToCancel() ALLO_REQUIRES(mutex_);
 
   const int most_;
   const std::string what_;

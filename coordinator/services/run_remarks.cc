@@ -14,16 +14,16 @@ absl::Status AddRemarks(const store::Store& store, const std::string& sweep,
                         google::protobuf::RepeatedPtrField<v1::Run>& runs) {
   // Most lists need neither.
   const auto any = [&](auto&& is) { return std::any_of(runs.begin(), runs.end(), is); };
-  std::vector<store::NumericsChange> changes;
+  std::vector<store::ExecutionConfigChange> changes;
   if (any([](const v1::Run& run) { return run.attempt() > 1 || run.spec().inputs_size() > 0; })) {
-    ALLO_ASSIGN_OR_RETURN(changes, store.NumericsChanges(sweep));
+    ALLO_ASSIGN_OR_RETURN(changes, store.ExecutionConfigChanges(sweep));
   }
   std::map<int64_t, std::string> words;
   if (any([](const v1::Run& run) { return run.state() == v1::RUN_FAILED; })) {
-    ALLO_ASSIGN_OR_RETURN(words, store.LastWords(sweep));
+    ALLO_ASSIGN_OR_RETURN(words, store.FailureLogs(sweep));
   }
   std::map<int64_t, std::string> remarks;
-  for (const store::NumericsChange& change : changes) {
+  for (const store::ExecutionConfigChange& change : changes) {
     std::string& remark = remarks[change.run_id];
     absl::StrAppendFormat(&remark, "%snumerics changed at step %d: %s", remark.empty() ? "" : "; ",
                           change.step, change.what);

@@ -105,7 +105,7 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
   for (;;) {
     const uint64_t version = feed.version();
     // Asked before the rows are read: a stage that ends in between has its runs among them.
-    const bool goes_on = stages.GoesOn(name);
+    const bool is_active = stages.IsActive(name);
     absl::StatusOr<v1::WatchSweepResponse> snapshot = watch.Snapshot();
     if (!snapshot.ok()) return ToClient(snapshot.status());
     // Another sweep's change gives the same snapshot but for the time that passed, and there is
@@ -116,7 +116,7 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
           dispatch.EtaSeconds(snapshot->runs(), snapshot->sweep().flops_convention()));
       if (!write(*snapshot)) return grpc::Status::OK;
     }
-    if (!goes_on && HasEnded(*snapshot)) return grpc::Status::OK;
+    if (!is_active && HasEnded(*snapshot)) return grpc::Status::OK;
 
     feed.WaitUntilClosed(kBetweenMessages);
     uint64_t seen = version;

@@ -28,8 +28,8 @@ bool HasEnded(const v1::Run& run) {
 // What a sweep's stage decides of its rows.
 struct Step {
   v1::StageResult result;
-  bool goes_on = false;  // by itself, when more is measured
-  bool decides = false;  // something that is to be stored even if it adds nothing
+  bool is_active = false;  // by itself, when more is measured
+  bool decides = false;    // something that is to be stored even if it adds nothing
   sweep::Expansion expansion;
   std::string text;                    // to be stored
   std::vector<std::string> sentences;  // what is decided now
@@ -42,7 +42,7 @@ absl::StatusOr<Step> LadderStep(const sweep::SweepFile& file, const data::Manife
                         ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
   Step step;
   step.result = ToStageResult(view);
-  step.goes_on = !view.decision.done && !view.decision.blocked;
+  step.is_active = !view.decision.done && !view.decision.blocked;
   step.decides = view.decides;
   ALLO_ASSIGN_OR_RETURN(step.expansion, sweep::ExpandLadder(file, manifest, view.as_decided));
   step.text = LadderDecisionJson(view, stored.runs, stored.cells);
@@ -61,7 +61,7 @@ absl::StatusOr<Step> StoppingStep(const sweep::SweepFile& file, const data::Mani
                         ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
   Step step;
   step.result = ToStageResult(view);
-  step.goes_on = !view.decision.done && !view.decision.blocked;
+  step.is_active = !view.decision.done && !view.decision.blocked;
   step.decides = view.decides;
   step.text = StoppingDecisionJson(view);
   step.expansion = std::move(view.as_decided);
@@ -145,7 +145,7 @@ void Stages::Run() {
       if (stopping_) return;
       sweeps.swap(due_);
       for (const auto& [name, state] : states_) {
-        if (state.goes_on) sweeps.insert(name);
+        if (state.is_active) sweeps.insert(name);
       }
     }
     for (const std::string& sweep : sweeps) Advance(sweep).IgnoreError();  // shown with the sweep
@@ -213,7 +213,7 @@ absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& sub
     if (stored.newest_text != source.text) continue;
     ALLO_ASSIGN_OR_RETURN(Step step, StepOf(file, manifest, stored, source.decisions));
     ALLO_ASSIGN_OR_RETURN(sweep::Changes changes, DifferenceFrom(*store_, stored, step.expansion));
-    const State state{{step.result}, step.goes_on};
+    const State state{{step.result}, step.is_active};
     const bool adds = !changes.new_runs.empty() || !changes.new_cells.empty();
     if (!adds && !step.decides) return state;
 
@@ -242,10 +242,10 @@ std::vector<v1::StageResult> Stages::Results(const std::string& sweep) const {
   return state == states_.end() ? std::vector<v1::StageResult>() : state->second.results;
 }
 
-bool Stages::GoesOn(const std::string& sweep) const {
+bool Stages::IsActive(const std::string& sweep) const {
   MutexLock lock(mutex_);
   const auto state = states_.find(sweep);
-  return state != states_.end() && state->second.goes_on;
+  return state != states_.end() && state->second.is_active;
 }
 
 }  // namespace allometry::coordinator

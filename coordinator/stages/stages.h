@@ -64,14 +64,14 @@ class Stages {
   // As of the last decision.
   std::vector<v1::StageResult> Results(const std::string& sweep) const;
   // A stage goes on by itself: a sweep without an open run has not ended.
-  bool GoesOn(const std::string& sweep) const;
+  bool IsActive(const std::string& sweep) const;
   // How often a sweep file was parsed, in all.
   int64_t files_parsed() const { return files_parsed_; }
 
  private:
   struct State {
     std::vector<v1::StageResult> results;
-    bool goes_on = false;
+    bool is_active = false;
   };
 
   // A sweep's newest file, parsed. The thread looks every two seconds, and files change by hand.

@@ -132,10 +132,10 @@ absl::StatusOr<std::optional<bool>> OthersGotGoing(Connection& db, absl::string_
       "IN ('KILLED', 'STALLED', 'BUG', 'DATA', 'DISK_FULL', 'DEVICE')) "
       "ORDER BY started_unix_us DESC, run_id DESC LIMIT 1");
   find.With(host, run_id);
-  std::optional<bool> got_going;
-  if (find.Step()) got_going = find.Int(0) != 0;
+  std::optional<bool> made_progress;
+  if (find.Step()) made_progress = find.Int(0) != 0;
   ALLO_RETURN_IF_ERROR(find.status());
-  return got_going;
+  return made_progress;
 }
 
 // Another host has the same run root, and this is the first attempt that could not read the file.
@@ -160,9 +160,10 @@ absl::StatusOr<EndedAttempt> Describe(Connection& db, const v1::Lease& lease,
   ended.reason = end.reason;
   ended.message = Shortened(FirstLine(end.message), kLongestReason / 2);
   ended.host = attempt.host;
-  ended.got_going = attempt.got_going || end.step > attempt.start_step;
-  if (!ended.got_going) {
-    ALLO_ASSIGN_OR_RETURN(ended.others_got_going, OthersGotGoing(db, attempt.host, lease.run_id()));
+  ended.made_progress = attempt.made_progress || end.step > attempt.start_step;
+  if (!ended.made_progress) {
+    ALLO_ASSIGN_OR_RETURN(ended.others_made_progress,
+                          OthersGotGoing(db, attempt.host, lease.run_id()));
   }
   ended.has_start = attempt.start_attempt != 0;
   if (ended.has_start && end.reason == v1::CHECKPOINT) {

@@ -16,8 +16,8 @@ struct EndedAttempt {
   v1::ExitReason reason = v1::EXIT_REASON_UNSPECIFIED;
   std::string message;
   std::string host;
-  bool got_going = false;                    // a point of this attempt is stored
-  std::optional<bool> others_got_going;      // the newest attempt of another run there; unset: none
+  bool made_progress = false;                // a point of this attempt is stored
+  std::optional<bool> others_made_progress;  // the newest attempt of another run there; unset: none
   bool has_start = false;                    // it started from a checkpoint,
   bool start_may_be_read_elsewhere = false;  // that no attempt failed to read, on a shared run root
   int failures = 0;     // for this reason since the last new checkpoint, before this end

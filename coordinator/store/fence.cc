@@ -45,7 +45,7 @@ absl::StatusOr<FencedAttempt> CheckFence(Connection& db, const v1::Lease& lease)
   fenced.start_run_id = find.Int(17);
   fenced.stop_for = ParseFailure(find.Text(18));
   fenced.stop_message = find.Text(19);
-  fenced.got_going = find.Int(20) != 0;
+  fenced.made_progress = find.Int(20) != 0;
   return fenced;
 }
 

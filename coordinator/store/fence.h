@@ -25,9 +25,9 @@ struct FencedAttempt {
   v1::RunState run_state = v1::PENDING;
   std::string tries;  // the run's failures since its last checkpoint (Tries)
   int lost_leases = 0;
-  bool got_going = false;  // a point of it is stored
-  int64_t steps = 0;       // of the run's spec
-  int64_t step = 0;        // newest durable
+  bool made_progress = false;  // a point of it is stored
+  int64_t steps = 0;           // of the run's spec
+  int64_t step = 0;            // newest durable
 };
 
 // FailedPrecondition: the attempt is not the newest of its run, or the token is not its token.

@@ -23,21 +23,21 @@ class Readers {
   // commit. `read` returns a Status or a StatusOr. Waits for a free connection.
   template <class Read>
   auto Run(Read read) -> decltype(read(std::declval<Connection&>())) {
-    Lent lent(*this);
-    if (absl::Status begun = lent.db().Execute("BEGIN"); !begun.ok()) return begun;
-    auto result = read(lent.db());
+    BorrowedConnection borrowed(*this);
+    if (absl::Status begun = borrowed.db().Execute("BEGIN"); !begun.ok()) return begun;
+    auto result = read(borrowed.db());
     // Ends a read: there is nothing that could fail to be written.
-    lent.db().Execute("COMMIT").IgnoreError();
+    borrowed.db().Execute("COMMIT").IgnoreError();
     return result;
   }
 
  private:
-  class Lent {
+  class BorrowedConnection {
    public:
-    explicit Lent(Readers& readers) : readers_(readers), db_(readers.Take()) {}
-    ~Lent() { readers_.GiveBack(std::move(db_)); }
-    Lent(const Lent&) = delete;
-    Lent& operator=(const Lent&) = delete;
+    explicit BorrowedConnection(Readers& readers) : readers_(readers), db_(readers.Take()) {}
+    ~BorrowedConnection() { readers_.GiveBack(std::move(db_)); }
+    BorrowedConnection(const BorrowedConnection&) = delete;
+    BorrowedConnection& operator=(const BorrowedConnection&) = delete;
     Connection& db() { return *db_; }
 
    private:

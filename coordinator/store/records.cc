@@ -111,7 +111,7 @@ class Appending {
       case v1::Record::kCheckpoint:
         return TakeCheckpoint(record);
       case v1::Record::kNumerics:
-        return TakeNumerics(record.numerics());
+        return TakeExecutionConfig(record.numerics());
       case v1::Record::kExit:
         return TakeExit(record);
       default:
@@ -247,7 +247,7 @@ class Appending {
     return !found;
   }
 
-  absl::Status TakeNumerics(const v1::Numerics& numerics) {
+  absl::Status TakeExecutionConfig(const v1::Numerics& numerics) {
     return db_
         .Prepare(
             "UPDATE attempts SET ranks = ?3, hosts = ?4, micro_batch = ?5, device = ?6, "
@@ -289,7 +289,7 @@ class Appending {
             .With(batch_.lease().run_id(), batch_.lease().attempt(),
                   static_cast<int64_t>(fenced_.durable_sequence), progress_.point)
             .Run());
-    fenced_.got_going |= progress_.point;
+    fenced_.made_progress |= progress_.point;
     if (progress_.memory_bytes > 0) transaction_.changed_runs.insert(batch_.lease().run_id());
     if (progress_.checkpoint) {
       fenced_.lost_leases = 0;

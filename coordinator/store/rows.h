@@ -96,7 +96,7 @@ struct Attempt {
   v1::ExitReason exit_reason = v1::EXIT_REASON_UNSPECIFIED;
   std::string exit_message;
   int64_t exit_step = 0;
-  bool got_going = false;        // a point of it is stored
+  bool made_progress = false;    // a point of it is stored
   bool charged_to_host = false;  // its end is its host's fault
   int64_t started_unix_us = 0;
   int64_t ended_unix_us = 0;
@@ -195,7 +195,7 @@ struct HostEnd {
 };
 
 // The end of an attempt that is charged to its host, which got no run going that it was given
-// later (coordinator/schedule/host_rest.h).
+// later (coordinator/schedule/host_backoff.h).
 struct ChargedEnd {
   std::string host;
   int64_t run_id = 0;
@@ -213,7 +213,7 @@ struct DrainedHost {
 
 // Where on a run's clean curve the numerics change: on one side they are those of one attempt, on
 // the other those of the attempt that resumed it.
-struct NumericsChange {
+struct ExecutionConfigChange {
   int64_t run_id = 0;
   std::string size;
   int64_t step = 0;  // the last one under the old numerics

@@ -109,7 +109,7 @@ absl::StatusOr<Attempt> ReadAttempt(const Statement& row) {
   attempt.ended_unix_us = row.Int(23);
   attempt.stop_within_ms = row.Int(24);
   attempt.stop_for = ParseFailure(row.Text(25));
-  attempt.got_going = row.Int(26) != 0;
+  attempt.made_progress = row.Int(26) != 0;
   attempt.charged_to_host = row.Int(27) != 0;
   return attempt;
 }

@@ -197,9 +197,10 @@ class Store {
   absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,
                                                            absl::string_view series) const;
   // By run, then step. Empty where every run was made under one numerics.
-  absl::StatusOr<std::vector<NumericsChange>> NumericsChanges(absl::string_view sweep) const;
+  absl::StatusOr<std::vector<ExecutionConfigChange>> ExecutionConfigChanges(
+      absl::string_view sweep) const;
   // What the last attempt of each FAILED run said at its end, with the last lines of its log.
-  absl::StatusOr<std::map<int64_t, std::string>> LastWords(absl::string_view sweep) const;
+  absl::StatusOr<std::map<int64_t, std::string>> FailureLogs(absl::string_view sweep) const;
   // At most `limit` points behind `after`, by (run, series, step); an empty series is every one.
   // Page by page, so that no slow reader holds a snapshot open.
   absl::StatusOr<std::vector<ExportedPoint>> ExportPoints(absl::string_view sweep,

@@ -74,7 +74,7 @@ void Writer::Loop() {
       pending.done(std::move(pending.status));
       pending = {};  // releases the captures before the next group
     }
-    LookAfterTheFile();
+    MaintainFile();
   }
   CheckFile();
   // A coordinator that was stopped leaves all in the one file. SQLite would see to it itself if the
@@ -82,16 +82,16 @@ void Writer::Loop() {
   if (lost_.ok()) file_->Close(*db_).IgnoreError();
 }
 
-void Writer::LookAfterTheFile() {
+void Writer::MaintainFile() {
   const int64_t now_ns = Clock::Real().BootNanos();
-  if (now_ns - looked_after_ns_ < std::chrono::nanoseconds(kLookEvery).count()) return;
+  if (now_ns - maintained_ns_ < std::chrono::nanoseconds(kLookEvery).count()) return;
   CheckFile();
   if (log_grew_ && lost_.ok() && now_ns - copied_ns_ >= kCopyLogEveryNs) {
     copied_ns_ = now_ns;
     // Where it fails (a full disk), the log goes on.
     log_grew_ = !db_->CopyLogIntoFile("PASSIVE").value_or(false);
   }
-  looked_after_ns_ = now_ns;
+  maintained_ns_ = now_ns;
 }
 
 void Writer::CheckFile() {

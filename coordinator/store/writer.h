@@ -66,7 +66,7 @@ class Writer {
 
   void Loop();
   // Whether the file is still ours, and now and then, its log copied into it.
-  void LookAfterTheFile();
+  void MaintainFile();
   void CheckFile();
   void CommitGroup(std::vector<Pending>& group);
   // Runs the operations inside an open transaction; an error means that it is lost as a whole.
@@ -85,7 +85,7 @@ class Writer {
   std::unordered_map<std::string, int64_t> series_ids_;
   absl::Status lost_;  // what became of the file; every later operation gets it
   bool log_grew_ = false;
-  int64_t looked_after_ns_ = 0;
+  int64_t maintained_ns_ = 0;
   int64_t copied_ns_ = 0;
 
   Mutex mutex_;

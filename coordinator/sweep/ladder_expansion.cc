@@ -162,39 +162,39 @@ absl::StatusOr<Parts> ExpandParts(const SweepFile& file, const data::Manifest& m
   return parts;
 }
 
-std::vector<LadderRung> RungsOf(const Parts& parts) {
+std::vector<LadderStep> LadderStepsOf(const Parts& parts) {
   const StepsOfSize in_grid = CellSteps(parts.grid);
-  std::vector<LadderRung> rungs;
+  std::vector<LadderStep> steps;
   for (v1::Cell cell : parts.tuning.cells) {
     if (!in_grid.contains(cell.size())) continue;
     cell.clear_run_id();
     cell.clear_cell_id();
     cell.set_stage(kLadderStage);
-    rungs.push_back({cell.size(), cell.params(), cell});
+    steps.push_back({cell.size(), cell.params(), cell});
   }
-  std::stable_sort(rungs.begin(), rungs.end(),
-                   [](const LadderRung& a, const LadderRung& b) { return a.params < b.params; });
-  return rungs;
+  std::stable_sort(steps.begin(), steps.end(),
+                   [](const LadderStep& a, const LadderStep& b) { return a.params < b.params; });
+  return steps;
 }
 
-// Tuning runs by size in the order of the rungs, then by rate.
+// Tuning runs by size in the order of the ladder, then by rate.
 absl::Status AddTuningRuns(const SweepFile& file, const data::Manifest& manifest,
                            const Parts& parts, const LadderRates& rates, Merging& merging) {
   const StepsOfSize grid_steps = CellSteps(parts.grid);
   const StepsOfSize branching = BranchingSteps(parts.grid);
-  for (const LadderRung& rung : RungsOf(parts)) {
-    const auto tried = rates.trials.find(rung.label);
+  for (const LadderStep& step : LadderStepsOf(parts)) {
+    const auto tried = rates.trials.find(step.label);
     if (tried == rates.trials.end()) continue;
     for (const double rate : tried->second) {
       SweepFile one = Tuning(file, manifest);
-      Keep(one, {{rung.label, rate}});
+      Keep(one, {{step.label, rate}});
       ALLO_ASSIGN_OR_RETURN(const Expansion run, Expand(one, manifest));
       merging.Add(run, kLadderStage);
       v1::RunSpec& spec = *merging.LastRun().mutable_spec();
       if (file.schedule.name == "constant") {
-        AddSteps(grid_steps.at(rung.label), spec.steps(), *spec.mutable_evaluation_steps());
+        AddSteps(grid_steps.at(step.label), spec.steps(), *spec.mutable_evaluation_steps());
       }
-      AddSteps(branching.at(rung.label), spec.steps(), *spec.mutable_checkpoint_steps());
+      AddSteps(branching.at(step.label), spec.steps(), *spec.mutable_checkpoint_steps());
     }
   }
   return absl::OkStatus();
@@ -202,10 +202,10 @@ absl::Status AddTuningRuns(const SweepFile& file, const data::Manifest& manifest
 
 }  // namespace
 
-absl::StatusOr<std::vector<LadderRung>> Rungs(const SweepFile& file,
-                                              const data::Manifest& manifest) {
+absl::StatusOr<std::vector<LadderStep>> LadderSteps(const SweepFile& file,
+                                                    const data::Manifest& manifest) {
   ALLO_ASSIGN_OR_RETURN(const Parts parts, ExpandParts(file, manifest));
-  return RungsOf(parts);
+  return LadderStepsOf(parts);
 }
 
 absl::StatusOr<Expansion> ExpandLadder(const SweepFile& file, const data::Manifest& manifest,
@@ -213,7 +213,7 @@ absl::StatusOr<Expansion> ExpandLadder(const SweepFile& file, const data::Manife
   ALLO_ASSIGN_OR_RETURN(Parts parts, ExpandParts(file, manifest));
   LadderRates wanted = rates;
   if (wanted.trials.empty() && wanted.chosen.empty()) {
-    wanted.trials[RungsOf(parts).front().label] = file.ladder->rates;
+    wanted.trials[LadderStepsOf(parts).front().label] = file.ladder->rates;
   }
   Merging merging(parts.grid.sweep, file.schedule);
   ALLO_RETURN_IF_ERROR(AddTuningRuns(file, manifest, parts, wanted, merging));

@@ -25,7 +25,7 @@ namespace allometry::sweep {
 inline constexpr char kLadderStage[] = "ladder";
 
 // A size of the ladder.
-struct LadderRung {
+struct LadderStep {
   std::string label;
   int64_t params = 0;  // N under the file's policy
   v1::Cell trial;      // the cell of a tuning run; run_id 0
@@ -33,8 +33,8 @@ struct LadderRung {
 
 // The sizes that have a cell of the grid, by ascending params. InvalidArgument as Expand, and where
 // a tuning run cannot be: within the warm-up, or beyond max_epochs.
-absl::StatusOr<std::vector<LadderRung>> Rungs(const SweepFile& file,
-                                              const data::Manifest& manifest);
+absl::StatusOr<std::vector<LadderStep>> LadderSteps(const SweepFile& file,
+                                                    const data::Manifest& manifest);
 
 // By label of a size.
 struct LadderRates {

@@ -118,10 +118,10 @@ class Sampler {
 // Adds to `law` 1/16 of the law of the first token where the grid lies at (phase_x, phase_y). A
 // lossless token is its tiles, three bits each, the first ones highest; those in different slots
 // are independent.
-void AddFirstTokenLaw(const std::vector<Look>& looks, int block, int phase_x, int phase_y,
-                      std::vector<double>& law) {
+void AddFirstTokenLaw(const std::vector<PrefabAppearance>& appearances, int block, int phase_x,
+                      int phase_y, std::vector<double>& law) {
   struct Cell {
-    int nibble;  // shift in Look::tiles
+    int nibble;  // shift in PrefabAppearance::tiles
     int token;   // shift in the token
   };
   std::map<std::pair<int, int>, std::vector<Cell>> slots;
@@ -135,10 +135,10 @@ void AddFirstTokenLaw(const std::vector<Look>& looks, int block, int phase_x, in
     std::vector<double> of_slot(law.size(), 0.0);  // by the token's bits that the slot has
     size_t bits = 0;
     for (const Cell& cell : cells) bits |= size_t{7} << cell.token;
-    for (const Look& look : looks) {
+    for (const PrefabAppearance& appearance : appearances) {
       size_t token = 0;
-      for (const Cell& cell : cells) token |= (look.tiles >> cell.nibble & 7) << cell.token;
-      of_slot[token] += look.chance;
+      for (const Cell& cell : cells) token |= (appearance.tiles >> cell.nibble & 7) << cell.token;
+      of_slot[token] += appearance.chance;
     }
     for (size_t token = 0; token < law.size(); ++token) of_phase[token] *= of_slot[token & bits];
   }
@@ -150,10 +150,11 @@ void AddFirstTokenLaw(const std::vector<Look>& looks, int block, int phase_x, in
 double FirstTokenEntropy(const World& world) {
   const Tokenizer tokenizer = *Tokenizer::Create(world.spec().view, world.spec().zo);
   ALLO_CHECK(tokenizer.lossless()) << "zo " << world.spec().zo;
-  const std::vector<Look> looks = LooksOf(world);
+  const std::vector<PrefabAppearance> appearances = AppearancesOf(world);
   std::vector<double> law(static_cast<size_t>(tokenizer.vocabulary()), 0.0);
   for (int y = 0; y < kPrefabSide; ++y) {
-    for (int x = 0; x < kPrefabSide; ++x) AddFirstTokenLaw(looks, tokenizer.block(), x, y, law);
+    for (int x = 0; x < kPrefabSide; ++x)
+      AddFirstTokenLaw(appearances, tokenizer.block(), x, y, law);
   }
   double nats = 0;
   for (const double p : law) {

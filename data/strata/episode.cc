@@ -33,7 +33,7 @@ Episode::Episode(const World& world, uint64_t number)
   skill_ = skills[static_cast<size_t>(Below(static_cast<int>(skills.size()), Mix(key_, kSkill)))];
   prefabs_.fill(-1);
   Reveal();
-  Look();
+  UpdateView();
 }
 
 int64_t Episode::PrefabAt(int x, int y) const {
@@ -86,7 +86,7 @@ void Episode::MoveMovers(uint64_t step_key) {
   }
 }
 
-void Episode::Look() {
+void Episode::UpdateView() {
   const int c = world_.centre(), side = world_.view_side();
   const int west = (x_ - c) & kMask;
   const auto first = static_cast<size_t>(std::min(side, kWorldSide - west));
@@ -119,7 +119,7 @@ double Episode::Step(int action) {
   if (Unit(goal) < kGoalTurns) goal_ = Below(kResources, Mix(goal, 1));
   ++frame_;
   Reveal();
-  Look();
+  UpdateView();
   return effect.reward;
 }
 

@@ -60,7 +60,7 @@ class Episode {
   void Reveal();  // makes the cells in view
   void Make(int slot_x, int slot_y);
   void MoveMovers(uint64_t step_key);
-  void Look();  // cells to view_
+  void UpdateView();  // cells to view_
 
   const World& world_;
   uint64_t key_;

@@ -23,42 +23,42 @@ int SlotOf(int cell) { return (cell + 4 * kWorldSide) / kPrefabSide - kWorldSide
 
 Tokenizer TokenizerOf(const Spec& spec) { return *Tokenizer::Create(spec.view, spec.zo); }
 
-std::vector<int32_t> SortedBy(const std::vector<Look>& looks, uint64_t rows) {
-  std::vector<int32_t> order(looks.size());
+std::vector<int32_t> SortedBy(const std::vector<PrefabAppearance>& appearances, uint64_t rows) {
+  std::vector<int32_t> order(appearances.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return (looks[static_cast<size_t>(a)].tiles & rows) <
-           (looks[static_cast<size_t>(b)].tiles & rows);
+    return (appearances[static_cast<size_t>(a)].tiles & rows) <
+           (appearances[static_cast<size_t>(b)].tiles & rows);
   });
   return order;
 }
 
 }  // namespace
 
-std::vector<Look> LooksOf(const World& world) {
+std::vector<PrefabAppearance> AppearancesOf(const World& world) {
   const std::vector<double> chances = world.zipf().Chances();
-  std::vector<Look> looks;
+  std::vector<PrefabAppearance> appearances;
   for (size_t k = 0; k < chances.size(); ++k) {
     const Prefab prefab = world.PrefabOf(static_cast<int64_t>(k));
     const bool moves = prefab.mover != MoverKind::kNone;
     for (int at = 0; at < (moves ? kPrefabSide : 1); ++at) {
-      looks.push_back({.tiles = moves ? prefab.With(at) : prefab.tiles,
-                       .prefab = static_cast<int32_t>(k),
-                       .at = static_cast<uint8_t>(at),
-                       .mover = prefab.mover,
-                       .row = prefab.row,
-                       .chance = moves ? chances[k] / kPrefabSide : chances[k]});
+      appearances.push_back({.tiles = moves ? prefab.With(at) : prefab.tiles,
+                             .prefab = static_cast<int32_t>(k),
+                             .at = static_cast<uint8_t>(at),
+                             .mover = prefab.mover,
+                             .row = prefab.row,
+                             .chance = moves ? chances[k] / kPrefabSide : chances[k]});
     }
   }
-  return looks;
+  return appearances;
 }
 
 WindowLikelihood::WindowLikelihood(const World& world)
     : world_(world),
       tokenizer_(TokenizerOf(world.spec())),
-      looks_(LooksOf(world)),
-      by_north_(SortedBy(looks_, kNorthRows)),
-      by_south_(SortedBy(looks_, kSouthRows)) {
+      appearances_(AppearancesOf(world)),
+      by_north_(SortedBy(appearances_, kNorthRows)),
+      by_south_(SortedBy(appearances_, kSouthRows)) {
   Begin();
 }
 
@@ -74,9 +74,9 @@ void WindowLikelihood::Begin() {
   rewritten_.clear();
 }
 
-std::map<WindowLikelihood::Place, WindowLikelihood::Seen> WindowLikelihood::SeenIn(
+std::map<WindowLikelihood::Place, WindowLikelihood::VisibleCells> WindowLikelihood::VisibleCellsIn(
     std::span<const uint8_t> view, const Phase& phase, int64_t tokens) const {
-  std::map<Place, Seen> seen;
+  std::map<Place, VisibleCells> seen;
   const int side = world_.view_side(), block = tokenizer_.block();
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < side; ++x) {
@@ -91,7 +91,7 @@ std::map<WindowLikelihood::Place, WindowLikelihood::Seen> WindowLikelihood::Seen
       const int in_x = cell.first + phase.x, in_y = cell.second + phase.y;
       const Place slot = {SlotOf(in_x), SlotOf(in_y)};
       const int nibble = 4 * ((in_y & 3) * kPrefabSide + (in_x & 3));
-      Seen& of_slot = seen[slot];
+      VisibleCells& of_slot = seen[slot];
       of_slot.mask |= uint64_t{15} << nibble;
       of_slot.tiles |= static_cast<uint64_t>(tile) << nibble;
     }
@@ -114,7 +114,7 @@ void WindowLikelihood::Advance(Slot& slot, int season) const {
   }
 }
 
-void WindowLikelihood::Narrow(const Seen& seen, Slot& slot) {
+void WindowLikelihood::Narrow(const VisibleCells& seen, Slot& slot) {
   slot.mass = 0;
   size_t kept = 0;
   for (Candidate& candidate : slot.candidates) {
@@ -135,23 +135,24 @@ void WindowLikelihood::Narrow(const Seen& seen, Slot& slot) {
   slot.candidates.resize(kept);
 }
 
-WindowLikelihood::Slot WindowLikelihood::NewSlot(const Seen& seen) const {
+WindowLikelihood::Slot WindowLikelihood::NewSlot(const VisibleCells& seen) const {
   Slot slot;
   int32_t last = -1;
-  const auto add = [&](const Look& look) {
-    if (!Fits(look.tiles, seen.mask, seen.tiles)) return;
-    if (look.prefab != last) {
-      last = look.prefab;
-      const bool moves = look.mover != MoverKind::kNone;
-      const uint64_t mover = moves ? uint64_t{15} << 4 * (kPrefabSide * look.row + look.at) : 0;
-      slot.candidates.push_back({look.tiles & ~mover, look.mover, look.row, {}});
+  const auto add = [&](const PrefabAppearance& appearance) {
+    if (!Fits(appearance.tiles, seen.mask, seen.tiles)) return;
+    if (appearance.prefab != last) {
+      last = appearance.prefab;
+      const bool moves = appearance.mover != MoverKind::kNone;
+      const uint64_t mover =
+          moves ? uint64_t{15} << 4 * (kPrefabSide * appearance.row + appearance.at) : 0;
+      slot.candidates.push_back({appearance.tiles & ~mover, appearance.mover, appearance.row, {}});
     }
-    slot.candidates.back().chance[look.at] = look.chance;
-    slot.mass += look.chance;
+    slot.candidates.back().chance[appearance.at] = appearance.chance;
+    slot.mass += appearance.chance;
   };
   const bool north = (seen.mask & kNorthRows) == kNorthRows;
   if (!north && (seen.mask & kSouthRows) != kSouthRows) {
-    for (const Look& look : looks_) add(look);
+    for (const PrefabAppearance& appearance : appearances_) add(appearance);
     return slot;
   }
   // Looks of one prefab with equal rows stand together: the order is stable.
@@ -159,19 +160,19 @@ WindowLikelihood::Slot WindowLikelihood::NewSlot(const Seen& seen) const {
   const std::vector<int32_t>& order = north ? by_north_ : by_south_;
   auto at = std::lower_bound(order.begin(), order.end(), seen.tiles & rows,
                              [&](int32_t i, uint64_t wanted) {
-                               return (looks_[static_cast<size_t>(i)].tiles & rows) < wanted;
+                               return (appearances_[static_cast<size_t>(i)].tiles & rows) < wanted;
                              });
   for (; at != order.end(); ++at) {
-    const Look& look = looks_[static_cast<size_t>(*at)];
-    if ((look.tiles & rows) != (seen.tiles & rows)) break;
-    add(look);
+    const PrefabAppearance& appearance = appearances_[static_cast<size_t>(*at)];
+    if ((appearance.tiles & rows) != (seen.tiles & rows)) break;
+    add(appearance);
   }
   return slot;
 }
 
-void WindowLikelihood::ObserveIn(Phase& phase, const std::map<Place, Seen>& seen) const {
+void WindowLikelihood::ObserveIn(Phase& phase, const std::map<Place, VisibleCells>& seen) const {
   // The slots of which most is seen first: a wrong phase ends at the first of them.
-  std::vector<std::pair<Place, Seen>> order(seen.begin(), seen.end());
+  std::vector<std::pair<Place, VisibleCells>> order(seen.begin(), seen.end());
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
     return std::popcount(a.second.mask) > std::popcount(b.second.mask);
   });
@@ -210,7 +211,7 @@ void WindowLikelihood::Observe(std::span<const uint8_t> view, int action, int64_
   for (Phase& phase : phases_) {
     if (!phase.possible) continue;
     for (auto& [place, slot] : phase.slots) Advance(slot, season_before);
-    ObserveIn(phase, SeenIn(view, phase, tokens));
+    ObserveIn(phase, VisibleCellsIn(view, phase, tokens));
   }
   last_view_.assign(view.begin(), view.end());
   ++frames_;

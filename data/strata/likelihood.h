@@ -33,7 +33,7 @@
 namespace allometry::strata {
 
 // A prefab as it can look: with its mover at `at`, or at = 0 without one.
-struct Look {
+struct PrefabAppearance {
   uint64_t tiles = 0;  // nibbles, as in Prefab
   int32_t prefab = 0;
   uint8_t at = 0;
@@ -41,7 +41,7 @@ struct Look {
   uint8_t row = 0;
   double chance = 0;  // p_k, a quarter of it where there is a mover
 };
-std::vector<Look> LooksOf(const World& world);
+std::vector<PrefabAppearance> AppearancesOf(const World& world);
 
 class WindowLikelihood {
  public:
@@ -61,7 +61,7 @@ class WindowLikelihood {
   static constexpr int64_t kAllTokens = int64_t{1} << 40;
 
   // What is seen of a slot in a frame: nibbles 15 in `mask` where a cell is seen.
-  struct Seen {
+  struct VisibleCells {
     uint64_t mask = 0;
     uint64_t tiles = 0;
   };
@@ -84,17 +84,17 @@ class WindowLikelihood {
   };
 
   // Cells of `view` by slot, those that tell something.
-  std::map<Place, Seen> SeenIn(std::span<const uint8_t> view, const Phase& phase,
-                               int64_t tokens) const;
+  std::map<Place, VisibleCells> VisibleCellsIn(std::span<const uint8_t> view, const Phase& phase,
+                                               int64_t tokens) const;
   void Advance(Slot& slot, int season) const;
-  static void Narrow(const Seen& seen, Slot& slot);
-  Slot NewSlot(const Seen& seen) const;
-  void ObserveIn(Phase& phase, const std::map<Place, Seen>& seen) const;
+  static void Narrow(const VisibleCells& seen, Slot& slot);
+  Slot NewSlot(const VisibleCells& seen) const;
+  void ObserveIn(Phase& phase, const std::map<Place, VisibleCells>& seen) const;
 
   const World& world_;
   const Tokenizer tokenizer_;
-  std::vector<Look> looks_;
-  // Numbers of looks sorted by their two northern rows, and by their two southern ones.
+  std::vector<PrefabAppearance> appearances_;
+  // Numbers of appearances sorted by their two northern rows, and by their two southern ones.
   std::vector<int32_t> by_north_, by_south_;
 
   std::vector<Phase> phases_;

@@ -181,9 +181,8 @@ TEST(RecordConversionTest, APointKeepsItsValueAndTellsNull) {
 }
 
 TEST(RecordConversionTest, ACheckpointNamesItsAttemptAndRoot) {
-  const v1::Record record =
-      ToProto({1, run::CheckpointRecord{7, "attempt-2/checkpoint-7.safetensors", "hash", 99}}, 2,
-              "root");
+  const v1::Record record = ToProto(
+      {1, run::CheckpointRecord{7, "attempt-2/checkpoint-7.safetensors", "hash", 99}}, 2, "root");
   EXPECT_EQ(record.checkpoint().attempt(), 2);
   EXPECT_EQ(record.checkpoint().step(), 7);
   EXPECT_EQ(record.checkpoint().file(), "attempt-2/checkpoint-7.safetensors");
@@ -193,7 +192,7 @@ TEST(RecordConversionTest, ACheckpointNamesItsAttemptAndRoot) {
 }
 
 TEST(RecordConversionTest, NumericsAndExitKeepEveryField) {
-  const run::Numerics numerics{2, "a,b", 3, "cpu", "model", "build", "backend"};
+  const run::ExecutionConfig numerics{2, "a,b", 3, "cpu", "model", "build", "backend"};
   const v1::Numerics to = ToProto({1, numerics}, 1, "root").numerics();
   EXPECT_EQ(to.ranks(), 2);
   EXPECT_EQ(to.hosts(), "a,b");

@@ -7,7 +7,7 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
-#include "worker/launch/last_words.h"
+#include "worker/launch/failure_line.h"
 
 namespace allometry::agent {
 namespace {
@@ -77,10 +77,10 @@ TEST(ExitVerdictTest, AFailureCarriesTheEndOfTheLog) {
 }
 
 TEST(LastWordsTest, IsTheLastLineWithAWord) {
-  EXPECT_EQ(launch::LastWords(""), "");
-  EXPECT_EQ(launch::LastWords("one two\n  three four  \n\n 12 }\n^C"), "three four");
-  EXPECT_EQ(launch::LastWords("progress 1\rprogress 2\r"), "progress 2");
-  EXPECT_EQ(launch::LastWords(std::string(1000, 'x')).size(), 300u);
+  EXPECT_EQ(launch::FailureLine(""), "");
+  EXPECT_EQ(launch::FailureLine("one two\n  three four  \n\n 12 }\n^C"), "three four");
+  EXPECT_EQ(launch::FailureLine("progress 1\rprogress 2\r"), "progress 2");
+  EXPECT_EQ(launch::FailureLine(std::string(1000, 'x')).size(), 300u);
 }
 
 TEST(LastWordsTest, OpenMpisNoticeSaysLessThanTheProgram) {
@@ -90,12 +90,12 @@ TEST(LastWordsTest, OpenMpisNoticeSaysLessThanTheProgram) {
       "\nPrimary job  terminated normally, but 1 process returned\na non-zero exit code. "
       "Per user-direction, the job has been aborted.\n" +
       rule + "\n";
-  EXPECT_EQ(launch::LastWords("BUG: index 64 is out of range\n" + notice),
+  EXPECT_EQ(launch::FailureLine("BUG: index 64 is out of range\n" + notice),
             "BUG: index 64 is out of range");
-  EXPECT_EQ(launch::LastWords(notice + rule +
-                              "\nmpirun was unable to find the specified executable "
-                              "file, and therefore\ndid not launch the job.\n" +
-                              rule),
+  EXPECT_EQ(launch::FailureLine(notice + rule +
+                                "\nmpirun was unable to find the specified executable "
+                                "file, and therefore\ndid not launch the job.\n" +
+                                rule),
             "mpirun was unable to find the specified executable file, and therefore");
 }
 

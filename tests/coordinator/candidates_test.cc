@@ -87,7 +87,7 @@ TEST(CandidatesTest, TogetherTheyHaveTheTokenizerOnce) {
     if (sizes.insert(candidate.candidate.curve).second) chosen.push_back(&candidate);
   }
   ASSERT_GT(chosen.size(), 2u);
-  const sweep::Expansion together = Together(chosen);
+  const sweep::Expansion together = CombineCandidates(chosen);
   EXPECT_EQ(together.runs.size(), 1 + chosen.size());
   EXPECT_EQ(together.cells.size(), chosen.size());
   for (const v1::Cell& cell : together.cells) {

@@ -104,7 +104,7 @@ TEST(ClusterViewTest, LeaseOfANewerAttemptIsNotTheOldOnes) {
   const store::RunRow first = LeasedRow(1, "t1", "cpu:0");
   view.Put(first, 0);
   view.Put(LeasedRow(1, "t2", "cpu:1"), 10);
-  EXPECT_EQ(view.StandingOf(LeaseOf(first), "a"), Standing::kGone);
+  EXPECT_EQ(view.LeaseStatusOf(LeaseOf(first), "a"), LeaseStatus::kGone);
   EXPECT_EQ(view.RemainingNs(LeaseOf(first), 10), 0);
 }
 
@@ -112,18 +112,18 @@ TEST(ClusterViewTest, StandingFollowsTheAttemptsState) {
   ClusterView view(kLeaseNs);
   store::RunRow row = LeasedRow(1, "t", "cpu:0");
   view.Put(row, 0);
-  EXPECT_EQ(view.StandingOf(LeaseOf(row), "a"), Standing::kLeased);
-  EXPECT_EQ(view.StandingOf(LeaseOf(row), "b"), Standing::kGone) << "another agent's";
+  EXPECT_EQ(view.LeaseStatusOf(LeaseOf(row), "a"), LeaseStatus::kLeased);
+  EXPECT_EQ(view.LeaseStatusOf(LeaseOf(row), "b"), LeaseStatus::kGone) << "another agent's";
   row.run.set_state(v1::PENDING);
   row.attempt->state = store::AttemptState::kExpired;
   view.Put(row, 0);
-  EXPECT_EQ(view.StandingOf(LeaseOf(row), "a"), Standing::kMayReturn);
+  EXPECT_EQ(view.LeaseStatusOf(LeaseOf(row), "a"), LeaseStatus::kMayReturn);
   row.attempt->state = store::AttemptState::kGivenBack;
   view.Put(row, 0);
-  EXPECT_EQ(view.StandingOf(LeaseOf(row), "a"), Standing::kDelivers);
+  EXPECT_EQ(view.LeaseStatusOf(LeaseOf(row), "a"), LeaseStatus::kDelivers);
   row.run.set_state(v1::RUN_SUCCEEDED);
   view.Put(row, 0);
-  EXPECT_EQ(view.StandingOf(LeaseOf(row), "a"), Standing::kGone);
+  EXPECT_EQ(view.LeaseStatusOf(LeaseOf(row), "a"), LeaseStatus::kGone);
   EXPECT_EQ(view.Find(1), nullptr);
 }
 
@@ -131,17 +131,17 @@ TEST(ClusterViewTest, SlotIsUsableOnlyWhenReportedFreeOrHeldByALeasedRun) {
   ClusterView view(kLeaseNs);
   view.PutAgent(Registration(), 0);
   EXPECT_THAT(UsableDevices(view), IsEmpty()) << "no heartbeat yet";
-  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
+  view.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
   view.Put(LeasedRow(1, "t", "cpu:0"), 0);
-  view.Heard(HeartbeatWithFree({"cpu:1"}), 0);
+  view.RecordHeartbeat(HeartbeatWithFree({"cpu:1"}), 0);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
   // Ended for the rows; its trainer may still be there until the agent says otherwise.
   store::RunRow ended = LeasedRow(1, "t", "cpu:0");
   ended.run.set_state(v1::RUN_SUCCEEDED);
   view.Put(ended, 0);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:1"));
-  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
+  view.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
 }
 
@@ -149,13 +149,13 @@ TEST(ClusterViewTest, SlotIsUsableOnlyWhenReportedFreeOrHeldByALeasedRun) {
 TEST(ClusterViewTest, SlotOfAnAttemptThatEndedUnlistedIsFreeWhenItsAgentSaysSoAgain) {
   ClusterView view(kLeaseNs);
   view.PutAgent(Registration(), 0);
-  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 1);
+  view.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 1);
   const store::RunRow row = LeasedRow(1, "t", "cpu:0");
   view.Put(row, 2);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
   view.Put(Row(1, v1::PENDING), 3);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:1"));
-  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 4);
+  view.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 4);
   EXPECT_THAT(UsableDevices(view), ElementsAre("cpu:0", "cpu:1"));
 }
 
@@ -172,7 +172,7 @@ TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
   v1::HeartbeatRequest both = HeartbeatWithFree({});
   *both.add_held()->mutable_lease() = LeaseOf(asked);
   *both.add_held()->mutable_lease() = LeaseOf(other);
-  view.Heard(both, 0);
+  view.RecordHeartbeat(both, 0);
   store::RunRow urgent = Row(3, v1::PENDING);
   urgent.priority = 5;
   view.Put(urgent, 0);
@@ -186,14 +186,14 @@ TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
   v1::HeartbeatRequest one = HeartbeatWithFree({});
   *one.add_held()->mutable_lease() = LeaseOf(other);
   view.TakeDirty();
-  view.Heard(one, 10);
+  view.RecordHeartbeat(one, 10);
   EXPECT_TRUE(view.TakeDirty());
   const std::vector<schedule::Preemption> asks = view.Decide(10, at_once).preemptions;
   ASSERT_EQ(asks.size(), 1u);
   EXPECT_EQ(asks[0].run_id, 2);
 
   *one.add_free_slots() = SlotAt("cpu:0");
-  view.Heard(one, 10);
+  view.RecordHeartbeat(one, 10);
   const schedule::Decision decision = view.Decide(10, at_once);
   EXPECT_THAT(decision.preemptions, IsEmpty());
   ASSERT_EQ(decision.assignments.size(), 1u);
@@ -203,14 +203,14 @@ TEST(ClusterViewTest, NobodyElseIsAskedForRoomWhileRoomIsOnItsWay) {
 TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
   ClusterView view(kLeaseNs);
   view.PutAgent(Registration(), 0);
-  view.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
+  view.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
   store::RunRow row = LeasedRow(1, "t", "cpu:0");
   row.run.set_state(v1::PENDING);
   row.run.set_failures(2);
   row.attempt->host = "host-a";
   row.attempt->state = store::AttemptState::kEnded;
   row.attempt->exit_reason = v1::KILLED;
-  row.attempt->got_going = true;
+  row.attempt->made_progress = true;
   view.Put(row, 0);
   const auto avoided = [&] { return view.state().runs.at(1).avoided_host; };
   EXPECT_EQ(avoided(), "") << "there is no other";
@@ -222,7 +222,7 @@ TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
   EXPECT_EQ(avoided(), "") << "it was not heard yet";
   v1::HeartbeatRequest busy = HeartbeatWithFree({});
   busy.set_agent_id("b");
-  view.Heard(busy, 0);
+  view.RecordHeartbeat(busy, 0);
   EXPECT_EQ(avoided(), "host-a");
   EXPECT_THAT(view.Decide(0).assignments, IsEmpty()) << "it waits for host-b";
   view.SetDrained({{"host-b", "by hand"}});
@@ -234,7 +234,7 @@ TEST(ClusterViewTest, TheLastTryOfARunIsOnAnotherHostWhileThereIsOne) {
   EXPECT_EQ(view.Decide(0).assignments.size(), 1u);
 
   view.PutAgent(other, 0);
-  view.Heard(busy, 0);
+  view.RecordHeartbeat(busy, 0);
   row.run.set_failures(1);
   view.Put(row, 0);
   EXPECT_EQ(avoided(), "") << "it has another try";
@@ -286,25 +286,25 @@ v1::HeartbeatRequest HeartbeatWithRoom(int32_t room, const std::vector<store::Ru
 TEST(ClusterViewTest, NobodyJoinsASlotWhereMoreRunThanRowsKnowOf) {
   ClusterView view(kLeaseNs);
   view.PutAgent(SharedRegistration(), 0);
-  view.Heard(HeartbeatWithRoom(2, {}), 0);
+  view.RecordHeartbeat(HeartbeatWithRoom(2, {}), 0);
   const store::RunRow first = LeasedRow(1, "t1", "cpu:0");
   view.Put(first, 0);
   view.Put(Row(2, v1::PENDING), 0);
-  view.Heard(HeartbeatWithRoom(1, {first}), 0);
+  view.RecordHeartbeat(HeartbeatWithRoom(1, {first}), 0);
   EXPECT_EQ(view.Decide(0).assignments.size(), 1u);
   // Run 1 has ended for the rows, its trainer has not: the room that is left is not used.
   store::RunRow ended = first;
   ended.run.set_state(v1::RUN_SUCCEEDED);
   view.Put(ended, 0);
   EXPECT_THAT(view.Decide(0).assignments, IsEmpty());
-  view.Heard(HeartbeatWithRoom(2, {}), 0);
+  view.RecordHeartbeat(HeartbeatWithRoom(2, {}), 0);
   EXPECT_EQ(view.Decide(0).assignments.size(), 1u);
 }
 
 TEST(ClusterViewTest, RunsThatWereMeasuredToBeSlowerTogetherNoLongerShare) {
   ClusterView view(kLeaseNs);
   view.PutAgent(SharedRegistration(), 0);
-  view.Heard(HeartbeatWithRoom(2, {}), 0);
+  view.RecordHeartbeat(HeartbeatWithRoom(2, {}), 0);
   const store::RunRow first = LeasedRow(1, "t1", "cpu:0");
   const store::RunRow second = LeasedRow(2, "t2", "cpu:0");
   view.Put(first, 0);
@@ -339,7 +339,7 @@ TEST(ClusterViewTest, RunThatWaitsKeepsTheTimeSinceWhichItWaits) {
 TEST(ClusterViewTest, FoldingChangesEndsWhereRebuildingFromTheRowsDoes) {
   ClusterView folded(kLeaseNs);
   folded.PutAgent(Registration(), 0);
-  folded.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
+  folded.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
   std::map<int64_t, store::RunRow> rows;
   const auto put = [&](const store::RunRow& row) {
     folded.Put(row, 0);
@@ -364,7 +364,7 @@ TEST(ClusterViewTest, FoldingChangesEndsWhereRebuildingFromTheRowsDoes) {
     }
     ClusterView rebuilt(kLeaseNs);
     rebuilt.PutAgent(Registration(), 0);
-    rebuilt.Heard(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
+    rebuilt.RecordHeartbeat(HeartbeatWithFree({"cpu:0", "cpu:1"}), 0);
     for (const auto& [id, row] : rows) rebuilt.Put(row, 0);
     ASSERT_EQ(folded.HeldBy("a"), rebuilt.HeldBy("a")) << "step " << step;
     ASSERT_EQ(UsableDevices(folded), UsableDevices(rebuilt)) << "step " << step;

@@ -184,7 +184,7 @@ class BranchViewTest : public ::testing::Test {
     v1::HeartbeatRequest heartbeat;
     heartbeat.set_agent_id(agent);
     *heartbeat.add_free_slots() = request.slots(0);
-    view_.Heard(heartbeat, 0);
+    view_.RecordHeartbeat(heartbeat, 0);
   }
 
   ClusterView view_{1000};

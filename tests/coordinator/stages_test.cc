@@ -24,7 +24,7 @@ TEST(StagesTest, ASweepFileIsParsedOnceHoweverOftenItsStageIsLookedAt) {
   coordinator::Stages stages(feed);
   ASSERT_OK(stages.Start(*store, [] {}));
   for (int i = 0; i < 10; ++i) ASSERT_OK(stages.Advance("tiny"));
-  EXPECT_TRUE(stages.GoesOn("tiny"));
+  EXPECT_TRUE(stages.IsActive("tiny"));
   EXPECT_EQ(stages.files_parsed(), 1);
 }
 

@@ -15,7 +15,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-v1::Record NumericsOf(uint64_t sequence, int micro_batch, int ranks = 1) {
+v1::Record ExecutionConfigOf(uint64_t sequence, int micro_batch, int ranks = 1) {
   v1::Record record;
   record.set_sequence(sequence);
   v1::Numerics& numerics = *record.mutable_numerics();
@@ -31,7 +31,7 @@ v1::Record NumericsOf(uint64_t sequence, int micro_batch, int ranks = 1) {
 
 // An attempt under these numerics with every evaluation up to `step` and a checkpoint there.
 std::vector<v1::Record> TrainedTo(const v1::Hold& hold, int64_t step, int micro_batch) {
-  std::vector<v1::Record> records = {NumericsOf(1, micro_batch)};
+  std::vector<v1::Record> records = {ExecutionConfigOf(1, micro_batch)};
   for (const int64_t evaluation : hold.spec().evaluation_steps()) {
     if (evaluation > step) break;
     records.push_back(PointAt(records.size() + 1, evaluation, "heldout", 4));
@@ -158,7 +158,7 @@ TEST_F(SurvivalTest, OutOfMemoryGoesOnWithHalfTheMicroBatchAndTheCurveIsMarked) 
   EXPECT_EQ(second.spec().start().step(), 10);
   EXPECT_EQ(GetRun(1).failures(), 0);
   EXPECT_THAT(GetRun(1).reason(), Not(HasSubstr("numerics"))) << "nothing was trained under them";
-  ASSERT_OK(agent->Send(second.lease(), {NumericsOf(1, 16), PointAt(2, 20, "train", 3.9)}));
+  ASSERT_OK(agent->Send(second.lease(), {ExecutionConfigOf(1, 16), PointAt(2, 20, "train", 3.9)}));
   EXPECT_THAT(GetRun(1).reason(), HasSubstr("numerics changed at step 10: micro-batch 32 to 16"));
   // The same file again does not forget what the run needs.
   ASSERT_OK(Submit({.sizes = "[5k]", .more = "log_every: 7\n"}));
@@ -174,14 +174,14 @@ TEST_F(SurvivalTest, AFitNamesTheRunsOfMoreThanOneNumericsAndOnlyThose) {
     const v1::Hold first = agent->Obtain();
     ASSERT_TRUE(first.has_lease());
     const int64_t run_id = first.lease().run_id();
-    ASSERT_OK(agent->Send(first.lease(), {NumericsOf(1, 32), PointAt(2, 1, "train", 4),
+    ASSERT_OK(agent->Send(first.lease(), {ExecutionConfigOf(1, 32), PointAt(2, 1, "train", 4),
                                           CheckpointAt(3, 1, 1, "root-of-host-a"),
                                           ExitWith(4, v1::KILLED, 1, "signal 9")}));
     const v1::Hold second = agent->Obtain();
     ASSERT_EQ(second.lease().run_id(), run_id);
     std::vector<v1::Record> records =
         WholeRun(second.spec(), static_cast<double>(AnyRun(run_id).n_params()));
-    records.insert(records.begin(), NumericsOf(1, i == 0 ? 16 : 32));
+    records.insert(records.begin(), ExecutionConfigOf(1, i == 0 ? 16 : 32));
     for (size_t at = 0; at < records.size(); ++at) records[at].set_sequence(at + 1);
     ASSERT_OK(agent->Send(second.lease(), records));
     agent->MarkEnded(second.lease(), records.size());
@@ -221,7 +221,8 @@ TEST_F(SurvivalTest, APreemptedRunStopsInTimeAndGoesOnWithOtherRanks) {
   EXPECT_EQ(second.spec().start().step(), 9);
   EXPECT_FALSE(second.preempt());
   EXPECT_EQ(GetRun(1).failures(), 0);
-  ASSERT_OK(agent->Send(second.lease(), {NumericsOf(1, 16, 2), PointAt(2, 20, "train", 3.9)}));
+  ASSERT_OK(
+      agent->Send(second.lease(), {ExecutionConfigOf(1, 16, 2), PointAt(2, 20, "train", 3.9)}));
   EXPECT_THAT(GetRun(1).reason(), HasSubstr("at step 9: ranks 1 to 2, micro-batch 32 to 16"));
 }
 

@@ -121,7 +121,8 @@ TEST(DesignTest, FailedRunsAndStagesAreNotRead) {
 
 TEST(BuySectionTest, SaysWhatIsAssumedAndWhyThereIsNoInterval) {
   const std::vector<v1::Run> runs = {RunOf(1000, {10, 20, 50, 100, 200, 500, 800, 1000})};
-  const PlanSection section = BuySection(ExpectBuy({}, runs, {}, fitting::DefaultPilot(), 1e12));
+  const PlanSection section =
+      PrecisionSection(ExpectPrecision({}, runs, {}, fitting::DefaultPilot(), 1e12));
   ASSERT_EQ(section.sentences.size(), 3u);
   EXPECT_THAT(section.sentences[0], HasSubstr("a stated default"));
   EXPECT_THAT(section.sentences[2], HasSubstr("1 sizes: an interval needs at least 5"));

@@ -52,7 +52,7 @@ const Point& PointOf(const Record& record) { return std::get<Point>(record.body)
 TEST_F(SpoolTest, EveryKindRoundTripsInOrder) {
   auto writer = SpoolWriter::Create(dir_);
   ASSERT_TRUE(writer.ok()) << writer.status();
-  (*writer)->Append(Numerics{2, "a,b", 8, "cpu", "Xeon \"x\"", "0.1", "autograd"});
+  (*writer)->Append(ExecutionConfig{2, "a,b", 8, "cpu", "Xeon \"x\"", "0.1", "autograd"});
   (*writer)->Append(Point{10, 640, "heldout/frame=3", 0.1 + 0.2});
   (*writer)->Append(CheckpointRecord{10, "attempt-1/x", "00ff", int64_t{1} << 40});
   (*writer)->Append(ExitRecord{ExitReason::kOom, "line\nbreak \xff", 10});
@@ -64,7 +64,7 @@ TEST_F(SpoolTest, EveryKindRoundTripsInOrder) {
   ASSERT_TRUE(records.ok()) << records.status();
   ASSERT_EQ(records->size(), 4u);
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ((*records)[i].sequence, i + 1);
-  const auto& numerics = std::get<Numerics>((*records)[0].body);
+  const auto& numerics = std::get<ExecutionConfig>((*records)[0].body);
   EXPECT_EQ(numerics.ranks, 2);
   EXPECT_EQ(numerics.hosts, "a,b");
   EXPECT_EQ(numerics.micro_batch, 8);

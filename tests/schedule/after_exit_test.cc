@@ -94,7 +94,7 @@ Ended Stillborn(v1::ExitReason reason, OtherRuns others, int failures = 2) {
   ended.reason = reason;
   ended.message = "libcudart.so.13: cannot open shared object file";
   ended.host = "host-a";
-  ended.got_going = false;
+  ended.made_progress = false;
   ended.others = others;
   ended.failures = failures;
   return ended;
@@ -105,7 +105,7 @@ constexpr v1::ExitReason kAHostsReasons[] = {v1::KILLED, v1::STALLED,   v1::BUG,
 
 TEST(AfterExitTest, WhatEndsBeforeItGetsGoingIsChargedToAHostWhereNoOtherGotGoing) {
   for (const v1::ExitReason reason : kAHostsReasons) {
-    for (const OtherRuns others : {OtherRuns::kUnknown, OtherRuns::kDidNot}) {
+    for (const OtherRuns others : {OtherRuns::kUnknown, OtherRuns::kMadeNone}) {
       const Outcome outcome = AfterExit(Stillborn(reason, others));
       EXPECT_EQ(outcome.state, v1::PENDING) << v1::ExitReason_Name(reason);
       EXPECT_TRUE(outcome.charged_to_host) << v1::ExitReason_Name(reason);
@@ -120,7 +120,7 @@ TEST(AfterExitTest, WhatEndsBeforeItGetsGoingIsChargedToAHostWhereNoOtherGotGoin
 TEST(AfterExitTest, WhereAnotherRunGotGoingTheRunIsAtFault) {
   for (const v1::ExitReason reason : kAHostsReasons) {
     if (reason == v1::DISK_FULL) continue;
-    const Outcome outcome = AfterExit(Stillborn(reason, OtherRuns::kGotGoing));
+    const Outcome outcome = AfterExit(Stillborn(reason, OtherRuns::kMadeProgress));
     EXPECT_EQ(outcome.state, v1::RUN_FAILED) << v1::ExitReason_Name(reason);
     EXPECT_FALSE(outcome.charged_to_host) << v1::ExitReason_Name(reason);
   }
@@ -129,7 +129,7 @@ TEST(AfterExitTest, WhereAnotherRunGotGoingTheRunIsAtFault) {
 TEST(AfterExitTest, WhatGotGoingAndIsLostWithItsWorkerIsNoHostsCause) {
   for (const v1::ExitReason reason : {v1::AGENT_LOST, v1::LEASE_LOST, v1::NODE_LOST, v1::DIVERGED,
                                       v1::PREEMPTED, v1::CANCELLED_BY_USER}) {
-    EXPECT_FALSE(MayBeTheHosts(reason)) << v1::ExitReason_Name(reason);
+    EXPECT_FALSE(HostMayBeAtFault(reason)) << v1::ExitReason_Name(reason);
     EXPECT_FALSE(AfterExit(Stillborn(reason, OtherRuns::kUnknown, 0)).charged_to_host);
   }
 }
@@ -138,7 +138,7 @@ TEST(AfterExitTest, AStartThatCannotBeReadIsNoFailureOfTheRun) {
   Ended ended;
   ended.reason = v1::CHECKPOINT;
   ended.message = "checkpoint-000000000060.safetensors: no such file";
-  ended.got_going = false;
+  ended.made_progress = false;
   ended.has_start = true;
   ended.failures = 2;
   Outcome outcome = AfterExit(ended);

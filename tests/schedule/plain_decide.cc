@@ -50,13 +50,13 @@ class Plain {
     }
     for (auto& [priority, sweeps] : queues) {
       for (auto& [sweep_id, queue] : sweeps) Sort(queue);
-      TryInOrder(LongOnes(sweeps, /*long_ones=*/false), sweeps);
+      TryInOrder(LongOnes(sweeps, /*long_runs=*/false), sweeps);
       for (const RunState* run : ImpatientGangs(sweeps)) {
         if (started_.count(run->run_id) > 0 || refused_.count(NeedOf(*run)) > 0) continue;
         if (!TryToStart(*run)) Refuse(*run, {});
       }
-      TryInOrder(LongOnes(sweeps, /*long_ones=*/true), sweeps);
-      KeepFor(LongOnes(sweeps, /*long_ones=*/true));
+      TryInOrder(LongOnes(sweeps, /*long_runs=*/true), sweeps);
+      KeepFor(LongOnes(sweeps, /*long_runs=*/true));
       TryInOrder(sweeps, sweeps);
     }
     return std::move(decision_);
@@ -67,14 +67,14 @@ class Plain {
     return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
   }
 
-  // Longer than all open work; `long_ones`: than that work at the speed that makes a run long.
-  std::map<int64_t, Queue> LongOnes(const std::map<int64_t, Queue>& sweeps, bool long_ones) {
+  // Longer than all open work; `long_runs`: than that work at the speed that makes a run long.
+  std::map<int64_t, Queue> LongOnes(const std::map<int64_t, Queue>& sweeps, bool long_runs) {
     std::map<int64_t, Queue> last;
     for (const auto& [sweep_id, queue] : sweeps) {
       if (queue.front()->ahead) continue;  // it keeps its own order
       for (const RunState* run : queue) {
         double than = KnownAllWork(run->device);
-        if (long_ones) than /= MayShare(NeedOf(*run)) ? kPaceTogether : kMayBeLonger;
+        if (long_runs) than /= MayShare(NeedOf(*run)) ? kSharedSpeedup : kRuntimeMargin;
         if (run->duration > than) last[sweep_id].push_back(run);
       }
     }
@@ -88,9 +88,9 @@ class Plain {
 
   // Runs of one rank each get the place that is empty soonest: of one need but for memory, those
   // with the most memory that any of them needs.
-  void KeepFor(const std::map<int64_t, Queue>& long_ones) {
+  void KeepFor(const std::map<int64_t, Queue>& long_runs) {
     std::map<Need, std::pair<int64_t, size_t>> kinds;
-    for (const auto& [sweep_id, queue] : long_ones) {
+    for (const auto& [sweep_id, queue] : long_runs) {
       for (const RunState* run : queue) {
         if (run->ranks > 1 || started_.count(run->run_id) > 0) continue;
         Need need = NeedOf(*run);
@@ -120,7 +120,7 @@ class Plain {
         best_place = i;
       }
     }
-    if (best != nullptr) best->SetKept(best_place, true);
+    if (best != nullptr) best->SetSharingBlocked(best_place, true);
   }
 
   Queue ImpatientGangs(const std::map<int64_t, Queue>& sweeps) const {
@@ -236,12 +236,12 @@ class Plain {
   }
 
   double KnownAllWork(const std::string& kind) {
-    const auto [known, is_new] = all_work_.try_emplace(kind);
-    if (is_new) known->second = AllWork(kind);
+    const auto [known, is_new] = backlog_times_.try_emplace(kind);
+    if (is_new) known->second = BacklogTime(kind);
     return known->second;
   }
   // Of the kind, on all slots; infinity where there are none.
-  double AllWork(const std::string& kind) const {
+  double BacklogTime(const std::string& kind) const {
     double work = 0, slots = 0;
     for (const auto& [run_id, run] : state_.runs) {
       const bool open = run.placement.has_value() || run.blocked.empty();
@@ -255,7 +255,7 @@ class Plain {
   }
 
   bool TryToShare(const RunState& run, const Need& need) {
-    const double all_work = KnownAllWork(need.device);
+    const double backlog_time = KnownAllWork(need.device);
     Pool* best = nullptr;
     size_t best_place = 0;
     std::tuple<bool, size_t, int64_t> best_rank;
@@ -264,7 +264,7 @@ class Plain {
       for (size_t i = 0; i < pool.places().size(); ++i) {
         const Place& place = pool.places()[i];
         if (place.users.empty() || !MayUse(pool, i, run)) continue;
-        if (MayJoin(place, need, run.duration, all_work) != Refusal::kNone) continue;
+        if (MayJoin(place, need, run.duration, backlog_time) != Refusal::kNone) continue;
         const std::tuple<bool, size_t, int64_t> rank(IsFar(pool, run), place.users.size(),
                                                      -place.memory_left);
         if (best != nullptr && rank >= best_rank) continue;
@@ -366,7 +366,7 @@ class Plain {
   int rooms_ = 0;
   std::map<Need, double> refused_;  // the shortest
   std::set<int64_t> started_;
-  std::map<std::string, double> all_work_;
+  std::map<std::string, double> backlog_times_;
   const Pool* reserved_ = nullptr;
   std::set<size_t> held_;
   double ready_ = 0;

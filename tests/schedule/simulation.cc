@@ -285,7 +285,7 @@ void Simulation::Repace(Worker& worker, size_t device) {
     job.rate = Speed(trainers.size()) / static_cast<double>(trainers.size());
     const bool news = paces_.Measured("cuda", 1e6, static_cast<int32_t>(trainers.size()), job.rate);
     if (news) {
-      const int32_t most = paces_.MostThatPay("cuda", 1e6);
+      const int32_t most = paces_.MostUsefulSharers("cuda", 1e6);
       for (auto& [other, all] : jobs_) {
         all.state.max_sharers = most;
         if (scheduler_.state().runs.count(other) == 0) continue;

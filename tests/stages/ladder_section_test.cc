@@ -9,7 +9,7 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 cost::PlannedRun MakeRun(const std::string& key, double flops, std::optional<double> seconds,
-                   int ranks = 1) {
+                         int ranks = 1) {
   cost::PlannedRun run;
   run.key = key;
   run.size = key.substr(0, key.find('/'));
@@ -28,9 +28,9 @@ void Add(const cost::PlannedRun& run, cost::SweepPlan& plan) {
 }
 
 // Two sizes; the grid continues their tuning runs and trains a second seed.
-LadderOutlook TwoSizes(bool timed = true) {
+LadderForecast TwoSizes(bool timed = true) {
   const auto seconds = [&](double s) { return timed ? std::optional(s) : std::nullopt; };
-  LadderOutlook outlook;
+  LadderForecast outlook;
   outlook.rule.rates = {1e-3, 2e-3, 4e-3};
   outlook.tune = "2M tokens";
   outlook.sizes = {{"5k", 100, {}, {}}, {"20k", 400, {}, {}}};
@@ -62,7 +62,7 @@ TEST(LadderSectionTest, WithoutTimesThereAreNone) {
 }
 
 TEST(LadderSectionTest, SizesWithARateAreNotTunedAgain) {
-  LadderOutlook outlook = TwoSizes();
+  LadderForecast outlook = TwoSizes();
   outlook.sizes[0].decided = 2e-3;
   outlook.tuning = outlook.grid = cost::SweepPlan();
   Add(MakeRun("20k/1", 400, 3, 2), outlook.tuning);
@@ -82,7 +82,7 @@ TEST(LadderSectionTest, SaysWhatEachPartCosts) {
   EXPECT_THAT(section.sentences[2],
               HasSubstr("it continues the tuning runs at the chosen rates, 4.00e2 of them"));
   EXPECT_THAT(section.sentences[3], HasSubstr("at least 3.40e3 FLOPs, 40s of devices"));
-  LadderOutlook cosine = TwoSizes();
+  LadderForecast cosine = TwoSizes();
   for (cost::PlannedRun& run : cosine.grid.runs) run.key += "/cosine";
   EXPECT_THAT(LadderSection(cosine).sentences[2], HasSubstr("it continues no tuning run"));
 }

@@ -103,7 +103,7 @@ TEST_F(ChargedTest, WhatNeverGotGoingIsChargedToTheHostForAsLongAsNothingDoes) {
   EXPECT_THAT(Charged(), IsEmpty()) << "it is mended";
   ASSERT_OK_AND_ASSIGN(const RunRow row, store_->GetRun(1));
   EXPECT_TRUE(row.attempt->charged_to_host);
-  EXPECT_FALSE(row.attempt->got_going);
+  EXPECT_FALSE(row.attempt->made_progress);
 }
 
 TEST_F(ChargedTest, TheRunIsAtFaultWhereAnotherRunGotGoingLast) {

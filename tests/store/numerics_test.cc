@@ -10,7 +10,8 @@ using allometry::testing::IsOk;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-v1::Numerics MakeNumerics(int micro_batch, int ranks = 1, const std::string& hosts = "host-a") {
+v1::Numerics MakeExecutionConfig(int micro_batch, int ranks = 1,
+                                 const std::string& hosts = "host-a") {
   v1::Numerics numerics;
   numerics.set_ranks(ranks);
   numerics.set_hosts(hosts);
@@ -40,25 +41,26 @@ class NumericsTest : public StoreFixture {
     records.push_back(spool.Exit(reason, step));
     Append(spool.Batch(records));
   }
-  std::vector<NumericsChange> Changes() {
-    auto changes = store_->NumericsChanges("grid");
+  std::vector<ExecutionConfigChange> Changes() {
+    auto changes = store_->ExecutionConfigChanges("grid");
     EXPECT_OK(changes);
     return *changes;
   }
 };
 
 TEST_F(NumericsTest, TheSameNumericsAfterAKillAreNoChange) {
-  Play(MakeNumerics(4), 10);
-  Play(MakeNumerics(4), 15);
-  Play(MakeNumerics(4, 1, "host-b"), 18);  // one rank elsewhere on the same CPU: the same bits
+  Play(MakeExecutionConfig(4), 10);
+  Play(MakeExecutionConfig(4), 15);
+  Play(MakeExecutionConfig(4, 1, "host-b"),
+       18);  // one rank elsewhere on the same CPU: the same bits
   EXPECT_THAT(Changes(), IsEmpty());
 }
 
 TEST_F(NumericsTest, AChangeIsNamedWithItsStep) {
-  Play(MakeNumerics(8), 10, v1::OOM);
-  Play(MakeNumerics(4), 15);
-  Play(MakeNumerics(4, 2, "host-a,host-a"), 18);
-  const std::vector<NumericsChange> changes = Changes();
+  Play(MakeExecutionConfig(8), 10, v1::OOM);
+  Play(MakeExecutionConfig(4), 15);
+  Play(MakeExecutionConfig(4, 2, "host-a,host-a"), 18);
+  const std::vector<ExecutionConfigChange> changes = Changes();
   ASSERT_THAT(changes, SizeIs(2));
   EXPECT_EQ(changes[0].run_id, 1);
   EXPECT_EQ(changes[0].step, 10);
@@ -68,20 +70,20 @@ TEST_F(NumericsTest, AChangeIsNamedWithItsStep) {
 }
 
 TEST_F(NumericsTest, WhatIsNotInTheCurveChangesNothing) {
-  Play(MakeNumerics(8), 0, v1::OOM);  // no update was made
-  Play(MakeNumerics(4), 10);
+  Play(MakeExecutionConfig(8), 0, v1::OOM);  // no update was made
+  Play(MakeExecutionConfig(4), 10);
   EXPECT_THAT(Changes(), IsEmpty());
-  Play(MakeNumerics(2), 10);  // resumed at 10 and died before its first update
+  Play(MakeExecutionConfig(2), 10);  // resumed at 10 and died before its first update
   EXPECT_THAT(Changes(), IsEmpty());
-  Play(MakeNumerics(4), 15);
+  Play(MakeExecutionConfig(4), 15);
   EXPECT_THAT(Changes(), IsEmpty());
 }
 
 TEST_F(NumericsTest, RanksThatShareHostsInAnotherWayAreAChange) {
-  Play(MakeNumerics(4, 2, "a,a"), 10);
-  Play(MakeNumerics(4, 2, "b,b"), 15);
+  Play(MakeExecutionConfig(4, 2, "a,a"), 10);
+  Play(MakeExecutionConfig(4, 2, "b,b"), 15);
   EXPECT_THAT(Changes(), IsEmpty());
-  Play(MakeNumerics(4, 2, "b,c"), 18);
+  Play(MakeExecutionConfig(4, 2, "b,c"), 18);
   EXPECT_THAT(Changes(), SizeIs(1));
 }
 

@@ -151,7 +151,7 @@ TEST_F(StopsTest, WhatAFailedRunSaidLastIsKeptWithItsLog) {
                         spool.Exit(v1::BUG, 5, "ended with code 1\nline one\nline two")}));
   }
   EXPECT_EQ(GetRun(1).state(), v1::RUN_FAILED);
-  ASSERT_OK_AND_ASSIGN(const auto words, store_->LastWords("grid"));
+  ASSERT_OK_AND_ASSIGN(const auto words, store_->FailureLogs("grid"));
   ASSERT_EQ(words.size(), 1u);
   EXPECT_THAT(words.at(1), AllOf(HasSubstr("line one\nline two"), HasSubstr("code 1")));
 }

@@ -69,8 +69,8 @@ TEST(LadderFileTest, ARowOfRatesIsGeometric) {
                        Parse(LadderSweep("start: 3e-3, ratio: 3, count: 3, tune: {steps: 50}")));
   EXPECT_THAT(file.ladder->rates, ElementsAre(3e-3, 9e-3, 0.027));
   EXPECT_EQ(file.ladder->tune_steps, 50);
-  ASSERT_OK_AND_ASSIGN(const std::vector<LadderRung> rungs, Rungs(file, Words()));
-  EXPECT_EQ(rungs[0].trial.step(), 50);
+  ASSERT_OK_AND_ASSIGN(const std::vector<LadderStep> steps, LadderSteps(file, Words()));
+  EXPECT_EQ(steps[0].trial.step(), 50);
 }
 
 TEST(LadderFileTest, MistakesNameWhatIsAllowed) {
@@ -175,13 +175,13 @@ TEST(LadderExpansionTest, RungsAreBySizeWhateverTheFileOrder) {
   const std::string yaml =
       absl::StrReplaceAll(LadderSweep(kRates), {{"[5k, 20k, 80k]", "[80k, 5k, 20k]"}});
   ASSERT_OK_AND_ASSIGN(const SweepFile file, Parse(yaml));
-  ASSERT_OK_AND_ASSIGN(const std::vector<LadderRung> rungs, Rungs(file, Words()));
-  ASSERT_THAT(rungs, SizeIs(3));
-  EXPECT_EQ(rungs[0].label, "5k");
-  EXPECT_EQ(rungs[1].label, "20k");
-  EXPECT_EQ(rungs[2].label, "80k");
-  EXPECT_EQ(rungs[0].trial.step(), 49);
-  EXPECT_LT(rungs[0].trial.flops(), rungs[2].trial.flops());
+  ASSERT_OK_AND_ASSIGN(const std::vector<LadderStep> steps, LadderSteps(file, Words()));
+  ASSERT_THAT(steps, SizeIs(3));
+  EXPECT_EQ(steps[0].label, "5k");
+  EXPECT_EQ(steps[1].label, "20k");
+  EXPECT_EQ(steps[2].label, "80k");
+  EXPECT_EQ(steps[0].trial.step(), 49);
+  EXPECT_LT(steps[0].trial.flops(), steps[2].trial.flops());
 }
 
 TEST(LadderExpansionTest, ATuningBudgetThatCannotBeIsAMistakeOfItsLine) {

@@ -64,7 +64,7 @@ TEST_F(ObjectiveTest, BehaviourIsClonedFromImagesToo) {
   spec_.steps = 150;
   spec_.evaluation_steps = {1, 150};
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
-  EXPECT_EQ(spool.All<run::Numerics>()[0].step_backend, "autograd");
+  EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].step_backend, "autograd");
   std::map<std::string, double> last = Last(spool);
   EXPECT_LT(last["heldout"], 0.75);
   EXPECT_GT(last["heldout"], 0.35);

@@ -28,8 +28,8 @@ class StepChoiceTest : public TrainerTest {
     spec.start = StartFrom(1, from);
     return spec;
   }
-  static run::Numerics NumericsOf(const SpoolContents& spool) {
-    const auto numerics = spool.All<run::Numerics>();
+  static run::ExecutionConfig ExecutionConfigOf(const SpoolContents& spool) {
+    const auto numerics = spool.All<run::ExecutionConfig>();
     ALLO_CHECK(numerics.size() == 1);
     return numerics[0];
   }
@@ -38,7 +38,7 @@ class StepChoiceTest : public TrainerTest {
 TEST_F(StepChoiceTest, AFirstStartTimesTheStepsAndSaysSo) {
   const auto process = Start(spec_);
   EXPECT_EQ(process->Wait(), 0);
-  EXPECT_EQ(NumericsOf(ReadSpool(1)).step_backend, "fused_cpu");
+  EXPECT_EQ(ExecutionConfigOf(ReadSpool(1)).step_backend, "fused_cpu");
   EXPECT_THAT(process->Log(), HasSubstr("training step fused_cpu: fused_cpu "));
   EXPECT_THAT(process->Log(), HasSubstr(" ms, autograd "));
 }
@@ -46,7 +46,7 @@ TEST_F(StepChoiceTest, AFirstStartTimesTheStepsAndSaysSo) {
 TEST_F(StepChoiceTest, AResumedAttemptKeepsTheStepOfItsCheckpoint) {
   const SpoolContents first = RunToEnd(WithAutograd(), ExitReason::kSucceeded);
   const run::RunSpec next = Continued(first.All<run::CheckpointRecord>().back());
-  EXPECT_EQ(NumericsOf(RunToEnd(next, ExitReason::kSucceeded)).step_backend, "autograd");
+  EXPECT_EQ(ExecutionConfigOf(RunToEnd(next, ExitReason::kSucceeded)).step_backend, "autograd");
 }
 
 TEST_F(StepChoiceTest, AnAttemptAfterOneThatWasKilledBeforeAnyCheckpointKeepsItsStep) {
@@ -54,13 +54,14 @@ TEST_F(StepChoiceTest, AnAttemptAfterOneThatWasKilledBeforeAnyCheckpointKeepsIts
   spec.steps = 100'000'000;
   spec.evaluation_steps = {};
   const auto process = Start(spec);
-  ASSERT_TRUE(WaitUntil(
-      *process, 1, [](const SpoolContents& spool) { return !spool.All<run::Numerics>().empty(); }));
+  ASSERT_TRUE(WaitUntil(*process, 1, [](const SpoolContents& spool) {
+    return !spool.All<run::ExecutionConfig>().empty();
+  }));
   process->Kill();
   process->Wait();
   ASSERT_TRUE(ReadSpool(1).All<run::CheckpointRecord>().empty());
   spec_.attempt = 3;  // the second one died before it recorded anything
-  EXPECT_EQ(NumericsOf(RunToEnd(spec_, ExitReason::kSucceeded)).step_backend, "autograd");
+  EXPECT_EQ(ExecutionConfigOf(RunToEnd(spec_, ExitReason::kSucceeded)).step_backend, "autograd");
 }
 
 TEST_F(StepChoiceTest, ABranchKeepsTheStepOfItsTrunk) {
@@ -73,17 +74,17 @@ TEST_F(StepChoiceTest, ABranchKeepsTheStepOfItsTrunk) {
   branch.identity.schedule = "wsd";
   branch.identity.decay_begin = 40;
   branch.identity.decay_end = 50;
-  EXPECT_EQ(NumericsOf(RunToEnd(branch, ExitReason::kSucceeded)).step_backend, "autograd");
+  EXPECT_EQ(ExecutionConfigOf(RunToEnd(branch, ExitReason::kSucceeded)).step_backend, "autograd");
 }
 
 TEST_F(StepChoiceTest, UnderAnotherInstructionSetItIsChosenAnewAndTheNumericsSayBoth) {
   setenv("ALLO_ISA", "baseline", 1);
   const SpoolContents first = RunToEnd(WithAutograd(), ExitReason::kSucceeded);
-  EXPECT_THAT(NumericsOf(first).device_model, HasSubstr(" (baseline)"));
+  EXPECT_THAT(ExecutionConfigOf(first).device_model, HasSubstr(" (baseline)"));
   unsetenv("ALLO_ISA");
   const run::RunSpec next = Continued(first.All<run::CheckpointRecord>().back());
-  const run::Numerics second = NumericsOf(RunToEnd(next, ExitReason::kSucceeded));
-  if (second.device_model == NumericsOf(first).device_model) {
+  const run::ExecutionConfig second = ExecutionConfigOf(RunToEnd(next, ExitReason::kSucceeded));
+  if (second.device_model == ExecutionConfigOf(first).device_model) {
     GTEST_SKIP() << "this CPU has the baseline instruction set only";
   }
   EXPECT_EQ(second.step_backend, "fused_cpu");
@@ -94,7 +95,7 @@ TEST_F(StepChoiceTest, AnInstructionSetThatIsNotKnownIsRefusedBeforeTraining) {
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kDevice);
   EXPECT_THAT(spool.All<run::ExitRecord>()[0].message,
               HasSubstr("ALLO_ISA is 'sse': allowed are avx512, avx2, baseline"));
-  EXPECT_TRUE(spool.All<run::Numerics>().empty());
+  EXPECT_TRUE(spool.All<run::ExecutionConfig>().empty());
 }
 
 }  // namespace

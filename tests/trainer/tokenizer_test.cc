@@ -70,7 +70,7 @@ class TokenizerTest : public ResumeTest {
 TEST_F(TokenizerTest, LearnsToRebuildImagesAndTellsHowManyCodesItUses) {
   TrainTokenizerOf("walk", 1);
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
-  EXPECT_EQ(spool.All<run::Numerics>()[0].step_backend, "vq");
+  EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].step_backend, "vq");
   double first = 0;
   for (const auto& point : spool.All<run::Point>()) {
     if (point.series == "heldout" && point.step == 1) first = *point.value;

@@ -39,8 +39,8 @@ TEST_F(TrainerTest, TwoRanksAgreeWithOneToTheStatedTolerance) {
   spec_.ranks = 2;
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
   spool.MergeInto(&two, 40);
-  EXPECT_EQ(spool.All<run::Numerics>()[0].ranks, 2);
-  EXPECT_EQ(spool.All<run::Numerics>()[0].micro_batch, 8);
+  EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].ranks, 2);
+  EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].micro_batch, 8);
   ASSERT_EQ(one.size(), two.size());
   for (const auto& [key, value] : one) {
     EXPECT_NEAR(*two.at(key), *value, 1e-4 * std::abs(*value)) << key.first << " " << key.second;
@@ -67,8 +67,8 @@ TEST_F(TrainerTest, ResumedOnOtherRanksOrAnotherMicroBatchTheCurveAgreesToTheSta
       if (step <= part.to) spec.evaluation_steps.push_back(step);
     }
     const SpoolContents spool = RunToEnd(spec, ExitReason::kSucceeded);
-    EXPECT_EQ(spool.All<run::Numerics>()[0].ranks, part.ranks);
-    EXPECT_EQ(spool.All<run::Numerics>()[0].micro_batch,
+    EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].ranks, part.ranks);
+    EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].micro_batch,
               part.micro_batch == 0 ? 16 : part.micro_batch);
     spool.MergeInto(&changed, part.to);
     spec.start = StartFrom(spec.attempt, spool.All<run::CheckpointRecord>().back());
@@ -174,8 +174,7 @@ TEST_F(MpiLeaseTest, PreemptStopsBothRanksAfterTheSameUpdate) {
   EXPECT_EQ(process_->Wait(), run::ProcessExitCode(ExitReason::kPreempted)) << process_->Log();
   const SpoolContents spool = ReadSpool(1);
   ASSERT_EQ(spool.All<run::ExitRecord>().size(), 1u);
-  EXPECT_EQ(spool.All<run::CheckpointRecord>().back().step,
-            spool.All<run::ExitRecord>()[0].step);
+  EXPECT_EQ(spool.All<run::CheckpointRecord>().back().step, spool.All<run::ExitRecord>()[0].step);
 }
 
 TEST_F(MpiLeaseTest, KilledMpirunLeavesNoRankBehind) {

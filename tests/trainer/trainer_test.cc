@@ -15,11 +15,11 @@ using ::testing::HasSubstr;
 
 TEST_F(TrainerTest, TrainsByHandAndSaysEverythingInOrder) {
   const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
-  EXPECT_TRUE(std::holds_alternative<run::Numerics>(spool.records.front().body));
+  EXPECT_TRUE(std::holds_alternative<run::ExecutionConfig>(spool.records.front().body));
   EXPECT_TRUE(std::holds_alternative<run::ExitRecord>(spool.records.back().body));
   EXPECT_EQ(spool.All<run::ExitRecord>()[0].step, 40);
 
-  const auto numerics = spool.All<run::Numerics>();
+  const auto numerics = spool.All<run::ExecutionConfig>();
   ASSERT_EQ(numerics.size(), 1u);
   EXPECT_EQ(numerics[0].ranks, 1);
   EXPECT_EQ(numerics[0].micro_batch, 16);

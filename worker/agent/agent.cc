@@ -183,7 +183,7 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
     if (attempts_->Poll(now_ns)) HeartbeatSoon();
     CheckHost(now_ns);
     SendRecords(now_ns);
-    Talk(now_ns);
+    CallCoordinator(now_ns);
     if (!fatal_.ok()) return fatal_;
     if (stop_signals_ > 0 && MayEnd(now_ns)) break;
     link_->WaitAndDispatch(kTickMs);
@@ -197,7 +197,7 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
 }
 
 void Agent::CheckHost(int64_t now_ns) {
-  if (const auto bad_end = attempts_->TakeBadEnd(); bad_end.has_value()) {
+  if (const auto bad_end = attempts_->TakeSuspiciousEnd(); bad_end.has_value()) {
     trainers_.Ask(absl::StrCat("its trainer is checked again, because ", bad_end->what));
     // To read a terabyte after every end would keep the host from working.
     if (bad_end->reason == run::ExitReason::kData || now_ns >= suspect_again_ns_) {
@@ -234,7 +234,7 @@ bool Agent::MayEnd(int64_t now_ns) const {
   if (now_ns >= stop_by_ns_ + kDeliverWithinMs * kMs) return true;
   if (attempts_->size() > 0) return false;
   // The coordinator should not give a run to an agent that is no more.
-  return farewell_said_ || away_since_ns_ != 0 || !registered_;
+  return final_heartbeat_answered_ || away_since_ns_ != 0 || !registered_;
 }
 
 void Agent::SendRecords(int64_t now_ns) {
@@ -254,7 +254,7 @@ void Agent::OnStreamClosed(const absl::Status& status) {
   }
 }
 
-void Agent::Talk(int64_t now_ns) {
+void Agent::CallCoordinator(int64_t now_ns) {
   if (call_in_flight_ || now_ns < next_call_ns_) return;
   call_in_flight_ = true;
   last_asked_ns_ = now_ns;
@@ -364,7 +364,7 @@ void Agent::StartHeartbeat() {
   link_->Heartbeat(request, timeout_ms,
                    [this, asked_ns, stopping, deleted](const absl::Status& status,
                                                        const v1::HeartbeatResponse& reply) {
-                     farewell_said_ |= stopping && status.ok();
+                     final_heartbeat_answered_ |= stopping && status.ok();
                      if (status.ok()) attempts_->ForgetDeleted(deleted);
                      OnHeartbeat(asked_ns, status, reply);
                    });

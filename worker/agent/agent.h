@@ -58,7 +58,7 @@ class Agent {
   void ObserveStop(int stop_signals, int64_t now_ns);
   bool MayEnd(int64_t now_ns) const;
   void SendRecords(int64_t now_ns);
-  void Talk(int64_t now_ns);
+  void CallCoordinator(int64_t now_ns);
   void RefreshDatasets(int64_t now_ns);
 
   // Calls and their answers.
@@ -109,7 +109,7 @@ class Agent {
 
   int stop_signals_ = 0;
   int64_t stop_by_ns_ = 0;
-  bool farewell_said_ = false;  // a heartbeat that offered nothing was answered
+  bool final_heartbeat_answered_ = false;  // a heartbeat that offered nothing was answered
   absl::Status fatal_;
 
   const std::unique_ptr<CoordinatorLink> link_;  // last: its callbacks use the rest

@@ -41,7 +41,7 @@ ExitReason ReasonOfStartFailure(const absl::Status& status) {
 }
 
 // Whether a host can be the cause (coordinator/schedule/after_exit.h asks the same).
-bool MayBeTheHosts(ExitReason reason) {
+bool HostMayBeAtFault(ExitReason reason) {
   switch (reason) {
     case ExitReason::kBug:
     case ExitReason::kData:
@@ -84,9 +84,9 @@ std::unique_ptr<Attempt> Attempt::Start(const AttemptContext& context, const v1:
   if (const absl::Status started = attempt->Launch(hold); !started.ok()) {
     LogLine(absl::StrCat(name, ": cannot be started: ", started.message()));
     attempt->verdict_ = {ReasonOfStartFailure(started), std::string(started.message()), 0};
-    if (MayBeTheHosts(attempt->verdict_->reason)) {
-      attempt->bad_end_ =
-          BadEnd{absl::StrCat(name, " could not be started"), attempt->verdict_->reason};
+    if (HostMayBeAtFault(attempt->verdict_->reason)) {
+      attempt->suspicious_end_ =
+          SuspiciousEnd{absl::StrCat(name, " could not be started"), attempt->verdict_->reason};
     }
     return attempt;
   }
@@ -146,7 +146,7 @@ void Attempt::Renew(int64_t asked_ns, int64_t deadline_ns) {
   asked_ns_ = asked_ns;
   deadline_ns_ = deadline_ns;
   lease_line_pending_ = true;
-  SayPending();
+  SendPendingLines();
 }
 
 void Attempt::Preempt(int64_t stop_by_ns, int64_t within_ms) {
@@ -165,7 +165,7 @@ void Attempt::TellToStop(const std::string& word, int64_t stop_by_ns, int64_t wi
   stop_by_ns_ = stop_by_ns_ == 0 ? stop_by_ns : std::min(stop_by_ns_, stop_by_ns);
   LogLine(absl::StrFormat("%s: told to stop (%s)%s", LeaseName(lease_), word,
                           within_ms > 0 ? absl::StrFormat(" within %.1f s", within_ms / 1e3) : ""));
-  SayPending();
+  SendPendingLines();
 }
 
 void Attempt::Drop() {
@@ -178,20 +178,20 @@ void Attempt::Kill() {
   if (process_ != nullptr) process_->Kill();
 }
 
-void Attempt::SayPending() {
+void Attempt::SendPendingLines() {
   if (process_ == nullptr) return;
   if (lease_line_pending_ &&
-      process_->Say(absl::StrFormat("lease %d %d", asked_ns_, deadline_ns_))) {
+      process_->WriteLine(absl::StrFormat("lease %d %d", asked_ns_, deadline_ns_))) {
     lease_line_pending_ = false;
   }
-  if (!pending_word_.empty() && process_->Say(pending_word_)) pending_word_.clear();
+  if (!pending_word_.empty() && process_->WriteLine(pending_word_)) pending_word_.clear();
 }
 
 void Attempt::Poll(int64_t now_ns) {
   if (process_ != nullptr) {
-    SayPending();
+    SendPendingLines();
     EnforceDeadlines(now_ns);
-    if (process_->Gone()) OnGone();
+    if (process_->Gone()) OnTrainerExit();
   }
   if (process_ != nullptr || dropped_ || delivery_.has_exit()) return;
   absl::StatusOr<bool> at_end = delivery_.AtEnd();
@@ -226,7 +226,7 @@ std::string Attempt::Stalled(int64_t now_ns) {
   return stall_.Observe(now_ns, there ? info.st_size : 0);
 }
 
-void Attempt::OnGone() {
+void Attempt::OnTrainerExit() {
   const int status = process_->wait_status();
   process_.reset();
   if (dropped_) return;
@@ -237,10 +237,10 @@ void Attempt::OnGone() {
   if (killed && !oom_kill && told_cancel_) ended_by_ = EndedBy::kCancel;
   const run::ExitRecord judged =
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
-  if (MayBeTheHosts(judged.reason) && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-    bad_end_ =
-        BadEnd{absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
-               judged.reason};
+  if (HostMayBeAtFault(judged.reason) && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+    suspicious_end_ = SuspiciousEnd{
+        absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
+        judged.reason};
   }
   if (!verdict_.has_value()) verdict_ = judged;
 }

@@ -45,7 +45,7 @@ struct AttemptContext {
   std::function<absl::Status(const std::string& dataset)> check_dataset;
 };
 
-struct BadEnd {
+struct SuspiciousEnd {
   std::string what;  // "run 7 attempt 2 ended as BUG"
   run::ExitReason reason = run::ExitReason::kBug;
 };
@@ -77,7 +77,9 @@ class Attempt {
 
   bool running() const { return process_ != nullptr; }
   // Once, where it ended in a way that this host may have caused.
-  std::optional<BadEnd> TakeBadEnd() { return std::exchange(bad_end_, std::nullopt); }
+  std::optional<SuspiciousEnd> TakeSuspiciousEnd() {
+    return std::exchange(suspicious_end_, std::nullopt);
+  }
   bool dropped() const { return dropped_; }
   // The trainer is gone and the exit record is in the spool.
   bool ended() const { return !running() && delivery_.has_exit(); }
@@ -93,12 +95,12 @@ class Attempt {
   Attempt(const AttemptContext& context, const v1::Hold& hold);
 
   absl::Status Launch(const v1::Hold& hold);
-  void SayPending();
+  void SendPendingLines();
   void TellToStop(const std::string& word, int64_t stop_by_ns, int64_t within_ms);
   void EnforceDeadlines(int64_t now_ns);
   // The sentence when the trainer has stalled; otherwise empty.
   std::string Stalled(int64_t now_ns);
-  void OnGone();
+  void OnTrainerExit();
   void OnDamage(const absl::Status& damage);
 
   const AttemptContext& context_;
@@ -120,7 +122,7 @@ class Attempt {
   bool lease_line_pending_ = false;
   bool dropped_ = false;
   bool damaged_ = false;
-  std::optional<BadEnd> bad_end_;
+  std::optional<SuspiciousEnd> suspicious_end_;
   EndedBy ended_by_ = EndedBy::kItself;
   std::string why_ended_;  // with kStalled
   StallWatch stall_;

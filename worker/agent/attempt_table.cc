@@ -147,7 +147,8 @@ bool AttemptTable::Poll(int64_t now_ns) {
     const bool was_running = attempt.running();
     attempt.Poll(now_ns);
     changed |= was_running && !attempt.running();
-    if (std::optional<BadEnd> bad = attempt.TakeBadEnd(); bad.has_value()) bad_end_ = bad;
+    if (std::optional<SuspiciousEnd> bad = attempt.TakeSuspiciousEnd(); bad.has_value())
+      suspicious_end_ = bad;
     if (attempt.finished()) {
       LogEnd(attempt);
       it = attempts_.erase(it);

@@ -80,7 +80,9 @@ class AttemptTable {
   std::vector<std::string> FreeDevices() const;
 
   // Once after an attempt ended in a way that this host may have caused.
-  std::optional<BadEnd> TakeBadEnd() { return std::exchange(bad_end_, std::nullopt); }
+  std::optional<SuspiciousEnd> TakeSuspiciousEnd() {
+    return std::exchange(suspicious_end_, std::nullopt);
+  }
   // Asked before each attempt is started.
   void CheckDatasetsWith(std::function<absl::Status(const std::string& dataset)> check) {
     context_.check_dataset = std::move(check);
@@ -109,7 +111,7 @@ class AttemptTable {
   std::vector<Lease> given_back_;
   std::map<Lease, std::unique_ptr<Attempt>> attempts_;
   std::set<std::string> deleted_;
-  std::optional<BadEnd> bad_end_;
+  std::optional<SuspiciousEnd> suspicious_end_;
   Lease last_sent_;  // whose turn it was
 };
 

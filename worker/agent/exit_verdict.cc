@@ -15,7 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
-#include "worker/launch/last_words.h"
+#include "worker/launch/failure_line.h"
 
 namespace allometry::agent {
 namespace {
@@ -39,7 +39,7 @@ bool IsCrash(int signal) {
 
 // The first line is what is shown of it: what happened, and the log's last words.
 std::string WithLog(const std::string& what, const std::string& log_tail) {
-  const std::string words = launch::LastWords(log_tail);
+  const std::string words = launch::FailureLine(log_tail);
   return absl::StrCat(what, words.empty() ? "" : ": ", words, log_tail.empty() ? "" : "\n",
                       log_tail);
 }

@@ -50,7 +50,7 @@ v1::Record ToProto(const run::Record& record, int attempt, const std::string& ro
           checkpoint.set_hash(body.hash);
           checkpoint.set_bytes(body.bytes);
           checkpoint.set_root_id(root_id);
-        } else if constexpr (std::is_same_v<Body, run::Numerics>) {
+        } else if constexpr (std::is_same_v<Body, run::ExecutionConfig>) {
           v1::Numerics& numerics = *to.mutable_numerics();
           numerics.set_ranks(body.ranks);
           numerics.set_hosts(body.hosts);

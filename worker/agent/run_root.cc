@@ -18,7 +18,7 @@
 #include "base/files.h"
 #include "base/private_files.h"
 #include "run/run_spec.h"
-#include "worker/agent/copied.h"
+#include "worker/agent/copied_folder.h"
 
 namespace allometry::agent {
 namespace {
@@ -66,7 +66,7 @@ absl::StatusOr<RunRoot> RunRoot::Open(const std::string& path) {
   if (!IsRootId(stripped)) {
     return absl::DataLossError(absl::StrCat(id_path, ": '", stripped, "' is not 32 hex digits"));
   }
-  ALLO_RETURN_IF_ERROR(RefuseACopy("run root " + root, id_path));
+  ALLO_RETURN_IF_ERROR(RefuseCopiedFolder("run root " + root, id_path));
   return RunRoot(root, std::string(stripped));
 }
 

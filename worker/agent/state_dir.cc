@@ -14,7 +14,7 @@
 #include "base/private_files.h"
 #include "nlohmann/json.hpp"
 #include "transport/agent_id.h"
-#include "worker/agent/copied.h"
+#include "worker/agent/copied_folder.h"
 
 namespace allometry::agent {
 namespace {
@@ -77,7 +77,7 @@ absl::Status StateDir::ReadIdentity() {
     return absl::DataLossError(
         absl::StrCat(secret_path, " is damaged: remove it for a new identity"));
   }
-  ALLO_RETURN_IF_ERROR(RefuseACopy("state dir " + path_, secret_path, path_ + "/held.json"));
+  ALLO_RETURN_IF_ERROR(RefuseCopiedFolder("state dir " + path_, secret_path, path_ + "/held.json"));
   ALLO_RETURN_IF_ERROR(TakeFromOthers(secret_path));
   agent_id_ = transport::AgentIdOf(agent_secret_);
   const std::string id_path = path_ + "/agent_id";

@@ -115,7 +115,7 @@ TrainerProcess::~TrainerProcess() {
   close(input_fd_);
 }
 
-bool TrainerProcess::Say(absl::string_view line) {
+bool TrainerProcess::WriteLine(absl::string_view line) {
   const std::string text = absl::StrCat(line, "\n");
   ALLO_CHECK(text.size() <= 512) << text;  // POSIX: a pipe takes this much as a whole
   // SIGPIPE is ignored in the agent's process (main).

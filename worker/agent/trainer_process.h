@@ -31,7 +31,7 @@ class TrainerProcess {
 
   // Writes `line` and '\n' to rank 0's standard input, wholly or not at all: false when the pipe is
   // full (the trainer does not read) or closed (it is gone).
-  bool Say(absl::string_view line);
+  bool WriteLine(absl::string_view line);
 
   // SIGTERM to the child; 2 s later SIGKILL to every process of the attempt. For an attempt whose
   // writes nobody wants any more: Open MPI tidies up after itself on SIGTERM.

@@ -14,8 +14,8 @@
 
 #include "base/foreign_text.h"
 #include "worker/comm/exit_soon.h"
-#include "worker/comm/meeting.h"
 #include "worker/comm/mpi_status.h"
+#include "worker/comm/rendezvous.h"
 
 namespace allometry::comm {
 namespace {
@@ -61,19 +61,19 @@ absl::Status MpiWorld::Start(bool share_memory) {
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  ALLO_ASSIGN_OR_RETURN(meeting_, Meeting::Create(MPI_COMM_WORLD, share_memory));
+  ALLO_ASSIGN_OR_RETURN(rendezvous_, Rendezvous::Create(MPI_COMM_WORLD, share_memory));
   return absl::OkStatus();
 }
 
 MpiWorld::~MpiWorld() {
-  if (meeting_ == nullptr || leaves_at_once_) return;
+  if (rendezvous_ == nullptr || leaves_at_once_) return;
   const Watchdog::Call call(watchdog_, "MPI_Finalize");
-  meeting_.reset();
+  rendezvous_.reset();
   MPI_Finalize();
 }
 
 absl::Status MpiWorld::Meet(const char* name) {
-  const absl::Status met = Annotate(meeting_->Wait(timeout_s_), name);
+  const absl::Status met = Annotate(rendezvous_->Wait(timeout_s_), name);
   if (!met.ok()) leaves_at_once_ = true;
   return met;
 }
@@ -93,7 +93,7 @@ absl::Status MpiWorld::Exchange(std::span<T> values, const char* name, Use use) 
 }
 
 absl::Status MpiWorld::AllReduceSum(std::span<float> values, std::span<double> scalars) {
-  if (meeting_->has_mailboxes()) return SumOfTwo(values, scalars);
+  if (rendezvous_->has_mailboxes()) return SumOfTwo(values, scalars);
   if (!values.empty()) {
     ALLO_RETURN_IF_ERROR(Exchange(values, "MPI_Allreduce", [](float* data, int count) {
       return MPI_Allreduce(MPI_IN_PLACE, data, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
@@ -112,16 +112,16 @@ absl::Status MpiWorld::AllReduceSum(std::span<float> values, std::span<double> s
 absl::Status MpiWorld::SumOfTwo(std::span<float> values, std::span<double> scalars) {
   while (!values.empty() || !scalars.empty()) {
     const std::span<float> floats =
-        values.first(std::min(values.size(), Meeting::kMailboxBytes / sizeof(float)));
+        values.first(std::min(values.size(), Rendezvous::kMailboxBytes / sizeof(float)));
     const size_t used =
         (floats.size_bytes() + sizeof(double) - 1) / sizeof(double) * sizeof(double);
-    const std::span<double> doubles =
-        scalars.first(std::min(scalars.size(), (Meeting::kMailboxBytes - used) / sizeof(double)));
-    std::byte* const mine = meeting_->OwnMailbox();
+    const std::span<double> doubles = scalars.first(
+        std::min(scalars.size(), (Rendezvous::kMailboxBytes - used) / sizeof(double)));
+    std::byte* const mine = rendezvous_->OwnMailbox();
     if (!floats.empty()) std::memcpy(mine, floats.data(), floats.size_bytes());
     if (!doubles.empty()) std::memcpy(mine + used, doubles.data(), doubles.size_bytes());
     ALLO_RETURN_IF_ERROR(Meet("adding up the gradients"));
-    const std::byte* const theirs = meeting_->MailboxOf(1 - rank_);
+    const std::byte* const theirs = rendezvous_->MailboxOf(1 - rank_);
     const auto* their_floats = reinterpret_cast<const float*>(theirs);
     for (size_t i = 0; i < floats.size(); ++i) floats[i] += their_floats[i];
     const auto* their_doubles = reinterpret_cast<const double*>(theirs + used);
@@ -133,17 +133,18 @@ absl::Status MpiWorld::SumOfTwo(std::span<float> values, std::span<double> scala
 }
 
 absl::Status MpiWorld::Broadcast(std::span<std::byte> bytes, int root) {
-  if (!meeting_->has_mailboxes()) {
+  if (!rendezvous_->has_mailboxes()) {
     return Exchange(bytes, "MPI_Bcast", [root](std::byte* data, int count) {
       return MPI_Bcast(data, count, MPI_BYTE, root, MPI_COMM_WORLD);
     });
   }
   while (!bytes.empty()) {
-    const std::span<std::byte> piece = bytes.first(std::min(bytes.size(), Meeting::kMailboxBytes));
-    std::byte* const mine = meeting_->OwnMailbox();
+    const std::span<std::byte> piece =
+        bytes.first(std::min(bytes.size(), Rendezvous::kMailboxBytes));
+    std::byte* const mine = rendezvous_->OwnMailbox();
     if (rank_ == root) std::memcpy(mine, piece.data(), piece.size());
     ALLO_RETURN_IF_ERROR(Meet("a broadcast"));
-    if (rank_ != root) std::memcpy(piece.data(), meeting_->MailboxOf(root), piece.size());
+    if (rank_ != root) std::memcpy(piece.data(), rendezvous_->MailboxOf(root), piece.size());
     bytes = bytes.subspan(piece.size());
   }
   return absl::OkStatus();

@@ -15,7 +15,7 @@
 
 namespace allometry::comm {
 
-class Meeting;
+class Rendezvous;
 
 class MpiWorld {
  public:
@@ -59,7 +59,7 @@ class MpiWorld {
   int size_ = 1;
   bool leaves_at_once_ = false;
   Watchdog watchdog_;
-  std::unique_ptr<Meeting> meeting_;
+  std::unique_ptr<Rendezvous> rendezvous_;
 };
 
 }  // namespace allometry::comm

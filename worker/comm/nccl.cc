@@ -15,7 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "worker/comm/backends.h"
 #include "worker/comm/exit_soon.h"
-#include "worker/comm/patience.h"
+#include "worker/comm/wait_limit.h"
 #ifdef ALLO_COMM_MPI
 #include "worker/comm/mpi_world.h"
 #endif
@@ -188,7 +188,7 @@ class Nccl final : public Collective {
 
   template <class Ask>
   absl::Status Poll(absl::string_view what, Ask ask) {
-    Patience patience(timeout_s_);
+    WaitLimit patience(timeout_s_);
     for (bool done = false;;) {
       ALLO_RETURN_IF_ERROR(Check(ask(&done)));
       if (done) return absl::OkStatus();

@@ -237,7 +237,7 @@ class Session {
 // A limit on the size of files is an error of write(2), and so DISK_FULL.
 void SetSignals() { std::signal(SIGXFSZ, SIG_IGN); }
 
-void SetNumerics() {
+void SetFloatingPointMode() {
   models::LimitLibTorchToInstructionSet();
   at::set_num_threads(1);
   // A memorised batch fills the moments with denormals, which halve the speed of a CPU.
@@ -253,7 +253,7 @@ int Refuse(const absl::Status& status) {
 
 int RunTrainer(const TrainerOptions& options) {
   SetSignals();
-  SetNumerics();
+  SetFloatingPointMode();
   absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
   if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);
@@ -271,7 +271,7 @@ int RunTrainer(const TrainerOptions& options) {
 
 int MeasureTrainer(const TrainerOptions& options) {
   SetSignals();
-  SetNumerics();
+  SetFloatingPointMode();
   absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
   if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);

@@ -17,18 +17,18 @@ namespace allometry::trainer {
 namespace {
 
 // Nothing where the attempt recorded none, or its spool cannot be read.
-std::optional<run::Numerics> NumericsOf(const std::string& run_dir, int attempt) {
+std::optional<run::ExecutionConfig> ExecutionConfigOf(const std::string& run_dir, int attempt) {
   run::SpoolReader reader(run::AttemptDir(run_dir, attempt));
   // They are the first record of an attempt that came as far as its first update.
   const absl::StatusOr<std::vector<run::Record>> records = reader.Read(1);
   if (!records.ok() || records->empty()) return std::nullopt;
-  const auto* numerics = std::get_if<run::Numerics>(&records->front().body);
+  const auto* numerics = std::get_if<run::ExecutionConfig>(&records->front().body);
   if (numerics == nullptr) return std::nullopt;
   return *numerics;
 }
 
 struct Earlier {
-  run::Numerics numerics;
+  run::ExecutionConfig numerics;
   std::string attempt;  // for the log
 };
 
@@ -37,14 +37,14 @@ std::optional<Earlier> FindEarlier(const std::string& run_dir, const run::RunSpe
     const run::StartCheckpoint& start = *spec.start;
     const std::string dir =
         start.run_id == 0 ? run_dir : absl::StrCat(run_dir, "/../run-", start.run_id);
-    if (const auto numerics = NumericsOf(dir, start.attempt)) {
+    if (const auto numerics = ExecutionConfigOf(dir, start.attempt)) {
       return Earlier{*numerics, start.run_id == 0 ? absl::StrCat("attempt ", start.attempt)
                                                   : absl::StrFormat("attempt %d of run %d",
                                                                     start.attempt, start.run_id)};
     }
   }
   for (int attempt = spec.attempt - 1; attempt >= 1; --attempt) {
-    if (const auto numerics = NumericsOf(run_dir, attempt)) {
+    if (const auto numerics = ExecutionConfigOf(run_dir, attempt)) {
       return Earlier{*numerics, absl::StrCat("attempt ", attempt)};
     }
   }

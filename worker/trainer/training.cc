@@ -72,7 +72,7 @@ class TrainingImpl final : public Training {
 
   bool writes() const { return parts_.spool != nullptr; }
 
-  absl::Status RecordNumerics();
+  absl::Status RecordExecutionConfig();
   // One update. Sets `command` to what rank 0 was told, and `loss` to the mean over the batch;
   // the parameters stay as they are where it is not finite.
   absl::Status Update(LeaseCommand* command, double* loss);
@@ -117,7 +117,7 @@ class TrainingImpl final : public Training {
   int64_t checkpoint_lease_ = -1;  // the lease that asked for one
 };
 
-absl::Status TrainingImpl::RecordNumerics() {
+absl::Status TrainingImpl::RecordExecutionConfig() {
   std::vector<std::string> hosts;
   for (int rank = 0; rank < collective_.world_size(); ++rank) {
     std::array<char, 256> host = {};
@@ -126,13 +126,13 @@ absl::Status TrainingImpl::RecordNumerics() {
     hosts.emplace_back(host.data());
   }
   if (!writes()) return absl::OkStatus();
-  parts_.spool->Append(run::Numerics{.ranks = collective_.world_size(),
-                                     .hosts = absl::StrJoin(hosts, ","),
-                                     .micro_batch = static_cast<int>(micro_batch_),
-                                     .device = spec_.device,
-                                     .device_model = parts_.device.model,
-                                     .trainer_build = TrainerBuild(),
-                                     .step_backend = learner_->step_backend()});
+  parts_.spool->Append(run::ExecutionConfig{.ranks = collective_.world_size(),
+                                            .hosts = absl::StrJoin(hosts, ","),
+                                            .micro_batch = static_cast<int>(micro_batch_),
+                                            .device = spec_.device,
+                                            .device_model = parts_.device.model,
+                                            .trainer_build = TrainerBuild(),
+                                            .step_backend = learner_->step_backend()});
   return parts_.spool->Flush();
 }
 
@@ -293,7 +293,7 @@ absl::Status TrainingImpl::WriteCheckpoint() {
 }
 
 absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
-  ALLO_RETURN_IF_ERROR(RecordNumerics());
+  ALLO_RETURN_IF_ERROR(RecordExecutionConfig());
   ALLO_RETURN_IF_ERROR(RecordClassEntropy());
   checkpoint_step_ = progress_.step;
   checkpointed_ = Clock::now();

@@ -75,9 +75,9 @@ std::vector<double> Around(const LadderRule& rule, double rate) {
 }
 
 // One size, from its first rates to its decision.
-class Rung {
+class SizeSearch {
  public:
-  Rung(const LadderRule& rule, const LadderSize& size) : rule_(rule), size_(size) {
+  SizeSearch(const LadderRule& rule, const LadderSize& size) : rule_(rule), size_(size) {
     decision_.label = size.label;
   }
 
@@ -245,12 +245,12 @@ LadderDecision DecideLadder(const LadderRule& rule, absl::Span<const LadderSize>
   for (size_t i = 0; i < sizes.size(); ++i) {
     const LadderSize& size = sizes[i];
     if (!size.decided && waiting) continue;
-    Rung rung(rule, size);
+    SizeSearch step(rule, size);
     if (size.decided) {
-      decision.sizes.push_back(rung.Decided());
+      decision.sizes.push_back(step.Decided());
     } else {
       const std::optional<double> start = before ? before : NextDecided(sizes, i);
-      decision.sizes.push_back(rung.Decide(start ? Around(rule, *start) : rule.rates));
+      decision.sizes.push_back(step.Decide(start ? Around(rule, *start) : rule.rates));
     }
     const SizeDecision& made = decision.sizes.back();
     before = made.chosen;

@@ -11,7 +11,7 @@ namespace allometry::stages {
 namespace {
 
 // Of the tuning with another unit than FLOPs.
-LadderCost CostIn(const LadderOutlook& outlook, const std::map<std::string, double>& of_a_run) {
+LadderCost CostIn(const LadderForecast& outlook, const std::map<std::string, double>& of_a_run) {
   std::vector<LadderSize> sizes = outlook.sizes;
   for (LadderSize& size : sizes) {
     const auto found = of_a_run.find(size.label);
@@ -23,7 +23,7 @@ LadderCost CostIn(const LadderOutlook& outlook, const std::map<std::string, doub
 // Of tuning runs whose key the grid has too (the run itself, or the trunk of its branches), the
 // lesser of both: the one at the chosen rate is continued, not paid twice.
 template <class Cost>
-double Continued(const LadderOutlook& outlook, Cost cost) {
+double Continued(const LadderForecast& outlook, Cost cost) {
   double sum = 0;
   for (const cost::PlannedRun& trial : outlook.tuning.runs) {
     for (const cost::PlannedRun& run : outlook.grid.runs) {
@@ -45,7 +45,7 @@ std::string Time(const std::optional<double>& seconds) {
 
 }  // namespace
 
-LadderBounds BoundsOf(const LadderOutlook& outlook) {
+LadderBounds BoundsOf(const LadderForecast& outlook) {
   LadderBounds bounds;
   std::map<std::string, double> flops, seconds;
   for (const cost::PlannedRun& trial : outlook.tuning.runs) {
@@ -65,7 +65,7 @@ LadderBounds BoundsOf(const LadderOutlook& outlook) {
   return bounds;
 }
 
-cost::PlanSection LadderSection(const LadderOutlook& outlook) {
+cost::PlanSection LadderSection(const LadderForecast& outlook) {
   const LadderBounds bounds = BoundsOf(outlook);
   cost::PlanSection section;
   section.title = "learning-rate ladder";

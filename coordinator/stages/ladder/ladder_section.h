@@ -12,7 +12,7 @@ namespace allometry::stages {
 
 // What is to come of a ladder. Costs of a run do not depend on its rate, so the rates that these
 // runs are planned at are of no matter.
-struct LadderOutlook {
+struct LadderForecast {
   LadderRule rule;
   std::string tune;               // "2M tokens"
   std::vector<LadderSize> sizes;  // all of the sweep, by ascending params; `decided` where it is
@@ -31,7 +31,7 @@ struct LadderBounds {
   double most_flops() const { return runs.most_flops + grid_flops - continued_flops; }
 };
 
-LadderBounds BoundsOf(const LadderOutlook& outlook);
-cost::PlanSection LadderSection(const LadderOutlook& outlook);
+LadderBounds BoundsOf(const LadderForecast& outlook);
+cost::PlanSection LadderSection(const LadderForecast& outlook);
 
 }  // namespace allometry::stages

@@ -72,21 +72,21 @@ stages::Trial TrialOf(const v1::Run& run, const v1::Cell& cell) {
   return trial;
 }
 
-// Which run and cell hold the trials of a rung.
+// Which run and cell hold the trials of a step of the ladder.
 std::vector<std::pair<const v1::Run*, const v1::Cell*>> TrialRows(
-    const sweep::LadderRung& rung, int64_t seed, absl::Span<const v1::Run> runs,
+    const sweep::LadderStep& step, int64_t seed, absl::Span<const v1::Run> runs,
     absl::Span<const v1::Cell> cells) {
   std::map<int64_t, const v1::Run*> by_id;
   for (const v1::Run& run : runs) {
     const v1::RunIdentity& identity = run.spec().identity();
-    if (run.size() == rung.label && identity.seed() == seed && identity.schedule() == "constant") {
+    if (run.size() == step.label && identity.seed() == seed && identity.schedule() == "constant") {
       by_id[run.run_id()] = &run;
     }
   }
   std::vector<std::pair<const v1::Run*, const v1::Cell*>> rows;
   for (const v1::Cell& cell : cells) {
     const auto run = by_id.find(cell.run_id());
-    if (run != by_id.end() && IsTrialCell(cell, rung.trial)) rows.emplace_back(run->second, &cell);
+    if (run != by_id.end() && IsTrialCell(cell, step.trial)) rows.emplace_back(run->second, &cell);
   }
   return rows;
 }
@@ -114,22 +114,23 @@ absl::StatusOr<LadderView> ViewLadder(const sweep::SweepFile& file, const data::
                                       absl::Span<const v1::Run> runs,
                                       absl::Span<const v1::Cell> cells,
                                       absl::Span<const std::string> decisions) {
-  ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderRung> rungs, sweep::Rungs(file, manifest));
+  ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderStep> steps,
+                        sweep::LadderSteps(file, manifest));
   ALLO_ASSIGN_OR_RETURN(const Stored stored, ReadDecisions(decisions));
   LadderView view;
   view.rule = RuleOf(*file.ladder);
   view.tune = sweep::TuningBudgetText(*file.ladder);
-  for (const sweep::LadderRung& rung : rungs) {
+  for (const sweep::LadderStep& step : steps) {
     stages::LadderSize size;
-    size.label = rung.label;
-    size.trial_flops = rung.trial.flops();
-    for (const auto& [run, cell] : TrialRows(rung, file.seeds.front(), runs, cells)) {
+    size.label = step.label;
+    size.trial_flops = step.trial.flops();
+    for (const auto& [run, cell] : TrialRows(step, file.seeds.front(), runs, cells)) {
       size.trials.push_back(TrialOf(*run, *cell));
     }
-    if (const auto chosen = stored.chosen.find(rung.label); chosen != stored.chosen.end()) {
+    if (const auto chosen = stored.chosen.find(step.label); chosen != stored.chosen.end()) {
       size.decided = chosen->second;
       // What it was chosen from; a run that a changed file asked for since is not.
-      const auto tried = stored.tried.find(rung.label);
+      const auto tried = stored.tried.find(step.label);
       std::erase_if(size.trials, [&](const stages::Trial& trial) {
         return tried == stored.tried.end() || std::find(tried->second.begin(), tried->second.end(),
                                                         trial.rate) == tried->second.end();

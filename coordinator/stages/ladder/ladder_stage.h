@@ -39,7 +39,8 @@ struct LadderView {
 };
 
 // `decisions` are the texts of the sweep's "stage" expansions, oldest first; of a new sweep all
-// spans are empty. The file has a ladder. Errors as sweep::Rungs; DataLoss for a damaged decision.
+// spans are empty. The file has a ladder. Errors as sweep::LadderSteps; DataLoss for a damaged
+// decision.
 absl::StatusOr<LadderView> ViewLadder(const sweep::SweepFile& file, const data::Manifest& manifest,
                                       absl::Span<const v1::Run> runs,
                                       absl::Span<const v1::Cell> cells,

@@ -22,7 +22,7 @@ double LeastTrained(const StoppingRule& rule, const OneRun& cells) {
 
 }  // namespace
 
-MostSaved MostThatStoppingSaves(const StoppingRule& rule, absl::Span<const v1::Cell> cells) {
+MostSaved LargestSaving(const StoppingRule& rule, absl::Span<const v1::Cell> cells) {
   std::map<int64_t, std::map<int64_t, OneRun>> sizes;  // by params, then run
   for (const v1::Cell& cell : cells) sizes[cell.params()][cell.run_id()].push_back(&cell);
   MostSaved most;
@@ -41,7 +41,7 @@ MostSaved MostThatStoppingSaves(const StoppingRule& rule, absl::Span<const v1::C
 }
 
 cost::PlanSection StoppingSection(const StoppingRule& rule, absl::Span<const v1::Cell> cells) {
-  const MostSaved most = MostThatStoppingSaves(rule, cells);
+  const MostSaved most = LargestSaving(rule, cells);
   cost::PlanSection section;
   section.title = "stopping early";
   section.sentences.push_back(StoppingRuleText(rule));

@@ -16,7 +16,7 @@ struct MostSaved {
 
 // `cells` are the file's whole grid under a constant schedule: the largest cell of a run is its
 // cost.
-MostSaved MostThatStoppingSaves(const StoppingRule& rule, absl::Span<const v1::Cell> cells);
+MostSaved LargestSaving(const StoppingRule& rule, absl::Span<const v1::Cell> cells);
 cost::PlanSection StoppingSection(const StoppingRule& rule, absl::Span<const v1::Cell> cells);
 
 }  // namespace allometry::stages

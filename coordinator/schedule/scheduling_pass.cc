@@ -1,4 +1,4 @@
-#include "coordinator/schedule/deciding.h"
+#include "coordinator/schedule/scheduling_pass.h"
 
 #include <algorithm>
 
@@ -12,90 +12,92 @@ constexpr double kForever = std::numeric_limits<double>::infinity();
 constexpr double kNever = -kForever;
 
 // Such a sweep keeps its own order: what is ahead decides what else there is to train.
-bool HasAhead(const std::map<const Need*, Line>& lines) {
-  return std::any_of(lines.begin(), lines.end(),
-                     [](const auto& line) { return line.first->ahead; });
+bool HasAhead(const std::map<const Need*, RunQueue>& queues) {
+  return std::any_of(queues.begin(), queues.end(),
+                     [](const auto& queue) { return queue.first->ahead; });
 }
 
 }  // namespace
 
-Deciding::Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
-                   const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
-                   int64_t now_ns, const Options& options)
-    : fleet_(fleet),
+SchedulingPass::SchedulingPass(CapacityIndex& capacity, const Queues& queues,
+                               std::map<int64_t, int64_t>& shares, const LeasedStarts& leased,
+                               const std::map<std::string, ExactSum>& open_work, int64_t now_ns,
+                               const Options& options)
+    : capacity_(capacity),
       queues_(queues),
       shares_(shares),
       leased_(leased),
       now_ns_(now_ns),
       options_(options) {
-  for (const auto& [kind, work] : open_work) all_work_[kind] = fleet.AllWork(kind, work.value());
+  for (const auto& [kind, work] : open_work)
+    backlog_times_[kind] = capacity.BacklogTime(kind, work.value());
 }
 
-Deciding::~Deciding() {
-  fleet_.KeepNone();
-  fleet_.Unreserve();
-  for (const RunState* victim : asked_) fleet_.SetAsked(*victim, false);
-  for (const auto& [run, spot] : taken_) {
-    fleet_.GiveBack(*run, spot);
+SchedulingPass::~SchedulingPass() {
+  capacity_.UnblockSharing();
+  capacity_.Unreserve();
+  for (const RunState* victim : asked_) capacity_.SetAsked(*victim, false);
+  for (const auto& [run, choice] : taken_) {
+    capacity_.GiveBack(*run, choice);
     shares_[run->sweep_id] -= run->ranks;
   }
 }
 
-Decision Deciding::Run() {
+Decision SchedulingPass::Run() {
   for (const auto& [priority, level] : queues_.levels()) {
-    TryLong(level, /*last_ones=*/true);
+    TryLongRuns(level, /*longer_than_backlog=*/true);
     TryImpatientGangs(level);
-    TryLong(level, /*last_ones=*/false);
-    KeepForLongOnes(level);
+    TryLongRuns(level, /*longer_than_backlog=*/false);
+    BlockSharingForLongRuns(level);
     TryAll(level);
   }
   return std::move(decision_);
 }
 
-double Deciding::LongFrom(const Need& need) const {
-  return AllWork(need) / (fleet_.MayShare(need) ? kPaceTogether : kMayBeLonger);
+double SchedulingPass::LongRunThreshold(const Need& need) const {
+  return BacklogTime(need) / (capacity_.MayShare(need) ? kSharedSpeedup : kRuntimeMargin);
 }
 
-void Deciding::KeepForLongOnes(const Queues::Level& level) {
+void SchedulingPass::BlockSharingForLongRuns(const Queues::Level& level) {
   struct Waiting {
     int64_t memory_bytes = 0;  // the most of one
     size_t count = 0;
   };
-  std::map<Need, Waiting> long_ones;  // by need, without the memory
+  std::map<Need, Waiting> long_runs;  // by need, without the memory
   for (const auto& [need, sweeps] : level.longest) {
     if (need->ranks > 1) continue;
-    const double long_from = LongFrom(*need);
+    const double long_from = LongRunThreshold(*need);
     Need kind = *need;
     kind.memory_bytes = 0;
     kind.max_sharers = 1;
     for (const auto& [minus_duration, sweep_id] : sweeps) {
       if (-minus_duration <= long_from) break;
-      const std::map<const Need*, Line>& lines = level.sweeps.at(sweep_id);
-      if (HasAhead(lines)) continue;
-      const Line& line = lines.at(need);
+      const std::map<const Need*, RunQueue>& queues = level.sweeps.at(sweep_id);
+      if (HasAhead(queues)) continue;
+      const RunQueue& queue = queues.at(need);
       size_t count = 0;
-      for (auto run = line.begin(); run != line.end() && run->duration > long_from; ++run) {
+      for (auto run = queue.begin(); run != queue.end() && run->duration > long_from; ++run) {
         count += started_.count(run->run_id) == 0;
       }
       if (count == 0) continue;
-      Waiting& waiting = long_ones[kind];
+      Waiting& waiting = long_runs[kind];
       waiting.memory_bytes = std::max(waiting.memory_bytes, need->memory_bytes);
       waiting.count += count;
     }
   }
-  for (const auto& [kind, waiting] : long_ones) {
+  for (const auto& [kind, waiting] : long_runs) {
     Need need = kind;
     need.memory_bytes = waiting.memory_bytes;
-    fleet_.Keep(need, waiting.count);
+    capacity_.BlockSharing(need, waiting.count);
   }
 }
 
-bool Deciding::IsImpatient(const RunState& run) const {
+bool SchedulingPass::IsImpatient(const RunState& run) const {
   return run.ranks > 1 && now_ns_ - run.waiting_since_ns >= options_.gang_patience_ns;
 }
 
-void Deciding::TryImpatientGangs(const Queues::Level& level) {
-  std::vector<std::pair<const Need*, std::set<Aged>::const_iterator>> fronts;
+void SchedulingPass::TryImpatientGangs(const Queues::Level& level) {
+  std::vector<std::pair<const Need*, std::set<WaitingGang>::const_iterator>> fronts;
   for (const auto& [need, gangs] : level.gangs) fronts.emplace_back(need, gangs.begin());
   for (;;) {
     auto first = fronts.end();
@@ -113,17 +115,17 @@ void Deciding::TryImpatientGangs(const Queues::Level& level) {
   }
 }
 
-bool Deciding::GoesLater(const Cursor& a, const Cursor& b) {
+bool SchedulingPass::GoesLater(const Cursor& a, const Cursor& b) {
   return GoesFirst(*b.next->run, *a.next->run);
 }
 
-bool Deciding::SkipKnown(Cursor& cursor) const {
-  const Line& line = *cursor.line;
+bool SchedulingPass::SkipKnown(Cursor& cursor) const {
+  const RunQueue& queue = *cursor.queue;
   const auto refused = refused_.find(cursor.need);
-  while (cursor.next != line.end() && cursor.next->duration > cursor.longer_than) {
+  while (cursor.next != queue.end() && cursor.next->duration > cursor.longer_than) {
     if (refused != refused_.end() && cursor.next->duration > refused->second) {
       if (refused->second == kNever) return false;
-      cursor.next = line.lower_bound({refused->second, kForever, 0, nullptr});
+      cursor.next = queue.lower_bound({refused->second, kForever, 0, nullptr});
     } else if (!started_.empty() && started_.count(cursor.next->run_id) > 0) {
       ++cursor.next;
     } else {
@@ -133,7 +135,7 @@ bool Deciding::SkipKnown(Cursor& cursor) const {
   return false;
 }
 
-std::optional<Deciding::Cursor> Deciding::Pop(std::vector<Cursor>& cursors) const {
+std::optional<SchedulingPass::Cursor> SchedulingPass::Pop(std::vector<Cursor>& cursors) const {
   while (!cursors.empty()) {
     std::pop_heap(cursors.begin(), cursors.end(), GoesLater);
     Cursor cursor = cursors.back();
@@ -147,39 +149,39 @@ std::optional<Deciding::Cursor> Deciding::Pop(std::vector<Cursor>& cursors) cons
   return std::nullopt;
 }
 
-int64_t Deciding::ShareOf(int64_t sweep_id) const {
+int64_t SchedulingPass::ShareOf(int64_t sweep_id) const {
   const auto share = shares_.find(sweep_id);
   return share == shares_.end() ? 0 : share->second;
 }
 
-bool Deciding::IsRefused(const Need* need) const {
+bool SchedulingPass::IsRefused(const Need* need) const {
   const auto refused = refused_.find(need);
   return refused != refused_.end() && refused->second == kNever;
 }
 
-std::vector<Deciding::Cursor> Deciding::CursorsOf(const Queues::Level& level,
-                                                  int64_t sweep_id) const {
+std::vector<SchedulingPass::Cursor> SchedulingPass::CursorsOf(const Queues::Level& level,
+                                                              int64_t sweep_id) const {
   std::vector<Cursor> cursors;
-  for (const auto& [need, line] : level.sweeps.at(sweep_id)) {
-    if (!IsRefused(need)) cursors.push_back({need, &line, line.begin(), kNever});
+  for (const auto& [need, queue] : level.sweeps.at(sweep_id)) {
+    if (!IsRefused(need)) cursors.push_back({need, &queue, queue.begin(), kNever});
   }
   std::make_heap(cursors.begin(), cursors.end(), GoesLater);
   return cursors;
 }
 
-const Need* Deciding::TryNext(std::vector<Cursor>& cursors) {
+const Need* SchedulingPass::TryNext(std::vector<Cursor>& cursors) {
   const std::optional<Cursor> first = Pop(cursors);
   if (!first.has_value()) return nullptr;
   const RunState& run = *first->next->run;
-  if (!TryToStart(run, first->need)) Refuse(run, first->need, first->line, first->next);
+  if (!TryToStart(run, first->need)) Refuse(run, first->need, first->queue, first->next);
   Cursor next = *first;
-  if (++next.next == next.line->end()) return next.need;
+  if (++next.next == next.queue->end()) return next.need;
   cursors.push_back(next);
   std::push_heap(cursors.begin(), cursors.end(), GoesLater);
   return next.need;
 }
 
-void Deciding::TakeTurns(Turns& turns) {
+void SchedulingPass::TakeTurns(Turns& turns) {
   while (!turns.empty()) {
     auto turn = turns.extract(turns.begin());
     if (TryNext(turn.mapped()) == nullptr) continue;
@@ -188,16 +190,16 @@ void Deciding::TakeTurns(Turns& turns) {
   }
 }
 
-void Deciding::TryLong(const Queues::Level& level, bool last_ones) {
+void SchedulingPass::TryLongRuns(const Queues::Level& level, bool longer_than_backlog) {
   std::map<int64_t, std::vector<Cursor>> sweeps;
   for (const auto& [need, longest] : level.longest) {
-    const double longer_than = last_ones ? AllWork(*need) : LongFrom(*need);
+    const double longer_than = longer_than_backlog ? BacklogTime(*need) : LongRunThreshold(*need);
     for (const auto& [minus_duration, sweep_id] : longest) {
       if (-minus_duration <= longer_than) break;
-      const std::map<const Need*, Line>& lines = level.sweeps.at(sweep_id);
-      if (HasAhead(lines)) continue;
-      const Line& line = lines.at(need);
-      sweeps[sweep_id].push_back({need, &line, line.begin(), longer_than});
+      const std::map<const Need*, RunQueue>& queues = level.sweeps.at(sweep_id);
+      if (HasAhead(queues)) continue;
+      const RunQueue& queue = queues.at(need);
+      sweeps[sweep_id].push_back({need, &queue, queue.begin(), longer_than});
     }
   }
   Turns turns;
@@ -208,15 +210,15 @@ void Deciding::TryLong(const Queues::Level& level, bool last_ones) {
   TakeTurns(turns);
 }
 
-void Deciding::TryAll(const Queues::Level& level) {
+void SchedulingPass::TryAll(const Queues::Level& level) {
   // So few sweeps have what may still start that they are gathered instead of looked for.
   constexpr size_t kFew = 64;
   std::set<const Need*> open;
-  size_t lines = 0;  // of needs that are open
+  size_t queues = 0;  // of needs that are open
   for (const auto& [need, sweeps] : level.longest) {
     if (IsRefused(need)) continue;
     open.insert(need);
-    lines += sweeps.size();
+    queues += sweeps.size();
   }
   // Of sweeps that were looked at, and of those whose place in by_share is not true any more.
   Turns turns;
@@ -227,7 +229,7 @@ void Deciding::TryAll(const Queues::Level& level) {
   };
   for (const int64_t sweep_id : started_sweeps_) look_at(sweep_id);
   for (auto next = level.by_share.begin(); !open.empty();) {
-    if (lines <= kFew && next != level.by_share.end()) {
+    if (queues <= kFew && next != level.by_share.end()) {
       next = level.by_share.end();
       for (const Need* need : open) {
         for (const auto& [minus_duration, sweep_id] : level.longest.at(need)) look_at(sweep_id);
@@ -242,58 +244,58 @@ void Deciding::TryAll(const Queues::Level& level) {
     auto turn = turns.extract(turns.begin());
     const Need* tried = TryNext(turn.mapped());
     if (tried == nullptr) continue;
-    if (IsRefused(tried) && open.erase(tried) > 0) lines -= level.longest.at(tried).size();
+    if (IsRefused(tried) && open.erase(tried) > 0) queues -= level.longest.at(tried).size();
     turn.key().share = ShareOf(turn.key().sweep_id);
     turns.insert(std::move(turn));
   }
 }
 
-double Deciding::AllWork(const Need& need) const {
-  const auto found = all_work_.find(need.device);
-  return found == all_work_.end() ? kForever : found->second;
+double SchedulingPass::BacklogTime(const Need& need) const {
+  const auto found = backlog_times_.find(need.device);
+  return found == backlog_times_.end() ? kForever : found->second;
 }
 
-bool Deciding::TryToStart(const RunState& run, const Need* need) {
-  std::optional<Spot> spot = fleet_.Find(run, *need, AllWork(*need));
-  if (!spot.has_value()) return false;
+bool SchedulingPass::TryToStart(const RunState& run, const Need* need) {
+  std::optional<SlotChoice> choice = capacity_.Find(run, *need, BacklogTime(*need));
+  if (!choice.has_value()) return false;
   Assignment assignment;
   assignment.run_id = run.run_id;
-  assignment.agent_id = spot->pool->agent().agent_id;
-  for (const size_t place : spot->places) {
-    assignment.slots.push_back(spot->pool->places()[place].slot);
+  assignment.agent_id = choice->pool->agent().agent_id;
+  for (const size_t place : choice->places) {
+    assignment.slots.push_back(choice->pool->places()[place].slot);
   }
-  const Place& place = spot->pool->places()[spot->places.front()];
-  if (!place.users.empty()) assignment.reason = WhyItShares(spot->pool->agent(), place, *need);
-  fleet_.Take(run, *spot);
+  const Place& place = choice->pool->places()[choice->places.front()];
+  if (!place.users.empty()) assignment.reason = WhyItShares(choice->pool->agent(), place, *need);
+  capacity_.Take(run, *choice);
   shares_[run.sweep_id] += run.ranks;
   started_.insert(run.run_id);
   started_sweeps_.insert(run.sweep_id);
-  taken_.emplace_back(&run, *std::move(spot));
+  taken_.emplace_back(&run, *std::move(choice));
   decision_.assignments.push_back(std::move(assignment));
   return true;
 }
 
-void Deciding::Refuse(const RunState& run, const Need* need, const Line* line,
-                      Line::const_iterator place) {
-  const bool was_reserved = fleet_.reservation().has_value();
-  const bool shorter_may_borrow =
-      was_reserved && fleet_.reservation()->backfill && run.duration > fleet_.reservation()->ready;
-  double until = shorter_may_borrow ? fleet_.reservation()->ready : kNever;
+void SchedulingPass::Refuse(const RunState& run, const Need* need, const RunQueue* queue,
+                            RunQueue::const_iterator place) {
+  const bool was_reserved = capacity_.reservation().has_value();
+  const bool shorter_may_borrow = was_reserved && capacity_.reservation()->backfill &&
+                                  run.duration > capacity_.reservation()->ready;
+  double until = shorter_may_borrow ? capacity_.reservation()->ready : kNever;
   // It may not share because of its own time.
-  if (run.duration > AllWork(*need)) until = std::max(until, AllWork(*need));
+  if (run.duration > BacklogTime(*need)) until = std::max(until, BacklogTime(*need));
   const bool is_first = refused_.insert_or_assign(need, until).second;
   if (run.ranks == 1) {
-    // Each of those in line may ask, until nobody can make room.
-    for (; is_first && line != nullptr && place != line->end() && AskForRoom(*place->run, *need);
+    // Each of those in queue may ask, until nobody can make room.
+    for (; is_first && queue != nullptr && place != queue->end() && AskForRoom(*place->run, *need);
          ++place) {
     }
   } else if (!was_reserved) {
     AskForRoom(run, *need);
-    fleet_.Reserve(run, *need, /*backfill=*/!IsImpatient(run));
+    capacity_.Reserve(run, *need, /*backfill=*/!IsImpatient(run));
   }
 }
 
-std::optional<int32_t> Deciding::LowestToAsk(const RunState& run) const {
+std::optional<int32_t> SchedulingPass::LowestToAsk(const RunState& run) const {
   for (const auto& [priority, starts] : leased_) {
     if (priority >= run.priority) break;
     if (*starts.begin() <= now_ns_ - options_.min_run_ns) return priority;
@@ -301,27 +303,27 @@ std::optional<int32_t> Deciding::LowestToAsk(const RunState& run) const {
   return std::nullopt;
 }
 
-bool Deciding::IsWithoutRoom(const Need& need) const {
+bool SchedulingPass::IsWithoutRoom(const Need& need) const {
   return std::any_of(no_room_.begin(), no_room_.end(), [&](const Need& known) {
     return known.device == need.device && known.dataset_hash == need.dataset_hash &&
            known.root_id == need.root_id && known.avoided_host == need.avoided_host &&
-           known.ranks <= need.ranks && fleet_.MemoryAsked(known) <= fleet_.MemoryAsked(need);
+           known.ranks <= need.ranks && capacity_.MemoryAsked(known) <= capacity_.MemoryAsked(need);
   });
 }
 
-bool Deciding::AskForRoom(const RunState& run, const Need& need) {
+bool SchedulingPass::AskForRoom(const RunState& run, const Need& need) {
   if (rooms_asked_ >= options_.max_preemptions || IsWithoutRoom(need)) return false;
   const std::optional<int32_t> lowest = LowestToAsk(run);
   if (!lowest.has_value()) return false;
   const std::vector<const RunState*> victims =
-      fleet_.Victims(run, need, now_ns_ - options_.min_run_ns, *lowest);
+      capacity_.Victims(run, need, now_ns_ - options_.min_run_ns, *lowest);
   if (victims.empty()) {
     no_room_.push_back(need);
     return false;
   }
   ++rooms_asked_;
   for (const RunState* victim : victims) {
-    fleet_.SetAsked(*victim, true);
+    capacity_.SetAsked(*victim, true);
     asked_.push_back(victim);
     decision_.preemptions.push_back(
         {victim->run_id, absl::StrFormat("makes room for run %d, which has priority %d against %d",

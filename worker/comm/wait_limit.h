@@ -9,12 +9,12 @@ namespace allometry::comm {
 // Counts what passed between two calls of Ended(), and of each step at most two seconds: more
 // passes only where this process was stopped (`scontrol suspend`, a debugger, a suspended machine),
 // and then its peers may have been stopped too.
-class Patience {
+class WaitLimit {
  public:
   using Seconds = std::chrono::duration<double>;
   static constexpr Seconds kLongestStep{1.0};
 
-  explicit Patience(double timeout_s) : left_(timeout_s) {}
+  explicit WaitLimit(double timeout_s) : left_(timeout_s) {}
   bool Ended() {
     const std::chrono::steady_clock::time_point now = std::chrono::steady_clock::now();
     left_ -= std::min<Seconds>(now - last_, 2 * kLongestStep);

@@ -1,4 +1,4 @@
-#include "worker/launch/last_words.h"
+#include "worker/launch/failure_line.h"
 
 #include <algorithm>
 #include <vector>
@@ -28,7 +28,7 @@ bool HasWord(absl::string_view line) {
 
 }  // namespace
 
-std::string LastWords(absl::string_view log) {
+std::string FailureLine(absl::string_view log) {
   absl::string_view outside, in_notice;
   bool notice = false, notice_has_words = false;
   for (absl::string_view line : absl::StrSplit(log, absl::ByAnyChar("\n\r"))) {

@@ -16,7 +16,7 @@
 
 namespace allometry::schedule {
 
-struct RestOptions {
+struct BackoffOptions {
   int64_t base_us = 1'000'000;
   int64_t longest_us = 300'000'000;
 };
@@ -31,16 +31,16 @@ struct ChargedEnd {
   int64_t ended_us = 0;
 };
 
-struct HostRest {
+struct HostBackoff {
   int rounds = 0;
-  int64_t ended_us = 0;  // the last end
-  int64_t rest_us = 0;   // from then on
-  std::string reason;    // "3 runs failed there before they got going, the last with BUG: ..."
-  bool operator==(const HostRest&) const = default;
+  int64_t ended_us = 0;    // the last end
+  int64_t backoff_us = 0;  // from then on
+  std::string reason;      // "3 runs failed there before they got going, the last with BUG: ..."
+  bool operator==(const HostBackoff&) const = default;
 };
 
 // `ends`: of each host those since it last got a run going, in any order. By host.
-std::map<std::string, HostRest> HostsToRest(std::vector<ChargedEnd> ends,
-                                            const RestOptions& options = {});
+std::map<std::string, HostBackoff> HostsToBackOff(std::vector<ChargedEnd> ends,
+                                                  const BackoffOptions& options = {});
 
 }  // namespace allometry::schedule

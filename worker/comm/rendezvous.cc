@@ -1,4 +1,4 @@
-#include "worker/comm/meeting.h"
+#include "worker/comm/rendezvous.h"
 
 #include <immintrin.h>
 #include <linux/futex.h>
@@ -18,7 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "worker/comm/mpi_status.h"
-#include "worker/comm/patience.h"
+#include "worker/comm/wait_limit.h"
 
 namespace allometry::comm {
 namespace {
@@ -68,7 +68,7 @@ void WakeAll(std::atomic<uint32_t>& word) {
 
 }  // namespace
 
-struct Meeting::Place {
+struct Rendezvous::Place {
   alignas(64) std::atomic<uint32_t> here;
   alignas(64) std::atomic<uint32_t> meeting;
   std::atomic<uint32_t> sleepers;
@@ -76,14 +76,14 @@ struct Meeting::Place {
 };
 static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
-size_t Meeting::PlaceBytes(int ranks) {
+size_t Rendezvous::PlaceBytes(int ranks) {
   const size_t bytes = sizeof(Place) + static_cast<size_t>(ranks) * sizeof(std::atomic<uint32_t>);
   constexpr size_t kPage = 4096;
   return (bytes + kPage - 1) / kPage * kPage;
 }
 
-absl::StatusOr<std::unique_ptr<Meeting>> Meeting::Create(MPI_Comm world, bool share_memory) {
-  std::unique_ptr<Meeting> meeting(new Meeting(world));
+absl::StatusOr<std::unique_ptr<Rendezvous>> Rendezvous::Create(MPI_Comm world, bool share_memory) {
+  std::unique_ptr<Rendezvous> meeting(new Rendezvous(world));
   MPI_Comm_rank(world, &meeting->rank_);
   MPI_Comm_size(world, &meeting->size_);
   if (meeting->size_ > 1) AskForShortTimeSlices();
@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<Meeting>> Meeting::Create(MPI_Comm world, bool sh
   return meeting;
 }
 
-absl::StatusOr<bool> Meeting::ShareMemory() {
+absl::StatusOr<bool> Rendezvous::ShareMemory() {
   ALLO_RETURN_IF_ERROR(
       FromMpi(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host_),
               "MPI_Comm_split_type"));
@@ -132,17 +132,17 @@ absl::StatusOr<bool> Meeting::ShareMemory() {
   return true;
 }
 
-Meeting::~Meeting() {
+Rendezvous::~Rendezvous() {
   if (window_ != MPI_WIN_NULL) MPI_Win_free(&window_);
   if (host_ != MPI_COMM_NULL) MPI_Comm_free(&host_);
 }
 
-absl::Status Meeting::Wait(double timeout_s) {
+absl::Status Rendezvous::Wait(double timeout_s) {
   if (size_ == 1) return absl::OkStatus();
   return place_ != nullptr ? WaitInSharedMemory(timeout_s) : WaitThroughMpi(timeout_s);
 }
 
-absl::Status Meeting::WaitInSharedMemory(double timeout_s) {
+absl::Status Rendezvous::WaitInSharedMemory(double timeout_s) {
   Place& place = *place_;
   const uint32_t meeting = meetings_++;
   place.came[rank_].store(meeting + 1);
@@ -160,10 +160,10 @@ absl::Status Meeting::WaitInSharedMemory(double timeout_s) {
       _mm_pause();
     }
   }
-  Patience patience(timeout_s);
+  WaitLimit patience(timeout_s);
   place.sleepers.fetch_add(1);
   while (!over() && !patience.Ended()) {
-    SleepWhile(place.meeting, meeting, std::min(patience.left(), Patience::kLongestStep));
+    SleepWhile(place.meeting, meeting, std::min(patience.left(), WaitLimit::kLongestStep));
   }
   place.sleepers.fetch_sub(1);
   const bool spinning_helps = Clock::now() - begin < 2 * kLongestSpin;
@@ -177,10 +177,10 @@ absl::Status Meeting::WaitInSharedMemory(double timeout_s) {
       absl::StrFormat("no answer from rank %s in %g s", absl::StrJoin(missing, ", "), timeout_s));
 }
 
-absl::Status Meeting::WaitThroughMpi(double timeout_s) {
+absl::Status Rendezvous::WaitThroughMpi(double timeout_s) {
   MPI_Request request = MPI_REQUEST_NULL;
   ALLO_RETURN_IF_ERROR(FromMpi(MPI_Ibarrier(world_, &request), "MPI_Ibarrier"));
-  Patience patience(timeout_s);
+  WaitLimit patience(timeout_s);
   const Clock::time_point begin = Clock::now();
   for (Seconds nap = kShortestNap;;) {
     int met = 0;

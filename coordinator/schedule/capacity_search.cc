@@ -5,36 +5,37 @@
 #include <utility>
 
 #include "base/check.h"
-#include "coordinator/schedule/fleet.h"
+#include "coordinator/schedule/capacity_index.h"
 
 namespace allometry::schedule {
 
-const Fleet::Group* Fleet::GroupFor(const Need& need) const {
+const CapacityIndex::Group* CapacityIndex::GroupFor(const Need& need) const {
   const auto found = groups_.find({need.device, need.dataset_hash});
   return found == groups_.end() || found->second.pools.empty() ? nullptr : &found->second;
 }
 
-std::vector<Pool*>::const_iterator Fleet::PlaceOf(const Group& group, const std::string& agent_id) {
+std::vector<Pool*>::const_iterator CapacityIndex::PlaceOf(const Group& group,
+                                                          const std::string& agent_id) {
   return std::lower_bound(
       group.pools.begin(), group.pools.end(), agent_id,
       [](const Pool* pool, const std::string& id) { return pool->agent().agent_id < id; });
 }
 
-int64_t Fleet::MemoryAsked(const Group& group, const Need& need) {
+int64_t CapacityIndex::MemoryAsked(const Group& group, const Need& need) {
   return *group.memories.rbegin() >= need.memory_bytes ? need.memory_bytes : 0;
 }
 
-bool Fleet::IsWhereItMay(const Pool& pool, const Need& need) {
+bool CapacityIndex::IsWhereItMay(const Pool& pool, const Need& need) {
   if (!need.avoided_host.empty() && pool.agent().host == need.avoided_host) return false;
   return need.root_id.empty() || pool.agent().run_root_id == need.root_id;
 }
 
-int64_t Fleet::MemoryAsked(const Need& need) const {
+int64_t CapacityIndex::MemoryAsked(const Need& need) const {
   const Group* group = GroupFor(need);
   return group == nullptr ? need.memory_bytes : MemoryAsked(*group, need);
 }
 
-Pool* Fleet::Reserved(const Group& group, const std::string& root) const {
+Pool* CapacityIndex::Reserved(const Group& group, const std::string& root) const {
   if (!reservation_.has_value()) return nullptr;
   const AgentState& agent = reservation_->pool->agent();
   if (!root.empty() && agent.run_root_id != root) return nullptr;
@@ -42,12 +43,12 @@ Pool* Fleet::Reserved(const Group& group, const std::string& root) const {
   return found != group.pools.end() && *found == reservation_->pool ? *found : nullptr;
 }
 
-std::vector<bool> Fleet::KeptFrom(const RunState& run) const {
+std::vector<bool> CapacityIndex::ReservedAgainst(const RunState& run) const {
   const bool lent = reservation_->backfill && run.duration <= reservation_->ready;
   return lent ? std::vector<bool>(reservation_->held.size(), false) : reservation_->held;
 }
 
-double Fleet::AllWork(const std::string& kind, double work) const {
+double CapacityIndex::BacklogTime(const std::string& kind, double work) const {
   const auto group = groups_.find({kind, ""});
   if (group == groups_.end() || group->second.slots == 0)
     return std::numeric_limits<double>::infinity();
@@ -56,33 +57,36 @@ double Fleet::AllWork(const std::string& kind, double work) const {
   return (1 + kRoundings) * work / static_cast<double>(group->second.slots);
 }
 
-std::optional<Spot> Fleet::Find(const RunState& run, const Need& need, double all_work) const {
+std::optional<SlotChoice> CapacityIndex::Find(const RunState& run, const Need& need,
+                                              double backlog_time) const {
   const Group* group = GroupFor(need);
   if (group == nullptr) return std::nullopt;
   const int64_t memory = MemoryAsked(*group, need);
-  std::optional<Spot> spot;
+  std::optional<SlotChoice> choice;
   if (!run.checkpoint_root_id.empty()) {
-    spot = FindWhole(*group, run.checkpoint_root_id, run, need, memory);
+    choice = FindWhole(*group, run.checkpoint_root_id, run, need, memory);
   }
   const bool anywhere = need.root_id.empty();
-  if (!spot.has_value() && anywhere) spot = FindWhole(*group, "", run, need, memory);
-  if (spot.has_value() || need.ranks > 1 || need.max_sharers <= 1 || run.duration > all_work) {
-    return spot;
+  if (!choice.has_value() && anywhere) choice = FindWhole(*group, "", run, need, memory);
+  if (choice.has_value() || need.ranks > 1 || need.max_sharers <= 1 ||
+      run.duration > backlog_time) {
+    return choice;
   }
   if (!run.checkpoint_root_id.empty()) {
-    spot = FindShared(*group, run.checkpoint_root_id, run, need, all_work);
+    choice = FindShared(*group, run.checkpoint_root_id, run, need, backlog_time);
   }
-  if (!spot.has_value() && anywhere) spot = FindShared(*group, "", run, need, all_work);
-  return spot;
+  if (!choice.has_value() && anywhere) choice = FindShared(*group, "", run, need, backlog_time);
+  return choice;
 }
 
-std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root,
-                                     const RunState& run, const Need& need, int64_t memory) const {
-  const auto shelf = group.shelves.find(root);
-  if (shelf == group.shelves.end()) return std::nullopt;
+std::optional<SlotChoice> CapacityIndex::FindWhole(const Group& group, const std::string& root,
+                                                   const RunState& run, const Need& need,
+                                                   int64_t memory) const {
+  const auto index = group.indices.find(root);
+  if (index == group.indices.end()) return std::nullopt;
   Pool* best = nullptr;
   std::vector<size_t> places;
-  const std::set<ByFree>& by_free = shelf->second.free;
+  const std::set<ByFree>& by_free = index->second.free;
   for (auto it = by_free.lower_bound({need.ranks, nullptr}); it != by_free.end(); ++it) {
     if (it->pool->memory_bytes() < memory || !IsWhereItMay(*it->pool, need)) continue;
     best = it->pool;
@@ -91,7 +95,7 @@ std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root
   }
   Pool* reserved = Reserved(group, root);
   if (reserved != nullptr && IsWhereItMay(*reserved, need)) {
-    std::vector<size_t> usable = reserved->FreePlaces(KeptFrom(run));
+    std::vector<size_t> usable = reserved->FreePlaces(ReservedAgainst(run));
     const bool fits =
         usable.size() >= static_cast<size_t>(need.ranks) && reserved->memory_bytes() >= memory;
     const size_t usable_count = usable.size(), best_count = places.size();
@@ -107,18 +111,18 @@ std::optional<Spot> Fleet::FindWhole(const Group& group, const std::string& root
   if (best == nullptr) return std::nullopt;
   places.resize(static_cast<size_t>(need.ranks));
   std::sort(places.begin(), places.end());
-  return Spot{best, std::move(places)};
+  return SlotChoice{best, std::move(places)};
 }
 
-std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& root,
-                                      const RunState& run, const Need& need,
-                                      double all_work) const {
-  const auto shelf = group.shelves.find(root);
-  if (shelf == group.shelves.end()) return std::nullopt;
+std::optional<SlotChoice> CapacityIndex::FindShared(const Group& group, const std::string& root,
+                                                    const RunState& run, const Need& need,
+                                                    double backlog_time) const {
+  const auto index = group.indices.find(root);
+  if (index == group.indices.end()) return std::nullopt;
   Pool* reserved = Reserved(group, root);
   if (reserved != nullptr && !IsWhereItMay(*reserved, need)) reserved = nullptr;
-  const std::vector<bool> kept = reserved == nullptr ? std::vector<bool>() : KeptFrom(run);
-  size_t most = shelf->second.sharing.size();
+  const std::vector<bool> kept = reserved == nullptr ? std::vector<bool>() : ReservedAgainst(run);
+  size_t most = index->second.sharing.size();
   if (reserved != nullptr) {
     most = std::max(most, static_cast<size_t>(reserved->most_runs()));
   }
@@ -126,12 +130,12 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
   for (size_t users = 1; users < most; ++users) {
     Pool* best = nullptr;
     std::optional<size_t> place;
-    if (users < shelf->second.sharing.size()) {
+    if (users < index->second.sharing.size()) {
       // By the roomiest place of each pool, which may be one that is left alone.
-      for (const ByMemory& next : shelf->second.sharing[users]) {
+      for (const ByMemory& next : index->second.sharing[users]) {
         if (!IsWhereItMay(*next.pool, need)) continue;
         if (best != nullptr && next.memory_left < best->places()[*place].memory_left) break;
-        const std::optional<size_t> other = next.pool->RoomiestWith(users, all_work, {});
+        const std::optional<size_t> other = next.pool->RoomiestWith(users, backlog_time, {});
         if (!other.has_value()) continue;
         const ByMemory own{next.pool->places()[*other].memory_left, next.pool};
         if (best != nullptr && !(own < ByMemory{best->places()[*place].memory_left, best}))
@@ -141,7 +145,7 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
       }
     }
     if (reserved != nullptr) {
-      const std::optional<size_t> own = reserved->RoomiestWith(users, all_work, kept);
+      const std::optional<size_t> own = reserved->RoomiestWith(users, backlog_time, kept);
       if (own.has_value() &&
           (best == nullptr || ByMemory{reserved->places()[*own].memory_left, reserved} <
                                   ByMemory{best->places()[*place].memory_left, best})) {
@@ -150,16 +154,16 @@ std::optional<Spot> Fleet::FindShared(const Group& group, const std::string& roo
       }
     }
     if (best == nullptr ||
-        MayJoin(best->places()[*place], need, run.duration, all_work) != Refusal::kNone) {
+        MayJoin(best->places()[*place], need, run.duration, backlog_time) != Refusal::kNone) {
       continue;
     }
-    return Spot{best, {*place}};
+    return SlotChoice{best, {*place}};
   }
   return std::nullopt;
 }
 
-std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& need,
-                                            int64_t started_by_ns, int32_t lowest) const {
+std::vector<const RunState*> CapacityIndex::Victims(const RunState& run, const Need& need,
+                                                    int64_t started_by_ns, int32_t lowest) const {
   const Group* group = GroupFor(need);
   if (group == nullptr) return {};
   const int64_t memory = MemoryAsked(*group, need);
@@ -183,7 +187,7 @@ std::vector<const RunState*> Fleet::Victims(const RunState& run, const Need& nee
   return best;
 }
 
-bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
+bool CapacityIndex::Reserve(const RunState& run, const Need& need, bool backfill) {
   ALLO_CHECK(!reservation_.has_value()) << "for run " << reservation_->run_id;
   const Group* group = GroupFor(need);
   if (group == nullptr) return false;
@@ -199,7 +203,7 @@ bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
     ready = soonest;
   }
   if (best == nullptr) return false;
-  Unshelve(EntryOf(*best));
+  RemoveFromIndices(EntryOf(*best));
   Reservation reservation;
   reservation.run_id = run.run_id;
   reservation.pool = best;
@@ -211,14 +215,14 @@ bool Fleet::Reserve(const RunState& run, const Need& need, bool backfill) {
   return true;
 }
 
-void Fleet::Unreserve() {
+void CapacityIndex::Unreserve() {
   if (!reservation_.has_value()) return;
   Entry& entry = EntryOf(*reservation_->pool);
   reservation_.reset();
-  Shelve(entry);
+  AddToIndices(entry);
 }
 
-void Fleet::Keep(const Need& need, size_t count) {
+void CapacityIndex::BlockSharing(const Need& need, size_t count) {
   const Group* group = GroupFor(need);
   if (group == nullptr || group->shared == 0) return;
   const int64_t memory = MemoryAsked(*group, need);
@@ -245,22 +249,22 @@ void Fleet::Keep(const Need& need, size_t count) {
     soonest.erase(end, soonest.end());
   }
   for (const Soon& soon : soonest) {
-    soon.pool->SetKept(soon.place, true);
-    kept_.emplace_back(soon.pool, soon.place);
+    soon.pool->SetSharingBlocked(soon.place, true);
+    sharing_blocked_.emplace_back(soon.pool, soon.place);
   }
 }
 
-bool Fleet::MayShare(const Need& need) const {
+bool CapacityIndex::MayShare(const Need& need) const {
   const Group* group = GroupFor(need);
   return group != nullptr && group->shared > 0;
 }
 
-void Fleet::KeepNone() {
-  for (const auto& [pool, place] : kept_) pool->SetKept(place, false);
-  kept_.clear();
+void CapacityIndex::UnblockSharing() {
+  for (const auto& [pool, place] : sharing_blocked_) pool->SetSharingBlocked(place, false);
+  sharing_blocked_.clear();
 }
 
-std::vector<const Pool*> Fleet::PoolsFor(const Need& need) const {
+std::vector<const Pool*> CapacityIndex::PoolsFor(const Need& need) const {
   const Group* group = GroupFor(need);
   std::vector<const Pool*> pools;
   if (group == nullptr) return pools;

@@ -58,9 +58,9 @@ std::string WhatChanged(const v1::Numerics& before, const v1::Numerics& after) {
 // Back from the newest attempt along the checkpoints that each started from, of a branch into its
 // trunk: those are the ones whose updates are in the curve.
 void AddChanges(int64_t run_id, const std::map<int64_t, RunOfAttempts>& runs,
-                std::vector<NumericsChange>& changes) {
+                std::vector<ExecutionConfigChange>& changes) {
   const RunOfAttempts& run = runs.at(run_id);
-  std::vector<NumericsChange> found;
+  std::vector<ExecutionConfigChange> found;
   auto later = run.attempts.find(run.newest);
   if (later == run.attempts.end()) return;
   bool made_updates = run.step > later->second.start_step;
@@ -82,7 +82,7 @@ void AddChanges(int64_t run_id, const std::map<int64_t, RunOfAttempts>& runs,
   changes.insert(changes.end(), found.rbegin(), found.rend());
 }
 
-v1::Numerics ReadNumerics(const Statement& row, int first) {
+v1::Numerics ReadExecutionConfig(const Statement& row, int first) {
   v1::Numerics numerics;
   numerics.set_ranks(static_cast<int32_t>(row.Int(first)));
   numerics.set_hosts(row.Text(first + 1));
@@ -94,7 +94,8 @@ v1::Numerics ReadNumerics(const Statement& row, int first) {
   return numerics;
 }
 
-absl::StatusOr<std::vector<NumericsChange>> LoadChanges(Connection& db, absl::string_view sweep) {
+absl::StatusOr<std::vector<ExecutionConfigChange>> LoadChanges(Connection& db,
+                                                               absl::string_view sweep) {
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
   std::map<int64_t, RunOfAttempts> runs;
   Statement list = db.Prepare(
@@ -111,16 +112,16 @@ absl::StatusOr<std::vector<NumericsChange>> LoadChanges(Connection& db, absl::st
     run.step = list.Int(3);
     const int64_t start_run_id = list.Int(7) != 0 ? list.Int(7) : list.Int(0);
     run.attempts[static_cast<int32_t>(list.Int(4))] = {
-        start_run_id, static_cast<int32_t>(list.Int(5)), list.Int(6), ReadNumerics(list, 8)};
+        start_run_id, static_cast<int32_t>(list.Int(5)), list.Int(6), ReadExecutionConfig(list, 8)};
   }
   ALLO_RETURN_IF_ERROR(list.status());
-  std::vector<NumericsChange> changes;
+  std::vector<ExecutionConfigChange> changes;
   for (const auto& [run_id, run] : runs) AddChanges(run_id, runs, changes);
   return changes;
 }
 
-absl::StatusOr<std::map<int64_t, std::string>> LoadLastWords(Connection& db,
-                                                             absl::string_view sweep) {
+absl::StatusOr<std::map<int64_t, std::string>> LoadFailureLogs(Connection& db,
+                                                               absl::string_view sweep) {
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
   std::map<int64_t, std::string> words;
   Statement list = db.Prepare(
@@ -135,12 +136,13 @@ absl::StatusOr<std::map<int64_t, std::string>> LoadLastWords(Connection& db,
 
 }  // namespace
 
-absl::StatusOr<std::vector<NumericsChange>> Store::NumericsChanges(absl::string_view sweep) const {
+absl::StatusOr<std::vector<ExecutionConfigChange>> Store::ExecutionConfigChanges(
+    absl::string_view sweep) const {
   return parts_->readers->Run([&](Connection& db) { return LoadChanges(db, sweep); });
 }
 
-absl::StatusOr<std::map<int64_t, std::string>> Store::LastWords(absl::string_view sweep) const {
-  return parts_->readers->Run([&](Connection& db) { return LoadLastWords(db, sweep); });
+absl::StatusOr<std::map<int64_t, std::string>> Store::FailureLogs(absl::string_view sweep) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadFailureLogs(db, sweep); });
 }
 
 }  // namespace allometry::store

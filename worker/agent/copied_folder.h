@@ -15,7 +15,7 @@ namespace allometry::agent {
 // Remembers `identity_file` in "IDENTITY_FILE.place" at first use. FailedPrecondition where it is
 // not the file that was remembered: says that `what` (for example "state dir w") is a copy, and
 // which files to remove for an identity of its own, those in `files_of_the_original` too.
-absl::Status RefuseACopy(const std::string& what, const std::string& identity_file,
-                         const std::string& files_of_the_original = "");
+absl::Status RefuseCopiedFolder(const std::string& what, const std::string& identity_file,
+                                const std::string& files_of_the_original = "");
 
 }  // namespace allometry::agent

@@ -1,4 +1,4 @@
-#include "worker/agent/copied.h"
+#include "worker/agent/copied_folder.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,8 +13,8 @@
 
 namespace allometry::agent {
 
-absl::Status RefuseACopy(const std::string& what, const std::string& identity_file,
-                         const std::string& files_of_the_original) {
+absl::Status RefuseCopiedFolder(const std::string& what, const std::string& identity_file,
+                                const std::string& files_of_the_original) {
   struct stat status {};
   if (stat(identity_file.c_str(), &status) != 0) return ErrnoStatus(identity_file, "look at");
   const std::string place = identity_file + ".place";

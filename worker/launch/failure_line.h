@@ -11,6 +11,6 @@ namespace allometry::launch {
 // empty where there is none. Open MPI ends every failed job with a notice between lines of dashes
 // that says less than the program did: a line outside of such notices goes first; where there is
 // none, the first line of the last notice.
-std::string LastWords(absl::string_view log);
+std::string FailureLine(absl::string_view log);
 
 }  // namespace allometry::launch

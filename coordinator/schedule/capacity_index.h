@@ -2,12 +2,12 @@
 // slots, answered without looking at each.
 //
 // A group is the pools of one kind whose workers have one dataset (the hash "": of all workers). In
-// a group, a shelf is the pools of one run root (the root "": all of them), ordered by free places,
-// and by the most memory left beside a number of sharing runs. A pool stands on at most four
-// shelves for each of its datasets and is moved on them when its users change.
+// a group, an index is the pools of one run root (the root "": all of them), ordered by free
+// places, and by the most memory left beside a number of sharing runs. A pool stands on at most
+// four indices for each of its datasets and is moved on them when its users change.
 //
 // One reservation at a time: the places that a gang waits for, on one pool, which then stands on no
-// shelf and is looked at by itself.
+// index and is looked at by itself.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@
 namespace allometry::schedule {
 
 // Where a run starts: places of one pool.
-struct Spot {
+struct SlotChoice {
   Pool* pool = nullptr;
   std::vector<size_t> places;  // ascending; one that has users is shared
 };
@@ -41,7 +41,7 @@ struct Reservation {
   bool backfill = true;    // runs that end by then may use them
 };
 
-class Fleet {
+class CapacityIndex {
  public:
   // Borrows the agent, until RemoveAgent. Not live or drained: it has no pools.
   void PutAgent(const AgentState& agent);
@@ -54,11 +54,11 @@ class Fleet {
 
   // --- One decision ---
   // How long this much open work of a kind takes on all its slots; infinity where there are none.
-  double AllWork(const std::string& kind, double work) const;
+  double BacklogTime(const std::string& kind, double work) const;
   // Where the run can start now, as decide.h says; unset: nowhere.
-  std::optional<Spot> Find(const RunState& run, const Need& need, double all_work) const;
-  void Take(const RunState& run, const Spot& spot);
-  void GiveBack(const RunState& run, const Spot& spot);
+  std::optional<SlotChoice> Find(const RunState& run, const Need& need, double backlog_time) const;
+  void Take(const RunState& run, const SlotChoice& choice);
+  void GiveBack(const RunState& run, const SlotChoice& choice);
   // Who should stop so that a run that is nowhere to start finds room; empty: nobody can help.
   // `lowest`: no run below this priority may be asked; one of it alone is as cheap as it gets.
   std::vector<const RunState*> Victims(const RunState& run, const Need& need, int64_t started_by_ns,
@@ -70,8 +70,8 @@ class Fleet {
   void Unreserve();
   // Nobody joins others any more on the `count` places that are empty soonest and not kept yet, of
   // those where runs of this need could be. For runs that must have a slot alone.
-  void Keep(const Need& need, size_t count);
-  void KeepNone();
+  void BlockSharing(const Need& need, size_t count);
+  void UnblockSharing();
   // Whether a slot where it could be takes several runs.
   bool MayShare(const Need& need) const;
 
@@ -93,30 +93,30 @@ class Fleet {
     Pool* pool;
     bool operator<(const ByMemory& other) const;
   };
-  struct Shelf {
+  struct PoolIndex {
     std::set<ByFree> free;
     std::vector<std::set<ByMemory>> sharing;  // by number of users
   };
   struct Group {
-    std::map<std::string, Shelf> shelves;  // by run root
-    std::vector<Pool*> pools;              // by agent_id; a decision looks through all of them
-    std::multiset<int64_t> memories;       // of the pools
-    int64_t slots = 0;                     // of the pools
-    int64_t shared = 0;                    // pools with a slot that takes several runs
+    std::map<std::string, PoolIndex> indices;  // by run root
+    std::vector<Pool*> pools;                  // by agent_id; a decision looks through all of them
+    std::multiset<int64_t> memories;           // of the pools
+    int64_t slots = 0;                         // of the pools
+    int64_t shared = 0;                        // pools with a slot that takes several runs
   };
   struct Entry {
     std::unique_ptr<Pool> pool;
     std::vector<Group*> groups;
-    std::vector<Shelf*> shelves;
-    // As it stands on each shelf now.
-    bool shelved = false;
+    std::vector<PoolIndex*> indices;
+    // As it stands on each index now.
+    bool indexed = false;
     int free = 0;
     std::vector<std::pair<size_t, int64_t>> sharing;  // users -> memory left
   };
   using Key = std::pair<std::string, std::string>;  // agent_id, kind
 
-  static void Shelve(Entry& entry);
-  static void Unshelve(Entry& entry);
+  static void AddToIndices(Entry& entry);
+  static void RemoveFromIndices(Entry& entry);
   Entry* FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots);
   Entry& EntryOf(const Pool& pool);
   const Group* GroupFor(const Need& need) const;
@@ -126,20 +126,21 @@ class Fleet {
   static int64_t MemoryAsked(const Group& group, const Need& need);
   // Of the need's run root, where it names one, and not of the host that it avoids.
   static bool IsWhereItMay(const Pool& pool, const Need& need);
-  // Of the shelves of one root.
-  std::optional<Spot> FindWhole(const Group& group, const std::string& root, const RunState& run,
-                                const Need& need, int64_t memory) const;
-  std::optional<Spot> FindShared(const Group& group, const std::string& root, const RunState& run,
-                                 const Need& need, double all_work) const;
+  // Of the indices of one root.
+  std::optional<SlotChoice> FindWhole(const Group& group, const std::string& root,
+                                      const RunState& run, const Need& need, int64_t memory) const;
+  std::optional<SlotChoice> FindShared(const Group& group, const std::string& root,
+                                       const RunState& run, const Need& need,
+                                       double backlog_time) const;
   // The reserved pool, where it is of this group and root.
   Pool* Reserved(const Group& group, const std::string& root) const;
   // Its places that this run may not take.
-  std::vector<bool> KeptFrom(const RunState& run) const;
+  std::vector<bool> ReservedAgainst(const RunState& run) const;
 
   std::map<Key, Entry> pools_;
   std::map<Key, Group> groups_;  // by kind and hash; kept for good, there are as many as datasets
   std::optional<Reservation> reservation_;
-  std::vector<std::pair<Pool*, size_t>> kept_;
+  std::vector<std::pair<Pool*, size_t>> sharing_blocked_;
 };
 
 }  // namespace allometry::schedule

@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "coordinator/schedule/capacity_index.h"
 #include "coordinator/schedule/decide.h"
 #include "coordinator/schedule/exact_sum.h"
-#include "coordinator/schedule/fleet.h"
 #include "coordinator/schedule/queues.h"
 
 namespace allometry::schedule {
@@ -23,27 +23,27 @@ namespace allometry::schedule {
 // priority -> when each LEASED run of it started
 using LeasedStarts = std::map<int32_t, std::multiset<int64_t>>;
 
-class Deciding {
+class SchedulingPass {
  public:
   // Borrows all. `leased`: empty: nobody may be asked to stop. `open_work`: by kind of slot, the
   // expected time x ranks of all runs that are not blocked.
-  Deciding(Fleet& fleet, const Queues& queues, std::map<int64_t, int64_t>& shares,
-           const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
-           int64_t now_ns, const Options& options);
+  SchedulingPass(CapacityIndex& capacity, const Queues& queues, std::map<int64_t, int64_t>& shares,
+                 const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
+                 int64_t now_ns, const Options& options);
   // Undoes what the decision took.
-  ~Deciding();
-  Deciding(const Deciding&) = delete;
-  Deciding& operator=(const Deciding&) = delete;
+  ~SchedulingPass();
+  SchedulingPass(const SchedulingPass&) = delete;
+  SchedulingPass& operator=(const SchedulingPass&) = delete;
 
   // Once.
   Decision Run();
 
  private:
-  // The next run to try of a line.
+  // The next run to try of a queue.
   struct Cursor {
     const Need* need;
-    const Line* line;
-    Line::const_iterator next;
+    const RunQueue* queue;
+    RunQueue::const_iterator next;
     double longer_than;  // what is not is not to be tried
   };
   static bool GoesLater(const Cursor& a, const Cursor& b);
@@ -59,13 +59,13 @@ class Deciding {
   using Turns = std::map<Turn, std::vector<Cursor>>;
 
   // What is longer may end last even where all others share.
-  double LongFrom(const Need& need) const;
+  double LongRunThreshold(const Need& need) const;
   // Slots that long ones wait for are not joined by others.
-  void KeepForLongOnes(const Queues::Level& level);
+  void BlockSharingForLongRuns(const Queues::Level& level);
   bool IsImpatient(const RunState& run) const;
   void TryImpatientGangs(const Queues::Level& level);
   // Those that are longer than a time that each need has, kLastOnes or kLongOnes.
-  void TryLong(const Queues::Level& level, bool last_ones);
+  void TryLongRuns(const Queues::Level& level, bool longer_than_backlog);
   // All, as far as any can start: a look at the sweeps in their order, until no need is left that
   // may find room.
   void TryAll(const Queues::Level& level);
@@ -73,27 +73,28 @@ class Deciding {
   const Need* TryNext(std::vector<Cursor>& cursors);
   // Past what was started, or is known to be refused; false: nothing is left to try.
   bool SkipKnown(Cursor& cursor) const;
-  // The one to try first, out of the heap of a sweep's lines; unset: nothing is left to try.
+  // The one to try first, out of the heap of a sweep's queues; unset: nothing is left to try.
   std::optional<Cursor> Pop(std::vector<Cursor>& cursors) const;
   void TakeTurns(Turns& turns);
   int64_t ShareOf(int64_t sweep_id) const;
   // Everything of the sweep.
   std::vector<Cursor> CursorsOf(const Queues::Level& level, int64_t sweep_id) const;
   bool IsRefused(const Need* need) const;
-  double AllWork(const Need& need) const;
+  double BacklogTime(const Need& need) const;
   bool TryToStart(const RunState& run, const Need* need);
-  // `line` and `place`: the run and those after it; nullptr: the run alone.
-  void Refuse(const RunState& run, const Need* need, const Line* line, Line::const_iterator place);
+  // `queue` and `place`: the run and those after it; nullptr: the run alone.
+  void Refuse(const RunState& run, const Need* need, const RunQueue* queue,
+              RunQueue::const_iterator place);
   bool AskForRoom(const RunState& run, const Need& need);
   bool IsWithoutRoom(const Need& need) const;
   // The lowest priority below the run's at which a run may be asked to stop; unset: there is none.
   std::optional<int32_t> LowestToAsk(const RunState& run) const;
 
-  Fleet& fleet_;
+  CapacityIndex& capacity_;
   const Queues& queues_;
   std::map<int64_t, int64_t>& shares_;
   const LeasedStarts& leased_;
-  std::map<std::string, double> all_work_;  // Fleet::AllWork of each kind
+  std::map<std::string, double> backlog_times_;  // CapacityIndex::BacklogTime of each kind
   const int64_t now_ns_;
   const Options& options_;
   int rooms_asked_ = 0;
@@ -105,7 +106,7 @@ class Deciding {
   std::unordered_map<const Need*, double> refused_;
   std::unordered_set<int64_t> started_;
   std::set<int64_t> started_sweeps_;  // which hold more than Queues knows of
-  std::vector<std::pair<const RunState*, Spot>> taken_;
+  std::vector<std::pair<const RunState*, SlotChoice>> taken_;
   std::vector<const RunState*> asked_;
   Decision decision_;
 };

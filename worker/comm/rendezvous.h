@@ -9,7 +9,7 @@
 // Two ranks of a host also have mailboxes there. What a rank writes into its own before a meeting,
 // the other may read between that meeting and the next.
 //
-// Threads: one thread uses a Meeting.
+// Threads: one thread uses a Rendezvous.
 #pragma once
 
 #include <mpi.h>
@@ -24,15 +24,15 @@
 
 namespace allometry::comm {
 
-class Meeting {
+class Rendezvous {
  public:
   // Together with all ranks of `world`, which outlives this. `share_memory` false: meets as on
   // several hosts.
-  static absl::StatusOr<std::unique_ptr<Meeting>> Create(MPI_Comm world, bool share_memory);
+  static absl::StatusOr<std::unique_ptr<Rendezvous>> Create(MPI_Comm world, bool share_memory);
   // Together with all ranks, before MPI_Finalize.
-  ~Meeting();
-  Meeting(const Meeting&) = delete;
-  Meeting& operator=(const Meeting&) = delete;
+  ~Rendezvous();
+  Rendezvous(const Rendezvous&) = delete;
+  Rendezvous& operator=(const Rendezvous&) = delete;
 
   // Returns when every rank has called it. Aborted, with the ranks that are missing where they
   // are known, after `timeout_s`. Time during which this process was stopped does not count.
@@ -55,7 +55,7 @@ class Meeting {
     return mailboxes_ + (2 * static_cast<size_t>(rank) + meeting % 2) * kMailboxBytes;
   }
   static size_t PlaceBytes(int ranks);
-  explicit Meeting(MPI_Comm world) : world_(world) {}
+  explicit Rendezvous(MPI_Comm world) : world_(world) {}
   // False where the ranks are on several hosts, or no memory can be shared.
   absl::StatusOr<bool> ShareMemory();
   absl::Status WaitInSharedMemory(double timeout_s);

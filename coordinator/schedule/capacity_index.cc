@@ -1,4 +1,4 @@
-#include "coordinator/schedule/fleet.h"
+#include "coordinator/schedule/capacity_index.h"
 
 #include <algorithm>
 #include <limits>
@@ -12,20 +12,20 @@ constexpr double kForever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-bool Fleet::ByFree::operator<(const ByFree& other) const {
+bool CapacityIndex::ByFree::operator<(const ByFree& other) const {
   if (free != other.free) return free < other.free;
   if (pool == nullptr || other.pool == nullptr) return pool == nullptr && other.pool != nullptr;
   return pool->agent().agent_id < other.pool->agent().agent_id;
 }
 
-bool Fleet::ByMemory::operator<(const ByMemory& other) const {
+bool CapacityIndex::ByMemory::operator<(const ByMemory& other) const {
   if (memory_left != other.memory_left) return memory_left > other.memory_left;
   return pool->agent().agent_id < other.pool->agent().agent_id;
 }
 
-// --- Pools and shelves ---
+// --- Pools and indices ---
 
-void Fleet::PutAgent(const AgentState& agent) {
+void CapacityIndex::PutAgent(const AgentState& agent) {
   RemoveAgent(agent.agent_id);
   if (!agent.live || !agent.drained.empty()) return;
   std::set<std::string> kinds;
@@ -42,18 +42,18 @@ void Fleet::PutAgent(const AgentState& agent) {
       group.slots += entry.pool->width();
       group.shared += entry.pool->most_runs() > 1;
       entry.groups.push_back(&group);
-      entry.shelves.push_back(&group.shelves[""]);
-      if (!agent.run_root_id.empty()) entry.shelves.push_back(&group.shelves[agent.run_root_id]);
+      entry.indices.push_back(&group.indices[""]);
+      if (!agent.run_root_id.empty()) entry.indices.push_back(&group.indices[agent.run_root_id]);
     }
-    Shelve(entry);
+    AddToIndices(entry);
   }
 }
 
-void Fleet::RemoveAgent(const std::string& agent_id) {
+void CapacityIndex::RemoveAgent(const std::string& agent_id) {
   auto it = pools_.lower_bound({agent_id, ""});
   while (it != pools_.end() && it->first.first == agent_id) {
     Entry& entry = it->second;
-    Unshelve(entry);
+    RemoveFromIndices(entry);
     for (Group* group : entry.groups) {
       group->pools.erase(PlaceOf(*group, agent_id));
       group->memories.erase(group->memories.find(entry.pool->memory_bytes()));
@@ -65,108 +65,109 @@ void Fleet::RemoveAgent(const std::string& agent_id) {
   }
 }
 
-void Fleet::Shelve(Entry& entry) {
-  ALLO_CHECK(!entry.shelved) << entry.pool->agent().agent_id;
+void CapacityIndex::AddToIndices(Entry& entry) {
+  ALLO_CHECK(!entry.indexed) << entry.pool->agent().agent_id;
   Pool* pool = entry.pool.get();
-  entry.shelved = true;
+  entry.indexed = true;
   entry.free = pool->free();
   entry.sharing.clear();
   for (size_t users = 1; users < static_cast<size_t>(pool->most_runs()); ++users) {
     const std::optional<size_t> place = pool->RoomiestWith(users, kForever, {});
     if (place.has_value()) entry.sharing.emplace_back(users, pool->places()[*place].memory_left);
   }
-  for (Shelf* shelf : entry.shelves) {
-    if (entry.free > 0) shelf->free.insert({entry.free, pool});
+  for (PoolIndex* index : entry.indices) {
+    if (entry.free > 0) index->free.insert({entry.free, pool});
     for (const auto& [users, memory_left] : entry.sharing) {
-      if (shelf->sharing.size() <= users) shelf->sharing.resize(users + 1);
-      shelf->sharing[users].insert({memory_left, pool});
+      if (index->sharing.size() <= users) index->sharing.resize(users + 1);
+      index->sharing[users].insert({memory_left, pool});
     }
   }
 }
 
-void Fleet::Unshelve(Entry& entry) {
-  if (!entry.shelved) return;
-  entry.shelved = false;
-  for (Shelf* shelf : entry.shelves) {
-    if (entry.free > 0) shelf->free.erase({entry.free, entry.pool.get()});
+void CapacityIndex::RemoveFromIndices(Entry& entry) {
+  if (!entry.indexed) return;
+  entry.indexed = false;
+  for (PoolIndex* index : entry.indices) {
+    if (entry.free > 0) index->free.erase({entry.free, entry.pool.get()});
     for (const auto& [users, memory_left] : entry.sharing) {
-      shelf->sharing[users].erase({memory_left, entry.pool.get()});
+      index->sharing[users].erase({memory_left, entry.pool.get()});
     }
   }
 }
 
-Fleet::Entry* Fleet::FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots) {
+CapacityIndex::Entry* CapacityIndex::FindEntry(const std::string& agent_id,
+                                               absl::Span<const v1::Slot> slots) {
   if (slots.empty()) return nullptr;
   const auto found = pools_.find({agent_id, DeviceKind(slots.front())});
   return found == pools_.end() ? nullptr : &found->second;
 }
 
-Fleet::Entry& Fleet::EntryOf(const Pool& pool) {
+CapacityIndex::Entry& CapacityIndex::EntryOf(const Pool& pool) {
   return pools_.at({pool.agent().agent_id, DeviceKind(pool.places().front().slot)});
 }
 
 // --- Users ---
 
-void Fleet::Add(const RunState& run, const std::string& agent_id,
-                absl::Span<const v1::Slot> slots) {
+void CapacityIndex::Add(const RunState& run, const std::string& agent_id,
+                        absl::Span<const v1::Slot> slots) {
   Entry* entry = FindEntry(agent_id, slots);
   if (entry == nullptr) return;
-  Unshelve(*entry);
+  RemoveFromIndices(*entry);
   for (const v1::Slot& slot : slots) {
     const std::optional<size_t> place = entry->pool->Find(slot);
     if (place.has_value()) entry->pool->Add(*place, run);
   }
-  Shelve(*entry);
+  AddToIndices(*entry);
 }
 
-void Fleet::Remove(const RunState& run, const std::string& agent_id,
-                   absl::Span<const v1::Slot> slots) {
+void CapacityIndex::Remove(const RunState& run, const std::string& agent_id,
+                           absl::Span<const v1::Slot> slots) {
   Entry* entry = FindEntry(agent_id, slots);
   if (entry == nullptr) return;
-  Unshelve(*entry);
+  RemoveFromIndices(*entry);
   for (const v1::Slot& slot : slots) {
     const std::optional<size_t> place = entry->pool->Find(slot);
     if (place.has_value()) entry->pool->Remove(*place, run);
   }
-  Shelve(*entry);
+  AddToIndices(*entry);
 }
 
-void Fleet::Refresh(const RunState& run) {
+void CapacityIndex::Refresh(const RunState& run) {
   Entry* entry = FindEntry(run.placement->agent_id, run.placement->slots);
   if (entry == nullptr) return;
-  // What depends on a run's expected time is on no shelf.
+  // What depends on a run's expected time is on no index.
   for (const v1::Slot& slot : run.placement->slots) {
     const std::optional<size_t> place = entry->pool->Find(slot);
     if (place.has_value()) entry->pool->Refresh(*place);
   }
 }
 
-void Fleet::Take(const RunState& run, const Spot& spot) {
-  Entry& entry = EntryOf(*spot.pool);
-  const bool shelved = entry.shelved;
-  Unshelve(entry);
-  for (const size_t place : spot.places) spot.pool->Add(place, run);
-  if (shelved) Shelve(entry);
+void CapacityIndex::Take(const RunState& run, const SlotChoice& choice) {
+  Entry& entry = EntryOf(*choice.pool);
+  const bool indexed = entry.indexed;
+  RemoveFromIndices(entry);
+  for (const size_t place : choice.places) choice.pool->Add(place, run);
+  if (indexed) AddToIndices(entry);
 }
 
-void Fleet::GiveBack(const RunState& run, const Spot& spot) {
-  Entry& entry = EntryOf(*spot.pool);
-  const bool shelved = entry.shelved;
-  Unshelve(entry);
-  for (const size_t place : spot.places) spot.pool->Remove(place, run);
-  if (shelved) Shelve(entry);
+void CapacityIndex::GiveBack(const RunState& run, const SlotChoice& choice) {
+  Entry& entry = EntryOf(*choice.pool);
+  const bool indexed = entry.indexed;
+  RemoveFromIndices(entry);
+  for (const size_t place : choice.places) choice.pool->Remove(place, run);
+  if (indexed) AddToIndices(entry);
 }
 
-void Fleet::SetAsked(const RunState& victim, bool asked) {
+void CapacityIndex::SetAsked(const RunState& victim, bool asked) {
   Entry* entry = FindEntry(victim.placement->agent_id, victim.placement->slots);
   if (entry == nullptr) return;
-  const bool shelved = entry->shelved;
-  Unshelve(*entry);
+  const bool indexed = entry->indexed;
+  RemoveFromIndices(*entry);
   for (const v1::Slot& slot : victim.placement->slots) {
     const std::optional<size_t> place = entry->pool->Find(slot);
     if (place.has_value()) entry->pool->SetAsked(*place, asked);
   }
-  if (shelved) Shelve(*entry);
+  if (indexed) AddToIndices(*entry);
 }
 
 }  // namespace allometry::schedule

@@ -1,4 +1,4 @@
-#include "coordinator/schedule/host_rest.h"
+#include "coordinator/schedule/host_backoff.h"
 
 #include <algorithm>
 #include <set>
@@ -11,8 +11,8 @@ namespace allometry::schedule {
 namespace {
 
 // `ends` of one host, in the order of their starts; not empty.
-HostRest RestAfter(const std::vector<ChargedEnd>& ends, const RestOptions& options) {
-  HostRest rest;
+HostBackoff RestAfter(const std::vector<ChargedEnd>& ends, const BackoffOptions& options) {
+  HostBackoff rest;
   std::set<int64_t> runs;
   const ChargedEnd* last = &ends.front();
   int64_t round_ends_us = 0;  // its first end: what starts later is another round
@@ -26,9 +26,10 @@ HostRest RestAfter(const std::vector<ChargedEnd>& ends, const RestOptions& optio
     runs.insert(end.run_id);
   }
   rest.ended_us = last->ended_us;
-  rest.rest_us = options.base_us;
-  for (int i = 1; i < rest.rounds && rest.rest_us < options.longest_us; ++i) rest.rest_us *= 2;
-  rest.rest_us = std::min(rest.rest_us, options.longest_us);
+  rest.backoff_us = options.base_us;
+  for (int i = 1; i < rest.rounds && rest.backoff_us < options.longest_us; ++i)
+    rest.backoff_us *= 2;
+  rest.backoff_us = std::min(rest.backoff_us, options.longest_us);
   const std::string what = absl::StrCat(v1::ExitReason_Name(last->reason),
                                         last->message.empty() ? "" : ": ", last->message);
   rest.reason =
@@ -41,13 +42,13 @@ HostRest RestAfter(const std::vector<ChargedEnd>& ends, const RestOptions& optio
 
 }  // namespace
 
-std::map<std::string, HostRest> HostsToRest(std::vector<ChargedEnd> ends,
-                                            const RestOptions& options) {
+std::map<std::string, HostBackoff> HostsToBackOff(std::vector<ChargedEnd> ends,
+                                                  const BackoffOptions& options) {
   std::sort(ends.begin(), ends.end(), [](const ChargedEnd& a, const ChargedEnd& b) {
     return std::tie(a.host, a.started_us, a.ended_us, a.run_id) <
            std::tie(b.host, b.started_us, b.ended_us, b.run_id);
   });
-  std::map<std::string, HostRest> rests;
+  std::map<std::string, HostBackoff> rests;
   for (auto first = ends.begin(); first != ends.end();) {
     const auto past = std::find_if(first, ends.end(),
                                    [&](const ChargedEnd& end) { return end.host != first->host; });
