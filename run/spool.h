@@ -44,6 +44,7 @@ struct CheckpointRecord {
   int64_t bytes = 0;
 };
 
+// Where and how an attempt computes. The record's kind in the spool is "numerics".
 struct ExecutionConfig {
   int ranks = 1;
   std::string hosts;
