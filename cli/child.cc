@@ -13,13 +13,11 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/files.h"
-#include "worker/launch/mpirun.h"
 #include "worker/launch/processes.h"
 
 namespace allometry::cli {
@@ -42,24 +40,6 @@ constexpr int kHeld[] = {SIGINT, SIGTERM, SIGHUP};
 struct sigaction before[std::size(kHeld)];
 int holders = 0;
 
-std::vector<std::string> Environment(const std::vector<std::string>& over) {
-  std::map<std::string, std::string> variables;
-  const auto add = [&](const std::string& entry) {
-    const size_t equals = entry.find('=');
-    if (equals != entry.npos) variables[entry.substr(0, equals)] = entry;
-  };
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!launch::IsLauncherVariable(absl::string_view(*entry, std::strcspn(*entry, "=")))) {
-      add(*entry);
-    }
-  }
-  for (const std::string& entry : launch::MpirunVariables()) add(entry);
-  for (const std::string& entry : over) add(entry);
-  std::vector<std::string> list;
-  for (const auto& [name, entry] : variables) list.push_back(entry);
-  return list;
-}
-
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   for (std::string& text : strings) pointers.push_back(text.data());
@@ -78,7 +58,7 @@ struct Child {
   std::string errors_file;
 };
 
-absl::Status Start(const ChildProgram& program, const std::string& mark, double lease_s,
+absl::Status Start(const launch::Command& program, const std::string& mark, double lease_s,
                    Child* child) {
   int ends[2], lease[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(program.arguments[0], "pipe");
@@ -94,7 +74,7 @@ absl::Status Start(const ChildProgram& program, const std::string& mark, double 
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, child->errors_file.c_str(),
                                    O_WRONLY | O_CREAT | O_TRUNC, 0600);
   std::vector<std::string> arguments = program.arguments;
-  std::vector<std::string> environment = Environment(program.environment);
+  std::vector<std::string> environment = launch::EnvironmentOf(program);
   environment.push_back(mark);
   // A session each, as an agent's trainers have: Linux shares a busy CPU between sessions
   // (sched_autogroup), so together in ours they would be measured at a fraction of their later
@@ -179,7 +159,7 @@ std::string FolderOfThisProgram() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
 }
 
-absl::StatusOr<std::vector<ChildResult>> RunTogether(const std::vector<ChildProgram>& programs,
+absl::StatusOr<std::vector<ChildResult>> RunTogether(const std::vector<launch::Command>& programs,
                                                      const std::string& scratch, double timeout_s) {
   const HeldSignals held;
   // mpirun gives each rank a process group of its own: the mark finds them all.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "worker/launch/launcher.h"
 
 namespace allometry::cli {
 
@@ -23,13 +24,6 @@ class HeldSignals {
   static bool received();
 };
 
-// A trainer, or the mpirun over its ranks, that obeys --leased.
-struct ChildProgram {
-  std::vector<std::string> arguments;    // arguments[0] is looked for in PATH
-  std::vector<std::string> environment;  // "NAME=VALUE", over this process's own, of which a batch
-                                         // system's and a launcher's variables do not go on
-};
-
 struct ChildResult {
   int exit_code = -1;      // 128 + n: ended by signal n
   bool timed_out = false;  // and killed
@@ -38,10 +32,11 @@ struct ChildResult {
   std::string errors;      // standard error, its end where it is long
 };
 
-// Starts all of them at once and waits for all. An error where one cannot be started, Cancelled
-// where a held signal came; all processes of those that were started are then killed. Each gets a
-// lease of `timeout_s` on its standard input. `scratch` is a folder for their standard error.
-absl::StatusOr<std::vector<ChildResult>> RunTogether(const std::vector<ChildProgram>& programs,
+// Starts all programs, trainers or launchers over them that obey --leased, at once and waits for
+// all. An error where one cannot be started, Cancelled where a held signal came; all processes of
+// those that were started are then killed. Each gets a lease of `timeout_s` on its standard input.
+// `scratch` is a folder for their standard error.
+absl::StatusOr<std::vector<ChildResult>> RunTogether(const std::vector<launch::Command>& programs,
                                                      const std::string& scratch, double timeout_s);
 
 }  // namespace allometry::cli

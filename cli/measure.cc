@@ -20,7 +20,8 @@
 #include "proto/run_conversion.h"
 #include "run/run_spec.h"
 #include "worker/launch/failure_line.h"
-#include "worker/launch/mpirun.h"
+#include "worker/launch/launcher.h"
+#include "worker/launch/tmpdir.h"
 
 namespace allometry::cli {
 namespace {
@@ -128,10 +129,10 @@ class Measuring {
  private:
   void MeasureGroup(const std::vector<const Shape*>& group, size_t distinct, MeasuredCosts* result,
                     std::map<std::string, Json>* found) {
-    std::vector<ChildProgram> programs;
+    std::vector<launch::Command> programs;
     std::vector<std::string> sizes;
     for (size_t i = 0; i < group.size(); ++i) {
-      const absl::StatusOr<ChildProgram> program = Program(*group[i], i);
+      const absl::StatusOr<launch::Command> program = Program(*group[i], i);
       if (!program.ok()) {
         result->problems.push_back(std::string(program.status().message()));
         return;
@@ -172,26 +173,30 @@ class Measuring {
                            child.exit_code, words.empty() ? "" : ": " + words);
   }
 
-  absl::StatusOr<ChildProgram> Program(const Shape& shape, size_t place) const {
+  absl::StatusOr<launch::Command> Program(const Shape& shape, size_t place) const {
     const std::string run_dir = absl::StrCat(scratch_, "/run-", place);
     ALLO_RETURN_IF_ERROR(MakeDirectories(run_dir));
     ALLO_ASSIGN_OR_RETURN(const run::RunSpec spec, ToRunSpec(shape.spec));
     ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir, spec));
-    ChildProgram program;
-    const int ranks = std::max(1, shape.spec.ranks());
-    if (ranks > 1) {
-      program.arguments = launch::MpirunPrefix(static_cast<size_t>(ranks), geteuid() == 0);
+    const size_t ranks = static_cast<size_t>(std::max(1, shape.spec.ranks()));
+    launch::Job job;
+    job.program = {TrainerOf(shape.spec),
+                   run_dir,
+                   "--data-dir",
+                   options_.data_dir,
+                   "--leased",
+                   "--measure",
+                   absl::StrCat(options_.seconds)};
+    job.device_kind = shape.spec.device();
+    job.hosts.emplace_back();
+    for (size_t i = 0; i < ranks; ++i) {
+      job.hosts[0].devices.push_back(absl::StrCat(place * ranks + i));
     }
-    program.arguments.insert(program.arguments.end(),
-                             {TrainerOf(shape.spec), run_dir, "--data-dir", options_.data_dir,
-                              "--leased", "--measure", absl::StrCat(options_.seconds)});
-    program.environment = {"OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1"};
-    if (shape.spec.device() == "cuda") {
-      std::vector<std::string> gpus;
-      for (int i = 0; i < ranks; ++i) gpus.push_back(absl::StrCat(place * ranks + i));
-      program.environment.push_back("CUDA_VISIBLE_DEVICES=" + absl::StrJoin(gpus, ","));
-    }
-    return program;
+    job.environment = {{"OMP_NUM_THREADS", "1"}, {"MKL_NUM_THREADS", "1"}};
+    job.is_root = geteuid() == 0;
+    ALLO_ASSIGN_OR_RETURN(const launch::Launcher* mpirun,
+                          launch::FindLauncher("mpirun", /*in_slurm=*/false));
+    return launch::MakeCommand(*mpirun, job);
   }
 
   const MeasureOptions& options_;

@@ -18,8 +18,10 @@ using ::testing::Not;
 using ::testing::Pair;
 using ::testing::StartsWith;
 
-LaunchRequest RequestOn(const std::vector<std::string>& devices) {
+LaunchRequest RequestOn(const std::vector<std::string>& devices,
+                        absl::string_view launcher = "mpirun") {
   LaunchRequest request;
+  request.launcher = *launch::FindLauncher(launcher, /*in_slurm=*/false);
   request.trainer = "/bin/allo-trainer";
   request.run_dir = "/root/run-7";
   request.data_dir = "/data";
@@ -30,7 +32,7 @@ LaunchRequest RequestOn(const std::vector<std::string>& devices) {
 }
 
 std::string CommandLine(const LaunchRequest& request) {
-  const absl::StatusOr<LaunchCommand> command = MakeLaunchCommand(request);
+  const absl::StatusOr<launch::Command> command = MakeLaunchCommand(request);
   return command.ok() ? absl::StrJoin(command->arguments, " ") : command.status().ToString();
 }
 
@@ -51,84 +53,34 @@ TEST(LaunchTest, SeveralCpuRanksGoThroughMpirun) {
 }
 
 TEST(LaunchTest, GpuRanksSeeTheirGpusAndUseNccl) {
-  ASSERT_OK_AND_ASSIGN(const LaunchCommand command,
+  ASSERT_OK_AND_ASSIGN(const launch::Command command,
                        MakeLaunchCommand(RequestOn({"cuda:2", "cuda:0"})));
   EXPECT_EQ(command.arguments.back(), "nccl");
   EXPECT_THAT(command.environment, Contains(Pair("CUDA_VISIBLE_DEVICES", "2,0")));
   EXPECT_THAT(command.environment, Contains(Pair("NCCL_SOCKET_IFNAME", "lo")));
 }
 
-TEST(LaunchTest, UnderSlurmSrunStartsTheRanks) {
-  LaunchRequest request = RequestOn({"cpu:0", "cpu:1"});
-  request.launcher = Launcher::kSrun;
-  EXPECT_THAT(CommandLine(request),
-              AllOf(StartsWith("srun --ntasks=2 "), HasSubstr(" --input=0 "),
+TEST(LaunchTest, UnderSlurmSrunStartsTheRanksAlsoOne) {
+  EXPECT_THAT(CommandLine(RequestOn({"cpu:0", "cpu:1"}, "srun")),
+              AllOf(StartsWith("srun --exact --ntasks=2 "), HasSubstr(" --input=0 "),
                     HasSubstr("/bin/allo-trainer /root/run-7"), Not(HasSubstr("mpirun"))));
+  EXPECT_THAT(CommandLine(RequestOn({"cpu:0"}, "srun")),
+              AllOf(StartsWith("srun --exact --ntasks=1 "), HasSubstr("--collective self")));
 }
 
 TEST(LaunchTest, TheEnvironmentMarksTheAttemptAndKeepsToOneThread) {
-  ASSERT_OK_AND_ASSIGN(const LaunchCommand command, MakeLaunchCommand(RequestOn({"cpu:0"})));
+  ASSERT_OK_AND_ASSIGN(const launch::Command command, MakeLaunchCommand(RequestOn({"cpu:0"})));
   EXPECT_THAT(command.environment,
               ElementsAre(Pair("ALLOMETRY_ATTEMPT", "0123/run-7/attempt-2"),
                           Pair("ALLOMETRY_AGENT", "agent"), Pair("OMP_NUM_THREADS", "1"),
                           Pair("MKL_NUM_THREADS", "1")));
 }
 
-constexpr const char* kForeign[] = {"OMPI_COMM_WORLD_RANK",
-                                    "OMPI_MCA_ess",
-                                    "PMIX_RANK",
-                                    "PMI_RANK",
-                                    "PMI_SIZE",
-                                    "HYDI_CONTROL_FD",
-                                    "I_MPI_HYDRA_UUID",
-                                    "MV2_COMM_WORLD_RANK",
-                                    "SGE_ROOT",
-                                    "JOB_ID",
-                                    "PE_HOSTFILE",
-                                    "NSLOTS",
-                                    "ARC",
-                                    "PBS_ENVIRONMENT",
-                                    "PBS_JOBID",
-                                    "PBS_NODEFILE",
-                                    "LSB_JOBID",
-                                    "LSB_HOSTS",
-                                    "COBALT_JOBID",
-                                    "FLUX_JOB_ID",
-                                    "BATCH_PARTITION_ID",
-                                    "BASIL_RESERVATION_ID"};
-constexpr const char* kOwn[] = {"PATH",      "HOME",    "LD_LIBRARY_PATH",
-                                "CUDA_HOME", "TMPDIR",  "NCCL_SOCKET_IFNAME",
-                                "UCX_TLS",   "PE_FILE", "JOB"};
-
-TEST(LaunchTest, VariablesOfBatchSystemsAndLaunchersDoNotReachATrainer) {
-  ASSERT_OK_AND_ASSIGN(const LaunchCommand one, MakeLaunchCommand(RequestOn({"cpu:0"})));
-  ASSERT_OK_AND_ASSIGN(const LaunchCommand two, MakeLaunchCommand(RequestOn({"cpu:0", "cpu:1"})));
-  LaunchRequest request = RequestOn({"cpu:0", "cpu:1"});
-  request.launcher = Launcher::kSrun;
-  ASSERT_OK_AND_ASSIGN(const LaunchCommand srun, MakeLaunchCommand(request));
-  for (const LaunchCommand* command : {&one, &two, &srun}) {
-    for (const char* name : kForeign) EXPECT_FALSE(IsInherited(*command, name)) << name;
-    for (const char* name : kOwn) EXPECT_TRUE(IsInherited(*command, name)) << name;
-  }
-  EXPECT_TRUE(IsInherited(srun, "SLURM_JOB_ID")) << "srun makes a step of it";
-  EXPECT_FALSE(IsInherited(one, "SLURM_NTASKS"));
-  EXPECT_FALSE(IsInherited(two, "SLURM_NTASKS"));
-}
-
-TEST(LaunchTest, OneRankUnderSrunIsNoStepAndDoesNotSeeSlurm) {
-  LaunchRequest request = RequestOn({"cpu:0"});
-  request.launcher = Launcher::kSrun;
-  ASSERT_OK_AND_ASSIGN(const LaunchCommand command, MakeLaunchCommand(request));
-  EXPECT_EQ(command.arguments[0], request.trainer);
-  EXPECT_FALSE(IsInherited(command, "SLURM_NTASKS"));
-  EXPECT_FALSE(IsInherited(command, "SLURM_PROCID"));
-}
-
 TEST(LaunchTest, TheSelfTestIsTheTrainerWithItsDeviceAndAFolder) {
-  const LaunchCommand command = MakeSelfTestCommand("/bin/allo-trainer", "cpu", "/root", "agent");
+  const launch::Command command = MakeSelfTestCommand("/bin/allo-trainer", "cpu", "/root", "agent");
   EXPECT_EQ(absl::StrJoin(command.arguments, " "),
             "/bin/allo-trainer --self-test /root --device cpu");
-  EXPECT_FALSE(IsInherited(command, "PMI_RANK"));
+  EXPECT_FALSE(launch::IsInherited(command, "PMI_RANK"));
 }
 
 TEST(LaunchTest, SlotsOfTwoKindsAreRefused) {
@@ -136,14 +88,6 @@ TEST(LaunchTest, SlotsOfTwoKindsAreRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cpu:0, cuda:0")));
   EXPECT_THAT(MakeLaunchCommand(RequestOn({})),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("")));
-}
-
-TEST(LaunchTest, AutoIsSrunOnlyInsideSlurm) {
-  EXPECT_THAT(ParseLauncher("auto", true), IsOkAndHolds(Launcher::kSrun));
-  EXPECT_THAT(ParseLauncher("auto", false), IsOkAndHolds(Launcher::kMpirun));
-  EXPECT_THAT(ParseLauncher("mpirun", true), IsOkAndHolds(Launcher::kMpirun));
-  EXPECT_THAT(ParseLauncher("ssh", false),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("auto, mpirun and srun")));
 }
 
 TEST(SlotsTest, CpuIsACountAndCudaAnIndex) {

@@ -132,7 +132,7 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
   request.is_root = geteuid() == 0;
   request.attempt_name = context_.run_root->AttemptName(lease_);
   request.agent_id = context_.agent_id;
-  ALLO_ASSIGN_OR_RETURN(const LaunchCommand command, MakeLaunchCommand(request));
+  ALLO_ASSIGN_OR_RETURN(const launch::Command command, MakeLaunchCommand(request));
   ALLO_ASSIGN_OR_RETURN(process_, TrainerProcess::Start(command, attempt_dir_ + "/log",
                                                         AttemptMark(request.attempt_name)));
   return absl::OkStatus();

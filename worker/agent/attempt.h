@@ -38,7 +38,7 @@ struct AttemptContext {
   std::string data_dir;
   std::string trainer;       // for cpu slots
   std::string trainer_cuda;  // for cuda slots
-  Launcher launcher = Launcher::kMpirun;
+  const launch::Launcher* launcher = nullptr;
   std::vector<std::string> devices;  // the agent's own
   StallOptions stall;
   // Whether the dataset of that name is still as it was verified; DataLoss where it is not.

@@ -26,7 +26,7 @@ struct AttemptSettings {
   std::string data_dir;
   std::string trainer;
   std::string trainer_cuda;
-  Launcher launcher = Launcher::kMpirun;
+  const launch::Launcher* launcher = nullptr;
   std::vector<std::string> devices;
   int runs_per_device = 1;  // at once, of one rank each
   // How long a trainer that was told to stop may take to write its checkpoint.

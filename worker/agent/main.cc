@@ -9,6 +9,7 @@
 #include <iostream>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "base/private_files.h"
 #include "base/standard_output.h"
 #include "base/status.h"
@@ -16,6 +17,7 @@
 #include "transport/connection.h"
 #include "worker/agent/agent.h"
 #include "worker/agent/slots.h"
+#include "worker/launch/launcher.h"
 
 namespace {
 
@@ -63,7 +65,7 @@ absl::Status RunAgent(Flags flags) {
   ALLO_ASSIGN_OR_RETURN(options.attempts.devices, allometry::agent::ParseSlots(flags.slots));
   ALLO_ASSIGN_OR_RETURN(
       options.attempts.launcher,
-      allometry::agent::ParseLauncher(flags.launcher, std::getenv("SLURM_JOB_ID") != nullptr));
+      allometry::launch::FindLauncher(flags.launcher, std::getenv("SLURM_JOB_ID") != nullptr));
   options.attempts.stop_within_ms = static_cast<int64_t>(flags.stop_within_s * 1000);
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options)));
   CountStopSignals();
@@ -103,8 +105,10 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--trainer-cuda", options.attempts.trainer_cuda, "the trainer for GPU slots")
       ->capture_default_str();
-  app.add_option("--launcher", flags.launcher,
-                 "what starts several ranks: mpirun, srun, or auto (srun inside Slurm)")
+  app.add_option(
+         "--launcher", flags.launcher,
+         absl::StrCat("what starts the ranks of a run: ", allometry::launch::LauncherNames(),
+                      "; auto: srun inside Slurm, elsewhere mpirun where they are several"))
       ->capture_default_str();
   app.add_option("--stop-within", flags.stop_within_s,
                  "seconds that a trainer may take to write its checkpoint when told to stop")

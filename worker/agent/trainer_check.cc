@@ -50,7 +50,7 @@ void TrainerCheck::Start(int64_t now_ns) {
     return;
   }
   const auto& [kind, trainer] = options_.trainers[next_];
-  const LaunchCommand command =
+  const launch::Command command =
       MakeSelfTestCommand(trainer, kind, options_.run_root, options_.agent_id);
   unlink(options_.log_path.c_str());
   auto process = TrainerProcess::Start(command, options_.log_path,

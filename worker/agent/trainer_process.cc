@@ -22,18 +22,6 @@ namespace {
 
 constexpr int64_t kTermToKillNs = 2'000'000'000;
 
-std::vector<std::string> ChildEnvironment(const LaunchCommand& command) {
-  std::vector<std::string> environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const absl::string_view name(*entry, std::strcspn(*entry, "="));
-    bool kept = IsInherited(command, name);
-    for (const auto& [own, value] : command.environment) kept = kept && own != name;
-    if (kept) environment.emplace_back(*entry);
-  }
-  for (const auto& [name, value] : command.environment) environment.push_back(name + "=" + value);
-  return environment;
-}
-
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   for (std::string& string : strings) pointers.push_back(string.data());
@@ -74,9 +62,8 @@ struct SpawnSettings {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const LaunchCommand& command,
-                                                                      const std::string& log_path,
-                                                                      const std::string& mark) {
+absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
+    const launch::Command& command, const std::string& log_path, const std::string& mark) {
   const int log_fd = open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (log_fd < 0) return ErrnoStatus(log_path, "open");
   int input[2];
@@ -89,7 +76,7 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const Laun
   fcntl(input[1], F_SETFL, O_NONBLOCK);
 
   std::vector<std::string> arguments = command.arguments;
-  std::vector<std::string> environment = ChildEnvironment(command);
+  std::vector<std::string> environment = launch::EnvironmentOf(command);
   const SpawnSettings settings(input[0], log_fd);
   pid_t pid = 0;
   errno = posix_spawnp(&pid, arguments[0].c_str(), &settings.files, &settings.attributes,

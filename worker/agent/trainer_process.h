@@ -12,14 +12,14 @@
 #include <string>
 
 #include "base/status.h"
-#include "worker/agent/launch.h"
+#include "worker/launch/launcher.h"
 
 namespace allometry::agent {
 
 class TrainerProcess {
  public:
   // `mark` (AttemptMark) finds all processes of the attempt. NotFound where the program is missing.
-  static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const LaunchCommand& command,
+  static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const launch::Command& command,
                                                                const std::string& log_path,
                                                                const std::string& mark);
   // Kills what is left, and waits for the child.

@@ -1,0 +1,145 @@
+#include "worker/launch/launcher.h"
+
+#include <set>
+#include <string>
+
+#include "absl/strings/str_join.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+
+namespace allometry::launch {
+namespace {
+
+using ::allometry::testing::StatusIs;
+using ::testing::Contains;
+using ::testing::ElementsAreArray;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+Job JobOn(const std::vector<HostRanks>& hosts) {
+  Job job;
+  job.program = {"/bin/allo-trainer", "/root/run-7", "--leased"};
+  job.hosts = hosts;
+  job.environment = {{"OMP_NUM_THREADS", "1"}};
+  return job;
+}
+
+const Launcher& Row(absl::string_view name) { return **FindLauncher(name, false); }
+
+constexpr const char* kForeign[] = {"OMPI_COMM_WORLD_RANK",
+                                    "OMPI_MCA_ess",
+                                    "PMIX_RANK",
+                                    "PMI_RANK",
+                                    "PMI_SIZE",
+                                    "HYDI_CONTROL_FD",
+                                    "I_MPI_HYDRA_UUID",
+                                    "MV2_COMM_WORLD_RANK",
+                                    "SGE_ROOT",
+                                    "JOB_ID",
+                                    "PE_HOSTFILE",
+                                    "NSLOTS",
+                                    "ARC",
+                                    "PBS_ENVIRONMENT",
+                                    "PBS_JOBID",
+                                    "PBS_NODEFILE",
+                                    "LSB_JOBID",
+                                    "LSB_HOSTS",
+                                    "COBALT_JOBID",
+                                    "FLUX_JOB_ID",
+                                    "BATCH_PARTITION_ID",
+                                    "BASIL_RESERVATION_ID"};
+constexpr const char* kOwn[] = {"PATH",      "HOME",    "LD_LIBRARY_PATH",
+                                "CUDA_HOME", "TMPDIR",  "NCCL_SOCKET_IFNAME",
+                                "UCX_TLS",   "PE_FILE", "JOB"};
+
+// Every row must keep these, so a new one is tested by being there.
+TEST(LauncherTest, EveryRowStartsTheProgramLastAndNamesItselfOnce) {
+  std::set<absl::string_view> names;
+  for (const Launcher& launcher : Launchers()) {
+    SCOPED_TRACE(launcher.name);
+    EXPECT_TRUE(names.insert(launcher.name).second);
+    EXPECT_FALSE(launcher.what.empty());
+    const Job job = JobOn({{"", {"0"}}});
+    ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(launcher, job));
+    ASSERT_GE(command.arguments.size(), job.program.size());
+    EXPECT_THAT(std::vector<std::string>(command.arguments.end() - 3, command.arguments.end()),
+                ElementsAreArray(job.program));
+    EXPECT_THAT(command.environment, Contains(Pair("OMP_NUM_THREADS", "1")));
+  }
+}
+
+TEST(LauncherTest, NoRowLetsVariablesOfAnotherRankThrough) {
+  for (const Launcher& launcher : Launchers()) {
+    for (const size_t ranks : {1u, 2u}) {
+      const absl::StatusOr<Command> command =
+          MakeCommand(launcher, JobOn({{"", std::vector<std::string>(ranks, "0")}}));
+      if (!command.ok()) continue;  // "none" starts no two
+      SCOPED_TRACE(launcher.name);
+      for (const char* name : kForeign) EXPECT_FALSE(IsInherited(*command, name)) << name;
+      for (const char* name : kOwn) EXPECT_TRUE(IsInherited(*command, name)) << name;
+      for (const char* name : {"SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_ID", "SLURM_NNODES"}) {
+        EXPECT_FALSE(IsInherited(*command, name)) << name;
+      }
+    }
+  }
+}
+
+TEST(LauncherTest, SrunKeepsWhatNamesTheAllocation) {
+  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), JobOn({{"", {"0"}}})));
+  for (const char* name : {"SLURM_CONF", "SLURM_JOB_ID", "SLURM_JOB_NODELIST"}) {
+    EXPECT_TRUE(IsInherited(command, name)) << name;
+  }
+}
+
+TEST(LauncherTest, SrunMakesAStepOnTheHostsWithCpusOfItsOwn) {
+  ASSERT_OK_AND_ASSIGN(const Command command,
+                       MakeCommand(Row("srun"), JobOn({{"n1", {"0", "1"}}, {"n3", {"0"}}})));
+  EXPECT_THAT(absl::StrJoin(command.arguments, " "),
+              AllOf(HasSubstr("srun --exact --ntasks=3 --nodelist=n1,n3 --nodes=2 "),
+                    HasSubstr(" --input=0 "), HasSubstr(" --kill-on-bad-exit=1 ")));
+}
+
+TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
+  Job job = JobOn({{"n1", {"2", "3"}}});
+  job.device_kind = "cuda";
+  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), job));
+  EXPECT_THAT(command.arguments, Contains("--gpus-per-node=2"));
+  EXPECT_THAT(command.arguments, Contains("--gpu-bind=none"));
+  EXPECT_THAT(command.environment, Not(Contains(Pair("CUDA_VISIBLE_DEVICES", ::testing::_))));
+}
+
+TEST(LauncherTest, OneRankHereNeedsNoMpirun) {
+  const Job job = JobOn({{"", {"1"}}});
+  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("mpirun"), job));
+  EXPECT_EQ(command.arguments, job.program);
+}
+
+TEST(LauncherTest, WhatALauncherCannotStartIsRefusedWithTheNumbers) {
+  EXPECT_THAT(MakeCommand(Row("none"), JobOn({{"", {"0", "1"}}})),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 ranks on 1 hosts")));
+}
+
+TEST(LauncherTest, AutoIsSrunOnlyInsideSlurm) {
+  EXPECT_EQ((*FindLauncher("auto", true))->name, "srun");
+  EXPECT_EQ((*FindLauncher("auto", false))->name, "mpirun");
+  EXPECT_EQ((*FindLauncher("mpirun", true))->name, "mpirun");
+  EXPECT_THAT(FindLauncher("ssh", false),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("allowed are auto, none, mpirun, srun")));
+}
+
+TEST(LauncherTest, TheEnvironmentIsThisProcesssWithWhatTheCommandSets) {
+  setenv("PMI_RANK", "3", 1);
+  setenv("OMP_NUM_THREADS", "7", 1);
+  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("none"), JobOn({{"", {"0"}}})));
+  const std::vector<std::string> environment = EnvironmentOf(command);
+  EXPECT_THAT(environment, Contains("OMP_NUM_THREADS=1"));
+  EXPECT_THAT(environment, Not(Contains("OMP_NUM_THREADS=7")));
+  EXPECT_THAT(environment, Not(Contains("PMI_RANK=3")));
+  unsetenv("PMI_RANK");
+  unsetenv("OMP_NUM_THREADS");
+}
+
+}  // namespace
+}  // namespace allometry::launch

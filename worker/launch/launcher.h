@@ -1,0 +1,69 @@
+// How the ranks of a program are started: a table of launchers, one file and one row each
+// (registry.cc). The worker and `allo plan` start their trainers through it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "base/status.h"
+
+namespace allometry::launch {
+
+// The ranks of one host.
+struct HostRanks {
+  std::string host;  // as the launcher knows it; empty: this machine
+  // One a rank, in rank order: what stands after "cuda:" in a slot, an index or a UUID. Of CPU
+  // slots only their number counts.
+  std::vector<std::string> devices;
+};
+
+struct Job {
+  std::vector<std::string> program;                              // and its arguments
+  std::string device_kind = "cpu";                               // "cpu" or "cuda": of every rank
+  std::vector<HostRanks> hosts;                                  // in rank order; not empty
+  std::vector<std::pair<std::string, std::string>> environment;  // of every rank
+  bool is_root = false;  // Open MPI refuses root unless told
+};
+
+struct Command {
+  std::vector<std::string> arguments;  // arguments[0] is looked for in PATH
+  std::vector<std::pair<std::string, std::string>> environment;  // over this process's own
+  // Variables of this process's own that go on although a batch system set them.
+  std::vector<std::string> kept;
+};
+
+struct Launcher {
+  absl::string_view name;
+  absl::string_view what;  // for --help
+  // It also starts a job of one rank on this machine; other launchers leave that to "none".
+  bool starts_single_ranks;
+  // InvalidArgument: the launcher cannot start this job.
+  absl::StatusOr<Command> (*make)(const Job& job);
+};
+
+std::span<const Launcher> Launchers();
+// "auto, none, mpirun, srun".
+std::string LauncherNames();
+// A row by its name; "auto": srun inside a Slurm allocation (`in_slurm`), mpirun elsewhere.
+// InvalidArgument lists the names.
+absl::StatusOr<const Launcher*> FindLauncher(absl::string_view name, bool in_slurm);
+
+// The command that starts `job` by `launcher`, or by "none" where the job is one rank on this
+// machine and the launcher leaves that to it.
+absl::StatusOr<Command> MakeCommand(const Launcher& launcher, const Job& job);
+
+// Whether a variable of this process's own goes on to what the command starts. A batch system's or
+// a launcher's does not: it would lend the program this process's own rank, and mpirun other hosts.
+bool IsInherited(const Command& command, absl::string_view name);
+// The whole environment of the command, as "NAME=VALUE".
+std::vector<std::string> EnvironmentOf(const Command& command);
+
+// --- For the rows ---
+size_t RankCount(const Job& job);
+// The value of CUDA_VISIBLE_DEVICES on that host.
+std::string VisibleGpus(const HostRanks& host);
+
+}  // namespace allometry::launch

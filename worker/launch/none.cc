@@ -1,0 +1,21 @@
+#include "absl/strings/str_cat.h"
+#include "worker/launch/rows.h"
+
+namespace allometry::launch {
+
+absl::StatusOr<Command> MakeNone(const Job& job) {
+  if (RankCount(job) != 1 || !job.hosts.front().host.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("launcher 'none' starts one rank on this machine, not ", RankCount(job),
+                     " ranks on ", job.hosts.size(), " hosts: name mpirun or srun"));
+  }
+  Command command{job.program, job.environment, {}};
+  if (job.device_kind == "cuda") {
+    command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
+    // One host: NCCL's own sockets stay on it.
+    command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");
+  }
+  return command;
+}
+
+}  // namespace allometry::launch

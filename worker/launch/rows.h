@@ -1,0 +1,12 @@
+// What makes the command of each row of registry.cc; only it includes this file.
+#pragma once
+
+#include "worker/launch/launcher.h"
+
+namespace allometry::launch {
+
+absl::StatusOr<Command> MakeNone(const Job& job);
+absl::StatusOr<Command> MakeMpirun(const Job& job);
+absl::StatusOr<Command> MakeSrun(const Job& job);
+
+}  // namespace allometry::launch
