@@ -15,6 +15,7 @@ using ::allometry::testing::StatusIs;
 using ::testing::Contains;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 
 Job JobOn(const std::vector<HostRanks>& hosts) {
