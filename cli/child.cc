@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "run/lease_line.h"
 #include "worker/launch/processes.h"
 
 namespace allometry::cli {
@@ -98,7 +99,7 @@ absl::Status Start(const launch::Command& program, const std::string& mark, doub
   if (error == 0) {
     const int64_t now_ns = allometry::Clock::Real().BootNanos();
     const std::string line =
-        absl::StrCat("lease ", now_ns, " ", now_ns + static_cast<int64_t>(lease_s * 1e9), "\n");
+        run::WriteLeaseLine(now_ns, now_ns + static_cast<int64_t>(lease_s * 1e9), now_ns) + "\n";
     // A pipe takes a line at once. One that has ended already is reaped below.
     if (write(child->input, line.data(), line.size()) < 0) errno = 0;
     return absl::OkStatus();

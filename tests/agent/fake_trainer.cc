@@ -29,6 +29,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "run/lease_line.h"
 #include "run/run_spec.h"
 #include "run/spool.h"
 
@@ -46,10 +47,8 @@ std::atomic<int64_t> deadline_ns{0};
 void Listen() {
   for (std::string line; std::getline(std::cin, line);) {
     std::cout << "heard " << line << std::endl;
-    const std::vector<std::string> words = absl::StrSplit(line, ' ');
-    int64_t deadline = 0;
-    if (words[0] == "lease" && words.size() == 3 && absl::SimpleAtoi(words[2], &deadline)) {
-      deadline_ns = deadline;
+    if (const std::optional<LeaseLine> lease = ParseLeaseLine(line)) {
+      deadline_ns = lease->deadline_ns;
     } else if (line == "preempt") {
       heard = Word::kPreempt;
     } else if (line == "cancel") {

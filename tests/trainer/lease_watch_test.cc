@@ -26,7 +26,7 @@ class LeaseWatchTest : public ::testing::Test {
  protected:
   LeaseWatchTest() {
     ALLO_CHECK(pipe(pipe_) == 0);
-    watch_ = std::make_unique<LeaseWatch>(pipe_[0], clock_,
+    watch_ = std::make_unique<LeaseWatch>(pipe_[0], clock_, "here",
                                           [this](const std::string& why) { lost_.set_value(why); });
   }
   ~LeaseWatchTest() override {
@@ -41,9 +41,10 @@ class LeaseWatchTest : public ::testing::Test {
     if (pipe_[1] >= 0) close(pipe_[1]);
     pipe_[1] = -1;
   }
-  void Lease(int64_t asked_ns, int64_t deadline_ns) {
+  void Lease(int64_t asked_ns, int64_t deadline_ns) { Lease("here", asked_ns, deadline_ns, 0); }
+  void Lease(const std::string& boot_id, int64_t asked_ns, int64_t deadline_ns, int64_t left_ms) {
     const int64_t before = watch_->leases();
-    Say(absl::StrCat("lease ", asked_ns, " ", deadline_ns, "\n"));
+    Say(absl::StrCat("lease ", boot_id, " ", asked_ns, " ", deadline_ns, " ", left_ms, "\n"));
     while (watch_->leases() == before) std::this_thread::yield();
   }
   void WaitFor(LeaseCommand command) {
@@ -98,11 +99,40 @@ TEST_F(LeaseWatchTest, CheckpointIsDueAtTwoThirdsUntilTheRenewal) {
 TEST_F(LeaseWatchTest, LinesMayComeInPiecesAndNonsenseIsIgnored) {
   const int64_t start = clock_.now_ns;
   Say("lea");
-  Say(absl::StrCat("se ", start, " ", start + 1'000'000'000, "\nlease 5 3\nlease x y\n\npre"));
+  Say(absl::StrCat("se here ", start, " ", start + 1'000'000'000,
+                   " 1000\nlease here 5 3 0\nlease here x y 0\nlease 5 7\n\npre"));
   Say("empt now\ncan");
   Say("cel\n");
   WaitFor(LeaseCommand::kCancel);
   EXPECT_EQ(watch_->leases(), 1);
+}
+
+constexpr int64_t kS = 1'000'000'000;
+
+// The other machine booted 1000 s after this one, or before it: its numbers mean nothing here.
+TEST_F(LeaseWatchTest, ALeaseOfAnotherMachineCountsFromItsReceipt) {
+  const int64_t start = clock_.now_ns;
+  for (const int64_t there : {start - 1000 * kS, start + 1000 * kS}) {
+    SCOPED_TRACE(there);
+    Lease("there", there, there + 30 * kS, 30'000);
+    EXPECT_FALSE(watch_->CheckpointDue());
+    clock_.now_ns = start + 20 * kS;
+    EXPECT_TRUE(watch_->CheckpointDue());
+    clock_.now_ns = start;
+  }
+  clock_.now_ns = start + 30 * kS;
+  EXPECT_THAT(lost_.get_future().get(), ::testing::HasSubstr("deadline passed"));
+}
+
+// Written when 30 s were left, and 25 s on the way.
+TEST_F(LeaseWatchTest, ALateLineGivesNoMoreThanWasLeftOfIt) {
+  const int64_t start = clock_.now_ns;
+  const int64_t there = 7 * kS;
+  Lease("there", there, there + 30 * kS, 30'000);
+  clock_.now_ns = start + 26 * kS;
+  Lease("there", there + kS, there + 31 * kS, 30'000);
+  clock_.now_ns = start + 31 * kS + kS / 10;
+  EXPECT_THAT(lost_.get_future().get(), ::testing::HasSubstr("deadline passed"));
 }
 
 TEST_F(LeaseWatchTest, StopsWithoutACall) {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "base/clock.h"
+#include "run/lease_line.h"
 #include "tests/trainer/trainer_process.h"
 
 namespace allometry::trainer {
@@ -153,7 +154,7 @@ class MpiLeaseTest : public TrainerTest {
     flags.push_back("--leased");
     process_ = Start(spec_, flags);
     const int64_t now = Clock::Real().BootNanos();
-    process_->Say(absl::StrCat("lease ", now, " ", now + 3'600'000'000'000, "\n"));
+    process_->Say(run::WriteLeaseLine(now, now + 3'600'000'000'000, now) + "\n");
     EXPECT_TRUE(WaitUntil(*process_, 1, [](const SpoolContents& spool) {
       return !spool.All<run::Point>().empty();
     })) << process_->Log();

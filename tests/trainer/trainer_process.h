@@ -18,11 +18,11 @@
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "run/run_spec.h"
+#include "run/spool.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 #include "tests/testing/token_dataset.h"
-#include "run/run_spec.h"
-#include "run/spool.h"
 
 namespace allometry::trainer {
 
@@ -74,6 +74,7 @@ class TrainerProcess {
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
   }
   void Kill() { kill(pid_, SIGKILL); }
+  void Signal(int signal) { kill(pid_, signal); }
   std::string Log() const { return ReadFile(log_).value_or(""); }
 
  private:
@@ -243,8 +244,7 @@ class ResumeTest : public TrainerTest {
       return !checkpoints.empty() && checkpoints.back().step > 100;
     });
     if (caught) kill(*process);
-    return caught && process->Wait() != 0 &&
-           ReadSpool(1).template All<run::ExitRecord>().empty();
+    return caught && process->Wait() != 0 && ReadSpool(1).template All<run::ExitRecord>().empty();
   }
 };
 

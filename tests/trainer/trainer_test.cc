@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/clock.h"
+#include "run/lease_line.h"
 #include "tests/trainer/trainer_process.h"
 
 namespace allometry::trainer {
@@ -274,7 +275,7 @@ class LeaseTest : public TrainerTest {
   std::unique_ptr<TrainerProcess> StartLeased(int64_t lease_ns) {
     auto process = Start(spec_, {"--leased"});
     const int64_t now = Clock::Real().BootNanos();
-    process->Say(absl::StrCat("lease ", now, " ", now + lease_ns, "\n"));
+    process->Say(run::WriteLeaseLine(now, now + lease_ns, now) + "\n");
     EXPECT_TRUE(WaitUntil(*process, 1, [](const SpoolContents& spool) {
       return !spool.All<run::Point>().empty();
     })) << process->Log();
@@ -289,6 +290,25 @@ TEST_F(LeaseTest, ClosedInputEndsItWithoutAnotherWrite) {
   EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kLeaseLost));
   EXPECT_TRUE(ReadSpool(1).All<run::ExitRecord>().empty());
   EXPECT_TRUE(ReadSpool(1).All<run::CheckpointRecord>().empty());
+}
+
+TEST_F(LeaseTest, SigtermMeansPreempt) {
+  const auto process = StartLeased(kHourNs);
+  process->Signal(SIGTERM);
+  EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kPreempted)) << process->Log();
+  const SpoolContents spool = ReadSpool(1);
+  ASSERT_EQ(spool.All<run::ExitRecord>().size(), 1u);
+  EXPECT_EQ(spool.All<run::CheckpointRecord>().back().step, spool.All<run::ExitRecord>()[0].step);
+}
+
+// As it comes from another host: neither of the two times means anything here.
+TEST_F(LeaseTest, ALeaseOfAnotherMachineLastsWhatItSaysIsLeft) {
+  auto process = Start(spec_, {"--leased"});
+  process->Say("lease another-boot 1000000 3000001000000 3000\n");
+  EXPECT_TRUE(WaitUntil(*process, 1, [](const SpoolContents& spool) {
+    return !spool.All<run::Point>().empty();
+  })) << process->Log();
+  EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kLeaseLost)) << process->Log();
 }
 
 TEST_F(LeaseTest, PassedDeadlineEndsItAfterACheckpointAtTwoThirds) {

@@ -9,9 +9,9 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/boot_id.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "worker/agent/log.h"
@@ -38,12 +38,6 @@ constexpr int kReconnectAfterFailures = 3;
 std::string MachineName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
-
-// Differs from machine to machine and from boot to boot.
-std::string BootId() {
-  return std::string(
-      absl::StripAsciiWhitespace(ReadFile("/proc/sys/kernel/random/boot_id").value_or("unknown")));
 }
 
 int64_t Now() { return Clock::Real().BootNanos(); }

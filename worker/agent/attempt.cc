@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/clock.h"
+#include "run/lease_line.h"
 #include "run/run_spec.h"
 #include "worker/agent/log.h"
 #include "worker/agent/record_conversion.h"
@@ -181,7 +182,7 @@ void Attempt::Kill() {
 void Attempt::SendPendingLines() {
   if (process_ == nullptr) return;
   if (lease_line_pending_ &&
-      process_->WriteLine(absl::StrFormat("lease %d %d", asked_ns_, deadline_ns_))) {
+      process_->WriteLine(run::WriteLeaseLine(asked_ns_, deadline_ns_, Clock::Real().BootNanos()))) {
     lease_line_pending_ = false;
   }
   if (!pending_word_.empty() && process_->WriteLine(pending_word_)) pending_word_.clear();

@@ -6,12 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <iostream>
 #include <utility>
-#include <vector>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/ascii.h"
 #include "base/check.h"
 
 namespace allometry::trainer {
@@ -20,12 +19,17 @@ namespace {
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 // poll() does not count the time that the machine was suspended; the deadline does.
 constexpr int64_t kLongestSleepMs = 200;
+// Two machines' clocks may drift apart by this much of the time between two leases.
+constexpr int64_t kDriftDivisor = 5'000;
+
+std::atomic<bool> sigterm_came{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 }  // namespace
 
-LeaseWatch::LeaseWatch(int fd, const Clock& clock,
+LeaseWatch::LeaseWatch(int fd, const Clock& clock, std::string boot_id,
                        std::function<void(const std::string& why)> on_lost)
-    : fd_(fd), clock_(clock), on_lost_(std::move(on_lost)) {
+    : fd_(fd), clock_(clock), boot_id_(std::move(boot_id)), on_lost_(std::move(on_lost)) {
   ALLO_CHECK(pipe2(wake_, O_CLOEXEC) == 0);
   asked_ = clock_.BootNanos();
   deadline_ = asked_ + kFirstLeaseS * kNanosPerSecond;
@@ -78,22 +82,45 @@ std::string LeaseWatch::ReadLines() {
   return "";
 }
 
+void LeaseWatch::TakeSigterm() {
+  std::signal(SIGTERM, [](int) { sigterm_came = true; });
+}
+
+LeaseCommand LeaseWatch::command() const {
+  const LeaseCommand command = command_.load();
+  return command == LeaseCommand::kNone && sigterm_came ? LeaseCommand::kPreempt : command;
+}
+
 void LeaseWatch::HandleLine(absl::string_view line) {
-  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
-  int64_t asked, deadline;
-  if (words.size() == 3 && words[0] == "lease" && absl::SimpleAtoi(words[1], &asked) &&
-      absl::SimpleAtoi(words[2], &deadline) && 0 <= asked && asked <= deadline) {
-    asked_ = asked;
-    deadline_ = deadline;
-    ++leases_;
-  } else if (words.size() == 1 && words[0] == "preempt") {
+  line = absl::StripAsciiWhitespace(line);
+  if (const std::optional<run::LeaseLine> lease = run::ParseLeaseLine(line)) {
+    TakeLease(*lease);
+  } else if (line == "preempt") {
     command_ = LeaseCommand::kPreempt;
-  } else if (words.size() == 1 && words[0] == "cancel") {
+  } else if (line == "cancel") {
     command_ = LeaseCommand::kCancel;
   } else {
     std::cerr << "standard input: '" << line
-              << "' is not one of: lease ASKED DEADLINE, preempt, cancel" << std::endl;
+              << "' is not one of: lease BOOT_ID ASKED DEADLINE LEFT_MS, preempt, cancel"
+              << std::endl;
   }
+}
+
+void LeaseWatch::TakeLease(const run::LeaseLine& lease) {
+  int64_t ahead_ns = 0;
+  if (lease.boot_id != boot_id_) {
+    const int64_t now_ns = clock_.BootNanos();
+    const int64_t written_ns = lease.deadline_ns - lease.left_ms * 1'000'000;
+    ahead_ns = now_ns - written_ns;
+    if (clock_ahead_ns_.has_value()) {
+      ahead_ns = std::min(ahead_ns, *clock_ahead_ns_ + (now_ns - heard_ns_) / kDriftDivisor);
+    }
+    clock_ahead_ns_ = ahead_ns;
+    heard_ns_ = now_ns;
+  }
+  asked_ = lease.asked_ns + ahead_ns;
+  deadline_ = lease.deadline_ns + ahead_ns;
+  ++leases_;
 }
 
 }  // namespace allometry::trainer

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/boot_id.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "models/instruction_set.h"
@@ -175,10 +176,13 @@ class Session {
   }
 
   void WatchLease() {
-    if (!options_.leased || spool_ == nullptr) return;
-    lease_ = std::make_unique<LeaseWatch>(STDIN_FILENO, Clock::Real(), [this](const auto& why) {
-      EndNow(ExitReason::kLeaseLost, why);
-    });
+    if (!options_.leased) return;
+    // Rank 0 tells the others to stop, so that all end at the same step.
+    LeaseWatch::TakeSigterm();
+    if (spool_ == nullptr) return;
+    lease_ = std::make_unique<LeaseWatch>(
+        STDIN_FILENO, Clock::Real(), BootId(),
+        [this](const auto& why) { EndNow(ExitReason::kLeaseLost, why); });
   }
 
   // Ends every rank without an exit record, from any thread.
