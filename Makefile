@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := words
 # make study NAME=char
 NAME ?=
-.PHONY: words setup build programs demo demo-clean study test bench check clean
+.PHONY: words setup build programs demo demo-clean study test test-slurm bench check clean
 
 # LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
 export LIBTORCH
@@ -41,6 +41,9 @@ study: programs ## an experiment of sweeps/studies/, NAME=char; without a name, 
 
 test: build ## build, then every test
 	ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
+
+test-slurm: programs ## deploy/slurm on a real Slurm of four nodes on this machine; Debian, root, 15 min
+	@tests/slurm/slurm_test.sh
 
 bench: build ## speeds: training, fitting, the store, ingest over gRPC
 	@bench/run.sh

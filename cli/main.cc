@@ -9,7 +9,9 @@
 #include "CLI/CLI.hpp"
 #include "base/foreign_text.h"
 #include "base/standard_output.h"
+#include "cli/certs.h"
 #include "cli/commands.h"
+#include "cli/slurm.h"
 #include "cli/unknown_word.h"
 #include "data/command.h"
 #include "transport/address.h"
@@ -76,6 +78,8 @@ int Main(int argc, char** argv) {
   AddExport(app, context);
   AddBackup(app, context);
   AddNext(app, context);
+  AddCerts(app, context);
+  AddSlurm(app, context);
   data::AddDataCommand(app, &context.run);
   app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
   app.add_subcommand("worker", "start a worker agent (allo worker --help)");

@@ -193,7 +193,7 @@ class Measuring {
       job.hosts[0].devices.push_back(absl::StrCat(place * ranks + i));
     }
     job.environment = {{"OMP_NUM_THREADS", "1"}, {"MKL_NUM_THREADS", "1"}};
-    job.is_root = geteuid() == 0;
+    job.settings.is_root = geteuid() == 0;
     ALLO_ASSIGN_OR_RETURN(const launch::Launcher* mpirun,
                           launch::FindLauncher("mpirun", /*in_slurm=*/false));
     return launch::MakeCommand(*mpirun, job);

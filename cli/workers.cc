@@ -1,6 +1,9 @@
 // allo workers, allo drain.
+#include <algorithm>
 #include <iostream>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -14,8 +17,29 @@ namespace {
 
 constexpr int kTimeoutS = 20;
 
+using Slots = google::protobuf::RepeatedPtrField<v1::Slot>;
+
+std::vector<v1::Slot> OfHost(const Slots& slots, const std::string& host) {
+  std::vector<v1::Slot> own;
+  for (const v1::Slot& slot : slots) {
+    if (slot.host() == host) own.push_back(slot);
+  }
+  return own;
+}
+
+// The hosts of a worker's slots in their order; of one that is away: its own.
+std::vector<std::string> HostsOf(const v1::Worker& worker) {
+  std::vector<std::string> hosts;
+  for (const v1::Slot& slot : worker.slots()) {
+    if (std::find(hosts.begin(), hosts.end(), slot.host()) == hosts.end()) {
+      hosts.push_back(slot.host());
+    }
+  }
+  return hosts.empty() ? std::vector<std::string>{worker.host()} : hosts;
+}
+
 // "8 cpu", "4 cuda, 8 cpu".
-std::string SlotCounts(const google::protobuf::RepeatedPtrField<v1::Slot>& slots) {
+std::string SlotCounts(const std::vector<v1::Slot>& slots) {
   std::map<std::string, int, std::greater<>> kinds;
   for (const v1::Slot& slot : slots) ++kinds[slot.device().substr(0, slot.device().find(':'))];
   if (kinds.empty()) return "-";
@@ -24,10 +48,10 @@ std::string SlotCounts(const google::protobuf::RepeatedPtrField<v1::Slot>& slots
   });
 }
 
-// What every slot of the worker is like: runs at once and memory.
-std::string OfASlot(const v1::Worker& worker) {
-  if (worker.slots().empty()) return "-";
-  const v1::Slot& slot = worker.slots(0);
+// What every slot of a worker's host is like: runs at once and memory.
+std::string OfASlot(const std::vector<v1::Slot>& slots) {
+  if (slots.empty()) return "-";
+  const v1::Slot& slot = slots.front();
   const std::string memory =
       slot.memory_bytes() > 0 ? Short(static_cast<double>(slot.memory_bytes())) + "B" : "?";
   return slot.runs() > 1 ? absl::StrCat(memory, " for ", slot.runs()) : memory;
@@ -58,8 +82,13 @@ int ListWorkers(const Context& context) {
                                   ? absl::StrCat("drained: ", worker.drained())
                               : worker.slots().empty() ? "away"
                                                        : "";
-    rows.push_back({worker.host(), SlotCounts(worker.slots()), SlotCounts(worker.free_slots()),
-                    OfASlot(worker), datasets.empty() ? "-" : datasets, state});
+    // A line a host; one whose worker has another name, as that of a Slurm job, shows both.
+    for (const std::string& host : HostsOf(worker)) {
+      const std::vector<v1::Slot> slots = OfHost(worker.slots(), host);
+      rows.push_back({host == worker.host() ? host : absl::StrCat(host, " (", worker.host(), ")"),
+                      SlotCounts(slots), SlotCounts(OfHost(worker.free_slots(), host)),
+                      OfASlot(slots), datasets.empty() ? "-" : datasets, state});
+    }
   }
   std::cout << Columns(rows, {true, true, true, true, true, true}, 0);
   return kExitOk;

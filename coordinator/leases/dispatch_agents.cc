@@ -23,7 +23,17 @@ std::vector<std::string> Dispatch::LiveAgents(const std::string& but, int64_t no
   MutexLock lock(mutex_);
   std::set<std::string> live;
   if (now_ns < grace_until_ns_) live = grace_agents_;
-  for (const auto& [agent_id, agent] : view_.agents()) live.insert(agent_id);
+  for (const auto& [agent_id, agent] : view_.agents()) {
+    // The last heartbeat of an agent that stops: it holds nothing and offers nothing, and not
+    // because of a problem. Its devices are free for another one at once.
+    const bool goes =
+        agent.reported && agent.held.empty() && agent.free_slots.empty() && agent.problem.empty();
+    if (goes) {
+      live.erase(agent_id);
+    } else {
+      live.insert(agent_id);
+    }
+  }
   live.erase(but);
   return {live.begin(), live.end()};
 }

@@ -109,9 +109,7 @@ std::optional<SlotChoice> CapacityIndex::FindWhole(const Group& group, const std
     }
   }
   if (best == nullptr) return std::nullopt;
-  places.resize(static_cast<size_t>(need.ranks));
-  std::sort(places.begin(), places.end());
-  return SlotChoice{best, std::move(places)};
+  return SlotChoice{best, best->OnFewestHosts(std::move(places), need.ranks)};
 }
 
 std::optional<SlotChoice> CapacityIndex::FindShared(const Group& group, const std::string& root,

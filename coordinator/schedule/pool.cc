@@ -1,6 +1,7 @@
 #include "coordinator/schedule/pool.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -47,6 +48,7 @@ Refusal MayJoin(const Place& place, const Need& need, double duration, double ba
 }
 
 Pool::Pool(const AgentState& agent, const std::string& kind) : agent_(&agent) {
+  std::map<std::string, int> hosts;
   for (const v1::Slot& slot : agent.slots) {
     if (DeviceKind(slot) != kind) continue;
     Place place;
@@ -54,9 +56,11 @@ Pool::Pool(const AgentState& agent, const std::string& kind) : agent_(&agent) {
     Summarize(place);
     memory_bytes_ = std::min(memory_bytes_, place.memory_limit());
     most_runs_ = std::max(most_runs_, slot.runs());
+    host_of_.push_back(hosts.emplace(slot.host(), static_cast<int>(hosts.size())).first->second);
     places_.push_back(std::move(place));
   }
   free_ = width();
+  hosts_ = static_cast<int>(hosts.size());
 }
 
 std::optional<size_t> Pool::Find(const v1::Slot& slot) const {
@@ -96,6 +100,33 @@ std::vector<size_t> Pool::FreePlaces(const std::vector<bool>& held) const {
     if (places_[i].users.empty() && !IsHeld(held, i)) free.push_back(i);
   }
   return free;
+}
+
+std::vector<size_t> Pool::OnFewestHosts(std::vector<size_t> places, int ranks) const {
+  const auto wanted = static_cast<size_t>(ranks);
+  if (hosts_ > 1 && places.size() > wanted) {
+    std::vector<std::vector<size_t>> by_host(static_cast<size_t>(hosts_));
+    for (const size_t place : places)
+      by_host[static_cast<size_t>(host_of_[place])].push_back(place);
+    // The smallest that is enough, or else the largest: it leaves the fewest for the others.
+    places.clear();
+    while (places.size() < wanted) {
+      const size_t left = wanted - places.size();
+      const auto best =
+          std::min_element(by_host.begin(), by_host.end(), [&](const auto& a, const auto& b) {
+            const bool a_fits = a.size() >= left, b_fits = b.size() >= left;
+            if (a_fits != b_fits) return a_fits;
+            return a_fits ? a.size() < b.size() : a.size() > b.size();
+          });
+      const size_t taken = std::min(left, best->size());
+      places.insert(places.end(), best->begin(),
+                    best->begin() + static_cast<std::ptrdiff_t>(taken));
+      best->clear();
+    }
+  }
+  places.resize(wanted);
+  std::sort(places.begin(), places.end());
+  return places;
 }
 
 std::optional<size_t> Pool::RoomiestWith(size_t users, double ends_by,

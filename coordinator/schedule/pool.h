@@ -87,6 +87,10 @@ class Pool {
 
   // Free places, of which `held` names those that do not count. Empty: all count.
   std::vector<size_t> FreePlaces(const std::vector<bool>& held) const;
+  // `ranks` of the places, ascending: on one host where one has so many of them (the one with the
+  // fewest of those, and then the first in the agent's order), otherwise on the fewest hosts. On a
+  // host, those that stand first in `places`.
+  std::vector<size_t> OnFewestHosts(std::vector<size_t> places, int ranks) const;
   // The open place with so many users that ends by `ends_by` and has the most memory left, but for
   // those held.
   std::optional<size_t> RoomiestWith(size_t users, double ends_by,
@@ -105,6 +109,8 @@ class Pool {
  private:
   const AgentState* agent_;
   std::vector<Place> places_;  // in the agent's order
+  std::vector<int> host_of_;   // of each place: a number for each host, in that order
+  int hosts_ = 0;
   int free_ = 0;
   int32_t most_runs_ = 1;
   int64_t memory_bytes_ = kNoLimit;

@@ -1,6 +1,8 @@
 // One-line builders of what a coordinator says to an agent.
 #pragma once
 
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 
@@ -41,6 +43,12 @@ inline v1::RunSpec SpecOf(const std::string& script, int64_t steps, int ranks = 
   return spec;
 }
 
+// As an agent without --host calls itself.
+inline std::string MachineName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
 inline v1::Hold HoldOf(const agent::Lease& lease, const v1::RunSpec& spec,
                        const std::vector<std::string>& devices, int64_t lease_ms = 30'000) {
   v1::Hold hold;
@@ -49,7 +57,7 @@ inline v1::Hold HoldOf(const agent::Lease& lease, const v1::RunSpec& spec,
   *hold.mutable_spec() = spec;
   for (const std::string& device : devices) {
     v1::Slot& slot = *hold.add_slots();
-    slot.set_host("here");
+    slot.set_host(MachineName());
     slot.set_device(device);
   }
   return hold;

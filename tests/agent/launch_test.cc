@@ -25,7 +25,7 @@ LaunchRequest RequestOn(const std::vector<std::string>& devices,
   request.trainer = "/bin/allo-trainer";
   request.run_dir = "/root/run-7";
   request.data_dir = "/data";
-  request.devices = devices;
+  if (!devices.empty()) request.hosts = {{"", true, devices}};
   request.attempt_name = "0123/run-7/attempt-2";
   request.agent_id = "agent";
   return request;
@@ -48,7 +48,7 @@ TEST(LaunchTest, SeveralCpuRanksGoThroughMpirun) {
       "mpirun -np 2 --oversubscribe --bind-to none --mca btl_vader_single_copy_mechanism none "
       "--mca btl self,vader --mca oob_tcp_if_include lo "
       "/bin/allo-trainer /root/run-7 --data-dir /data --leased --collective mpi");
-  request.is_root = true;
+  request.settings.is_root = true;
   EXPECT_THAT(CommandLine(request), StartsWith("mpirun -np 2 --allow-run-as-root "));
 }
 

@@ -16,7 +16,9 @@ using ::testing::IsEmpty;
 Held Running(const Lease& lease, const std::vector<std::string>& devices) {
   Held held;
   held.lease = lease;
-  held.devices = devices;
+  for (const std::string& device : devices) {
+    held.devices.push_back({testing::MachineName(), device});
+  }
   held.running = true;
   return held;
 }

@@ -61,7 +61,7 @@ TEST(LauncherTest, EveryRowStartsTheProgramLastAndNamesItselfOnce) {
     SCOPED_TRACE(launcher.name);
     EXPECT_TRUE(names.insert(launcher.name).second);
     EXPECT_FALSE(launcher.what.empty());
-    const Job job = JobOn({{"", {"0"}}});
+    const Job job = JobOn({{"", true, {"0"}}});
     ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(launcher, job));
     ASSERT_GE(command.arguments.size(), job.program.size());
     EXPECT_THAT(std::vector<std::string>(command.arguments.end() - 3, command.arguments.end()),
@@ -74,7 +74,7 @@ TEST(LauncherTest, NoRowLetsVariablesOfAnotherRankThrough) {
   for (const Launcher& launcher : Launchers()) {
     for (const size_t ranks : {1u, 2u}) {
       const absl::StatusOr<Command> command =
-          MakeCommand(launcher, JobOn({{"", std::vector<std::string>(ranks, "0")}}));
+          MakeCommand(launcher, JobOn({{"", true, std::vector<std::string>(ranks, "0")}}));
       if (!command.ok()) continue;  // "none" starts no two
       SCOPED_TRACE(launcher.name);
       for (const char* name : kForeign) EXPECT_FALSE(IsInherited(*command, name)) << name;
@@ -87,22 +87,24 @@ TEST(LauncherTest, NoRowLetsVariablesOfAnotherRankThrough) {
 }
 
 TEST(LauncherTest, SrunKeepsWhatNamesTheAllocation) {
-  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), JobOn({{"", {"0"}}})));
+  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), JobOn({{"", true, {"0"}}})));
   for (const char* name : {"SLURM_CONF", "SLURM_JOB_ID", "SLURM_JOB_NODELIST"}) {
     EXPECT_TRUE(IsInherited(command, name)) << name;
   }
 }
 
 TEST(LauncherTest, SrunMakesAStepOnTheHostsWithCpusOfItsOwn) {
-  ASSERT_OK_AND_ASSIGN(const Command command,
-                       MakeCommand(Row("srun"), JobOn({{"n1", {"0", "1"}}, {"n3", {"0"}}})));
+  ASSERT_OK_AND_ASSIGN(
+      const Command command,
+      MakeCommand(Row("srun"), JobOn({{"n1", true, {"0", "1"}}, {"n3", false, {"0"}}})));
   EXPECT_THAT(absl::StrJoin(command.arguments, " "),
-              AllOf(HasSubstr("srun --exact --ntasks=3 --nodelist=n1,n3 --nodes=2 "),
+              AllOf(HasSubstr("srun --exact --ntasks=3 --nodes=2 --nodelist=n1,n1,n3 "
+                              "--distribution=arbitrary --cpus-per-task=1 "),
                     HasSubstr(" --input=0 "), HasSubstr(" --kill-on-bad-exit=1 ")));
 }
 
 TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
-  Job job = JobOn({{"n1", {"2", "3"}}});
+  Job job = JobOn({{"n1", true, {"2", "3"}}});
   job.device_kind = "cuda";
   ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), job));
   EXPECT_THAT(command.arguments, Contains("--gpus-per-node=2"));
@@ -111,13 +113,13 @@ TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
 }
 
 TEST(LauncherTest, OneRankHereNeedsNoMpirun) {
-  const Job job = JobOn({{"", {"1"}}});
+  const Job job = JobOn({{"", true, {"1"}}});
   ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("mpirun"), job));
   EXPECT_EQ(command.arguments, job.program);
 }
 
 TEST(LauncherTest, WhatALauncherCannotStartIsRefusedWithTheNumbers) {
-  EXPECT_THAT(MakeCommand(Row("none"), JobOn({{"", {"0", "1"}}})),
+  EXPECT_THAT(MakeCommand(Row("none"), JobOn({{"", true, {"0", "1"}}})),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 ranks on 1 hosts")));
 }
 
@@ -133,7 +135,7 @@ TEST(LauncherTest, AutoIsSrunOnlyInsideSlurm) {
 TEST(LauncherTest, TheEnvironmentIsThisProcesssWithWhatTheCommandSets) {
   setenv("PMI_RANK", "3", 1);
   setenv("OMP_NUM_THREADS", "7", 1);
-  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("none"), JobOn({{"", {"0"}}})));
+  ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("none"), JobOn({{"", true, {"0"}}})));
   const std::vector<std::string> environment = EnvironmentOf(command);
   EXPECT_THAT(environment, Contains("OMP_NUM_THREADS=1"));
   EXPECT_THAT(environment, Not(Contains("OMP_NUM_THREADS=7")));

@@ -34,6 +34,19 @@ class ClusterBuilder {
     return *this;
   }
 
+  // A live worker "a" with so many CPU slots on each of its hosts "host-a-0", "host-a-1", ...
+  ClusterBuilder& WorkerOnHosts(const std::string& id, const std::vector<int>& slots) {
+    Worker(id, 0);
+    AgentState& agent = state_.agents.at(id);
+    for (size_t host = 0; host < slots.size(); ++host) {
+      for (int i = 0; i < slots[host]; ++i) {
+        agent.slots.push_back(
+            MakeSlot(absl::StrCat("host-", id, "-", host), absl::StrCat("cpu:", i)));
+      }
+    }
+    return *this;
+  }
+
   // A waiting run; `duration` is its work divided by its ranks.
   RunState& Run(int64_t run_id, double work, int ranks = 1, int64_t sweep_id = 1) {
     RunState& run = state_.runs[run_id];

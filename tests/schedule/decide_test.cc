@@ -74,6 +74,30 @@ TEST(DecideTest, AGangStartsOnSlotsOfOneWorkerAtOnce) {
   EXPECT_THAT(Decided(cluster.state(), 0).Starts(), ElementsAre("1@c:0,1"));
 }
 
+// Of hosts with 2, 4 and 3 slots, which are the places 0-1, 2-5 and 6-8 of one worker.
+TEST(DecideTest, ARunIsOnOneHostWhereItFitsAndOtherwiseOnTheFewest) {
+  const auto placed = [](int ranks, const std::vector<int>& busy) {
+    ClusterBuilder cluster;
+    cluster.WorkerOnHosts("a", {2, 4, 3}).Run(1, 10, ranks);
+    for (const int place : busy) cluster.Running(100 + place, 100, "a", {place});
+    std::vector<std::string> slots;
+    const Decided decided(cluster.state(), 0);
+    for (const Assignment& one : decided.decision().assignments) {
+      for (const v1::Slot& slot : one.slots) slots.push_back(slot.host() + "/" + slot.device());
+    }
+    return slots;
+  };
+  const std::string a = "host-a-0/cpu:", b = "host-a-1/cpu:", c = "host-a-2/cpu:";
+  EXPECT_THAT(placed(1, {}), ElementsAre(a + "0")) << "the host with the fewest free";
+  EXPECT_THAT(placed(3, {}), ElementsAre(c + "0", c + "1", c + "2"));
+  EXPECT_THAT(placed(4, {}), ElementsAre(b + "0", b + "1", b + "2", b + "3"));
+  EXPECT_THAT(placed(3, {7}), ElementsAre(b + "0", b + "1", b + "2"));
+  EXPECT_THAT(placed(6, {}), ElementsAre(a + "0", a + "1", b + "0", b + "1", b + "2", b + "3"));
+  EXPECT_THAT(placed(5, {}), ElementsAre(a + "0", b + "0", b + "1", b + "2", b + "3"));
+  EXPECT_THAT(placed(9, {}), ::testing::SizeIs(9));
+  EXPECT_THAT(placed(9, {0}), ::testing::IsEmpty());
+}
+
 TEST(DecideTest, AGangThatCanStartNowGoesBeforeNarrowRuns) {
   ClusterBuilder cluster;
   cluster.Worker("a", 2);

@@ -170,6 +170,35 @@ class Plain {
     }
   }
 
+  // The smallest host with enough of the places, or else all of the largest and the rest likewise.
+  static std::vector<size_t> Packed(const Pool& pool, std::vector<size_t> places, size_t ranks) {
+    std::vector<size_t> packed;
+    while (packed.size() < ranks) {
+      std::map<std::string, std::vector<size_t>> hosts;
+      for (const size_t place : places) hosts[pool.places()[place].slot.host()].push_back(place);
+      std::vector<std::vector<size_t>> sorted;
+      for (const auto& [host, own] : hosts) sorted.push_back(own);
+      std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+        return std::pair(a.size(), *std::min_element(a.begin(), a.end())) <
+               std::pair(b.size(), *std::min_element(b.begin(), b.end()));
+      });
+      const size_t left = ranks - packed.size();
+      const auto enough = std::find_if(sorted.begin(), sorted.end(),
+                                       [&](const auto& own) { return own.size() >= left; });
+      const size_t most = sorted.back().size();
+      const std::vector<size_t> own =
+          enough != sorted.end()
+              ? *enough
+              : *std::find_if(sorted.begin(), sorted.end(),
+                              [&](const auto& other) { return other.size() == most; });
+      for (const size_t place : own) {
+        if (packed.size() < ranks) packed.push_back(place);
+        std::erase(places, place);
+      }
+    }
+    return packed;
+  }
+
   bool HasData(const Pool& pool, const Need& need) const {
     return need.dataset_hash.empty() || pool.agent().dataset_hashes.count(need.dataset_hash) > 0;
   }
@@ -229,7 +258,7 @@ class Plain {
       best_places = places;
     }
     if (best == nullptr) return false;
-    best_places.resize(static_cast<size_t>(need.ranks));
+    best_places = Packed(*best, best_places, static_cast<size_t>(need.ranks));
     std::sort(best_places.begin(), best_places.end());
     Start(run, *best, best_places);
     return true;

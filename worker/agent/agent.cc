@@ -53,28 +53,45 @@ bool IsAway(const absl::Status& status) {
          absl::IsCancelled(status);
 }
 
-// Bytes of each device, where they are known: a GPU's own, a CPU slot's share of the machine.
-std::map<std::string, int64_t> MemoryOf(const std::vector<std::string>& devices) {
-  std::map<std::string, int64_t> memory;
-  const auto cpus = std::count_if(devices.begin(), devices.end(), [](const std::string& device) {
-    return DeviceKind(device) == "cpu";
-  });
-  if (cpus > 0) {
-    const int64_t share = HostMemoryBytes() / cpus;
-    for (const std::string& device : devices) memory[device] = share;
-  }
-  if (cpus == static_cast<int64_t>(devices.size())) return memory;
-  const std::map<std::string, int64_t> gpus = GpuMemory();
-  for (const std::string& device : devices) {
-    if (DeviceKind(device) == "cpu") continue;
-    const auto gpu = gpus.find(DeviceIndex(device));
-    memory[device] = gpu == gpus.end() ? 0 : gpu->second;
+// Bytes of each device, where they are known: a GPU's own, a CPU slot's share of its host.
+std::map<HostDevice, int64_t> MemoryOf(const std::vector<Host>& hosts) {
+  std::map<HostDevice, int64_t> memory;
+  for (const Host& host : hosts) {
+    const auto cpus =
+        std::count_if(host.devices.begin(), host.devices.end(),
+                      [](const std::string& device) { return DeviceKind(device) == "cpu"; });
+    int64_t bytes = host.memory_bytes;
+    if (bytes == 0 && host.is_here) bytes = HostMemoryBytes();
+    std::map<std::string, int64_t> gpus;
+    if (host.is_here && cpus < static_cast<int64_t>(host.devices.size())) gpus = GpuMemory();
+    for (const std::string& device : host.devices) {
+      const auto gpu = gpus.find(DeviceIndex(device));
+      const bool is_cpu = DeviceKind(device) == "cpu";
+      memory[{host.name, device}] = is_cpu ? bytes / cpus : gpu == gpus.end() ? 0 : gpu->second;
+    }
   }
   return memory;
 }
 
+// Of all hosts.
+std::vector<std::string> DevicesOf(const std::vector<Host>& hosts) {
+  std::vector<std::string> devices;
+  for (const Host& host : hosts) {
+    devices.insert(devices.end(), host.devices.begin(), host.devices.end());
+  }
+  return devices;
+}
+
+// "cpu:0, cpu:1", of several hosts "2 slots of n1, 2 slots of n2".
+std::string OfferText(const std::vector<Host>& hosts) {
+  if (hosts.size() == 1) return absl::StrJoin(hosts.front().devices, ", ");
+  return absl::StrJoin(hosts, ", ", [](std::string* out, const Host& host) {
+    absl::StrAppend(out, host.devices.size(), " slots of ", host.name);
+  });
+}
+
 absl::Status CheckTrainers(const AttemptSettings& settings) {
-  for (const std::string& device : settings.devices) {
+  for (const std::string& device : DevicesOf(settings.hosts)) {
     const bool cuda = DeviceKind(device) == "cuda";
     const std::string& trainer = cuda ? settings.trainer_cuda : settings.trainer;
     if (access(trainer.c_str(), X_OK) != 0) {
@@ -89,7 +106,7 @@ absl::Status CheckTrainers(const AttemptSettings& settings) {
 // Each program once.
 TrainerCheckOptions CheckOf(const AttemptSettings& settings, const AttemptTable& attempts) {
   TrainerCheckOptions options;
-  for (const std::string& device : settings.devices) {
+  for (const std::string& device : DevicesOf(settings.hosts)) {
     const std::string kind = DeviceKind(device);
     const std::pair<std::string, std::string> trainer = {
         kind, kind == "cuda" ? settings.trainer_cuda : settings.trainer};
@@ -107,13 +124,17 @@ TrainerCheckOptions CheckOf(const AttemptSettings& settings, const AttemptTable&
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
   AttemptSettings& settings = options.attempts;
-  if (settings.devices.empty()) {
-    return absl::InvalidArgumentError("no slots: name some with --slots");
-  }
   if (options.host.empty()) options.host = MachineName();
   if (options.host.find_first_of("/ \t\r\n") != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(
         "host '", options.host, "': a name without slashes and spaces is allowed for --host"));
+  }
+  settings.hosts = std::move(options.hosts);
+  if (settings.hosts.empty()) {
+    settings.hosts = {{options.host, options.launcher_name, true, options.devices, 0}};
+  }
+  if (DevicesOf(settings.hosts).empty()) {
+    return absl::InvalidArgumentError("no slots: name some with --slots");
   }
   // Trainers are started, and read data, from wherever mpirun puts them.
   for (std::string* path : {&settings.trainer, &settings.trainer_cuda, &settings.data_dir}) {
@@ -121,7 +142,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
   }
   ALLO_RETURN_IF_ERROR(CheckTrainers(settings));
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<CoordinatorLink> link,
-                        CoordinatorLink::Create(options.link));
+                        CoordinatorLink::Create(options.link, options.coordinator_file));
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<AttemptTable> attempts,
                         AttemptTable::Open(options.state_dir, options.run_root, settings));
   return std::unique_ptr<Agent>(
@@ -135,7 +156,7 @@ Agent::Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
       boot_id_(BootId()),
       life_(RandomHex128()),
       attempts_(std::move(attempts)),
-      memory_(MemoryOf(options_.attempts.devices)),
+      memory_(MemoryOf(options_.attempts.hosts)),
       datasets_(options_.attempts.data_dir, attempts_->state_dir() + "/verified.json"),
       trainers_(CheckOf(options_.attempts, *attempts_)),
       link_(std::move(link)) {
@@ -152,9 +173,8 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
   ALLO_RETURN_IF_ERROR(attempts_->EndLeftovers());
   const int64_t started_ns = Now();
   LogLine(absl::StrFormat("agent %s on %s offers %s to coordinator %s; run root %s",
-                          attempts_->agent_id(), host_,
-                          absl::StrJoin(options_.attempts.devices, ", "), options_.link.address,
-                          attempts_->run_root().path()));
+                          attempts_->agent_id(), host_, OfferText(options_.attempts.hosts),
+                          link_->address(), attempts_->run_root().path()));
   if (const std::string proxy = transport::ProxyNote(options_.link); !proxy.empty()) {
     LogLine(absl::StrCat("the coordinator is reached ", proxy));
   }
@@ -169,7 +189,7 @@ absl::Status Agent::Run(const std::atomic<int>& stop_signals) {
   }
   for (;;) {
     const int64_t now_ns = Now();
-    ObserveStop(stop_signals.load(), now_ns);
+    ObserveStop(std::max(stop_signals.load(), IsIdleTooLong(now_ns) ? 1 : 0), now_ns);
     if (stop_signals_ > 1) {
       attempts_->KillAll();
       return absl::AbortedError("told to stop twice: trainers were killed");
@@ -217,10 +237,19 @@ void Agent::ObserveStop(int stop_signals, int64_t now_ns) {
   const bool first = stop_signals_ == 0;
   stop_signals_ = stop_signals;
   if (!first) return;
-  LogLine(absl::StrCat("stopping: ", attempts_->size(), " attempts write their checkpoints"));
+  LogLine(IsIdleTooLong(now_ns)
+              ? absl::StrFormat("stopping: it had no attempt for %.0f s (--idle-exit)",
+                                static_cast<double>(options_.idle_exit_ms) / 1e3)
+              : absl::StrCat("stopping: ", attempts_->size(), " attempts write their checkpoints"));
   stop_by_ns_ = now_ns + options_.attempts.stop_within_ms * kMs;
   attempts_->PreemptAll(stop_by_ns_);
   next_call_ns_ = now_ns;
+}
+
+bool Agent::IsIdleTooLong(int64_t now_ns) {
+  if (options_.idle_exit_ms == 0) return false;
+  if (busy_ns_ == 0 || attempts_->size() > 0) busy_ns_ = now_ns;
+  return now_ns - busy_ns_ >= options_.idle_exit_ms * kMs;
 }
 
 bool Agent::MayEnd(int64_t now_ns) const {
@@ -293,8 +322,10 @@ void Agent::StartRegister() {
   request.set_run_root_id(attempts_->run_root().id());
   request.set_version(kVersion);
   request.set_problem(trainers_.problem());
-  for (const std::string& device : options_.attempts.devices) {
-    *request.add_slots() = SlotOf(device);
+  for (const Host& host : options_.attempts.hosts) {
+    for (const std::string& device : host.devices) {
+      *request.add_slots() = SlotOf({host.name, device});
+    }
   }
   request.mutable_datasets()->Assign(datasets_.offered().begin(), datasets_.offered().end());
   for (const Lease& lease : attempts_->given_back()) {
@@ -313,7 +344,7 @@ void Agent::OnRegistered(const absl::Status& status, const v1::RegisterResponse&
   call_in_flight_ = false;
   if (!status.ok()) {
     if (IsFinal(status) && !ever_registered_) {
-      fatal_ = Annotate(status, absl::StrCat("coordinator ", options_.link.address));
+      fatal_ = Annotate(status, absl::StrCat("coordinator ", link_->address()));
       return;
     }
     OnFailure(status);
@@ -341,9 +372,10 @@ void Agent::StartHeartbeat() {
   request.set_incarnation(incarnation_);
   for (v1::HeldAttempt& held : attempts_->HeldAttempts()) *request.add_held() = std::move(held);
   const bool stopping = stop_signals_ > 0;
+  const bool goes = stopping && attempts_->size() == 0;
   request.set_problem(trainers_.problem());
   if (!stopping && trainers_.problem().empty()) {
-    for (const std::string& device : attempts_->FreeDevices()) {
+    for (const HostDevice& device : attempts_->FreeDevices()) {
       *request.add_free_slots() = SlotOf(device);
     }
   }
@@ -356,9 +388,9 @@ void Agent::StartHeartbeat() {
   const int64_t timeout_ms =
       lease_ms_ > 0 ? std::clamp<int64_t>(lease_ms_ * 2 / 3, 1, kCallTimeoutMs) : kCallTimeoutMs;
   link_->Heartbeat(request, timeout_ms,
-                   [this, asked_ns, stopping, deleted](const absl::Status& status,
-                                                       const v1::HeartbeatResponse& reply) {
-                     final_heartbeat_answered_ |= stopping && status.ok();
+                   [this, asked_ns, goes, deleted](const absl::Status& status,
+                                                   const v1::HeartbeatResponse& reply) {
+                     final_heartbeat_answered_ |= goes && status.ok();
                      if (status.ok()) attempts_->ForgetDeleted(deleted);
                      OnHeartbeat(asked_ns, status, reply);
                    });
@@ -387,14 +419,14 @@ void Agent::OnFailure(const absl::Status& status) {
   ++failures_;
   const int64_t retry_ms = std::min(kMaxRetryMs, int64_t{250} << std::min(failures_ - 1, 10));
   next_call_ns_ = Now() + retry_ms * kMs;
-  if (failures_ % kReconnectAfterFailures == 0) {
+  if (failures_ % kReconnectAfterFailures == 0 || link_->Moved()) {
     if (const absl::Status connected = link_->Reconnect(); !connected.ok()) {
-      LogOnce(absl::StrCat("coordinator ", options_.link.address,
+      LogOnce(absl::StrCat("coordinator ", link_->address(),
                            " cannot be reached anew: ", connected.message()));
     }
   }
   if (!IsAway(status)) {
-    LogOnce(absl::StrCat("coordinator ", options_.link.address, " refuses this agent: ",
+    LogOnce(absl::StrCat("coordinator ", link_->address(), " refuses this agent: ",
                          status.message(), "; asking again until it does not"));
     return;
   }
@@ -402,7 +434,7 @@ void Agent::OnFailure(const absl::Status& status) {
   if (away_reason_ == status.message()) return;
   away_reason_ = std::string(status.message());
   LogLine(
-      absl::StrCat("coordinator ", options_.link.address, " is away (", away_reason_, "); ",
+      absl::StrCat("coordinator ", link_->address(), " is away (", away_reason_, "); ",
                    attempts_->size() > 0
                        ? absl::StrCat(attempts_->size(), " attempts go on until their leases end")
                        : "trying until it answers"));
@@ -413,7 +445,7 @@ void Agent::OnAnswer() {
   last_line_.clear();
   away_reason_.clear();
   if (away_since_ns_ == 0) return;
-  LogLine(absl::StrFormat("coordinator %s is back after %.1f s", options_.link.address,
+  LogLine(absl::StrFormat("coordinator %s is back after %.1f s", link_->address(),
                           static_cast<double>(Now() - away_since_ns_) / 1e9));
   away_since_ns_ = 0;
 }
@@ -430,10 +462,10 @@ void Agent::HeartbeatSoon() {
   }
 }
 
-v1::Slot Agent::SlotOf(const std::string& device) const {
+v1::Slot Agent::SlotOf(const HostDevice& device) const {
   v1::Slot slot;
-  slot.set_host(host_);
-  slot.set_device(device);
+  slot.set_host(device.host);
+  slot.set_device(device.device);
   slot.set_runs(options_.attempts.runs_per_device);
   if (const auto memory = memory_.find(device); memory != memory_.end()) {
     slot.set_memory_bytes(memory->second);

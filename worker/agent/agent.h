@@ -30,7 +30,14 @@ struct AgentOptions {
   transport::ConnectionOptions link;
   std::string state_dir;
   std::string run_root;
-  std::string host;  // its name to the coordinator and in slots; empty: the machine's
+  std::string host;  // its name to the coordinator; empty: the machine's
+  // Without any: this machine with `devices`, under the name `host`.
+  std::vector<Host> hosts;
+  std::vector<std::string> devices;
+  std::string launcher_name;     // of this machine, as Host has it
+  std::string coordinator_file;  // as in CoordinatorLink
+  // It ends by itself when it had no attempt for so long; 0: it never does.
+  int64_t idle_exit_ms = 0;
   AttemptSettings attempts;
 };
 
@@ -73,7 +80,8 @@ class Agent {
   void LogOnce(const std::string& line);
 
   void HeartbeatSoon();
-  v1::Slot SlotOf(const std::string& device) const;
+  v1::Slot SlotOf(const HostDevice& device) const;
+  bool IsIdleTooLong(int64_t now_ns);
   // Moves the check of the trainers and of the datasets on, and says what came out of it.
   void CheckHost(int64_t now_ns);
 
@@ -82,7 +90,7 @@ class Agent {
   const std::string boot_id_;
   const std::string life_;  // of this process
   const std::unique_ptr<AttemptTable> attempts_;
-  std::map<std::string, int64_t> memory_;  // bytes of each device that are known
+  std::map<HostDevice, int64_t> memory_;  // bytes of each device that are known
   DatasetList datasets_;
   TrainerCheck trainers_;
   int64_t suspect_again_ns_ = 0;
@@ -109,7 +117,8 @@ class Agent {
 
   int stop_signals_ = 0;
   int64_t stop_by_ns_ = 0;
-  bool final_heartbeat_answered_ = false;  // a heartbeat that offered nothing was answered
+  bool final_heartbeat_answered_ = false;  // the coordinator heard that this agent goes
+  int64_t busy_ns_ = 0;                    // when it last had an attempt, or started
   absl::Status fatal_;
 
   const std::unique_ptr<CoordinatorLink> link_;  // last: its callbacks use the rest

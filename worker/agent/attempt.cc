@@ -56,10 +56,17 @@ bool HostMayBeAtFault(ExitReason reason) {
   }
 }
 
-std::vector<std::string> DevicesOf(const v1::Hold& hold) {
-  std::vector<std::string> devices;
-  for (const v1::Slot& slot : hold.slots()) devices.push_back(slot.device());
+std::vector<HostDevice> DevicesOf(const v1::Hold& hold) {
+  std::vector<HostDevice> devices;
+  for (const v1::Slot& slot : hold.slots()) devices.push_back({slot.host(), slot.device()});
   return devices;
+}
+
+// "cpu:0, cpu:1", of several hosts "n1/cpu:0, n2/cpu:0".
+std::string DevicesText(const std::vector<HostDevice>& devices, bool with_hosts) {
+  return absl::StrJoin(devices, ", ", [&](std::string* out, const HostDevice& device) {
+    absl::StrAppend(out, with_hosts ? absl::StrCat(device.host, "/") : "", device.device);
+  });
 }
 
 }  // namespace
@@ -92,8 +99,9 @@ std::unique_ptr<Attempt> Attempt::Start(const AttemptContext& context, const v1:
     return attempt;
   }
   LogLine(absl::StrFormat(
-      "%s: started on %s, pid %d, to step %d%s", name, absl::StrJoin(attempt->devices_, ", "),
-      attempt->process_->pid(), hold.spec().steps(),
+      "%s: started on %s, pid %d, to step %d%s", name,
+      DevicesText(attempt->devices_, context.hosts.size() > 1), attempt->process_->pid(),
+      hold.spec().steps(),
       hold.spec().has_start() ? absl::StrFormat(" from step %d", hold.spec().start().step()) : ""));
   attempt->Renew(asked_ns, deadline_ns);
   return attempt;
@@ -106,17 +114,11 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
     LogLine(absl::StrCat(LeaseName(lease_),
                          ": its folder was there from another sweep's life; moved to ", moved_to));
   }
-  for (const std::string& device : devices_) {
-    if (std::find(context_.devices.begin(), context_.devices.end(), device) ==
-        context_.devices.end()) {
-      return absl::OutOfRangeError(absl::StrCat(
-          "slot ", device, " is not one of this agent's: ", absl::StrJoin(context_.devices, ", ")));
-    }
-  }
   if (hold.spec().ranks() != static_cast<int>(devices_.size())) {
     return absl::InvalidArgumentError(absl::StrFormat("%d ranks on %d slots: one slot a rank",
                                                       hold.spec().ranks(), devices_.size()));
   }
+  ALLO_ASSIGN_OR_RETURN(std::vector<launch::HostRanks> hosts, PlaceRanks());
   ALLO_ASSIGN_OR_RETURN(const run::RunSpec spec,
                         ToRunDirSpec(hold.spec(), lease_.attempt, context_.run_root->id()));
   ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir_, spec));
@@ -125,18 +127,36 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
   if (context_.check_dataset) {
     ALLO_RETURN_IF_ERROR(context_.check_dataset(hold.spec().identity().dataset()));
   }
-  request.trainer = DeviceKind(devices_[0]) == "cuda" ? context_.trainer_cuda : context_.trainer;
+  request.trainer =
+      DeviceKind(devices_[0].device) == "cuda" ? context_.trainer_cuda : context_.trainer;
   request.run_dir = run_dir_;
   request.data_dir = context_.data_dir;
-  request.devices = devices_;
+  request.hosts = std::move(hosts);
   request.launcher = context_.launcher;
-  request.is_root = geteuid() == 0;
+  request.settings = context_.launch_settings;
   request.attempt_name = context_.run_root->AttemptName(lease_);
   request.agent_id = context_.agent_id;
   ALLO_ASSIGN_OR_RETURN(const launch::Command command, MakeLaunchCommand(request));
   ALLO_ASSIGN_OR_RETURN(process_, TrainerProcess::Start(command, attempt_dir_ + "/log",
                                                         AttemptMark(request.attempt_name)));
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<launch::HostRanks>> Attempt::PlaceRanks() const {
+  std::vector<launch::HostRanks> ranks;
+  for (const HostDevice& device : devices_) {
+    const auto host = std::find_if(context_.hosts.begin(), context_.hosts.end(),
+                                   [&](const Host& own) { return own.name == device.host; });
+    if (host == context_.hosts.end() ||
+        std::count(host->devices.begin(), host->devices.end(), device.device) == 0) {
+      return absl::OutOfRangeError(
+          absl::StrCat("slot ", device.host, "/", device.device, " is not one of this agent's"));
+    }
+    const bool is_next = &device == &devices_.front() || (&device - 1)->host != device.host;
+    if (is_next) ranks.push_back({host->launcher_name, host->is_here, {}});
+    ranks.back().devices.push_back(device.device);
+  }
+  return ranks;
 }
 
 Held Attempt::AsHeld() const {
@@ -181,8 +201,8 @@ void Attempt::Kill() {
 
 void Attempt::SendPendingLines() {
   if (process_ == nullptr) return;
-  if (lease_line_pending_ &&
-      process_->WriteLine(run::WriteLeaseLine(asked_ns_, deadline_ns_, Clock::Real().BootNanos()))) {
+  if (lease_line_pending_ && process_->WriteLine(run::WriteLeaseLine(asked_ns_, deadline_ns_,
+                                                                     Clock::Real().BootNanos()))) {
     lease_line_pending_ = false;
   }
   if (!pending_word_.empty() && process_->WriteLine(pending_word_)) pending_word_.clear();
@@ -194,7 +214,8 @@ void Attempt::Poll(int64_t now_ns) {
     EnforceDeadlines(now_ns);
     if (process_->Gone()) OnTrainerExit();
   }
-  if (process_ != nullptr || dropped_ || delivery_.has_exit()) return;
+  if (probe_ != nullptr && probe_->Done(now_ns)) OnProbed();
+  if (running() || dropped_ || delivery_.has_exit()) return;
   absl::StatusOr<bool> at_end = delivery_.AtEnd();
   if (!at_end.ok()) OnDamage(at_end.status());
   if (at_end.value_or(true) && !delivery_.has_exit()) delivery_.AppendExit(*verdict_);
@@ -238,12 +259,30 @@ void Attempt::OnTrainerExit() {
   if (killed && !oom_kill && told_cancel_) ended_by_ = EndedBy::kCancel;
   const run::ExitRecord judged =
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
-  if (HostMayBeAtFault(judged.reason) && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-    suspicious_end_ = SuspiciousEnd{
-        absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
-        judged.reason};
-  }
+  const bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
   if (!verdict_.has_value()) verdict_ = judged;
+  if (!failed || (!HostMayBeAtFault(judged.reason) && judged.reason != ExitReason::kNodeLost))
+    return;
+  suspicious_end_ = SuspiciousEnd{
+      absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
+      judged.reason};
+  if (ended_by_ != EndedBy::kItself) return;
+  // A host that died looks like a launcher that failed.
+  std::vector<std::string> hosts;
+  for (const HostDevice& device : devices_) {
+    if (hosts.empty() || hosts.back() != device.host) hosts.push_back(device.host);
+  }
+  probe_ = HostProbe::Start(context_, hosts);
+}
+
+void Attempt::OnProbed() {
+  lost_hosts_ = probe_->lost();
+  probe_.reset();
+  if (lost_hosts_.empty()) return;
+  const std::string lost = absl::StrJoin(lost_hosts_, ", ");
+  LogLine(absl::StrCat(LeaseName(lease_), ": ended, and ", lost, " does not answer"));
+  suspicious_end_.reset();
+  if (!damaged_) verdict_ = {ExitReason::kNodeLost, absl::StrCat(lost, " does not answer"), 0};
 }
 
 void Attempt::OnDamage(const absl::Status& damage) {

@@ -21,6 +21,8 @@
 #include "base/status.h"
 #include "proto/worker.pb.h"
 #include "worker/agent/exit_verdict.h"
+#include "worker/agent/host_probe.h"
+#include "worker/agent/hosts.h"
 #include "worker/agent/launch.h"
 #include "worker/agent/reconcile.h"
 #include "worker/agent/run_root.h"
@@ -39,7 +41,8 @@ struct AttemptContext {
   std::string trainer;       // for cpu slots
   std::string trainer_cuda;  // for cuda slots
   const launch::Launcher* launcher = nullptr;
-  std::vector<std::string> devices;  // the agent's own
+  launch::Settings launch_settings;
+  std::vector<Host> hosts;  // the agent's own
   StallOptions stall;
   // Whether the dataset of that name is still as it was verified; DataLoss where it is not.
   std::function<absl::Status(const std::string& dataset)> check_dataset;
@@ -75,11 +78,14 @@ class Attempt {
   // Reaps the trainer, enforces lease and stop deadlines, appends the exit record. Call often.
   void Poll(int64_t now_ns);
 
-  bool running() const { return process_ != nullptr; }
+  // Also while its hosts are asked whether they are there.
+  bool running() const { return process_ != nullptr || probe_ != nullptr; }
   // Once, where it ended in a way that this host may have caused.
   std::optional<SuspiciousEnd> TakeSuspiciousEnd() {
-    return std::exchange(suspicious_end_, std::nullopt);
+    return running() ? std::nullopt : std::exchange(suspicious_end_, std::nullopt);
   }
+  // Once: hosts of it that did not answer after it ended.
+  std::vector<std::string> TakeLostHosts() { return std::exchange(lost_hosts_, {}); }
   bool dropped() const { return dropped_; }
   // The trainer is gone and the exit record is in the spool.
   bool ended() const { return !running() && delivery_.has_exit(); }
@@ -100,16 +106,20 @@ class Attempt {
   void EnforceDeadlines(int64_t now_ns);
   // The sentence when the trainer has stalled; otherwise empty.
   std::string Stalled(int64_t now_ns);
+  absl::StatusOr<std::vector<launch::HostRanks>> PlaceRanks() const;
   void OnTrainerExit();
+  void OnProbed();
   void OnDamage(const absl::Status& damage);
 
   const AttemptContext& context_;
   const Lease lease_;
-  std::vector<std::string> devices_;
+  std::vector<HostDevice> devices_;
   const std::string run_dir_;
   const std::string attempt_dir_;
   SpoolDelivery delivery_;
   std::unique_ptr<TrainerProcess> process_;  // null: not started, or gone
+  std::unique_ptr<HostProbe> probe_;         // asks why the launcher failed
+  std::vector<std::string> lost_hosts_;
 
   int64_t asked_ns_ = 0;
   int64_t deadline_ns_ = 0;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kTermGraceMs = 2'000;
 constexpr int64_t kKillPatienceMs = 30'000;
+constexpr int64_t kAskLostAgainMs = 60'000;
 
 void LogEnd(const Attempt& attempt) {
   const std::string name = LeaseName(attempt.lease());
@@ -57,7 +58,8 @@ AttemptTable::AttemptTable(StateDir state, RunRoot root, std::vector<Lease> give
   context_.trainer = settings_.trainer;
   context_.trainer_cuda = settings_.trainer_cuda;
   context_.launcher = settings_.launcher;
-  context_.devices = settings_.devices;
+  context_.launch_settings = settings_.launch_settings;
+  context_.hosts = settings_.hosts;
   context_.stall = settings_.stall;
 }
 
@@ -149,6 +151,10 @@ bool AttemptTable::Poll(int64_t now_ns) {
     changed |= was_running && !attempt.running();
     if (std::optional<SuspiciousEnd> bad = attempt.TakeSuspiciousEnd(); bad.has_value())
       suspicious_end_ = bad;
+    for (const std::string& host : attempt.TakeLostHosts()) {
+      lost_hosts_[host] = now_ns + kAskLostAgainMs * 1'000'000;
+      LogLine(absl::StrCat(host, " does not answer: it gets no runs"));
+    }
     if (attempt.finished()) {
       LogEnd(attempt);
       it = attempts_.erase(it);
@@ -160,7 +166,29 @@ bool AttemptTable::Poll(int64_t now_ns) {
   if (forgotten) {
     if (const absl::Status saved = SaveHeld({}); !saved.ok()) LogLine(saved.message());
   }
+  changed |= AskLostHosts(now_ns);
   return changed || forgotten;
+}
+
+bool AttemptTable::AskLostHosts(int64_t now_ns) {
+  if (return_probe_ == nullptr) {
+    std::vector<std::string> due;
+    for (auto& [host, again_ns] : lost_hosts_) {
+      if (now_ns < again_ns) continue;
+      again_ns = now_ns + kAskLostAgainMs * 1'000'000;
+      due.push_back(host);
+    }
+    if (!due.empty()) return_probe_ = HostProbe::Start(context_, due);
+    return false;
+  }
+  if (!return_probe_->Done(now_ns)) return false;
+  const std::vector<std::string> back = return_probe_->answered();
+  return_probe_.reset();
+  for (const std::string& host : back) {
+    LogLine(absl::StrCat(host, " answers again"));
+    lost_hosts_.erase(host);
+  }
+  return !back.empty();
 }
 
 void AttemptTable::PreemptAll(int64_t stop_by_ns) {
@@ -229,21 +257,25 @@ std::vector<v1::HeldAttempt> AttemptTable::HeldAttempts() const {
   return held;
 }
 
-std::vector<std::string> AttemptTable::FreeDevices() const {
-  std::map<std::string, int> running;
-  std::set<std::string> taken;  // by a rank of several, which shares with nobody
+std::vector<HostDevice> AttemptTable::FreeDevices() const {
+  std::map<HostDevice, int> running;
+  std::set<HostDevice> taken;  // by a rank of several, which shares with nobody
   for (const auto& [lease, attempt] : attempts_) {
     if (!attempt->running()) continue;
-    const std::vector<std::string> devices = attempt->AsHeld().devices;
-    for (const std::string& device : devices) {
+    const std::vector<HostDevice> devices = attempt->AsHeld().devices;
+    for (const HostDevice& device : devices) {
       ++running[device];
       if (devices.size() > 1) taken.insert(device);
     }
   }
-  std::vector<std::string> free;
-  for (const std::string& device : settings_.devices) {
-    if (running[device] < settings_.runs_per_device && taken.count(device) == 0) {
-      free.push_back(device);
+  std::vector<HostDevice> free;
+  for (const Host& host : settings_.hosts) {
+    if (lost_hosts_.count(host.name) > 0) continue;
+    for (const std::string& name : host.devices) {
+      const HostDevice device{host.name, name};
+      if (running[device] < settings_.runs_per_device && taken.count(device) == 0) {
+        free.push_back(device);
+      }
     }
   }
   return free;

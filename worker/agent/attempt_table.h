@@ -27,7 +27,8 @@ struct AttemptSettings {
   std::string trainer;
   std::string trainer_cuda;
   const launch::Launcher* launcher = nullptr;
-  std::vector<std::string> devices;
+  launch::Settings launch_settings;
+  std::vector<Host> hosts;
   int runs_per_device = 1;  // at once, of one rank each
   // How long a trainer that was told to stop may take to write its checkpoint.
   int64_t stop_within_ms = 60'000;
@@ -76,8 +77,8 @@ class AttemptTable {
 
   // What a heartbeat says: attempts that are being dropped are not held, but still in the way.
   std::vector<v1::HeldAttempt> HeldAttempts() const;
-  // On which fewer attempts run than may at once.
-  std::vector<std::string> FreeDevices() const;
+  // On which fewer attempts run than may at once, but for those of lost hosts.
+  std::vector<HostDevice> FreeDevices() const;
 
   // Once after an attempt ended in a way that this host may have caused.
   std::optional<SuspiciousEnd> TakeSuspiciousEnd() {
@@ -100,6 +101,8 @@ class AttemptTable {
                AttemptSettings settings);
 
   void Start(const std::vector<v1::Hold>& holds, int64_t asked_ns);
+  // Asks lost hosts again; true when one is back.
+  bool AskLostHosts(int64_t now_ns);
   void Acknowledge(Attempt& attempt, uint64_t durable_sequence);
   absl::Status SaveHeld(const std::vector<v1::Hold>& about_to_start) const;
 
@@ -112,6 +115,9 @@ class AttemptTable {
   std::map<Lease, std::unique_ptr<Attempt>> attempts_;
   std::set<std::string> deleted_;
   std::optional<SuspiciousEnd> suspicious_end_;
+  // Hosts that do not answer, and when they are asked again (boot clock).
+  std::map<std::string, int64_t> lost_hosts_;
+  std::unique_ptr<HostProbe> return_probe_;
   Lease last_sent_;  // whose turn it was
 };
 

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "base/check.h"
+#include "base/files.h"
 #include "proto/worker.grpc.pb.h"
 
 namespace allometry::agent {
@@ -69,6 +71,7 @@ struct RecordStream : Call {
 
 struct CoordinatorLink::Wire {
   transport::ConnectionOptions options;
+  std::string coordinator_file;
   std::string session;
   grpc::CompletionQueue queue;
   std::unique_ptr<v1::WorkerService::Stub> stub;
@@ -76,6 +79,7 @@ struct CoordinatorLink::Wire {
   std::vector<std::unique_ptr<Call>> ended;  // kept until no callback of theirs runs any more
   RecordStream* stream = nullptr;
 
+  std::string AddressNow() const;
   absl::Status Connect();
   void End(Call* call);
   template <class Response, class Start>
@@ -83,7 +87,15 @@ struct CoordinatorLink::Wire {
                   std::function<void(const absl::Status&, const Response&)> done);
 };
 
+std::string CoordinatorLink::Wire::AddressNow() const {
+  if (coordinator_file.empty()) return options.address;
+  const absl::StatusOr<std::string> text = ReadFile(coordinator_file);
+  const std::string address(absl::StripAsciiWhitespace(text.value_or("")));
+  return address.empty() ? options.address : address;
+}
+
 absl::Status CoordinatorLink::Wire::Connect() {
+  options.address = AddressNow();
   ALLO_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, transport::Connect(options));
   stub = v1::WorkerService::NewStub(channel);
   return absl::OkStatus();
@@ -113,10 +125,12 @@ void CoordinatorLink::Wire::StartUnary(
 }
 
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Create(
-    transport::ConnectionOptions options) {
-  ALLO_RETURN_IF_ERROR(transport::Validate(options));
+    transport::ConnectionOptions options, const std::string& coordinator_file) {
   auto wire = std::make_unique<Wire>();
   wire->options = std::move(options);
+  wire->coordinator_file = coordinator_file;
+  wire->options.address = wire->AddressNow();
+  ALLO_RETURN_IF_ERROR(transport::Validate(wire->options));
   ALLO_RETURN_IF_ERROR(wire->Connect());
   return std::unique_ptr<CoordinatorLink>(new CoordinatorLink(std::move(wire)));
 }
@@ -159,6 +173,10 @@ void CoordinatorLink::Heartbeat(const v1::HeartbeatRequest& request, int64_t tim
 }
 
 void CoordinatorLink::SetSession(std::string session) { wire_->session = std::move(session); }
+
+const std::string& CoordinatorLink::address() const { return wire_->options.address; }
+
+bool CoordinatorLink::Moved() const { return wire_->AddressNow() != wire_->options.address; }
 
 const std::string& CoordinatorLink::session() const { return wire_->session; }
 

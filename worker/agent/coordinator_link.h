@@ -24,9 +24,11 @@ class CoordinatorLink {
   using OnAck = std::function<void(const v1::RecordAck&)>;
   using OnStreamClosed = std::function<void(const absl::Status&)>;
 
+  // `coordinator_file`: a file that holds the address, read at each Reconnect; where it cannot be
+  // read, the last address counts. Empty: options.address.
   // InvalidArgument or PermissionDenied as transport::Validate and Connect: it can never work.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Create(
-      transport::ConnectionOptions options);
+      transport::ConnectionOptions options, const std::string& coordinator_file = "");
   // Cancels what is in flight; its callbacks are not called.
   ~CoordinatorLink();
   CoordinatorLink(const CoordinatorLink&) = delete;
@@ -49,9 +51,14 @@ class CoordinatorLink {
   // Waits up to `timeout_ms` for something to happen, and calls back for all that did.
   void WaitAndDispatch(int64_t timeout_ms);
 
-  // Drops the connection for a new one, reading token and certificate again: a dead network path
-  // may hold the old one for minutes. Whatever is in flight ends as CANCELLED. Where it cannot, the
-  // old one stays.
+  // Where the coordinator is, as last known.
+  const std::string& address() const;
+  // Whether the file says another one now.
+  bool Moved() const;
+
+  // Drops the connection for a new one, reading address, token and certificate again: a dead
+  // network path may hold the old one for minutes. Whatever is in flight ends as CANCELLED. Where
+  // it cannot, the old one stays.
   absl::Status Reconnect();
 
  private:

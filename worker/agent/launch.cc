@@ -19,29 +19,36 @@ std::string AgentMark(absl::string_view agent_id) {
   return absl::StrCat(kAgentVariable, "=", agent_id);
 }
 
+std::vector<std::pair<std::string, std::string>> MarkedEnvironment(const std::string& attempt_name,
+                                                                   const std::string& agent_id) {
+  return {{kAttemptVariable, attempt_name}, {kAgentVariable, agent_id}};
+}
+
 absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request) {
-  if (request.devices.empty()) return absl::InvalidArgumentError("an attempt without a slot");
-  const std::string kind = DeviceKind(request.devices[0]);
-  std::vector<std::string> indices;
-  for (const std::string& device : request.devices) {
-    if (DeviceKind(device) != kind) {
-      return absl::InvalidArgumentError(absl::StrCat("slots of two kinds in one attempt: ",
-                                                     absl::StrJoin(request.devices, ", ")));
-    }
-    indices.push_back(DeviceIndex(device));
-  }
-  const size_t ranks = request.devices.size();
-  const std::string collective = ranks == 1 ? "self" : kind == "cuda" ? "nccl" : "mpi";
   launch::Job job;
+  job.hosts = request.hosts;
+  job.settings = request.settings;
+  const size_t ranks = launch::RankCount(job);
+  if (ranks == 0) return absl::InvalidArgumentError("an attempt without a slot");
+  const std::string kind = DeviceKind(request.hosts.front().devices.front());
+  for (launch::HostRanks& host : job.hosts) {
+    for (std::string& device : host.devices) {
+      if (DeviceKind(device) != kind) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "slots of two kinds in one attempt: ", request.hosts.front().devices.front(), ", ",
+            device));
+      }
+      device = DeviceIndex(device);
+    }
+  }
+  const std::string collective = ranks == 1 ? "self" : kind == "cuda" ? "nccl" : "mpi";
   job.program = {request.trainer, request.run_dir, "--data-dir", request.data_dir,
                  "--leased",      "--collective",  collective};
   job.device_kind = kind;
-  job.hosts = {{"", indices}};
   job.environment = {{kAttemptVariable, request.attempt_name},
                      {kAgentVariable, request.agent_id},
                      {"OMP_NUM_THREADS", "1"},
                      {"MKL_NUM_THREADS", "1"}};
-  job.is_root = request.is_root;
   return launch::MakeCommand(*request.launcher, job);
 }
 

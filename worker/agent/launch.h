@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -16,15 +17,20 @@ struct LaunchRequest {
   std::string trainer;  // the program
   std::string run_dir;
   std::string data_dir;
-  std::vector<std::string> devices;  // one a rank, all of one kind: {"cuda:0", "cuda:1"}
+  // One device a rank, all of one kind: {{"n1", true, {"cuda:0", "cuda:1"}}}.
+  std::vector<launch::HostRanks> hosts;
   const launch::Launcher* launcher = nullptr;
-  bool is_root = false;      // Open MPI refuses root unless told
+  launch::Settings settings;
   std::string attempt_name;  // RunRoot::AttemptName
   std::string agent_id;
 };
 
-// InvalidArgument: `devices` is empty or mixes kinds, or the launcher cannot start it.
+// InvalidArgument: `hosts` is empty or mixes kinds, or the launcher cannot start it.
 absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request);
+
+// The variables that mark a process for AttemptMark and AgentMark.
+std::vector<std::pair<std::string, std::string>> MarkedEnvironment(const std::string& attempt_name,
+                                                                   const std::string& agent_id);
 
 // The same trainer, asked whether it works here: `folder` is where it tries to write.
 launch::Command MakeSelfTestCommand(const std::string& trainer, const std::string& device_kind,

@@ -3,19 +3,27 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <string>
+#include <thread>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/files.h"
 #include "base/private_files.h"
 #include "base/standard_output.h"
 #include "base/status.h"
 #include "transport/address.h"
 #include "transport/connection.h"
 #include "worker/agent/agent.h"
+#include "worker/agent/hosts.h"
+#include "worker/agent/log.h"
 #include "worker/agent/slots.h"
 #include "worker/launch/launcher.h"
 
@@ -57,18 +65,59 @@ struct Flags {
   AgentOptions options;
   std::string slots = "auto";
   std::string launcher = "auto";
+  std::string hosts;
   double stop_within_s = 60;
+  double idle_exit_s = 0;
 };
+
+// Until the coordinator has written its address, and the token and certificate that its clients
+// need. False: told to stop meanwhile.
+bool WaitForCoordinator(const AgentOptions& options) {
+  if (options.coordinator_file.empty()) return true;
+  std::string said;
+  while (stop_signals == 0) {
+    const absl::StatusOr<std::string> text = allometry::ReadFile(options.coordinator_file);
+    allometry::transport::ConnectionOptions link = options.link;
+    link.address = std::string(absl::StripAsciiWhitespace(text.value_or("")));
+    link.option = options.coordinator_file;
+    const absl::Status ready = !text.ok()             ? text.status()
+                               : link.address.empty() ? absl::NotFoundError("the file is empty")
+                                                      : allometry::transport::Validate(link);
+    if (ready.ok()) return true;
+    if (std::exchange(said, std::string(ready.message())) != ready.message()) {
+      allometry::agent::LogLine(absl::StrCat("waiting for the coordinator: ", ready.message()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return false;
+}
 
 absl::Status RunAgent(Flags flags) {
   AgentOptions& options = flags.options;
-  ALLO_ASSIGN_OR_RETURN(options.attempts.devices, allometry::agent::ParseSlots(flags.slots));
+  ALLO_ASSIGN_OR_RETURN(options.devices, allometry::agent::ParseSlots(flags.slots));
   ALLO_ASSIGN_OR_RETURN(
       options.attempts.launcher,
       allometry::launch::FindLauncher(flags.launcher, std::getenv("SLURM_JOB_ID") != nullptr));
+  allometry::launch::Settings& launcher = options.attempts.launch_settings;
+  launcher.is_root = geteuid() == 0;
+  const allometry::agent::HostsSource source = allometry::agent::RealHosts(options.devices);
+  launcher.memory = allometry::agent::StepMemory(source);
+  options.launcher_name = source.variable("SLURMD_NODENAME");
+  if (!flags.hosts.empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.hosts, allometry::agent::ParseHosts(flags.hosts, source));
+    if (options.attempts.launcher->probe == nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("--launcher ", options.attempts.launcher->name,
+                                                     " starts nothing on other hosts"));
+    }
+    if (flags.hosts == "slurm" && options.host.empty()) {
+      options.host = "slurm-" + source.variable("SLURM_JOB_ID");
+    }
+  }
+  options.idle_exit_ms = static_cast<int64_t>(flags.idle_exit_s * 1000);
+  CountStopSignals();
+  if (!WaitForCoordinator(options)) return absl::OkStatus();
   options.attempts.stop_within_ms = static_cast<int64_t>(flags.stop_within_s * 1000);
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options)));
-  CountStopSignals();
   return agent->Run(stop_signals);
 }
 
@@ -86,6 +135,9 @@ int Main(int argc, char** argv) {
   app.add_option("--coordinator", options.link.address, "unix:PATH or HOST:PORT of the coordinator")
       ->envname("ALLO_COORDINATOR")
       ->capture_default_str();
+  app.add_option("--coordinator-file", options.coordinator_file,
+                 "a file with the coordinator's address (its --address-file): waited for, and read "
+                 "again whenever the coordinator does not answer");
   app.add_option("--state-dir", options.state_dir,
                  "this agent's identity and what it holds; one agent a folder")
       ->required();
@@ -101,6 +153,10 @@ int Main(int argc, char** argv) {
                  "auto, cpu:COUNT or cuda:INDEX, several with commas; auto: every GPU, without one "
                  "every CPU core")
       ->capture_default_str();
+  app.add_option(
+      "--hosts", flags.hosts,
+      "several hosts for one worker: slurm (the nodes of this job), a file with a host a "
+      "line, or h1:4,h2:4; a run may then use several of them. Default: this machine");
   app.add_option("--trainer", options.attempts.trainer, "the trainer for CPU slots")
       ->capture_default_str();
   app.add_option("--trainer-cuda", options.attempts.trainer_cuda, "the trainer for GPU slots")
@@ -110,6 +166,22 @@ int Main(int argc, char** argv) {
          absl::StrCat("what starts the ranks of a run: ", allometry::launch::LauncherNames(),
                       "; auto: srun inside Slurm, elsewhere mpirun where they are several"))
       ->capture_default_str();
+  app.add_option("--launcher-argument", options.attempts.launch_settings.arguments,
+                 "a word just before the trainer: an option of the launcher "
+                 "(--container-image=...), or of a wrapper (apptainer exec IMAGE); may be repeated")
+      ->allow_extra_args(false);
+  app.add_option("--ssh", options.attempts.launch_settings.ssh,
+                 "how mpirun reaches other hosts: a command and its options")
+      ->capture_default_str();
+  app.add_option("--cpus-per-rank", options.attempts.launch_settings.cpus_per_rank,
+                 "CPUs that srun gives to each rank")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--idle-exit", flags.idle_exit_s,
+                 "end when there was nothing to run for so long (seconds, or 5m, 1h); 0: never")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}))
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--stop-within", flags.stop_within_s,
                  "seconds that a trainer may take to write its checkpoint when told to stop")
       ->check(CLI::PositiveNumber)

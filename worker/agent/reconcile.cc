@@ -15,8 +15,8 @@ bool MustWait(const v1::Hold& hold, const std::vector<Held>& held, const std::se
     if (!other.running || (!other.dropped && dropped.count(other.lease) == 0)) return false;
     if (other.lease.run_id == hold.lease().run_id()) return true;
     return std::any_of(hold.slots().begin(), hold.slots().end(), [&](const v1::Slot& slot) {
-      return std::find(other.devices.begin(), other.devices.end(), slot.device()) !=
-             other.devices.end();
+      return std::find(other.devices.begin(), other.devices.end(),
+                       HostDevice{slot.host(), slot.device()}) != other.devices.end();
     });
   });
 }

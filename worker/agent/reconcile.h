@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "proto/worker.pb.h"
+#include "worker/agent/slots.h"
 #include "worker/agent/state_dir.h"
 
 namespace allometry::agent {
@@ -17,7 +18,7 @@ namespace allometry::agent {
 // An attempt that the agent has.
 struct Held {
   Lease lease;
-  std::vector<std::string> devices;
+  std::vector<HostDevice> devices;
   bool running = false;  // a process of it lives
   bool dropped = false;  // being ended and forgotten; not in the heartbeat's list
   bool told_preempt = false;

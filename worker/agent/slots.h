@@ -2,6 +2,7 @@
 // here too.
 #pragma once
 
+#include <compare>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,13 @@ namespace allometry::agent {
 //   "auto"           DetectDevices()
 // InvalidArgument names the entry and what was allowed.
 absl::StatusOr<std::vector<std::string>> ParseSlots(absl::string_view text);
+
+// A device of one of the agent's hosts.
+struct HostDevice {
+  std::string host;
+  std::string device;
+  auto operator<=>(const HostDevice&) const = default;
+};
 
 // Every GPU that CUDA_VISIBLE_DEVICES allows; where there is none, every core that this process may
 // run on.

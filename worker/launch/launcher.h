@@ -14,10 +14,20 @@ namespace allometry::launch {
 
 // The ranks of one host.
 struct HostRanks {
-  std::string host;  // as the launcher knows it; empty: this machine
+  std::string host;     // as the launcher knows it
+  bool is_here = true;  // it is this machine
   // One a rank, in rank order: what stands after "cuda:" in a slot, an index or a UUID. Of CPU
   // slots only their number counts.
   std::vector<std::string> devices;
+};
+
+// What a user says about the launcher, for all jobs.
+struct Settings {
+  bool is_root = false;                // Open MPI refuses root unless told
+  std::string ssh = "ssh";             // of mpirun on other hosts: a command and its options
+  int cpus_per_rank = 1;               // srun gives a step so many
+  std::string memory;                  // of a step, as srun's option says it ("--mem-per-cpu=2000")
+  std::vector<std::string> arguments;  // just before the program: options, or a wrapper
 };
 
 struct Job {
@@ -25,7 +35,7 @@ struct Job {
   std::string device_kind = "cpu";                               // "cpu" or "cuda": of every rank
   std::vector<HostRanks> hosts;                                  // in rank order; not empty
   std::vector<std::pair<std::string, std::string>> environment;  // of every rank
-  bool is_root = false;  // Open MPI refuses root unless told
+  Settings settings;
 };
 
 struct Command {
@@ -42,6 +52,9 @@ struct Launcher {
   bool starts_single_ranks;
   // InvalidArgument: the launcher cannot start this job.
   absl::StatusOr<Command> (*make)(const Job& job);
+  // The command that ends with 0 where the host can be reached and takes jobs; nullptr: the
+  // launcher knows no other hosts.
+  Command (*probe)(const std::string& host, const Settings& settings);
 };
 
 std::span<const Launcher> Launchers();

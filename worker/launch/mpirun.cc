@@ -1,9 +1,14 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "worker/launch/rows.h"
 
 namespace allometry::launch {
@@ -29,16 +34,69 @@ void AddVariables(Command& command) {
   }
 }
 
+// ssh gives up a host that does not answer for 30 s, and asks nobody for a password.
+std::string Ssh(const Settings& settings) {
+  return absl::StrCat(settings.ssh,
+                      " -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5 "
+                      "-o ServerAliveCountMax=6");
+}
+
+// Variables of this process's own that ranks on other hosts need as those here do.
+constexpr absl::string_view kSent[] = {"ALLO_", "CUDA_", "LD_LIBRARY_PATH", "NCCL_", "UCX_"};
+
+std::vector<std::string> Sent(const Job& job, const HostRanks& host) {
+  std::vector<std::string> sent;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const absl::string_view variable = *entry;
+    // The job says which GPUs; an empty value cannot be said.
+    if (absl::StartsWith(variable, "CUDA_VISIBLE_DEVICES=") || absl::EndsWith(variable, "=")) {
+      continue;
+    }
+    if (std::any_of(std::begin(kSent), std::end(kSent),
+                    [&](absl::string_view prefix) { return absl::StartsWith(variable, prefix); })) {
+      sent.insert(sent.end(), {"-x", std::string(variable)});
+    }
+  }
+  for (const auto& [name, value] : job.environment) {
+    sent.insert(sent.end(), {"-x", absl::StrCat(name, "=", value)});
+  }
+  if (job.device_kind == "cuda") {
+    sent.insert(sent.end(), {"-x", absl::StrCat("CUDA_VISIBLE_DEVICES=", VisibleGpus(host))});
+  }
+  return sent;
+}
+
+// A part of the command line for each host, so that each has its own CUDA_VISIBLE_DEVICES. The
+// daemons of mpirun and the ranks talk over the network, and listen there (docs/security.md).
+Command OverHosts(const Job& job) {
+  Command command{{"mpirun"}, job.environment, {}};
+  std::vector<std::string>& arguments = command.arguments;
+  if (job.settings.is_root) arguments.push_back("--allow-run-as-root");
+  arguments.insert(
+      arguments.end(),
+      {"--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism", "none", "--mca",
+       "plm_rsh_agent", Ssh(job.settings), "--mca", "plm_rsh_no_tree_spawn", "1"});
+  bool first = true;
+  for (const HostRanks& host : job.hosts) {
+    if (!std::exchange(first, false)) arguments.push_back(":");
+    const std::string ranks = absl::StrCat(host.devices.size());
+    arguments.insert(arguments.end(),
+                     {"-np", ranks, "--host", absl::StrCat(host.host, ":", ranks)});
+    for (const std::vector<std::string>& part :
+         {Sent(job, host), job.settings.arguments, job.program}) {
+      arguments.insert(arguments.end(), part.begin(), part.end());
+    }
+  }
+  AddVariables(command);
+  return command;
+}
+
 }  // namespace
 
 absl::StatusOr<Command> MakeMpirun(const Job& job) {
-  if (job.hosts.size() != 1 || !job.hosts.front().host.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("launcher 'mpirun' starts ranks on this machine, not on ", job.hosts.size(),
-                     " hosts (", job.hosts.front().host, ", ...)"));
-  }
+  if (job.hosts.size() > 1 || !job.hosts.front().is_here) return OverHosts(job);
   Command command{{"mpirun", "-np", absl::StrCat(RankCount(job))}, job.environment, {}};
-  if (job.is_root) command.arguments.push_back("--allow-run-as-root");
+  if (job.settings.is_root) command.arguments.push_back("--allow-run-as-root");
   // The slots are the coordinator's business, so Open MPI's own counting and binding are off;
   // containers forbid the system call behind vader's single copy. Ranks of one host talk through
   // shared memory, so none of them listens on the network, and mpirun names the loopback alone as
@@ -47,13 +105,22 @@ absl::StatusOr<Command> MakeMpirun(const Job& job) {
       command.arguments.end(),
       {"--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism", "none",
        "--mca", "btl", "self,vader", "--mca", "oob_tcp_if_include", "lo"});
-  command.arguments.insert(command.arguments.end(), job.program.begin(), job.program.end());
+  for (const std::vector<std::string>* part : {&job.settings.arguments, &job.program}) {
+    command.arguments.insert(command.arguments.end(), part->begin(), part->end());
+  }
   if (job.device_kind == "cuda") {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
     // One host: NCCL's own sockets stay on it.
     command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");
   }
   AddVariables(command);
+  return command;
+}
+
+Command ProbeBySsh(const std::string& host, const Settings& settings) {
+  Command command;
+  command.arguments = absl::StrSplit(Ssh(settings), ' ', absl::SkipEmpty());
+  command.arguments.insert(command.arguments.end(), {host, "true"});
   return command;
 }
 

@@ -4,12 +4,13 @@
 namespace allometry::launch {
 
 absl::StatusOr<Command> MakeNone(const Job& job) {
-  if (RankCount(job) != 1 || !job.hosts.front().host.empty()) {
+  if (RankCount(job) != 1 || !job.hosts.front().is_here) {
     return absl::InvalidArgumentError(
         absl::StrCat("launcher 'none' starts one rank on this machine, not ", RankCount(job),
                      " ranks on ", job.hosts.size(), " hosts: name mpirun or srun"));
   }
-  Command command{job.program, job.environment, {}};
+  Command command{job.settings.arguments, job.environment, {}};
+  command.arguments.insert(command.arguments.end(), job.program.begin(), job.program.end());
   if (job.device_kind == "cuda") {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
     // One host: NCCL's own sockets stay on it.

@@ -13,9 +13,9 @@ namespace allometry::launch {
 namespace {
 
 constexpr Launcher kLaunchers[] = {
-    {"none", "the program itself, one rank on this machine", true, MakeNone},
-    {"mpirun", "Open MPI's mpirun", false, MakeMpirun},
-    {"srun", "a step of the Slurm allocation that this process is in", true, MakeSrun},
+    {"none", "the program itself, one rank on this machine", true, MakeNone, nullptr},
+    {"mpirun", "Open MPI's mpirun, on other hosts by ssh", false, MakeMpirun, ProbeBySsh},
+    {"srun", "a step of the Slurm allocation that this process is in", true, MakeSrun, ProbeBySrun},
 };
 
 }  // namespace
@@ -38,7 +38,7 @@ absl::StatusOr<const Launcher*> FindLauncher(absl::string_view name, bool in_slu
 }
 
 absl::StatusOr<Command> MakeCommand(const Launcher& launcher, const Job& job) {
-  const bool single = RankCount(job) == 1 && job.hosts.front().host.empty();
+  const bool single = RankCount(job) == 1 && job.hosts.front().is_here;
   return single && !launcher.starts_single_ranks ? MakeNone(job) : launcher.make(job);
 }
 

@@ -8,5 +8,7 @@ namespace allometry::launch {
 absl::StatusOr<Command> MakeNone(const Job& job);
 absl::StatusOr<Command> MakeMpirun(const Job& job);
 absl::StatusOr<Command> MakeSrun(const Job& job);
+Command ProbeBySsh(const std::string& host, const Settings& settings);
+Command ProbeBySrun(const std::string& host, const Settings& settings);
 
 }  // namespace allometry::launch

@@ -1,0 +1,11 @@
+// `allo certs`, declared as in cli/commands.h.
+#pragma once
+
+#include "CLI/App.hpp"
+#include "cli/context.h"
+
+namespace allometry::cli {
+
+void AddCerts(CLI::App& app, Context& context);
+
+}  // namespace allometry::cli
