@@ -1,3 +1,5 @@
-allo_bench(fit SOURCES fit.cc DEPS allo_fitting benchmark::benchmark absl::str_format Eigen3::Eigen)
-allo_bench(coverage SOURCES coverage.cc DEPS allo_fitting absl::str_format Eigen3::Eigen)
+allo_bench(fit SOURCES fit.cc DEPS allo_fitting Ceres::ceres benchmark::benchmark absl::str_format Eigen3::Eigen)
+allo_bench(coverage SOURCES coverage.cc DEPS allo_fitting absl::strings absl::str_format Eigen3::Eigen)
+allo_bench(windows SOURCES windows.cc DEPS allo_fitting absl::strings absl::str_format Eigen3::Eigen)
+allo_bench(exponents SOURCES exponents.cc DEPS allo_fitting absl::str_format Eigen3::Eigen)
 allo_bench(read_csv SOURCES read_csv.cc DEPS allo_fitting absl::str_format)

@@ -4,14 +4,17 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "CLI/CLI.hpp"
 #include "base/output_file.h"
+#include "cli/answer_table.h"
 #include "cli/commands.h"
 #include "cli/fit_file.h"
 #include "cli/ticker.h"
+#include "fitting/law/law_names.h"
 
 namespace allometry::cli {
 namespace {
@@ -24,7 +27,7 @@ absl::Status CheckSvg(const std::string& svg) {
 }
 
 int FitSweep(const Context& context, const std::string& sweep, const v1::FitOptions& options,
-             const std::string& svg) {
+             const std::string& svg, std::optional<TableFormat> table) {
   if (const absl::Status may = CheckSvg(svg); !may.ok()) return Fail(may);
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
@@ -37,7 +40,10 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
   const grpc::Status status = (*stub)->Fit(MakeCall(context, kTimeoutS).get(), request, &response);
   ticker.reset();
   if (!status.ok()) return Fail(context, status);
-  std::cout << (context.json ? response.report_json() : response.report_text()) << std::flush;
+  std::cout << (table          ? AnswerTable(nlohmann::json::parse(response.report_json()), *table)
+                : context.json ? response.report_json()
+                               : response.report_text())
+            << std::flush;
   if (!svg.empty()) {
     if (const absl::Status written = WriteOutput(svg, response.report_svg(), {}); !written.ok()) {
       return Fail(Annotate(written, "allo"));
@@ -65,8 +71,9 @@ int PredictSweep(const Context& context, const std::string& sweep, const v1::Fit
 
 struct Arguments {
   std::string target;
-  std::string method = "all", law = "standard", objective = "huber", cluster = "params";
-  std::string minimum = "parabola", flops, params, series, svg, budgets, withhold;
+  std::string method = "all", law = "auto", objective = "huber", cluster = "params";
+  std::string window = "auto", minimum = "parabola", flops, params, series, svg, table, budgets,
+              withhold;
   double delta = 1e-3, floor = 0;
   int resamples = 0;
   uint64_t seed = 0;
@@ -79,14 +86,14 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
   command
       .add_option("--method", arguments.method, "all, parametric, frontier, isoflop, loss-compute")
       ->capture_default_str();
-  command.add_option("--law", arguments.law, "standard, coupled, no-floor, fixed-floor")
-      ->capture_default_str();
+  command.add_option("--law", arguments.law,
+                     "auto (standard, or coupled where standard's residuals have a pattern), " + fitting::LawNames())->capture_default_str();
   command.add_option("--floor", arguments.floor, "E of the law fixed-floor, nats");
   command.add_option("--objective", arguments.objective, "huber, lsq-log, lsq, lad")
       ->capture_default_str();
   command.add_option("--delta", arguments.delta, "Huber threshold on ln L")->capture_default_str();
   command.add_option("--resamples", arguments.resamples,
-                     "0: each method's own (bootstrap 4000, curves 200)");
+                     "0: each method's own (bootstrap 1000 to 4000, curves 200)");
   command
       .add_option("--cluster", arguments.cluster, "which points share errors: params, run, none")
       ->capture_default_str();
@@ -94,9 +101,14 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
       .add_option("--minimum", arguments.minimum,
                   "of the frontier: parabola, argmin, akima, crossing")
       ->capture_default_str();
+  command
+      .add_option("--window", arguments.window,
+                  "points that the parametric law explains: auto (by back-test), all, tokens>=3e6, "
+                  "tokens_per_param>=2, flops>=1e18")
+      ->capture_default_str();
   command.add_option("--seed", arguments.seed, "of the resamples")->capture_default_str();
   command.add_option("--budget", arguments.budgets,
-                     "FLOPs to predict at, between commas: 1e21,3e22");
+                     "FLOPs to predict at, between commas: 1e21,3e22; 1e18..1e24 is every decade");
   command.add_option("--withhold", arguments.withhold,
                      "sizes that the fit does not read but predicts: 200k,600k");
   command.add_flag("--profile", arguments.profile,
@@ -134,10 +146,14 @@ void AddFileOptions(CLI::App& command, Arguments& arguments) {
 absl::StatusOr<fitting::FitOptions> FileOptions(const Arguments& arguments) {
   fitting::FitOptions options;
   ALLO_ASSIGN_OR_RETURN(options.method, fitting::ParseMethod(arguments.method));
-  ALLO_ASSIGN_OR_RETURN(options.law, fitting::ParseLaw(arguments.law));
+  options.choose_law = arguments.law == "auto";
+  if (!options.choose_law) {
+    ALLO_ASSIGN_OR_RETURN(options.law, fitting::ParseLaw(arguments.law));
+  }
   ALLO_ASSIGN_OR_RETURN(options.objective, fitting::ParseObjective(arguments.objective));
   ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(arguments.cluster));
   ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(arguments.minimum));
+  ALLO_ASSIGN_OR_RETURN(options.window, fitting::ParseWindow(arguments.window));
   ALLO_ASSIGN_OR_RETURN(options.budgets, fitting::ParseBudgets(arguments.budgets));
   options.withhold = fitting::ParseLabels(arguments.withhold);
   options.delta = arguments.delta;
@@ -167,6 +183,7 @@ v1::FitOptions SweepOptions(const Arguments& arguments, const fitting::FitOption
   options.set_fixed_floor(checked.fixed_floor);
   options.set_profile(checked.profile);
   options.set_minimum(arguments.minimum);
+  if (arguments.window != "auto") options.set_window(arguments.window);
   options.mutable_withhold()->Assign(checked.withhold.begin(), checked.withhold.end());
   return options;
 }
@@ -180,6 +197,12 @@ bool NamesAFile(const std::string& target) {
 int Fit(const Context& context, const Arguments& arguments) {
   absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
   if (!options.ok()) return Fail(options.status());
+  std::optional<TableFormat> table;
+  if (!arguments.table.empty()) {
+    const absl::StatusOr<TableFormat> format = ParseTableFormat(arguments.table);
+    if (!format.ok()) return Fail(format.status());
+    table = *format;
+  }
   if (!NamesAFile(arguments.target)) {
     if (!arguments.columns.empty() || !arguments.units.empty() || !arguments.group.empty() ||
         !arguments.decimal.empty()) {
@@ -188,7 +211,8 @@ int Fit(const Context& context, const Arguments& arguments) {
                        "file ",
                        arguments.target, ", and a sweep's columns are known")));
     }
-    return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.svg);
+    return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.svg,
+                    table);
   }
   if (!arguments.params.empty() || !arguments.series.empty() || arguments.allow_repeat) {
     return Fail(absl::InvalidArgumentError(
@@ -205,7 +229,7 @@ int Fit(const Context& context, const Arguments& arguments) {
   csv.units = arguments.units;
   csv.group = arguments.group;
   csv.decimal = arguments.decimal;
-  return RunFitFile({arguments.target, *options, csv, context.json, arguments.svg});
+  return RunFitFile({arguments.target, *options, csv, context.json, table, arguments.svg});
 }
 
 int ListPredictions(const Context& context, const std::string& sweep) {
@@ -243,6 +267,7 @@ void AddFit(CLI::App& app, Context& context) {
   AddFitOptions(*command, *arguments);
   AddSweepOptions(*command, *arguments);
   AddFileOptions(*command, *arguments);
+  command->add_option("--table", arguments->table, "the answers alone: text, csv, markdown, latex");
   command->add_option("--svg", arguments->svg, "write the picture of data, frontier and fit here");
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return Fit(context, *arguments); };

@@ -1,6 +1,7 @@
 #include "cli/fit_file.h"
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "base/files.h"
@@ -35,6 +36,10 @@ int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observatio
               Ticker& ticker) {
   if (!arguments.svg.empty()) {
     return Complain(absl::InvalidArgumentError("--svg draws one fit, and --group makes several"),
+                    kBadInput);
+  }
+  if (arguments.table) {
+    return Complain(absl::InvalidArgumentError("--table is of one fit, and --group makes several"),
                     kBadInput);
   }
   std::vector<fitting::GroupFit> fits;
@@ -76,9 +81,11 @@ int RunFitFile(const FitFileArguments& arguments) {
   ticker.Doing(absl::StrFormat("fitting %d points of %s", observations.used(), arguments.path));
   const absl::StatusOr<fitting::FitReport> report = fitting::Fit(observations, arguments.options);
   if (!report.ok()) return Complain(report.status(), kBadInput);
-  if (const int code =
-          Print(arguments.json ? ReportJson(*report) : ReportText(*report), arguments.json);
-      code != kOk) {
+  const std::string text =
+      arguments.table  ? AnswerTable(nlohmann::json::parse(ReportJson(*report)), *arguments.table)
+      : arguments.json ? ReportJson(*report)
+                       : ReportText(*report);
+  if (const int code = Print(text, arguments.json && !arguments.table); code != kOk) {
     return code;
   }
   if (!arguments.svg.empty()) {

@@ -1,8 +1,10 @@
 // `allo fit FILE.csv`: a fit of a file, with no coordinator.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "cli/answer_table.h"
 #include "fitting/data/csv_options.h"
 #include "fitting/data/options.h"
 
@@ -12,8 +14,10 @@ struct FitFileArguments {
   std::string path;  // the CSV file (fitting/data/csv.h); "-" is standard input
   fitting::FitOptions options;
   fitting::CsvOptions csv;  // what the person says of its columns
-  bool json = false;        // the object of docs/fitting.md instead of the table
-  std::string svg;          // where to write the picture; "" is nowhere. Of groups it is refused
+  bool json = false;        // the object of docs/fitting.md instead of the report
+  // The answers alone, as a table (cli/answer_table.h).
+  std::optional<TableFormat> table;
+  std::string svg;  // where to write the picture; "" is nowhere. Of groups it is refused
 };
 
 // Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the

@@ -7,7 +7,7 @@ packages=(
   # to build
   g++ cmake ninja-build pkg-config ccache mold
   # libraries
-  libabsl-dev nlohmann-json3-dev libxxhash-dev libzstd-dev zlib1g-dev libhdf5-dev libeigen3-dev libceres-dev
+  libabsl-dev nlohmann-json3-dev libxxhash-dev libzstd-dev zlib1g-dev libhdf5-dev libeigen3-dev libceres-dev libboost-dev
   libyaml-cpp-dev libsqlite3-dev libcli11-dev libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler
   protobuf-compiler-grpc libopenmpi-dev openmpi-bin
   # tests and benchmarks

@@ -1,5 +1,7 @@
 #include "coordinator/results/fit_request.h"
 
+#include "fitting/law/law_names.h"
+
 namespace allometry::coordinator {
 
 absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) {
@@ -7,7 +9,8 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
   if (!request.method().empty()) {
     ALLO_ASSIGN_OR_RETURN(options.method, fitting::ParseMethod(request.method()));
   }
-  if (!request.law().empty()) {
+  options.choose_law = request.law().empty() || request.law() == "auto";
+  if (!options.choose_law) {
     ALLO_ASSIGN_OR_RETURN(options.law, fitting::ParseLaw(request.law()));
   }
   if (!request.objective().empty()) {
@@ -29,6 +32,9 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
   options.fixed_floor = request.fixed_floor();
   if (!request.minimum().empty()) {
     ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(request.minimum()));
+  }
+  if (!request.window().empty()) {
+    ALLO_ASSIGN_OR_RETURN(options.window, fitting::ParseWindow(request.window()));
   }
   options.profile = request.profile();
   options.withhold.assign(request.withhold().begin(), request.withhold().end());

@@ -81,7 +81,9 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
   row.report_json = fitting::ReportJson(report);
   row.report_text = fitting::ReportText(report);
   row.version = absl::StrCat("fitting ", fitting::kFitVersion);
-  ALLO_RETURN_IF_ERROR(store.RecordFit(row, ToRows(report.predictions)));
+  // What nobody asked for is no prediction to be scored later.
+  ALLO_RETURN_IF_ERROR(store.RecordFit(
+      row, report.default_budgets ? std::vector<store::Prediction>() : ToRows(report.predictions)));
   return report;
 }
 

@@ -17,13 +17,6 @@ struct Row {
   Kind kind;
 };
 
-constexpr std::array kMethods = {
-    Row<Method>{"all", Method::kAll}, Row<Method>{"parametric", Method::kParametric},
-    Row<Method>{"frontier", Method::kFrontier}, Row<Method>{"isoflop", Method::kIsoflop},
-    Row<Method>{"loss-compute", Method::kLossCompute}};
-constexpr std::array kLaws = {
-    Row<LawKind>{"standard", LawKind::kStandard}, Row<LawKind>{"coupled", LawKind::kCoupled},
-    Row<LawKind>{"no-floor", LawKind::kNoFloor}, Row<LawKind>{"fixed-floor", LawKind::kFixedFloor}};
 constexpr std::array kObjectives = {Row<ObjectiveKind>{"huber", ObjectiveKind::kHuber},
                                     Row<ObjectiveKind>{"lsq-log", ObjectiveKind::kLsqLog},
                                     Row<ObjectiveKind>{"lsq", ObjectiveKind::kLsq},
@@ -37,6 +30,11 @@ constexpr std::array kMinima = {
 constexpr std::array kConventions = {Row<FlopsConvention>{"auto", FlopsConvention::kAuto},
                                      Row<FlopsConvention>{"6nd", FlopsConvention::k6nd},
                                      Row<FlopsConvention>{"data", FlopsConvention::kData}};
+constexpr std::array kWindows = {Row<WindowKind>{"auto", WindowKind::kAuto},
+                                 Row<WindowKind>{"all", WindowKind::kAll},
+                                 Row<WindowKind>{"tokens", WindowKind::kTokens},
+                                 Row<WindowKind>{"tokens_per_param", WindowKind::kTokensPerParam},
+                                 Row<WindowKind>{"flops", WindowKind::kFlops}};
 
 template <class Kind, size_t n>
 absl::StatusOr<Kind> Parse(const char* option, const std::array<Row<Kind>, n>& rows,
@@ -60,10 +58,6 @@ std::string NameOf(const std::array<Row<Kind>, n>& rows, Kind kind) {
 
 }  // namespace
 
-absl::StatusOr<Method> ParseMethod(absl::string_view name) {
-  return Parse("method", kMethods, name);
-}
-absl::StatusOr<LawKind> ParseLaw(absl::string_view name) { return Parse("law", kLaws, name); }
 absl::StatusOr<ObjectiveKind> ParseObjective(absl::string_view name) {
   return Parse("objective", kObjectives, name);
 }
@@ -77,15 +71,51 @@ absl::StatusOr<FlopsConvention> ParseFlopsConvention(absl::string_view name) {
   return Parse("flops convention", kConventions, name);
 }
 
+absl::StatusOr<Window> ParseWindow(absl::string_view text) {
+  const auto bad = [&](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "window '%s' %s: write auto, all, tokens>=3e6, tokens_per_param>=2 or flops>=1e18", text,
+        why));
+  };
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits(">=", 1));
+  Window window;
+  const absl::StatusOr<WindowKind> kind =
+      Parse("window", kWindows, absl::StripAsciiWhitespace(parts[0]));
+  if (!kind.ok()) return bad("is not known");
+  window.kind = *kind;
+  const bool bounded = window.kind != WindowKind::kAuto && window.kind != WindowKind::kAll;
+  if (bounded != (parts.size() == 2)) return bad(bounded ? "has no bound" : "takes no bound");
+  if (!bounded) return window;
+  if (!absl::SimpleAtod(absl::StripAsciiWhitespace(parts[1]), &window.at_least) ||
+      !std::isfinite(window.at_least) || window.at_least <= 0) {
+    return bad("needs a positive number");
+  }
+  return window;
+}
+
 absl::StatusOr<std::vector<double>> ParseBudgets(absl::string_view text) {
   std::vector<double> budgets;
   if (absl::StripAsciiWhitespace(text).empty()) return budgets;
+  const auto read = [](absl::string_view piece, double& value) {
+    return absl::SimpleAtod(absl::StripAsciiWhitespace(piece), &value) && std::isfinite(value) &&
+           value > 0;
+  };
   for (absl::string_view piece : absl::StrSplit(text, ',')) {
     double value = 0;
-    if (!absl::SimpleAtod(absl::StripAsciiWhitespace(piece), &value) || !std::isfinite(value) ||
-        value <= 0) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("budget '%s' is not a positive number of FLOPs: write 1e21,3e22", piece));
+    const std::vector<absl::string_view> ends = absl::StrSplit(piece, absl::MaxSplits("..", 1));
+    double last = 0;
+    if (ends.size() == 2 && read(ends[0], value) && read(ends[1], last) && value <= last) {
+      // Every decade from the first on; a hair of slack, for decimal powers are not exact.
+      for (int k = 0; value * std::pow(10, k) <= last * (1 + 1e-9); ++k) {
+        budgets.push_back(value * std::pow(10, k));
+      }
+      continue;
+    }
+    if (!read(piece, value)) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "budget '%s' is not a positive number of FLOPs: write 1e21,3e22, or 1e18..1e24 for every "
+          "decade",
+          piece));
     }
     budgets.push_back(value);
   }
@@ -101,12 +131,15 @@ std::vector<std::string> ParseLabels(absl::string_view text) {
   return labels;
 }
 
-std::string Name(Method method) { return NameOf(kMethods, method); }
-std::string Name(LawKind law) { return NameOf(kLaws, law); }
 std::string Name(ObjectiveKind objective) { return NameOf(kObjectives, objective); }
 std::string Name(Cluster cluster) { return NameOf(kClusters, cluster); }
 std::string Name(Minimum minimum) { return NameOf(kMinima, minimum); }
 std::string Name(FlopsConvention convention) { return NameOf(kConventions, convention); }
+std::string Name(const Window& window) {
+  const std::string kind = NameOf(kWindows, window.kind);
+  if (window.kind == WindowKind::kAuto || window.kind == WindowKind::kAll) return kind;
+  return absl::StrFormat("%s>=%.4g", kind, window.at_least);
+}
 
 absl::Status Validate(const FitOptions& options) {
   if (!std::isfinite(options.delta) || options.delta <= 0) {
@@ -121,6 +154,10 @@ absl::Status Validate(const FitOptions& options) {
       (!std::isfinite(options.fixed_floor) || options.fixed_floor <= 0)) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "law fixed-floor needs the floor E > 0 in nats, not %g", options.fixed_floor));
+  }
+  if (options.law != LawKind::kFixedFloor && options.fixed_floor != 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "floor %g is the E of law fixed-floor, and another law is asked for", options.fixed_floor));
   }
   for (double budget : options.budgets) {
     if (!std::isfinite(budget) || budget <= 0) {

@@ -15,9 +15,12 @@
 
 namespace allometry::fitting {
 
+// Rows of the method table (fitting/method/methods.cc), whose words they are; those without an
+// enumerator follow by position.
 enum class Method { kAll, kParametric, kFrontier, kIsoflop, kLossCompute };
 
-// Rows of the law table (fitting/law/law.h).
+// Rows of the law table (fitting/law/law.h), which names and parses them. Those without an
+// enumerator follow by position.
 enum class LawKind {
   kStandard,    // L = E + A / N^alpha + B / D^beta
   kCoupled,     // L = E + (A / N^alpha + B / D^beta)^gamma
@@ -51,14 +54,28 @@ enum class FlopsConvention {
   kData,  // the data's own C
 };
 
+// Which points the parametric law is asked to explain (fitting/method/window.h).
+enum class WindowKind {
+  kAuto,            // chosen by back-test
+  kAll,             // every point
+  kTokens,          // D at least at_least
+  kTokensPerParam,  // D / N at least at_least
+  kFlops,           // C at least at_least
+};
+struct Window {
+  WindowKind kind = WindowKind::kAuto;
+  double at_least = 0;
+};
+
 struct FitOptions {
   Method method = Method::kAll;
   LawKind law = LawKind::kStandard;
+  bool choose_law = false;  // standard, or coupled where it fits better (method/law_choice.h)
   ObjectiveKind objective = ObjectiveKind::kHuber;
   double delta = 1e-3;     // Huber threshold on ln L
   double fixed_floor = 0;  // E of LawKind::kFixedFloor, nats; must be > 0 there
-  int resamples = 0;       // 0: each method's own (bootstrap 4000, 20000 for up to
-                           // 1000 points; resampled sweeps 200)
+  int resamples = 0;       // 0: each method's own (bootstrap 1000 to 4000, resampled sweeps 200);
+                           // too few for an interval (100 and 20) give none
   Cluster cluster = Cluster::kParams;
   uint64_t seed = 0;            // of every resample; results do not depend on `threads`
   std::vector<double> budgets;  // FLOPs at which to predict N*, D*, L*
@@ -66,18 +83,20 @@ struct FitOptions {
   std::vector<std::string> withhold;
   bool profile = false;  // adds profile-likelihood intervals, valid for independent errors only
   Minimum minimum = Minimum::kParabola;
+  Window window;  // of the parametric law
   FlopsConvention flops = FlopsConvention::kAuto;
   int threads = 1;  // for resamples; never changes a result
 };
 
 // INVALID_ARGUMENT, with the names allowed, for anything else.
 absl::StatusOr<Method> ParseMethod(absl::string_view name);
-absl::StatusOr<LawKind> ParseLaw(absl::string_view name);
 absl::StatusOr<ObjectiveKind> ParseObjective(absl::string_view name);
 absl::StatusOr<Cluster> ParseCluster(absl::string_view name);
 absl::StatusOr<Minimum> ParseMinimum(absl::string_view name);
 absl::StatusOr<FlopsConvention> ParseFlopsConvention(absl::string_view name);
-// "1e21,3e22": positive numbers between commas; "" is none.
+// "auto", "all", "tokens>=3e6", "tokens_per_param>=2", "flops>=1e18".
+absl::StatusOr<Window> ParseWindow(absl::string_view text);
+// "1e21,3e22": positive numbers between commas, "1e18..1e24" every decade; "" is none.
 absl::StatusOr<std::vector<double>> ParseBudgets(absl::string_view text);
 
 // "600k,1M": labels between commas; "" is none.
@@ -85,11 +104,12 @@ std::vector<std::string> ParseLabels(absl::string_view text);
 
 // The names that the functions above accept.
 std::string Name(Method method);
-std::string Name(LawKind law);
 std::string Name(ObjectiveKind objective);
 std::string Name(Cluster cluster);
 std::string Name(Minimum minimum);
 std::string Name(FlopsConvention convention);
+// As ParseWindow reads it.
+std::string Name(const Window& window);
 
 // INVALID_ARGUMENT for values outside their range: delta, resamples, budgets, fixed_floor, threads.
 absl::Status Validate(const FitOptions& options);

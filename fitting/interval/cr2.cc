@@ -4,18 +4,14 @@
 #include <cmath>
 
 #include "fitting/interval/interval.h"
+#include "fitting/interval/leverage.h"
 
 namespace allometry::fitting {
 namespace {
 
 constexpr double kZeroEigenvalue = 1e-9;  // of I - H_c
 
-// One cluster in the coordinates of J = Q R.
-struct Leverage {
-  Eigen::MatrixXd k;       // Q_c'Q_c
-  Eigen::MatrixXd m;       // on the span of Q_c: (I - H_c)^(-1/2) Q_c = Q_c m
-  Eigen::MatrixXd adjust;  // A_c r_c = r_c + Q_c adjust (Q_c'r_c)
-};
+}  // namespace
 
 Leverage MakeLeverage(const Eigen::MatrixXd& gram, const Eigen::MatrixXd& r_inverse) {
   const int p = static_cast<int>(gram.rows());
@@ -36,8 +32,6 @@ Leverage MakeLeverage(const Eigen::MatrixXd& gram, const Eigen::MatrixXd& r_inve
   leverage.adjust = v * excess.asDiagonal() * v.transpose();
   return leverage;
 }
-
-}  // namespace
 
 Cr2 ComputeCr2(const Problem& problem, const Sample& sample, const Clusters& clusters,
                const Theta& theta, const std::vector<Quantity>& quantities,

@@ -12,6 +12,8 @@ namespace allometry::fitting {
 namespace {
 
 constexpr int kFewClusters = 20;  // up to here the jackknife, beyond the bootstrap
+// Percentiles of .025 and .975 of fewer may not even hold the estimate between them.
+constexpr int kFewestResamples = 100;
 
 Estimate Shown(const Quantity& quantity, double value) {
   Estimate estimate;
@@ -35,7 +37,7 @@ class Resampler {
         sample_(sample),
         members_(clusters.Members()),
         theta_(theta),
-        box_(Box::For(sample)),
+        box_(Box::For(sample, *problem.law)),
         one_step_(sample.size() > refit_points) {
     if (!one_step_) return;
     // LAD has no curvature: its one step borrows that of a Huber loss of the residuals' size.
@@ -217,11 +219,15 @@ Intervals MakeIntervals(const Problem& problem, const Sample& sample, const Clus
     }
   } else if (clusters.count <= kFewClusters) {
     Jackknife(problem, sample, clusters, optimum.theta, quantities, options, result);
+  } else if (options.resamples < kFewestResamples) {
+    summary.reason = absl::StrFormat("%d resamples: at least %d are needed for percentiles",
+                                     options.resamples, kFewestResamples);
   } else {
     Bootstrap(problem, sample, clusters, optimum.theta, quantities, options, result);
   }
   for (const Estimate& estimate : result.estimates) {
-    if (!estimate.lower) summary.reason = "a resample leaves a quantity undetermined";
+    if (!estimate.lower && summary.reason.empty())
+      summary.reason = "a resample leaves a quantity undetermined";
   }
   // A parameter that is given, not fitted, has no interval.
   for (size_t k = 0; k < quantities.size(); ++k) {

@@ -83,7 +83,7 @@ std::vector<NamedEstimate> ProfileIntervals(const Problem& problem, const Sample
                                             const Optimum& optimum) {
   std::vector<NamedEstimate> result;
   const Law& law = *problem.law;
-  const Box box = Box::For(sample);
+  const Box box = Box::For(sample, *problem.law);
   const double n = static_cast<double>(sample.size());
   // A vertex has no Newton step: LAD's profile is that of a Huber loss with a tiny delta, whose
   // value differs from sum |r| by less than n delta / 2 once divided by delta.

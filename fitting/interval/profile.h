@@ -16,8 +16,8 @@
 
 #include <vector>
 
+#include "fitting/data/result.h"
 #include "fitting/law/quantity.h"
-#include "fitting/report/fit.h"
 #include "fitting/solve/optimum.h"
 
 namespace allometry::fitting {

@@ -17,7 +17,10 @@
 //
 //   theta = (ln A', ln B', alpha, beta, ln E, ln gamma)
 //
-// The free parameters of every law are a prefix of theta; a new law is one more row of kLaws.
+// The free parameters of every law are a prefix of theta.
+//
+// Laws beyond this family are Formulas (fitting/law/formula.h): ln L written once as a template,
+// whose derivatives Jets take. docs/extending.md adds one.
 #pragma once
 
 #include <Eigen/Core>
@@ -27,29 +30,34 @@
 #include <vector>
 
 #include "fitting/data/options.h"
+#include "fitting/law/law_names.h"
 
 namespace allometry::fitting {
 
-inline constexpr int kMaxParameters = 6;
+inline constexpr int kMaxParameters = 8;
+// A Formula's own parameters follow kLogE.
 enum ThetaIndex { kLogA = 0, kLogB = 1, kAlpha = 2, kBeta = 3, kLogE = 4, kLogGamma = 5 };
 using Theta = Eigen::Matrix<double, kMaxParameters, 1>;
 using ThetaMatrix = Eigen::Matrix<double, kMaxParameters, kMaxParameters>;
+
+struct Formula;
 
 struct Law {
   LawKind kind;
   const char* name;
   const char* formula;
-  int free;        // how many leading entries of theta are fitted
-  bool has_floor;  // E is in the formula
-  bool coupled;    // gamma is in the formula
+  int free;                      // how many leading entries of theta are fitted
+  bool has_floor;                // E is in the formula
+  bool coupled;                  // gamma is in the formula
+  const Formula* own = nullptr;  // of laws beyond the standard family
 
   // What people call theta[i]: "A", "B", "alpha", "beta", "E", "gamma".
-  static const char* ParameterName(int index);
+  const char* ParameterName(int index) const;
 };
 
 const Law& FindLaw(LawKind kind);
+// The table. The position of a row is its LawKind.
 const std::vector<Law>& AllLaws();
-
 // A theta whose fixed entries are those of the law (E = fixed_floor for fixed-floor), all else 0.
 Theta FixedEntries(const Law& law, double fixed_floor);
 
@@ -109,7 +117,8 @@ inline void EvaluateLaw(const Theta& theta, double x, double y, LogLoss& out) {
   }
 }
 
-// ln L and its gradient over theta.
-double LogLossAt(const Law& law, const Theta& theta, double x, double y, Theta* gradient);
+// ln L and its gradient over theta. `log_epochs` is read by Formulas alone: 0 is unique data.
+double LogLossAt(const Law& law, const Theta& theta, double x, double y, Theta* gradient,
+                 double log_epochs = 0);
 
 }  // namespace allometry::fitting

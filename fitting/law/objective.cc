@@ -1,6 +1,9 @@
 #include "fitting/law/objective.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "fitting/law/formula.h"
 
 namespace allometry::fitting {
 namespace {
@@ -82,6 +85,23 @@ Derivatives Accumulate(const Law& law, const Objective& objective, const Sample&
   return sum;
 }
 
+Derivatives AccumulateFormula(const Formula& own, const Objective& objective, const Sample& sample,
+                              const Theta& theta) {
+  Derivatives sum;
+  Theta gradient;
+  ThetaMatrix hessian;
+  for (size_t i = 0; i < sample.size(); ++i) {
+    const double fitted =
+        own.evaluate(theta, {sample.x[i], sample.y[i], sample.LogEpochs(i)}, &gradient, &hessian);
+    const Coefficients term =
+        Term(objective, fitted, sample.log_loss[i], sample.loss[i], sample.weight[i]);
+    sum.value += term.value;
+    sum.gradient -= term.c1 * gradient;
+    sum.hessian += term.c2 * gradient * gradient.transpose() - term.c1 * hessian;
+  }
+  return sum;
+}
+
 }  // namespace
 
 void Sample::Append(const Sample& other, size_t i, double times) {
@@ -90,6 +110,7 @@ void Sample::Append(const Sample& other, size_t i, double times) {
   log_loss.push_back(other.log_loss[i]);
   loss.push_back(other.loss[i]);
   weight.push_back(other.weight[i] * times);
+  if (!other.log_epochs.empty()) log_epochs.push_back(other.log_epochs[i]);
 }
 
 void Sample::Reserve(size_t points) {
@@ -97,7 +118,7 @@ void Sample::Reserve(size_t points) {
 }
 
 void Sample::Clear() {
-  for (auto* column : {&x, &y, &log_loss, &loss, &weight}) column->clear();
+  for (auto* column : {&x, &y, &log_loss, &loss, &weight, &log_epochs}) column->clear();
 }
 
 Sample MakeSample(const std::vector<Observation>& points, const std::vector<double>* params) {
@@ -113,6 +134,11 @@ Sample MakeSample(const std::vector<Observation>& points, const std::vector<doub
     sample.y_center += sample.y.back();
   }
   if (points.empty()) return sample;
+  if (std::any_of(points.begin(), points.end(), [](const auto& p) { return p.epochs > 1; })) {
+    for (const Observation& p : points) {
+      sample.log_epochs.push_back(p.epochs > 1 ? std::log(p.epochs) : 0);
+    }
+  }
   sample.x_center /= static_cast<double>(points.size());
   sample.y_center /= static_cast<double>(points.size());
   for (double& x : sample.x) x -= sample.x_center;
@@ -123,7 +149,8 @@ Sample MakeSample(const std::vector<Observation>& points, const std::vector<doub
 double Value(const Law& law, const Objective& objective, const Sample& sample, const Theta& theta) {
   double sum = 0;
   for (size_t i = 0; i < sample.size(); ++i) {
-    const double fitted = LogLossAt(law, theta, sample.x[i], sample.y[i], nullptr);
+    const double fitted =
+        LogLossAt(law, theta, sample.x[i], sample.y[i], nullptr, sample.LogEpochs(i));
     sum += Term(objective, fitted, sample.log_loss[i], sample.loss[i], sample.weight[i]).value;
   }
   return sum;
@@ -131,13 +158,15 @@ double Value(const Law& law, const Objective& objective, const Sample& sample, c
 
 Derivatives Differentiate(const Law& law, const Objective& objective, const Sample& sample,
                           const Theta& theta) {
+  if (law.own != nullptr) return AccumulateFormula(*law.own, objective, sample, theta);
   return law.coupled ? Accumulate<true>(law, objective, sample, theta)
                      : Accumulate<false>(law, objective, sample, theta);
 }
 
 double Residual(const Law& law, const Objective& objective, const Sample& sample,
                 const Theta& theta, size_t i, Theta* fitted_gradient) {
-  const double fitted = LogLossAt(law, theta, sample.x[i], sample.y[i], fitted_gradient);
+  const double fitted =
+      LogLossAt(law, theta, sample.x[i], sample.y[i], fitted_gradient, sample.LogEpochs(i));
   if (fitted_gradient != nullptr) {
     for (int k = law.free; k < kMaxParameters; ++k) (*fitted_gradient)[k] = 0;
   }

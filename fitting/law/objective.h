@@ -31,9 +31,11 @@ namespace allometry::fitting {
 struct Sample {
   std::vector<double> x, y;  // ln N - x_center, ln D - y_center
   std::vector<double> log_loss, loss, weight;
+  std::vector<double> log_epochs;  // 0 where not known; empty where no point has any
   double x_center = 0, y_center = 0;
 
   size_t size() const { return x.size(); }
+  double LogEpochs(size_t i) const { return log_epochs.empty() ? 0 : log_epochs[i]; }
   // Appends point i of another sample with the same centres, its weight times `times`.
   void Append(const Sample& other, size_t i, double times);
   void Reserve(size_t points);

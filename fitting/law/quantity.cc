@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "fitting/law/formula.h"
+
 namespace allometry::fitting {
 namespace {
 
@@ -77,11 +79,14 @@ std::string Quantity::name() const {
       return "tokens";
     case QuantityKind::kLoss:
       return "loss";
+    case QuantityKind::kExtra:
+      return extra_name;
   }
   return "";
 }
 
 bool Quantity::logarithmic() const {
+  if (kind == QuantityKind::kExtra) return extra_logarithmic;
   return kind == QuantityKind::kLogA || kind == QuantityKind::kLogB ||
          kind == QuantityKind::kLogParams || kind == QuantityKind::kLogTokens;
 }
@@ -104,6 +109,9 @@ double Quantity::Value(const Law& law, const Sample& sample, const Theta& theta,
     case QuantityKind::kFloor:
       if (law.free > kLogE) g[kLogE] = std::exp(theta[kLogE]);
       return std::exp(theta[kLogE]);
+    case QuantityKind::kExtra:
+      g[kLogE + 1 + extra] = 1;
+      return theta[kLogE + 1 + extra];
     case QuantityKind::kLogA:
       g[kLogA] = 1;
       g[kAlpha] = sample.x_center;
@@ -152,6 +160,13 @@ std::vector<Quantity> LawQuantities(const Law& law) {
   add(QuantityKind::kAlpha);
   add(QuantityKind::kBeta);
   if (law.coupled) add(QuantityKind::kGamma);
+  if (law.own != nullptr) {
+    for (size_t k = 0; k < law.own->extras.size(); ++k) {
+      const Extra& extra = law.own->extras[k];
+      quantities.push_back(
+          {QuantityKind::kExtra, 0, {}, static_cast<int>(k), extra.name, extra.logarithmic});
+    }
+  }
   add(QuantityKind::kA);
   add(QuantityKind::kB);
   return quantities;

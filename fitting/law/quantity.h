@@ -46,12 +46,17 @@ enum class QuantityKind {
   kLogParams,  // ln N*(C)
   kLogTokens,  // ln D*(C)
   kLoss,       // L*(C)
+  kExtra,      // a Formula's own parameter
 };
 
 struct Quantity {
   QuantityKind kind;
-  double flops = 0;  // of the last three
+  double flops = 0;  // of N*, D*, L*
   Cost cost;
+  // Of kExtra: its place after E, its name, and whether reports show its exponential.
+  int extra = 0;
+  std::string extra_name = "";
+  bool extra_logarithmic = false;
 
   // The name it has in reports: "alpha", "E", "A", "a", "params", ...
   std::string name() const;

@@ -1,5 +1,6 @@
 #include "fitting/method/curve_fit.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -111,8 +112,8 @@ CurveFit FitIsoflop(const DataView& view, size_t view_index, const Clusters& cur
   if (fit.report.refused) return fit;
   fit.report.notes.push_back(
       plan->groups() > 0
-          ? absl::StrFormat("parabolas of L over ln N through all points of %d budgets: N* is "
-                            "biased where alpha != beta or the grid is off centre",
+          ? absl::StrFormat("minima of %d budgets, each of a curve of L over ln N through the best "
+                            "size and three to each side",
                             plan->groups())
           : absl::StrFormat("no common budgets in the data: %d laid over the curves",
                             fit.frontier.points.size()));
@@ -180,8 +181,8 @@ CurveFit FitLossOverCompute(const DataView& view, size_t view_index, const Clust
   return fit;
 }
 
-void FinishCurveFit(const DataView& view, const SweepModel& model, const Clusters& curves,
-                    const Layout& layout, CurveFit& fit) {
+void FinishCurveFit(const SweepModel& model, const Clusters& curves, const Layout& layout,
+                    CurveFit& fit) {
   MethodFit& report = fit.report;
   IntervalSummary& interval = report.interval;
   interval.method = "none";
@@ -237,7 +238,11 @@ void FinishCurveFit(const DataView& view, const SweepModel& model, const Cluster
       prediction.params = at(layout.LogParams(k), true);
       prediction.tokens = at(layout.LogTokens(k), true);
     }
-    prediction.decades_outside = view.DecadesOutside(prediction.flops);
+    // Beyond the minima that the method rests on, not beyond the data.
+    const double at = std::log(prediction.flops);
+    const std::vector<FrontierPoint>& used = fit.frontier.points;
+    prediction.decades_outside =
+        std::max({0.0, at - used.back().log_flops, used.front().log_flops - at}) / std::log(10.0);
     fit.predictions.push_back(prediction);
   }
   if (missing) {

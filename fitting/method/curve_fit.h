@@ -3,11 +3,11 @@
 
 #include <vector>
 
+#include "fitting/data/result.h"
 #include "fitting/method/frontier.h"
 #include "fitting/method/loss_compute.h"
 #include "fitting/method/resample.h"
 #include "fitting/method/view.h"
-#include "fitting/report/fit.h"
 
 namespace allometry::fitting {
 
@@ -28,7 +28,7 @@ CurveFit FitLossOverCompute(const DataView& view, size_t view_index, const Clust
                             Minimum minimum, const Layout& layout);
 
 // Adds intervals and predictions once the estimator has its draws.
-void FinishCurveFit(const DataView& view, const SweepModel& model, const Clusters& curves,
-                    const Layout& layout, CurveFit& fit);
+void FinishCurveFit(const SweepModel& model, const Clusters& curves, const Layout& layout,
+                    CurveFit& fit);
 
 }  // namespace allometry::fitting

@@ -16,6 +16,10 @@ const double kGridStep = std::log(10.0) / 100;     // of ln C
 constexpr size_t kMostGrid = 2000;
 const double kWidestGap = 0.31 * std::log(10.0);  // in ln C: a factor of two, not further
 constexpr double kSameSize = 1e-3;
+constexpr double kNearSize = 0.1;  // of ln N: shapes of one size, merged where they are compared
+// How far a parabola's vertex may lie below the best size seen. For an exact parabola it is at most
+// an eighth of the climb to the higher neighbour.
+constexpr double kDeepest = 0.25, kDeepestAlways = 0.005;
 
 }  // namespace
 
@@ -151,7 +155,23 @@ std::vector<FrontierPlan::Seen> FrontierPlan::Look(
   }
   std::sort(seen.begin(), seen.end(),
             [](const Seen& a, const Seen& b) { return a.log_params < b.log_params; });
-  return seen;
+  // Sizes that nearly coincide are one: a parabola through two of them has their difference for a
+  // slope, and its vertex anywhere.
+  std::vector<Seen> merged;
+  int members = 0;
+  for (const Seen& one : seen) {
+    if (merged.empty() || one.log_params - merged.back().log_params > kNearSize) {
+      merged.push_back(one);
+      members = 1;
+      continue;
+    }
+    Seen& into = merged.back();
+    ++members;
+    into.log_params += (one.log_params - into.log_params) / members;
+    into.log_loss += (one.log_loss - into.log_loss) / members;
+    into.log_tokens += (one.log_tokens - into.log_tokens) / members;
+  }
+  return merged;
 }
 
 namespace {
@@ -168,36 +188,52 @@ double TokensAt(const std::vector<Seen>& seen, double log_params) {
 
 }  // namespace
 
+std::optional<FrontierPoint> FrontierPlan::MinimumAbout(const std::vector<Seen>& seen, double at,
+                                                        int center, int side) const {
+  const int n = static_cast<int>(seen.size());
+  Vertex vertex{seen[center].log_params, seen[center].log_loss};
+  if (minimum_ != Minimum::kArgmin) {
+    std::vector<double> x, y;
+    const int reach = minimum_ == Minimum::kAkima ? n : side;
+    int best = std::max(0, center - reach);
+    for (int k = best; k <= std::min(n - 1, center + reach); ++k) {
+      x.push_back(seen[k].log_params);
+      y.push_back(seen[k].log_loss);
+      if (seen[k].log_loss < seen[best].log_loss) best = k;
+    }
+    const auto found = minimum_ == Minimum::kAkima ? AkimaMinimum(x, y) : ParabolaVertex(x, y);
+    if (!found || found->x <= x.front() || found->x >= x.back()) return std::nullopt;
+    if (best > 0 && best + 1 < n) {
+      const double climb =
+          std::max(seen[best - 1].log_loss, seen[best + 1].log_loss) - seen[best].log_loss;
+      if (seen[best].log_loss - found->y > std::max(kDeepestAlways, kDeepest * climb)) {
+        return std::nullopt;
+      }
+    }
+    vertex = *found;
+  }
+  return FrontierPoint{
+      at, vertex.x, six_n_d_ ? at - std::log(6.0) - vertex.x : TokensAt(seen, vertex.x), vertex.y};
+}
+
 FrontierResult FrontierPlan::Trace(const std::vector<std::vector<double>>& smooth, int side) const {
   FrontierResult result;
   result.widest = 2 * side + 1;
   std::set<int> centers;
-  std::vector<double> x, y;
   for (size_t g = 0; g < grid_.size(); ++g) {
     if (static_cast<int>(sights_[g].size()) < 2 * side + 1) continue;
     const std::vector<Seen> seen = Look(g, smooth);
     const int n = static_cast<int>(seen.size());
+    if (n < 2 * side + 1) continue;
     int best = 0;
     for (int k = 1; k < n; ++k) {
       if (seen[k].log_loss < seen[best].log_loss) best = k;
     }
     if (best < side || best + side >= n) continue;
-    Vertex vertex{seen[best].log_params, seen[best].log_loss};
-    if (minimum_ != Minimum::kArgmin) {
-      x.clear(), y.clear();
-      const int reach = minimum_ == Minimum::kAkima ? n : side;
-      for (int k = std::max(0, best - reach); k <= std::min(n - 1, best + reach); ++k) {
-        x.push_back(seen[k].log_params);
-        y.push_back(seen[k].log_loss);
-      }
-      const auto found = minimum_ == Minimum::kAkima ? AkimaMinimum(x, y) : ParabolaVertex(x, y);
-      if (!found || found->x <= x.front() || found->x >= x.back()) continue;
-      vertex = *found;
+    if (const auto point = MinimumAbout(seen, grid_[g], best, side)) {
+      centers.insert(seen[best].size);
+      result.points.push_back(*point);
     }
-    centers.insert(seen[best].size);
-    result.points.push_back(
-        {grid_[g], vertex.x,
-         six_n_d_ ? grid_[g] - std::log(6.0) - vertex.x : TokensAt(seen, vertex.x), vertex.y});
   }
   if (centers.size() < 2) {
     result.refused = absl::StrFormat(

@@ -9,7 +9,9 @@
 //      towards its ends, so that it stays centred), and interpolated at C linearly in ln C;
 //   2. curves of one size are averaged; the best size needs two evaluated sizes on each side;
 //   3. a parabola of ln L over ln N goes through the five sizes around it, and must open upwards
-//      with its vertex between its outer sizes: N*(C), L*(C).
+//      with its vertex between its outer sizes and not far below the best of them: N*(C), L*(C).
+//
+// Sizes within 10 % of each other are one size there: shapes of one N.
 //
 // Then ln N* = ln a0 + a ln C by least squares over the grid. Where C = 6 N D, D* = C / (6 N*), so
 // that a + b = 1 holds by construction; otherwise ln D* at the vertex is fitted for itself, and
@@ -84,6 +86,8 @@ class FrontierPlan {
   };
   std::vector<Seen> Look(size_t g, const std::vector<std::vector<double>>& smooth) const;
   std::vector<std::vector<double>> Smooth(const std::vector<double>& log_loss) const;
+  std::optional<FrontierPoint> MinimumAbout(const std::vector<Seen>& seen, double at, int center,
+                                            int side) const;
   FrontierResult Trace(const std::vector<std::vector<double>>& smooth, int side) const;
   FrontierResult TraceCrossings(const std::vector<std::vector<double>>& smooth) const;
 

@@ -1,5 +1,6 @@
 #include "fitting/method/isoflop.h"
 
+#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -11,8 +12,10 @@ namespace {
 
 constexpr double kGroupGap = 0.08;    // ln C: a wider gap begins another budget
 constexpr double kGroupWidth = 0.30;  // ln C: anything wider is a curve, not a budget
+constexpr double kSameSize = 1e-3;    // ln N
 constexpr int kFewestSizes = 4;       // one more than a parabola needs
-constexpr int kSide = 3;              // sizes to each side of the best one, on curves
+constexpr int kSide = 3;              // sizes to each side of the best one
+constexpr size_t kCubicPoints = 6;    // fewer: a parabola
 constexpr int kGridStride = 10;       // of the frontier's 100 C a decade
 
 int DistinctSizes(std::vector<double> log_params) {
@@ -20,10 +23,40 @@ int DistinctSizes(std::vector<double> log_params) {
   int count = 0;
   double last = 0;
   for (double value : log_params) {
-    if (count == 0 || value - last > 1e-3) ++count;
+    if (count == 0 || value - last > kSameSize) ++count;
     last = value;
   }
   return count;
+}
+
+// A cubic's minimum through (x, y) by least squares, or a parabola's where there are few points or
+// the cubic has no minimum between them.
+std::optional<Vertex> LocalMinimum(const std::vector<double>& x, const std::vector<double>& y) {
+  const double low = *std::min_element(x.begin(), x.end());
+  const double high = *std::max_element(x.begin(), x.end());
+  const auto inside = [&](const std::optional<Vertex>& v) {
+    return v && v->x > low && v->x < high ? v : std::nullopt;
+  };
+  if (static_cast<size_t>(DistinctSizes(x)) < kCubicPoints) return inside(ParabolaVertex(x, y));
+  const double center = 0.5 * (low + high), scale = 0.5 * (high - low);
+  Eigen::Matrix4d gram = Eigen::Matrix4d::Zero();
+  Eigen::Vector4d right = Eigen::Vector4d::Zero();
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double u = (x[i] - center) / scale;
+    const Eigen::Vector4d row(1, u, u * u, u * u * u);
+    gram += row * row.transpose();
+    right += (y[i] - y[0]) * row;
+  }
+  const Eigen::Vector4d c = gram.ldlt().solve(right);
+  const double discriminant = c[2] * c[2] - 3 * c[1] * c[3];
+  if (c.allFinite() && discriminant > 0) {
+    // The root where the second derivative is positive, without cancellation.
+    const double root = std::sqrt(discriminant);
+    const double u = c[2] > 0 ? -c[1] / (c[2] + root) : (root - c[2]) / (3 * c[3]);
+    const double value = y[0] + c[0] + u * (c[1] + u * (c[2] + u * c[3]));
+    if (std::isfinite(u) && std::abs(u) < 1) return Vertex{center + scale * u, value};
+  }
+  return inside(ParabolaVertex(x, y));
 }
 
 }  // namespace
@@ -66,21 +99,52 @@ IsoflopPlan::IsoflopPlan(const DataView& view, const Clusters& curves)
   if (groups_.size() < 2 || grouped * 2 < order.size()) groups_.clear();
 }
 
+// The group's points of the best size and of kSide sizes to each side; none at an edge.
+std::vector<int> IsoflopPlan::AboutTheBest(const Group& group,
+                                           const std::vector<double>& log_loss) const {
+  struct Size {
+    double log_params = 0, log_loss = 0;
+    std::vector<int> points;
+  };
+  std::vector<int> order = group.points;
+  std::sort(order.begin(), order.end(),
+            [&](int a, int b) { return log_params_[a] < log_params_[b]; });
+  std::vector<Size> sizes;
+  for (int i : order) {
+    if (sizes.empty() || log_params_[i] - sizes.back().log_params > kSameSize) {
+      sizes.push_back({log_params_[i], 0, {}});
+    }
+    sizes.back().points.push_back(i);
+    sizes.back().log_loss +=
+        (log_loss[i] - sizes.back().log_loss) / static_cast<double>(sizes.back().points.size());
+  }
+  const int n = static_cast<int>(sizes.size());
+  int best = 0;
+  for (int k = 1; k < n; ++k) {
+    if (sizes[k].log_loss < sizes[best].log_loss) best = k;
+  }
+  std::vector<int> near;
+  if (best == 0 || best + 1 == n) return near;  // the minimum was not seen
+  for (int k = std::max(0, best - kSide); k <= std::min(n - 1, best + kSide); ++k) {
+    near.insert(near.end(), sizes[k].points.begin(), sizes[k].points.end());
+  }
+  return near;
+}
+
 FrontierResult IsoflopPlan::EvaluateGroups(const std::vector<double>& log_loss) const {
   FrontierResult result;
   std::vector<double> x, y;
   for (const Group& group : groups_) {
+    const std::vector<int> near = AboutTheBest(group, log_loss);
+    if (near.empty()) continue;
     x.clear(), y.clear();
-    double low = log_params_[group.points.front()], high = low;
-    for (int i : group.points) {
+    for (int i : near) {
       x.push_back(log_params_[i]);
       y.push_back(std::exp(log_loss[i]));
-      low = std::min(low, x.back());
-      high = std::max(high, x.back());
     }
     result.widest = std::max(result.widest, static_cast<int>(x.size()));
-    const std::optional<Vertex> vertex = ParabolaVertex(x, y);
-    if (!vertex || vertex->x <= low || vertex->x >= high || !(vertex->y > 0)) continue;
+    const std::optional<Vertex> vertex = LocalMinimum(x, y);
+    if (!vertex || !(vertex->y > 0)) continue;
     double tokens = group.log_flops - std::log(6.0) - vertex->x;
     if (!six_n_d_) {
       // ln D is nearly linear in ln N within a budget.
@@ -120,8 +184,8 @@ FrontierResult IsoflopPlan::EvaluateCurves(const std::vector<double>& log_loss) 
       y.push_back(std::exp(seen[k].log_loss));
     }
     result.widest = std::max(result.widest, static_cast<int>(x.size()));
-    const std::optional<Vertex> vertex = ParabolaVertex(x, y);
-    if (!vertex || vertex->x <= x.front() || vertex->x >= x.back() || !(vertex->y > 0)) continue;
+    const std::optional<Vertex> vertex = LocalMinimum(x, y);
+    if (!vertex || !(vertex->y > 0)) continue;
     double tokens = curves_.grid_[g] - std::log(6.0) - vertex->x;
     if (!six_n_d_) {
       int k = first + 1;
@@ -141,7 +205,7 @@ FrontierResult IsoflopPlan::Evaluate(const std::vector<double>& log_loss) const 
                       result.points.front().log_flops != result.points.back().log_flops;
   if (!spread) {
     result.refused = absl::StrFormat(
-        "%d budget%s with a parabola that opens upwards around a vertex inside its sizes: at "
+        "%d budget%s with a minimum between their sizes: at "
         "least 2 are needed",
         result.points.size(), result.points.size() == 1 ? "" : "s");
     return result;

@@ -1,17 +1,13 @@
-// IsoFLOP profiles: one parabola per compute budget (Hoffmann et al. 2022, section 3.2, Method 2).
+// IsoFLOP profiles: one minimum per compute budget (Hoffmann et al. 2022, section 3.2, Method 2).
 //
 // Sweeps planned this way have groups of points of (nearly) one C. Each group with at least four
-// sizes gives a least squares parabola of L over ln N through all its points; it must open upwards
-// with its vertex between the smallest and the largest size. ln N* over ln C is then a line.
-// Training curves have no such groups: there the budgets are 10 a decade, and the parabola goes
-// through the seven sizes around the best one (fewer where there are fewer), with a size on each
-// side.
+// sizes gives the minimum of a curve of L over ln N through the best size and three sizes to each
+// side: a cubic by least squares, or a parabola with fewer than six sizes or where the cubic has no
+// minimum between them. It must lie between the sizes. ln N* over ln C is then a line.
+// Training curves have no such groups: there the budgets are 10 a decade.
 //
-// Known bias, even without noise: a parabola is symmetric in ln N and the loss is not, so the
-// intercept is off when alpha != beta or the grid is off centre (N* at 1e24 FLOPs 1.05 times the
-// truth on Chinchilla's exponents over +-1.2 decades, 1.30 times at alpha = .465, beta = .155),
-// while the slope is exact on centred grids. The report says so; the frontier's narrow parabolas
-// suffer less.
+// Hoffmann et al. put a parabola through all sizes. It is symmetric in ln N and the loss is not, so
+// it leans where the grid is wide or off centre: docs/decisions.md has the errors of each choice.
 #pragma once
 
 #include "fitting/method/frontier.h"
@@ -29,13 +25,14 @@ class IsoflopPlan {
   int groups() const { return static_cast<int>(groups_.size()); }
 
  private:
-  FrontierResult EvaluateGroups(const std::vector<double>& log_loss) const;
-  FrontierResult EvaluateCurves(const std::vector<double>& log_loss) const;
-
   struct Group {
     double log_flops;
     std::vector<int> points;
   };
+  std::vector<int> AboutTheBest(const Group& group, const std::vector<double>& log_loss) const;
+  FrontierResult EvaluateGroups(const std::vector<double>& log_loss) const;
+  FrontierResult EvaluateCurves(const std::vector<double>& log_loss) const;
+
   bool six_n_d_;
   std::vector<double> log_params_, log_tokens_;
   std::vector<Group> groups_;

@@ -1,5 +1,7 @@
 #include "fitting/method/loss_compute.h"
 
+#include <ceres/ceres.h>
+
 #include <Eigen/Dense>
 #include <algorithm>
 #include <array>
@@ -43,23 +45,54 @@ std::array<double, 3> AtExponent(const Curve& curve, double c) {
   return {squares, floor, excess};
 }
 
-// The least of a local minimum of AtExponent's squares within [low, high].
-double GoldenSection(const Curve& curve, double low, double high) {
-  const double golden = 0.5 * (std::sqrt(5.0) - 1);
-  double a = high - golden * (high - low), b = low + golden * (high - low);
-  double at_a = AtExponent(curve, a)[0], at_b = AtExponent(curve, b)[0];
-  while (high - low > 1e-9) {
-    if (at_a < at_b) {
-      high = b, b = a, at_b = at_a;
-      a = high - golden * (high - low);
-      at_a = AtExponent(curve, a)[0];
-    } else {
-      low = a, a = b, at_a = at_b;
-      b = low + golden * (high - low);
-      at_b = AtExponent(curve, b)[0];
-    }
+// L - E - e (C / C_ref)^-c at every point, over the parameters (E, e, c).
+class CurveCost final : public ceres::CostFunction {
+ public:
+  explicit CurveCost(const Curve& curve) : curve_(curve) {
+    set_num_residuals(static_cast<int>(curve.u.size()));
+    mutable_parameter_block_sizes()->push_back(3);
   }
-  return 0.5 * (low + high);
+
+  bool Evaluate(double const* const* parameters, double* residuals,
+                double** jacobians) const override {
+    const double* p = parameters[0];
+    for (size_t i = 0; i < curve_.u.size(); ++i) {
+      const double power = std::exp(-p[2] * curve_.u[i]);
+      residuals[i] = curve_.loss[i] - p[0] - p[1] * power;
+      if (jacobians == nullptr || jacobians[0] == nullptr) continue;
+      double* row = jacobians[0] + 3 * i;
+      row[0] = -1;
+      row[1] = -power;
+      row[2] = p[1] * power * curve_.u[i];
+    }
+    return true;
+  }
+
+ private:
+  const Curve& curve_;
+};
+
+// Ceres from a start (E, e, c), within the bounds.
+std::array<double, 3> Descend(const Curve& curve, std::array<double, 3> p) {
+  ceres::Problem::Options quick;
+  quick.disable_all_safety_checks = true;
+  ceres::Problem problem(quick);
+  problem.AddResidualBlock(new CurveCost(curve), nullptr, p.data());
+  problem.SetParameterLowerBound(p.data(), 0, kLowestFloor);
+  problem.SetParameterLowerBound(p.data(), 1, 0);
+  problem.SetParameterLowerBound(p.data(), 2, -kSteepest);
+  problem.SetParameterUpperBound(p.data(), 2, kSteepest);
+  ceres::Solver::Options options;
+  options.linear_solver_type = ceres::DENSE_QR;
+  options.max_num_iterations = 40;
+  options.function_tolerance = 1e-10;
+  options.parameter_tolerance = 1e-12;
+  options.gradient_tolerance = 1e-15;
+  options.logging_type = ceres::SILENT;
+  const std::array<double, 3> start = p;
+  ceres::Solver::Summary summary;
+  ceres::Solve(options, &problem, &summary);
+  return summary.IsSolutionUsable() ? p : start;
 }
 
 struct Normal {
@@ -86,7 +119,7 @@ Normal MakeNormal(const Curve& curve, const std::array<double, 3>& p) {
   return normal;
 }
 
-// Gauss-Newton steps from where golden section ended: it knows c to 1e-9, these to the last digits.
+// Gauss-Newton steps from where Ceres stopped, to the last digits.
 Normal Polish(const Curve& curve, std::array<double, 3>& p) {
   Normal at = MakeNormal(curve, p);
   for (int step = 0; step < 20; ++step) {
@@ -146,10 +179,9 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
   for (size_t k = 0; k < grid.size(); ++k) {
     if (k > 0 && grid[k - 1][0] <= grid[k][0]) continue;
     if (k + 1 < grid.size() && grid[k + 1][0] < grid[k][0]) continue;
-    const double low = exponents[k > 0 ? k - 1 : k];
-    const double high = exponents[k + 1 < grid.size() ? k + 1 : k];
-    double c = GoldenSection(curve, low, high);
-    if (grid[k][0] <= AtExponent(curve, c)[0]) c = exponents[k];  // at c = -1 or 1
+    double c = Descend(curve, {grid[k][1], grid[k][2], exponents[k]})[2];
+    // A bound is met exactly or not at all: E and e are linear, and their best values are known.
+    if (std::abs(c) > kSteepest * (1 - 1e-9)) c = std::copysign(kSteepest, c);
     const std::array<double, 3> at = AtExponent(curve, c);
     std::array<double, 3> parameters = {at[1], at[2], c};
     const double value = Polish(curve, parameters).squares;

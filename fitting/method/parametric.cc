@@ -13,13 +13,14 @@ namespace {
 
 constexpr double kOutlier = 6;  // robust standard deviations
 constexpr size_t kListedOutliers = 20;
-// Percentiles of 4000 resamples are uncertain by 4 % of a standard error, of 20000 by 2 %.
-constexpr int kDefaultBootstrap = 4000;
-constexpr int kCheapBootstrap = 20000;
-constexpr size_t kCheapPoints = 1000;  // a refit takes .1 ms or less
+// Percentiles of 4000 resamples are uncertain by 4 % of a standard error, of 1000 by 8 %. A refit
+// takes about a third of a microsecond a point: three million points in all are a second.
+constexpr int kMostBootstrap = 4000, kFewestBootstrap = 1000;
+constexpr size_t kBootstrapPoints = 3000000;
 constexpr int kBands = 24;
 
-void ListOutliers(const DataView& view, const ParametricFit& fit, MethodFit& report) {
+void ListOutliers(const DataView& view, ParametricFit& fit) {
+  MethodFit& report = fit.report;
   const Objective log_residual{ObjectiveKind::kLad, 0};
   std::vector<double> residuals, sizes;
   for (size_t i = 0; i < view.sample.size(); ++i) {
@@ -28,6 +29,7 @@ void ListOutliers(const DataView& view, const ParametricFit& fit, MethodFit& rep
     sizes.push_back(std::abs(residuals.back()));
   }
   const double deviation = 1.4826 * Median(sizes);
+  fit.robust_sd = deviation;
   if (!(deviation > 1e-12)) return;  // a noise-free table
   size_t count = 0;
   for (size_t i = 0; i < residuals.size(); ++i) {
@@ -83,9 +85,10 @@ ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
     for (Quantity& quantity : BudgetQuantities(budgets, view.cost)) quantities.push_back(quantity);
   }
   IntervalOptions interval;
-  interval.resamples = options.resamples > 0                ? options.resamples
-                       : view.points.size() <= kCheapPoints ? kCheapBootstrap
-                                                            : kDefaultBootstrap;
+  interval.resamples = options.resamples > 0
+                           ? options.resamples
+                           : std::clamp(static_cast<int>(kBootstrapPoints / view.points.size()),
+                                        kFewestBootstrap, kMostBootstrap);
   interval.seed = options.seed;
   interval.threads = options.threads;
   const Intervals intervals =
@@ -100,9 +103,13 @@ ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
       fit.bands.push_back({flops, intervals.estimates[k], intervals.estimates[k + 2]});
       continue;
     }
-    fit.predictions.push_back({flops, Method::kParametric, intervals.estimates[k],
-                               intervals.estimates[k + 1], intervals.estimates[k + 2],
-                               view.DecadesOutside(flops)});
+    Prediction& prediction = fit.predictions.emplace_back();
+    prediction.flops = flops;
+    prediction.method = Method::kParametric;
+    prediction.params = intervals.estimates[k];
+    prediction.tokens = intervals.estimates[k + 1];
+    prediction.loss = intervals.estimates[k + 2];
+    prediction.decades_outside = view.DecadesOutside(flops);
   }
   if (options.cluster == Cluster::kNone) {
     report.notes.push_back(
@@ -123,15 +130,19 @@ ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
         std::exp(view.cost.log_k), view.cost.s, view.cost.rms,
         a.Value(law, view.sample, fit.optimum.theta, nullptr)));
   }
-  if (!fit.optimum.refused) ListOutliers(view, fit, report);
+  if (!fit.optimum.refused) {
+    ListOutliers(view, fit);
+    fit.lack = TestLackOfFit(law, view.sample, clusters, fit.optimum.theta);
+  }
   if (options.profile && !fit.optimum.refused) {
     report.profile = ProfileIntervals(fit.problem, view.sample, fit.optimum);
   }
   return fit;
 }
 
-Estimator ParametricEstimator(const DataView& view, size_t view_index, const Problem& problem,
-                              const Theta& theta, const Layout& layout) {
+Estimator ParametricEstimator(const WindowedView& windowed, size_t view_index,
+                              const Problem& problem, const Theta& theta, const Layout& layout) {
+  const DataView& view = windowed.view;
   Estimator estimator;
   estimator.method = Name(Method::kParametric);
   estimator.view = view_index;
@@ -150,11 +161,13 @@ Estimator ParametricEstimator(const DataView& view, size_t view_index, const Pro
     return values;
   };
   estimator.estimate = read(theta);
-  estimator.evaluate = [&view, problem, theta, read](const std::vector<double>& log_loss) {
-    Sample sample = view.sample;
-    sample.log_loss = log_loss;
-    for (size_t i = 0; i < log_loss.size(); ++i) sample.loss[i] = std::exp(log_loss[i]);
-    return read(RefitFrom(problem, sample, theta, Box::For(sample)).theta);
+  estimator.evaluate = [&windowed, problem, theta, read](const std::vector<double>& log_loss) {
+    Sample sample = windowed.view.sample;
+    for (size_t k = 0; k < windowed.index.size(); ++k) {
+      sample.log_loss[k] = log_loss[windowed.index[k]];
+      sample.loss[k] = std::exp(sample.log_loss[k]);
+    }
+    return read(RefitFrom(problem, sample, theta, Box::For(sample, *problem.law)).theta);
   };
   return estimator;
 }
@@ -162,6 +175,7 @@ Estimator ParametricEstimator(const DataView& view, size_t view_index, const Pro
 BackTest RunBackTest(const DataView& view, const Problem& problem) {
   BackTest test;
   test.cutoff_flops = view.highest_flops() / 10;
+  test.fitted_decades = std::log10(test.cutoff_flops / view.lowest_flops());
   Sample inside;
   inside.x_center = view.sample.x_center;
   inside.y_center = view.sample.y_center;

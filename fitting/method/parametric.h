@@ -3,9 +3,11 @@
 
 #include <vector>
 
+#include "fitting/data/result.h"
+#include "fitting/interval/lack_of_fit.h"
 #include "fitting/method/resample.h"
 #include "fitting/method/view.h"
-#include "fitting/report/fit.h"
+#include "fitting/method/window.h"
 #include "fitting/solve/optimum.h"
 
 namespace allometry::fitting {
@@ -15,18 +17,21 @@ struct ParametricFit {
   Problem problem;
   Optimum optimum;
   std::vector<Prediction> predictions;  // one per budget, unless refused
-  std::vector<Picture::Band> bands;     // N* and L* over the data's C and a decade beyond
+  double robust_sd = 0;                 // of ln L about the law: 1.4826 median |r|
+  LackOfFit lack;
+  std::vector<Picture::Band> bands;  // N* and L* over the data's C and a decade beyond
 };
 
 ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
                             const FitOptions& options);
 
 // The same law and objective refitted to resampled sweeps, for differences between methods.
-// `view` must outlive it.
-Estimator ParametricEstimator(const DataView& view, size_t view_index, const Problem& problem,
-                              const Theta& theta, const Layout& layout);
+// `windowed` must outlive it.
+Estimator ParametricEstimator(const WindowedView& windowed, size_t view_index,
+                              const Problem& problem, const Theta& theta, const Layout& layout);
 
-// Refit without the observations of the top decade of compute, judged on them.
+// Refit without the observations of the top decade of compute, judged on them. For a law that is
+// fitted to a window, `view` has its points.
 BackTest RunBackTest(const DataView& view, const Problem& problem);
 
 }  // namespace allometry::fitting

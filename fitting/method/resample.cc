@@ -11,19 +11,55 @@
 namespace allometry::fitting {
 namespace {
 
+constexpr size_t kFewestSweeps = 20;  // for a standard deviation
+
 std::optional<double> HalfWidthOf(const std::vector<double>& values, size_t drawn, double df) {
-  if (values.size() < 2 || values.size() * 10 < drawn * 9) return std::nullopt;
+  if (values.size() < kFewestSweeps || values.size() * 10 < drawn * 9) return std::nullopt;
   return StudentQuantile(0.975, df) * StandardDeviation(values);
+}
+
+// From the window's points to all: f is the law inside, and the data less the run's error outside.
+void Spread(const DataView& view, const WindowedView& window, const Clusters& curves,
+            const std::vector<double>& adjusted, const std::vector<double>& residuals,
+            SweepModel& model) {
+  const std::vector<double>& log_loss = view.sample.log_loss;
+  model.fitted = log_loss;
+  model.adjusted.assign(log_loss.size(), 0);
+  for (size_t k = 0; k < window.index.size(); ++k) {
+    model.fitted[window.index[k]] = log_loss[window.index[k]] - residuals[k];
+    model.adjusted[window.index[k]] = adjusted[k];
+  }
+  if (window.Whole(view)) return;
+  std::vector<char> inside(log_loss.size(), 0);
+  for (int i : window.index) inside[i] = 1;
+  for (const std::vector<int>& members : curves.Members()) {
+    for (int i : members) {
+      if (inside[i]) continue;
+      int nearest = -1;
+      for (int j : members) {
+        if (!inside[j]) continue;
+        if (nearest < 0 || std::abs(view.sample.y[j] - view.sample.y[i]) <
+                               std::abs(view.sample.y[nearest] - view.sample.y[i])) {
+          nearest = j;
+        }
+      }
+      if (nearest < 0) continue;
+      model.adjusted[i] = model.adjusted[nearest];
+      model.fitted[i] = log_loss[i] - (log_loss[nearest] - model.fitted[nearest]);
+    }
+  }
 }
 
 }  // namespace
 
-SweepModel MakeSweepModel(const DataView& view, const Clusters& curves) {
+SweepModel MakeSweepModel(const DataView& view, const WindowedView& window,
+                          const Clusters& curves) {
   SweepModel model;
   const Objective squares{ObjectiveKind::kLsqLog, 0};
   for (LawKind kind : {LawKind::kStandard, LawKind::kNoFloor}) {
     const Problem problem{&FindLaw(kind), squares, 0};
-    const Optimum optimum = FindOptimum(problem, view.sample);
+    const Sample& sample = window.view.sample;
+    const Optimum optimum = FindOptimum(problem, sample);
     if (optimum.refused) {
       if (model.unusable.empty()) {
         model.unusable = "no parametric fit of the curves to resample from: " + *optimum.refused;
@@ -32,16 +68,15 @@ SweepModel MakeSweepModel(const DataView& view, const Clusters& curves) {
     }
     model.unusable.clear();
     const Quantity a{QuantityKind::kA, 0, view.cost};
-    const Cr2 cr2 = ComputeCr2(problem, view.sample, curves, optimum.theta, {a}, nullptr);
-    model.adjusted = cr2.adjusted;
+    const Clusters inside = Restrict(curves, window.index);
+    const Cr2 cr2 = ComputeCr2(problem, sample, inside, optimum.theta, {a}, nullptr);
     model.df = cr2.df[0];
     std::vector<double> residuals;
-    for (size_t i = 0; i < view.sample.size(); ++i) {
-      const double r = Residual(*problem.law, squares, view.sample, optimum.theta, i, nullptr);
-      residuals.push_back(r);
-      model.fitted.push_back(view.sample.log_loss[i] - r);
+    for (size_t i = 0; i < sample.size(); ++i) {
+      residuals.push_back(Residual(*problem.law, squares, sample, optimum.theta, i, nullptr));
     }
-    model.intraclass_correlation = IntraclassCorrelation(residuals, curves.of, curves.count);
+    model.intraclass_correlation = IntraclassCorrelation(residuals, inside.of, inside.count);
+    Spread(view, window, curves, cr2.adjusted, residuals, model);
     break;
   }
   return model;

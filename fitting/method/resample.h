@@ -19,8 +19,9 @@
 #include <vector>
 
 #include "fitting/data/cluster.h"
+#include "fitting/data/result.h"
 #include "fitting/method/view.h"
-#include "fitting/report/fit.h"
+#include "fitting/method/window.h"
 
 namespace allometry::fitting {
 
@@ -31,7 +32,9 @@ struct SweepModel {
   double df = 0;                         // of the parametric a
   double intraclass_correlation = 0;
 };
-SweepModel MakeSweepModel(const DataView& view, const Clusters& curves);
+// The law is fitted to the window's points. A run's error at a point outside is taken to be the one
+// at its nearest point inside: a law that does not hold there says nothing about noise.
+SweepModel MakeSweepModel(const DataView& view, const WindowedView& window, const Clusters& curves);
 
 // What a method makes of ln L: quantities in a fixed layout, NaN for those it does not have.
 struct Layout {

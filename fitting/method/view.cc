@@ -7,7 +7,8 @@
 #include <tuple>
 
 #include "base/files.h"
-#include "fitting/report/fit.h"
+#include "fitting/data/result.h"
+#include "fitting/law/law.h"
 
 namespace allometry::fitting {
 namespace {
@@ -155,7 +156,7 @@ std::string FitId(const Views& views, const Observations& observations, const Fi
   text("allometry fit");
   number(kFitVersion);
   text(Name(options.method));
-  text(Name(options.law));
+  text(options.choose_law ? "auto" : Name(options.law));
   text(Name(options.objective));
   number(options.delta);
   number(options.fixed_floor);
@@ -165,6 +166,7 @@ std::string FitId(const Views& views, const Observations& observations, const Fi
   number(static_cast<double>(options.seed & 0xffffffff));
   number(options.profile);
   text(Name(options.minimum));
+  text(Name(options.window));
   number(static_cast<double>(options.budgets.size()));
   for (double budget : options.budgets) number(budget);
   for (const DataView& view : views.all) {
@@ -172,6 +174,7 @@ std::string FitId(const Views& views, const Observations& observations, const Fi
     text(view.flops_convention);
     for (const Observation& p : view.points) {
       for (double value : {p.params, p.tokens, p.flops, p.loss, p.weight}) number(value);
+      if (p.epochs > 1) number(p.epochs);
       number(p.ends_cell);
       text(p.run < 0 ? "" : observations.runs()[p.run]);
       text(p.family < 0 ? "" : observations.families()[p.family]);

@@ -85,4 +85,31 @@ std::vector<Agreement> MakeAgreement(const std::vector<DataView>& views,
   return result;
 }
 
+void ShowOneInterval(FitReport& report) {
+  const auto same = [](const Estimate& a, const Estimate& b) {
+    return a.estimate && b.estimate &&
+           std::abs(*a.estimate - *b.estimate) <= 1e-9 * std::abs(*b.estimate);
+  };
+  for (Agreement& agreement : report.agreement) {
+    for (MethodEstimate& row : agreement.estimates) {
+      if (row.params_policy != report.params_policy ||
+          row.flops_convention != report.flops_convention) {
+        continue;
+      }
+      for (const MethodFit& fit : report.fits) {
+        const Estimate* own = fit.Find(agreement.quantity);
+        if (Name(fit.method) == row.method && own != nullptr && same(row.value, *own)) {
+          row.value = *own;
+        }
+      }
+      for (const Prediction& one : report.predictions) {
+        if (Name(one.method) != row.method || agreement.flops != one.flops) continue;
+        for (const Estimate* own : {&one.params, &one.tokens, &one.loss}) {
+          if (same(row.value, *own)) row.value = *own;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace allometry::fitting

@@ -23,4 +23,8 @@ std::vector<Agreement> MakeAgreement(const std::vector<DataView>& views,
                                      const std::vector<Estimator>& estimators,
                                      const Layout& layout);
 
+// A number has one interval in a report: rows that repeat a fit's or a prediction's estimate take
+// its interval over. Intervals of differences stay those of the resampled sweeps.
+void ShowOneInterval(FitReport& report);
+
 }  // namespace allometry::fitting

@@ -6,9 +6,13 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
-#include "fitting/method/curve_fit.h"
+#include "fitting/method/law_choice.h"
+#include "fitting/method/methods.h"
 #include "fitting/method/parametric.h"
+#include "fitting/method/settled.h"
+#include "fitting/method/window.h"
 #include "fitting/report/agreement.h"
+#include "fitting/report/conclusion.h"
 #include "fitting/report/extrapolation.h"
 #include "fitting/report/influence.h"
 #include "fitting/report/picture.h"
@@ -24,29 +28,49 @@ bool Wants(const FitOptions& options, Method method) {
   return options.method == Method::kAll || options.method == method;
 }
 
+// Restricts `windowed` to the window asked for, or chosen.
+WindowSummary SummariseWindow(const DataView& view, const Problem& problem, const Window& asked,
+                              WindowedView& windowed) {
+  WindowSummary summary;
+  summary.total = static_cast<int64_t>(view.points.size());
+  Window window = asked;
+  if (asked.kind == WindowKind::kAuto) {
+    const WindowChoice choice = ChooseWindow(view, problem);
+    window = choice.window;
+    summary.chosen = true;
+    summary.why = choice.why;
+    if (choice.all) {
+      summary.rms_of_all = choice.all->rms;
+      summary.mean_of_all = choice.all->mean;
+      summary.rms = choice.chosen->rms;
+      summary.mean = choice.chosen->mean;
+    }
+  } else {
+    summary.why = "as asked for";
+  }
+  windowed = Restrict(view, window);
+  summary.window = Name(window);
+  summary.points = static_cast<int64_t>(windowed.index.size());
+  return summary;
+}
+
 }  // namespace
 
-static absl::StatusOr<FitReport> FitAll(const Observations& observations,
-                                        const FitOptions& options);
-
-const Estimate* MethodFit::Find(absl::string_view name) const {
-  for (const NamedEstimate& parameter : parameters) {
-    if (parameter.name == name) return &parameter.value;
-  }
-  return nullptr;
-}
+// `conclude`: hold predictions against the data.
+static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked,
+                                        bool conclude);
 
 absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions& options) {
   ALLO_RETURN_IF_ERROR(Validate(options));
-  if (options.withhold.empty()) return FitAll(observations, options);
+  if (options.withhold.empty()) return FitAll(observations, options, true);
   ALLO_ASSIGN_OR_RETURN(const Withheld withheld, Withhold(observations, options.withhold));
-  ALLO_ASSIGN_OR_RETURN(FitReport report, FitAll(withheld.fitted, options));
+  ALLO_ASSIGN_OR_RETURN(FitReport report, FitAll(withheld.fitted, options, true));
   FitOptions along_curves = options;
   along_curves.flops =
       report.flops_convention == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kData;
   along_curves.profile = false;
   along_curves.budgets = BudgetsOf(withheld, along_curves.flops);
-  ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves));
+  ALLO_ASSIGN_OR_RETURN(const FitReport predicted, FitAll(withheld.fitted, along_curves, false));
   CurveNoise noise;
   for (const MethodFit& fit : report.fits) {
     if (fit.method == Method::kParametric && !fit.refused)
@@ -64,18 +88,18 @@ absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions
   return report;
 }
 
-static absl::StatusOr<FitReport> FitAll(const Observations& observations,
-                                        const FitOptions& options) {
+static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked,
+                                        bool conclude) {
   if (observations.used() == 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "no observations to fit: 0 of %d used%s%s", observations.total(),
         observations.exclusions().empty() ? "" : ", the first excluded because: ",
         observations.exclusions().empty() ? "" : observations.exclusions().front().reason));
   }
-  const Views views = MakeViews(observations, options, options.method == Method::kAll);
+  const Views views = MakeViews(observations, asked, asked.method == Method::kAll);
   const DataView& base = views.all.front();
   FitReport report;
-  report.fit_id = FitId(views, observations, options);
+  report.fit_id = FitId(views, observations, asked);
   report.used = observations.used();
   report.total = observations.total();
   report.exclusions = observations.exclusions();
@@ -84,7 +108,34 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
   report.params_policy = base.params_policy;
   report.flops_convention = base.flops_convention;
 
+  FitOptions options = asked;
+  report.default_budgets = options.budgets.empty();
+  if (report.default_budgets) {
+    options.budgets = {10 * base.highest_flops()};
+  }
   const Layout layout{options.budgets};
+  if (options.choose_law && Wants(options, Method::kParametric)) {
+    const LawChoice choice = ChooseLaw(base, views.clusters, options);
+    options.law = choice.law;
+    if (!choice.why.empty()) report.notes.push_back(choice.why);
+  }
+  const Problem problem{
+      &FindLaw(options.law), {options.objective, options.delta}, options.fixed_floor};
+  // What the law is asked to explain, under every convention the same points.
+  WindowedView first = Restrict(base, {WindowKind::kAll, 0});
+  if (Wants(options, Method::kParametric)) {
+    report.window = SummariseWindow(base, problem, options.window, first);
+    if (first.index.empty()) {
+      return absl::InvalidArgumentError(absl::StrFormat("window %s leaves none of the %d points",
+                                                        report.window->window, report.used));
+    }
+  }
+  std::vector<WindowedView> windows;
+  windows.reserve(views.all.size());  // estimators point into it
+  windows.push_back(std::move(first));
+  for (size_t v = 1; v < views.all.size(); ++v) {
+    windows.push_back(Restrict(views.all[v], windows.front().index));
+  }
   std::vector<Estimator> estimators;
   std::vector<CurveFit> curve_fits;  // of the report's view
   std::optional<ParametricFit> parametric;
@@ -92,29 +143,34 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
   for (size_t v = 0; v < views.all.size(); ++v) {
     const DataView& view = views.all[v];
     if (Wants(options, Method::kParametric)) {
-      Problem problem{
-          &FindLaw(options.law), {options.objective, options.delta}, options.fixed_floor};
+      Problem own = problem;
       Optimum optimum;
       if (v == 0) {
-        parametric = FitParametric(view, views.clusters, options);
-        problem = parametric->problem;
+        parametric =
+            FitParametric(windows[0].view, Restrict(views.clusters, windows[0].index), options);
+        own = parametric->problem;
         optimum = parametric->optimum;
+        if (optimum.exists && MostlyCurves(base)) {
+          const CurveStarts starts = ReadStarts(
+              windows[0].view, Restrict(views.curves, windows[0].index), *own.law, optimum.theta);
+          report.window->settled = starts.settled;
+          if (starts.curves > 0) {
+            report.window->start = starts.rms;
+            report.window->start_p = starts.p;
+            report.window->between_runs = starts.between;
+          }
+        }
       } else {
-        optimum = FindOptimum(problem, view.sample);
+        optimum = FindOptimum(own, windows[v].view.sample);
       }
       if (!optimum.refused && options.method == Method::kAll && small) {
-        estimators.push_back(ParametricEstimator(view, v, problem, optimum.theta, layout));
+        estimators.push_back(ParametricEstimator(windows[v], v, own, optimum.theta, layout));
       }
     }
     std::vector<CurveFit> found;
-    if (Wants(options, Method::kFrontier)) {
-      found.push_back(FitFrontier(view, v, views.curves, options.minimum, layout));
-    }
-    if (Wants(options, Method::kIsoflop)) {
-      found.push_back(FitIsoflop(view, v, views.curves, layout));
-    }
-    if (Wants(options, Method::kLossCompute)) {
-      found.push_back(FitLossOverCompute(view, v, views.curves, options.minimum, layout));
+    for (size_t row = 0; row < CurveMethods().size(); ++row) {
+      if (!Wants(options, MethodOf(row))) continue;
+      found.push_back(CurveMethods()[row].fit(view, v, views.curves, options, layout));
     }
     for (const CurveFit& fit : found) {
       if (fit.estimator && !fit.report.refused) estimators.push_back(*fit.estimator);
@@ -129,7 +185,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
       estimators.size() > 1;
   if (curves_matter) {
     for (size_t v = 0; v < views.all.size(); ++v) {
-      models[v] = MakeSweepModel(views.all[v], views.curves);
+      models[v] = MakeSweepModel(views.all[v], windows[v], views.curves);
       if (views.curves.count < kFewestClusters && models[v].unusable.empty()) {
         models[v].unusable = absl::StrFormat("%d curves: at least %d are needed",
                                              views.curves.count, kFewestClusters);
@@ -144,8 +200,12 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
   if (parametric) {
     report.fits.push_back(parametric->report);
     report.predictions = parametric->predictions;
-    report.back_test = RunBackTest(base, parametric->problem);
-    report.influence = FindInfluence(base, *parametric);
+    report.back_test = RunBackTest(windows[0].view, parametric->problem);
+    report.influence = FindInfluence(windows[0].view, *parametric);
+    if (!parametric->lack.contrasts.empty()) {
+      report.lack_of_fit = LackOfFitSummary{parametric->lack.p, parametric->lack.Rejected(),
+                                            parametric->lack.worst, parametric->lack.share};
+    }
   }
   for (CurveFit& fit : curve_fits) {
     for (const Estimator& drawn : estimators) {
@@ -153,7 +213,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
         fit.estimator->draws = drawn.draws;
       }
     }
-    FinishCurveFit(base, models.front(), views.curves, layout, fit);
+    FinishCurveFit(models.front(), views.curves, layout, fit);
     report.fits.push_back(fit.report);
     report.predictions.insert(report.predictions.end(), fit.predictions.begin(),
                               fit.predictions.end());
@@ -162,13 +222,17 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations,
                    [](const Prediction& a, const Prediction& b) { return a.flops < b.flops; });
   if (options.method == Method::kAll) {
     report.agreement = MakeAgreement(views.all, models, estimators, layout);
+    ShowOneInterval(report);
     if (!small) {
       report.notes.push_back(absl::StrFormat(
           "no parametric row in the agreement: %d points are too many to refit %d sweeps",
           report.used, options.resamples > 0 ? options.resamples : kDefaultSweeps));
     }
   }
-  report.picture = MakePicture(base, parametric ? &*parametric : nullptr, curve_fits);
+  if (conclude) Conclude(base, parametric ? parametric->robust_sd : 0, report);
+  // A law that the data contradict is not drawn.
+  const bool drawn = parametric && !report.fits.front().not_usable;
+  report.picture = MakePicture(base, drawn ? &*parametric : nullptr, curve_fits);
   return report;
 }
 

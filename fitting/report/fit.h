@@ -24,84 +24,9 @@
 #include "base/status.h"
 #include "fitting/data/observation.h"
 #include "fitting/data/options.h"
+#include "fitting/data/result.h"
 
 namespace allometry::fitting {
-
-// Part of every fit id. Raise it when any result changes.
-inline constexpr int kFitVersion = 1;
-
-// A number and its 95 % interval. Without bounds the interval's `reason` says why.
-struct Estimate {
-  std::optional<double> estimate;
-  std::optional<double> lower, upper;
-  std::optional<double> df;  // degrees of freedom of the t quantile; none for percentiles
-};
-struct NamedEstimate {
-  std::string name;
-  Estimate value;
-};
-
-// Where the interval came from (fitting/interval/interval.h).
-struct IntervalSummary {
-  std::string method;      // "CR2, Bell-McCaffrey df", "cluster bootstrap percentile", "none", ...
-  std::string reason;      // why there is no interval; otherwise ""
-  std::string cluster_by;  // "params", "run", "none"
-  int clusters = 0;
-  int resamples = 0;
-  int refits_at_bounds = 0;                      // kept, and flagged above 10 %
-  std::optional<double> intraclass_correlation;  // of the residuals within clusters
-};
-
-// The proof that the estimate is the optimum of its objective (fitting/solve/optimum.h).
-struct Certificate {
-  // max |d(value/delta)| over the centred parameters, delta = 1 for squares; for least absolute
-  // deviations the largest multiplier of a zero residual, at most 1 at an optimum.
-  std::optional<double> gradient_norm;
-  int starts = 0;
-  int starts_at_optimum = 0;
-  std::vector<std::string> active_bounds;
-  std::optional<double> condition_number;  // of the Hessian over the centred parameters
-  std::vector<std::string> flat_directions;
-};
-
-struct ObjectiveSummary {
-  std::string name;             // "huber", "lsq-log", "lsq", "lad"
-  std::optional<double> delta;  // of Huber
-  // sum r^2 for squares (no 1/2), sum |r| for lad, sum of r^2/2 inside delta for Huber.
-  std::optional<double> value;
-  int64_t observations = 0;
-};
-
-struct Outlier {
-  int64_t line = 0;
-  double params = 0, tokens = 0, loss = 0;
-  double residual = 0;    // ln L - ln Lhat
-  double deviations = 0;  // residual / (1.4826 median |residual|)
-};
-
-struct MethodFit {
-  Method method = Method::kParametric;
-  std::string law;  // "standard", ...; "power law" for frontier and isoflop
-  std::string params_policy, flops_convention;
-  ObjectiveSummary objective;
-  std::vector<NamedEstimate> parameters;
-  IntervalSummary interval;
-  std::vector<NamedEstimate> profile;  // on request: independent errors only
-  Certificate certificate;
-  std::optional<std::string> refused;  // the reason; estimates shown then have no interval
-  std::vector<Outlier> outliers;       // kept in the fit, named
-  std::vector<std::string> notes;
-
-  // The estimate of that name, or nullptr.
-  const Estimate* Find(absl::string_view name) const;
-};
-
-struct Prediction {
-  double flops = 0;
-  Method method = Method::kParametric;
-  Estimate params, tokens, loss;
-  double decades_outside = 0;  // log10 distance of `flops` from the range of the data's C
-};
 
 // One quantity under several methods and conventions.
 struct MethodEstimate {
@@ -119,14 +44,6 @@ struct Agreement {
   std::optional<double> flops;  // the budget, where there is one
   std::vector<MethodEstimate> estimates;
   std::vector<Difference> differences;
-};
-
-// Refit without the top decade of compute; errors there are ln L - ln Lhat.
-struct BackTest {
-  double cutoff_flops = 0;
-  int64_t fitted = 0, held_out = 0;
-  std::optional<double> mean_error, rms_error, rms_error_inside;
-  std::optional<std::string> refused;
 };
 
 // A size that the fit did not read, against what the fit says of it
@@ -153,25 +70,55 @@ struct Influence {
   };
   double params = 0;
   int64_t points = 0;
-  double shift = 0;  // of its loss from the fit without it, relative
+  double shift = 0;                         // of its loss from the fit without it, relative
   double scatter = 0, scatter_without = 0;  // rms of ln L about the fit with and without it
   std::vector<Parameter> parameters;
 };
 
-// What ReportSvg draws, thinned to a few thousand marks.
-struct Picture {
-  struct Mark {
-    double flops = 0, params = 0, loss = 0;
-  };
-  struct Band {
-    double flops = 0;
-    Estimate params, loss;
-  };
-  std::vector<Mark> data, frontier;
-  std::vector<Band> fit;
+// Which points the parametric law was fitted to, and why (fitting/method/window.h).
+struct WindowSummary {
+  std::string window;   // "all", "tokens_per_param>=4", as --window takes it
+  bool chosen = false;  // by back-test, not given
+  std::string why;
+  int64_t points = 0, total = 0;
+  // Of the rolling-origin back-test, ln L over its targets: of the window and of all points.
+  std::optional<double> rms, mean, rms_of_all, mean_of_all;
+  // How far the curves begin off the law in the window (fitting/method/settled.h): rms of ln L, the
+  // p-value against noise along curves, and how much runs differ. None where there are no curves.
+  std::optional<double> start, start_p, between_runs;
+  bool settled = true;
+};
+
+// What the left-over residuals of the parametric law say (fitting/interval/lack_of_fit.h).
+struct LackOfFitSummary {
+  std::optional<double> p;
+  bool rejected = false;  // the law does not hold over its own points
+  std::string pattern;    // the clearest
+  double share = 0;       // of the residuals' squares that it explains
+};
+
+// What a person reads first: at a budget, the best supported N, D and loss. Empty estimates are not
+// determined by the data.
+struct Answer {
+  double flops = 0;
+  std::optional<Method> sized_by, loss_by;
+  Estimate params, tokens, tokens_per_param, loss;
+  double decades_outside = 0;  // beyond what the methods used
+};
+// A rule that the data break (fitting/report/conclusion.h).
+struct Contradiction {
+  std::string rule;                  // stored: "floor-above-loss", ...
+  std::vector<std::string> methods;  // whose predictions are not usable, or which disagree
+  std::string text;
+};
+struct Conclusion {
+  std::vector<Answer> answers;  // one a budget
+  std::string why;              // which method, and why
+  std::vector<Contradiction> contradictions;
 };
 
 struct FitReport {
+  Conclusion conclusion;
   std::string fit_id;  // 16 hexadecimal digits
   int64_t used = 0, total = 0;
   std::vector<Exclusion> exclusions;
@@ -182,6 +129,9 @@ struct FitReport {
   std::vector<Prediction> predictions;
   std::optional<BackTest> back_test;
   std::optional<Influence> influence;
+  std::optional<WindowSummary> window;  // of the parametric law
+  std::optional<LackOfFitSummary> lack_of_fit;
+  bool default_budgets = false;               // none was asked for: ten times the largest C
   std::vector<Extrapolation> extrapolations;  // of options.withhold, a method each
   std::vector<std::string> notes;
   Picture picture;

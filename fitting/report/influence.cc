@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kFewestSizes = 5, kMostSizes = 100;
 constexpr size_t kMostPoints = 20000;
-constexpr double kScatterFalls = 2;     // whole over left
-constexpr double kLeastShift = .01;     // of ln L
+constexpr double kScatterFalls = 2;  // whole over left
+constexpr double kLeastShift = .01;  // of ln L
 constexpr double kShiftOverScatter = 3;
 
 struct Scatter {
@@ -42,7 +42,7 @@ std::optional<Influence> FindInfluence(const DataView& view, const ParametricFit
     whole.squares += residual * residual;
     ++whole.points;
   }
-  const Box box = Box::For(sample);
+  const Box box = Box::For(sample, *fit.problem.law);
   const std::vector<std::vector<int>> members = sizes.Members();
   std::optional<Influence> found;
   for (int left_out = 0; left_out < sizes.count; ++left_out) {

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fitting/data/utf8.h"
+#include "fitting/report/conclusion.h"
 #include "fitting/report/fit.h"
 
 namespace allometry::fitting {
@@ -40,8 +41,50 @@ Json ToJson(const Estimate& estimate, bool with_df) {
 
 Json ToJson(const std::vector<NamedEstimate>& named) {
   Json json = Json::object();
-  for (const NamedEstimate& one : named) json[one.name] = ToJson(one.value, true);
+  for (const NamedEstimate& one : named) {
+    json[one.name] = ToJson(one.value, true);
+    json[one.name]["determined"] = Determined(one.value, one.name == "A" || one.name == "B");
+  }
   return json;
+}
+
+Json Maybe(const std::optional<Method>& method) {
+  return method ? Json(Name(*method)) : Json(nullptr);
+}
+
+Json ToJson(const Conclusion& conclusion) {
+  Json answers = Json::array(), contradictions = Json::array();
+  for (const Answer& one : conclusion.answers) {
+    answers.push_back({{"flops", Number(one.flops)},
+                       {"sized_by", Maybe(one.sized_by)},
+                       {"loss_by", Maybe(one.loss_by)},
+                       {"params", ToJson(one.params, false)},
+                       {"tokens", ToJson(one.tokens, false)},
+                       {"tokens_per_param", ToJson(one.tokens_per_param, false)},
+                       {"loss", ToJson(one.loss, false)},
+                       {"decades_outside", Number(one.decades_outside)}});
+  }
+  for (const Contradiction& one : conclusion.contradictions) {
+    contradictions.push_back(
+        {{"rule", one.rule}, {"methods", Texts(one.methods)}, {"text", Text(one.text)}});
+  }
+  return {{"answers", answers}, {"why", Text(conclusion.why)}, {"contradictions", contradictions}};
+}
+
+Json ToJson(const WindowSummary& window) {
+  return {{"window", window.window},
+          {"chosen", window.chosen},
+          {"why", window.why},
+          {"points", window.points},
+          {"total", window.total},
+          {"rms_error", Number(window.rms)},
+          {"mean_error", Number(window.mean)},
+          {"rms_error_of_all", Number(window.rms_of_all)},
+          {"mean_error_of_all", Number(window.mean_of_all)},
+          {"start_error", Number(window.start)},
+          {"start_p", Number(window.start_p)},
+          {"between_runs", Number(window.between_runs)},
+          {"settled", window.settled}};
 }
 
 Json ToJson(const IntervalSummary& interval) {
@@ -75,7 +118,8 @@ Json ToJson(const MethodFit& fit) {
                {"parameters", ToJson(fit.parameters)},
                {"interval", ToJson(fit.interval)},
                {"certificate", ToJson(fit.certificate)},
-               {"refused", Refusal(fit.refused)}};
+               {"refused", Refusal(fit.refused)},
+               {"not_usable", Refusal(fit.not_usable)}};
   if (!fit.profile.empty()) {
     json["profile"] = {{"method", "profile likelihood, for independent errors only"},
                        {"parameters", ToJson(fit.profile)}};
@@ -124,7 +168,15 @@ Json ToJson(const Prediction& prediction) {
           {"params", ToJson(prediction.params, false)},
           {"tokens", ToJson(prediction.tokens, false)},
           {"loss", ToJson(prediction.loss, false)},
-          {"decades_outside", Number(prediction.decades_outside)}};
+          {"decades_outside", Number(prediction.decades_outside)},
+          {"not_usable", Refusal(prediction.not_usable)}};
+}
+
+Json ToJson(const LackOfFitSummary& lack) {
+  return {{"p", Number(lack.p)},
+          {"rejected", lack.rejected},
+          {"pattern", lack.pattern},
+          {"share", Number(lack.share)}};
 }
 
 Json ToJson(const Extrapolation& one) {
@@ -204,6 +256,9 @@ std::string ReportJson(const FitReport& report) {
       {"observations", {{"used", report.used}, {"total", report.total}, {"excluded", excluded}}},
       {"read", ToJson(report.read)},
       {"conventions", {{"params", Text(report.params_policy)}, {"flops", report.flops_convention}}},
+      {"conclusion", ToJson(report.conclusion)},
+      {"window", report.window ? ToJson(*report.window) : Json(nullptr)},
+      {"lack_of_fit", report.lack_of_fit ? ToJson(*report.lack_of_fit) : Json(nullptr)},
       {"fits", Array(report.fits)},
       {"agreement", Array(report.agreement)},
       {"predictions", Array(report.predictions)},

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "fitting/report/conclusion.h"
 #include "fitting/report/fit.h"
 #include "fitting/report/influence.h"
 #include "fitting/report/read_text.h"
@@ -43,8 +44,9 @@ std::string Show(const std::optional<double>& value) {
   return value ? absl::StrFormat("%.6g", *value) : "-";
 }
 
-std::string ShowInterval(const Estimate& estimate) {
+std::string ShowInterval(const Estimate& estimate, bool logarithmic) {
   if (!estimate.lower || !estimate.upper) return "";
+  if (!Determined(estimate, logarithmic)) return "not determined";
   return absl::StrFormat("[%.6g, %.6g]", *estimate.lower, *estimate.upper);
 }
 
@@ -52,8 +54,9 @@ void AppendParameters(const std::vector<NamedEstimate>& parameters, std::string&
   for (const NamedEstimate& one : parameters) {
     std::string df;
     if (one.value.df) df = absl::StrFormat("df %.1f", *one.value.df);
-    std::string line = absl::StrFormat("    %-16s %-14s %-28s %s", one.name,
-                                       Show(one.value.estimate), ShowInterval(one.value), df);
+    std::string line =
+        absl::StrFormat("    %-16s %-14s %-28s %s", one.name, Show(one.value.estimate),
+                        ShowInterval(one.value, one.name == "A" || one.name == "B"), df);
     absl::StrAppend(&out, absl::StripTrailingAsciiWhitespace(line), "\n");
   }
 }
@@ -69,6 +72,7 @@ void AppendFit(const MethodFit& fit, std::string& out) {
   absl::StrAppend(&out, "\n");
   Wrap(head, 0, out);
   if (fit.refused) Wrap("REFUSED: " + *fit.refused, 2, out);
+  if (fit.not_usable) Wrap("NOT USABLE: " + *fit.not_usable, 2, out);
   AppendParameters(fit.parameters, out);
   std::string interval = "95 % interval: " + fit.interval.method;
   if (!fit.interval.reason.empty()) absl::StrAppend(&interval, " (", fit.interval.reason, ")");
@@ -125,6 +129,7 @@ std::string Short(double value, int digits) {
 
 std::string ShortCell(const Estimate& estimate) {
   if (!estimate.estimate) return "-";
+  if (!Determined(estimate, true)) return "not determined";
   std::string text = Short(*estimate.estimate, 2);
   if (estimate.lower && estimate.upper) {
     absl::StrAppend(&text, " ", Short(*estimate.lower, 1), "..", Short(*estimate.upper, 1));
@@ -134,6 +139,7 @@ std::string ShortCell(const Estimate& estimate) {
 
 std::string LossCell(const Estimate& estimate) {
   if (!estimate.estimate) return "-";
+  if (!Determined(estimate, false)) return "not determined";
   std::string text = absl::StrFormat("%.4f", *estimate.estimate);
   if (estimate.lower && estimate.upper) {
     absl::StrAppendFormat(&text, " %.3f..%.3f", *estimate.lower, *estimate.upper);
@@ -147,11 +153,84 @@ void AppendPredictions(const FitReport& report, std::string& out) {
   absl::StrAppendFormat(&out, "  %-8s %-12s %-22s %-22s %-21s %s\n", "C", "method", "N*", "D*",
                         "L*", "outside");
   for (const Prediction& one : report.predictions) {
+    if (one.not_usable) {
+      Wrap(absl::StrFormat("%-8s %-12s not usable (N* %s, D* %s, L* %s)", Short(one.flops, 2),
+                           Name(one.method), ShortCell(one.params), ShortCell(one.tokens),
+                           LossCell(one.loss)),
+           2, out);
+      continue;
+    }
     absl::StrAppendFormat(&out, "  %-8s %-12s %-22s %-22s %-21s %.2f\n", Short(one.flops, 2),
                           Name(one.method), ShortCell(one.params), ShortCell(one.tokens),
                           LossCell(one.loss), one.decades_outside);
   }
-  absl::StrAppend(&out, "  outside: decades of C beyond the data\n");
+  absl::StrAppend(&out, "  outside: decades of C beyond what the method used\n");
+}
+
+// "1.32e6 (2.2e4 to 7.8e7)", or that the data do not say.
+std::string AnswerCell(const Estimate& estimate, bool loss) {
+  if (!estimate.estimate) return "not determined";
+  std::string text =
+      loss ? absl::StrFormat("%.4f", *estimate.estimate) : Short(*estimate.estimate, 2);
+  if (estimate.lower && estimate.upper) {
+    text += loss ? absl::StrFormat(" (%.3f to %.3f)", *estimate.lower, *estimate.upper)
+                 : absl::StrCat(" (", Short(*estimate.lower, 1), " to ", Short(*estimate.upper, 1),
+                                ")");
+  } else {
+    text += " (no interval)";
+  }
+  return text;
+}
+
+// What a person reads first.
+void AppendConclusion(const FitReport& report, std::string& out) {
+  const Conclusion& conclusion = report.conclusion;
+  std::string outside;
+  for (const Answer& one : conclusion.answers) {
+    std::string line = absl::StrFormat("At C = %s FLOPs: ", Short(one.flops, 2));
+    absl::StrAppend(&line, "N ", AnswerCell(one.params, false), ", D ",
+                    AnswerCell(one.tokens, false));
+    if (one.tokens_per_param.estimate) {
+      absl::StrAppendFormat(&line, ", %.3g tokens per parameter", *one.tokens_per_param.estimate);
+    }
+    absl::StrAppend(&line, ", loss ", AnswerCell(one.loss, true), ".");
+    Wrap(line, 0, out);
+    if (one.decades_outside > 0.005) {
+      absl::StrAppendFormat(&outside, "%s%s is %.1f decades of C beyond what was used",
+                            outside.empty() ? "" : ", ", Short(one.flops, 2), one.decades_outside);
+    }
+  }
+  if (!conclusion.why.empty()) Wrap("Answer: " + conclusion.why + ".", 0, out);
+  std::vector<std::string> texts;
+  for (const Contradiction& one : conclusion.contradictions) texts.push_back(one.text);
+  Wrap(absl::StrCat("Contradictions: ", texts.empty() ? "none" : absl::StrJoin(texts, "; "), ".",
+                    outside.empty() ? "" : " Outside: " + outside + "."),
+       0, out);
+  absl::StrAppend(&out, "\n");
+}
+
+void AppendWindow(const FitReport& report, std::string& out) {
+  if (!report.window) return;
+  const WindowSummary& window = *report.window;
+  std::string text = absl::StrFormat("window of the law: %s, %d of %d points (%s", window.window,
+                                     window.points, window.total, window.why);
+  if (window.rms) {
+    absl::StrAppendFormat(&text,
+                          "; predicted from below, the best sizes are off by %.4f rms of ln "
+                          "L",
+                          *window.rms);
+    if (window.points < window.total) {
+      absl::StrAppendFormat(&text, ", %.4f with all points", *window.rms_of_all);
+    }
+  }
+  Wrap(text + ")", 2, out);
+  if (report.lack_of_fit && report.lack_of_fit->p) {
+    Wrap(absl::StrFormat("lack of fit: p = %.2g; the clearest pattern of residuals, %s, explains "
+                         "%.0f %% of their squares",
+                         *report.lack_of_fit->p, report.lack_of_fit->pattern,
+                         100 * report.lack_of_fit->share),
+         2, out);
+  }
 }
 
 void AppendExtrapolations(const FitReport& report, std::string& out) {
@@ -182,23 +261,32 @@ void AppendExtrapolations(const FitReport& report, std::string& out) {
   }
 }
 
-// The methods side by side under the report's own conventions; each method under the other ones in
-// a line. --json has every difference.
+// Differences of methods under the report's own conventions, a line each; each method under the
+// other ones in a line. The estimates themselves stand with the fits and predictions.
 void AppendAgreement(const FitReport& report, std::string& out) {
   const std::string own =
       absl::StrFormat(" [%s, %s]", report.params_policy, report.flops_convention);
+  std::string block;
   for (const Agreement& agreement : report.agreement) {
-    std::string head = "agreement on " + agreement.quantity;
-    if (agreement.flops) absl::StrAppendFormat(&head, " at C = %.3g", *agreement.flops);
-    absl::StrAppend(&out, "\n", head, "\n");
+    std::string head = agreement.quantity;
+    if (agreement.flops) absl::StrAppendFormat(&head, " at C = %s", Short(*agreement.flops, 2));
+    const bool of_logs = agreement.quantity == "params" || agreement.quantity == "tokens";
+    if (of_logs) head = "ln " + head;
+    for (const Difference& one : agreement.differences) {
+      if (!absl::EndsWith(one.first, own) || !absl::EndsWith(one.second, own)) continue;
+      std::string text = absl::StrFormat(
+          "%s: %s - %s %+.4f", head, one.first.substr(0, one.first.size() - own.size()),
+          one.second.substr(0, one.second.size() - own.size()), one.difference);
+      if (one.covers_zero) {
+        absl::StrAppendFormat(&text, " [%+.4f, %+.4f]%s", *one.lower, *one.upper,
+                              *one.covers_zero ? "" : " DISAGREE beyond chance");
+      }
+      Wrap(text, 2, block);
+    }
     std::vector<std::pair<std::string, std::string>> elsewhere;  // method -> values
     for (const MethodEstimate& one : agreement.estimates) {
       if (one.params_policy == report.params_policy &&
           one.flops_convention == report.flops_convention) {
-        Wrap(absl::StrFormat("%-13s %-12s %s", one.method, Show(one.value.estimate),
-                             ShowInterval(one.value)),
-             2, out);
-        elsewhere.push_back({one.method, ""});
         continue;
       }
       auto found = std::find_if(elsewhere.begin(), elsewhere.end(),
@@ -207,29 +295,18 @@ void AppendAgreement(const FitReport& report, std::string& out) {
       absl::StrAppend(&found->second, found->second.empty() ? "" : ", ", one.params_policy, "/",
                       one.flops_convention, " ", Show(one.value.estimate));
     }
-    const bool of_logs = agreement.quantity == "params" || agreement.quantity == "tokens";
-    for (const Difference& one : agreement.differences) {
-      if (!absl::EndsWith(one.first, own) || !absl::EndsWith(one.second, own)) continue;
-      std::string text =
-          absl::StrFormat("%s - %s%s: %+.5f", one.first.substr(0, one.first.size() - own.size()),
-                          one.second.substr(0, one.second.size() - own.size()),
-                          of_logs ? " (ln)" : "", one.difference);
-      if (one.covers_zero) {
-        absl::StrAppendFormat(&text, " [%+.5f, %+.5f]%s", *one.lower, *one.upper,
-                              *one.covers_zero ? "" : " DISAGREE beyond chance");
-      }
-      Wrap(text, 4, out);
-    }
     for (const auto& [method, values] : elsewhere) {
-      if (!values.empty()) Wrap(method + " under " + values, 4, out);
+      Wrap(head + ": " + method + " under " + values, 2, block);
     }
   }
+  if (!block.empty()) absl::StrAppend(&out, "\nagreement\n", block);
 }
 
 }  // namespace
 
 std::string ReportText(const FitReport& report) {
   std::string out;
+  AppendConclusion(report, out);
   Wrap(absl::StrFormat("fit %s: used %d of %d observations; N: %s, C: %s", report.fit_id,
                        report.used, report.total, report.params_policy, report.flops_convention),
        0, out);
@@ -250,7 +327,10 @@ std::string ReportText(const FitReport& report) {
   for (const std::string& line : ReadLines(report.read)) Wrap(line, 0, out);
   for (const std::string& note : report.notes) Wrap("note: " + note, 0, out);
   if (report.influence) Wrap(InfluenceText(*report.influence), 0, out);
-  for (const MethodFit& fit : report.fits) AppendFit(fit, out);
+  for (const MethodFit& fit : report.fits) {
+    AppendFit(fit, out);
+    if (fit.method == Method::kParametric) AppendWindow(report, out);
+  }
   AppendAgreement(report, out);
   if (report.back_test) {
     const BackTest& test = *report.back_test;
@@ -258,9 +338,14 @@ std::string ReportText(const FitReport& report) {
     Wrap(test.refused
              ? "back-test refused: " + *test.refused
              : absl::StrFormat("back-test: fitted to %d points below C = %.3g, %d above have ln L "
-                               "off by %+.5f on average, %.5f rms (%.5f rms inside)",
+                               "off by %+.5f on average, %.5f rms (%.5f rms inside)%s",
                                test.fitted, test.cutoff_flops, test.held_out, *test.mean_error,
-                               *test.rms_error, *test.rms_error_inside),
+                               *test.rms_error, *test.rms_error_inside,
+                               test.fitted_decades >= 1
+                                   ? ""
+                                   : absl::StrFormat(": below lie %.1f decades, too few to judge "
+                                                     "the law by",
+                                                     test.fitted_decades)),
          0, out);
   }
   AppendPredictions(report, out);

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "fitting/law/formula.h"
+
 namespace allometry::fitting {
 namespace {
 
@@ -80,13 +82,21 @@ bool Negligible(const Theta& step, const Theta& theta) {
 
 }  // namespace
 
-Box Box::For(const Sample& sample) {
+Box Box::For(const Sample& sample, const Law& law) {
   double smallest = std::numeric_limits<double>::infinity();
   for (double log_loss : sample.log_loss) smallest = std::min(smallest, log_loss);
   Box box;
   const double infinity = std::numeric_limits<double>::infinity();
-  box.lower << -infinity, -infinity, 0.002, 0.002, smallest + std::log(1e-6), std::log(0.05);
-  box.upper << infinity, infinity, 10, 10, smallest + std::log(10.0), std::log(20.0);
+  box.lower << -infinity, -infinity, 0.002, 0.002, smallest + std::log(1e-6), std::log(0.05),
+      -infinity, -infinity;
+  box.upper << infinity, infinity, 10, 10, smallest + std::log(10.0), std::log(20.0), infinity,
+      infinity;
+  if (law.own != nullptr) {
+    for (size_t k = 0; k < law.own->extras.size(); ++k) {
+      box.lower[kLogE + 1 + k] = law.own->extras[k].lower;
+      box.upper[kLogE + 1 + k] = law.own->extras[k].upper;
+    }
+  }
   return box;
 }
 

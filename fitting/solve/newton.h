@@ -22,7 +22,8 @@ namespace allometry::fitting {
 struct Box {
   Theta lower, upper;
   // alpha, beta in [.002, 10], E at least 1e-6 of the smallest loss, gamma in [.05, 20].
-  static Box For(const Sample& sample);
+  // A Formula's own parameters have the bounds of its file.
+  static Box For(const Sample& sample, const Law& law = FindLaw(LawKind::kStandard));
 };
 
 struct NewtonOptions {

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "fitting/law/formula.h"
+#include "fitting/solve/ceres_descent.h"
 #include "fitting/solve/lad.h"
 #include "fitting/solve/starts.h"
 #include "fitting/solve/statistics.h"
@@ -45,12 +47,31 @@ Descent FinishLad(const Problem& problem, const Sample& sample, const NewtonResu
   return {lad.theta, lad.value, lad.largest_multiplier, lad.converged, near.active};
 }
 
-// Huber losses with falling delta, from the residuals' own size, end in the wanted one.
-Descent DescendFromAfar(const Problem& problem, const Sample& sample, const Theta& start,
-                        const Box& box) {
+bool Better(const Descent& a, const Descent& b) {
+  if (std::isfinite(a.value) != std::isfinite(b.value)) return std::isfinite(a.value);
+  return a.value < b.value;
+}
+
+constexpr double kSameStart = 1e-3;  // of theta, after the first descent: one basin
+
+// The objective that Ceres minimises first: squares themselves, or a Huber loss of the residuals'
+// own size, whose quadratic zone is not empty.
+Objective FirstObjective(const Problem& problem, const Sample& sample, const Theta& start) {
+  if (problem.objective.squares()) return problem.objective;
+  double delta = std::max(MedianResidual(problem, sample, start), 1e-12);
+  if (problem.objective.kind == ObjectiveKind::kHuber) {
+    delta = std::max(delta, problem.objective.delta);
+  }
+  return {ObjectiveKind::kHuber, delta};
+}
+
+// From where Ceres ended: a few Newton steps on Huber losses with falling delta, then Ceres on the
+// wanted objective and Newton, or the vertex of least absolute deviations.
+Descent Finish(const Problem& problem, const Sample& sample, const Theta& start, const Box& box) {
   const bool lad = problem.objective.kind == ObjectiveKind::kLad;
   Theta theta = start;
   NewtonResult newton;
+  newton.theta = theta;
   if (!problem.objective.squares()) {
     NewtonOptions few;
     few.max_steps = 12;
@@ -65,8 +86,48 @@ Descent DescendFromAfar(const Problem& problem, const Sample& sample, const Thet
     }
   }
   if (lad) return FinishLad(problem, sample, newton, box);
+  const CeresResult ceres = MinimiseWithCeres(*problem.law, problem.objective, sample, theta, box);
+  if (ceres.usable) theta = ceres.theta;
   newton = Minimise(*problem.law, problem.objective, sample, theta, box);
   return {newton.theta, newton.at.value, newton.gradient_norm, newton.converged, newton.active};
+}
+
+// By Ceres, and by Newton on Huber losses of falling delta: from a start that is decades away one
+// of the two may stop at a floor of zero.
+Descent DescendFromAfar(const Problem& problem, const Sample& sample, const Theta& start,
+                        const Box& box) {
+  const CeresResult ceres =
+      MinimiseWithCeres(*problem.law, FirstObjective(problem, sample, start), sample, start, box);
+  const Descent own = Finish(problem, sample, start, box);
+  if (!ceres.usable) return own;
+  const Descent theirs = Finish(problem, sample, ceres.theta, box);
+  return Better(theirs, own) ? theirs : own;
+}
+
+// Every start by Ceres; those that came to one basin are finished once.
+std::vector<Descent> DescendFromAll(const Problem& problem, const Sample& sample,
+                                    const std::vector<Theta>& starts, const Box& box) {
+  CeresOptions rough;
+  rough.max_iterations = 25;
+  rough.function_tolerance = 1e-6;
+  std::vector<Theta> basins;
+  std::vector<Descent> finished, all;
+  for (const Theta& start : starts) {
+    const CeresResult ceres = MinimiseWithCeres(
+        *problem.law, FirstObjective(problem, sample, start), sample, start, box, rough);
+    const Theta theta = ceres.usable ? ceres.theta : start;
+    size_t known = 0;
+    while (known < basins.size() &&
+           !((basins[known] - theta).head(problem.law->free).cwiseAbs().maxCoeff() < kSameStart)) {
+      ++known;
+    }
+    if (known == basins.size()) {
+      basins.push_back(theta);
+      finished.push_back(Finish(problem, sample, theta, box));
+    }
+    all.push_back(finished[known]);
+  }
+  return all;
 }
 
 Descent DescendFromNear(const Problem& problem, const Sample& sample, const Theta& start,
@@ -88,11 +149,6 @@ double Rounding(const Problem& problem, const Sample& sample) {
   return n * (problem.objective.kind == ObjectiveKind::kLad ? residual : residual * residual);
 }
 
-bool Better(const Descent& a, const Descent& b) {
-  if (std::isfinite(a.value) != std::isfinite(b.value)) return std::isfinite(a.value);
-  return a.value < b.value;
-}
-
 // Every k-th point of the sample, so that all sizes and curves keep their share.
 Sample Thin(const Sample& sample, size_t points) {
   Sample thin;
@@ -106,7 +162,13 @@ Sample Thin(const Sample& sample, size_t points) {
 }
 
 std::string Direction(const Law& law, const Eigen::VectorXd& direction) {
-  static constexpr const char* kNames[] = {"ln A", "ln B", "alpha", "beta", "ln E", "ln gamma"};
+  // Names as the entries of theta are: logarithms of A, B, E, gamma.
+  const auto name = [&](int i) -> std::string {
+    const bool extra = law.own != nullptr && i > kLogE;
+    const bool of_log =
+        extra ? law.own->extras[i - kLogE - 1].logarithmic : i != kAlpha && i != kBeta;
+    return absl::StrCat(of_log ? "ln " : "", law.ParameterName(i));
+  };
   std::string text;
   double sign = 0;
   for (int i = 0; i < law.free; ++i) {
@@ -116,7 +178,7 @@ std::string Direction(const Law& law, const Eigen::VectorXd& direction) {
                           text.empty()              ? ""
                           : direction[i] * sign > 0 ? " + "
                                                     : " - ",
-                          std::abs(direction[i]), kNames[i]);
+                          std::abs(direction[i]), name(i));
   }
   return text;
 }
@@ -138,7 +200,7 @@ void Judge(const Problem& problem, const Sample& sample, Optimum& optimum) {
   if (smallest > 1e-16 * largest) certificate.condition_number = largest / smallest;
   std::string bounds;
   for (int i : optimum.active) {
-    const std::string name = Law::ParameterName(i);
+    const std::string name = law.ParameterName(i);
     certificate.active_bounds.push_back(name);
     absl::StrAppend(&bounds, bounds.empty() ? "" : " and ", i == kLogE ? "E at zero" : name);
     if (i != kLogE) absl::StrAppendFormat(&bounds, " at its bound %.3g", optimum.theta[i]);
@@ -184,21 +246,19 @@ Optimum FindOptimum(const Problem& problem, const Sample& sample) {
                                       sample.size(), law.free, law.free + 2);
     return optimum;
   }
-  const Box box = Box::For(sample);
+  const Box box = Box::For(sample, law);
   const bool large = sample.size() > kStartPoints;
   const Sample thin = large ? Thin(sample, kStartPoints) : Sample();
   const Sample& first = large ? thin : sample;
-  std::vector<Descent> descents;
-  for (const Theta& start : ProjectedStarts(problem, first, large ? 6 : 12)) {
-    descents.push_back(DescendFromAfar(problem, first, start, box));
-  }
+  std::vector<Descent> descents =
+      DescendFromAll(problem, first, ProjectedStarts(problem, first, large ? 6 : 12), box);
   std::stable_sort(descents.begin(), descents.end(), Better);
   const double nearly = std::abs(descents.front().value) * 1e-8 + Rounding(problem, first);
   const auto reached = std::count_if(descents.begin(), descents.end(), [&](const Descent& d) {
     return d.value <= descents.front().value + nearly;
   });
   Descent best = descents.front();
-  if (large) best = DescendFromNear(problem, sample, best.theta, box);
+  if (large) best = Finish(problem, sample, best.theta, box);
   optimum.theta = best.theta;
   optimum.value = best.value;
   optimum.active = best.active;

@@ -8,9 +8,13 @@
 // grid and its best nodes then start the exact objective. Only that objective ranks them: the
 // best start chosen by another metric is one of the field's known mistakes.
 //
-// Finish. Newton (fitting/solve/newton.h), for Huber with a delta that falls in steps from the
-// residuals' own size so that the quadratic zone is never empty; for least absolute deviations
-// the vertex of fitting/solve/lad.h.
+// Descent. Ceres (fitting/solve/ceres_descent.h) from every start: squares themselves, or a Huber
+// loss of the residuals' own size. Starts that came to one basin go on as one: Huber losses with
+// falling delta, so that the quadratic zone is never empty, and Ceres on the wanted objective.
+//
+// Polish and certificate. Newton (fitting/solve/newton.h) from where Ceres stops, to gradients near
+// 1e-12; for least absolute deviations the vertex of fitting/solve/lad.h. Thousands of warm
+// resamples are Newton's alone.
 //
 // Refusals, each with its reason: fewer points than parameters + 2; a direction of parameters
 // that no point sees (rank-deficient); E at zero, or any parameter at its bound; not converged.
@@ -20,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "fitting/report/fit.h"
+#include "fitting/data/result.h"
 #include "fitting/solve/newton.h"
 
 namespace allometry::fitting {
@@ -41,8 +45,8 @@ struct Optimum {
 };
 
 // Above this many points the starts run on a subsample of this size, and the full objective is
-// minimised from the two best of them.
-inline constexpr size_t kStartPoints = 10000;
+// minimised from the best of them.
+inline constexpr size_t kStartPoints = 1000;
 
 Optimum FindOptimum(const Problem& problem, const Sample& sample);
 

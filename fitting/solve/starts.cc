@@ -5,6 +5,8 @@
 #include <array>
 #include <cmath>
 
+#include "fitting/law/formula.h"
+
 namespace allometry::fitting {
 namespace {
 
@@ -150,6 +152,10 @@ std::vector<Theta> ProjectedStarts(const Problem& problem, const Sample& sample,
     theta[kBeta] = GridExponent(node->j);
     if (problem.law->free > kLogE) {
       theta[kLogE] = std::log(std::max(node->coefficients[0], 1e-2 * smallest));
+    }
+    if (problem.law->own != nullptr) {
+      const std::vector<Extra>& extras = problem.law->own->extras;
+      for (size_t k = 0; k < extras.size(); ++k) theta[kLogE + 1 + k] = extras[k].start;
     }
     if (!problem.law->coupled) {
       starts.push_back(theta);

@@ -1,6 +1,9 @@
 #include "fitting/solve/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/chi_squared.hpp>
+#include <boost/math/distributions/normal.hpp>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -19,43 +22,9 @@ uint64_t SplitMix(uint64_t& state) {
 
 uint64_t RotateLeft(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
 
-// Continued fraction of the incomplete beta function (Lentz 1976; DLMF 8.17.22).
-double BetaFraction(double a, double b, double x) {
-  constexpr double kTiny = 1e-300;
-  double c = 1;
-  double d = 1 - (a + b) * x / (a + 1);
-  d = 1 / (std::abs(d) < kTiny ? kTiny : d);
-  double h = d;
-  for (int m = 1; m <= 10000; ++m) {
-    for (int half = 0; half < 2; ++half) {
-      const double term = half == 0 ? m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-                                    : -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
-      d = 1 + term * d;
-      d = 1 / (std::abs(d) < kTiny ? kTiny : d);
-      c = 1 + term / c;
-      if (std::abs(c) < kTiny) c = kTiny;
-      h *= d * c;
-      if (half == 1 && std::abs(d * c - 1) < 1e-15) return h;
-    }
-  }
-  return h;
-}
-
-// I_x(a, b), with 1 - x given too so that neither end loses digits.
-double IncompleteBeta(double a, double b, double x, double one_minus_x) {
-  if (x <= 0) return 0;
-  if (one_minus_x <= 0) return 1;
-  const double front = std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) +
-                                a * std::log(x) + b * std::log(one_minus_x));
-  if (x < (a + 1) / (a + b + 2)) return front * BetaFraction(a, b, x) / a;
-  return 1 - front * BetaFraction(b, a, one_minus_x) / b;
-}
-
-// P(T > t) for t >= 0.
-double StudentTail(double t, double df) {
-  const double square = t * t;
-  return 0.5 * IncompleteBeta(df / 2, 0.5, df / (df + square), square / (df + square));
-}
+// Errors of the arguments are the callers' (ALLO_CHECK); doubles suffice for doubles.
+using Policy = boost::math::policies::policy<boost::math::policies::promote_double<false>>;
+using Student = boost::math::students_t_distribution<double, Policy>;
 
 }  // namespace
 
@@ -96,25 +65,26 @@ double Random::Normal() {
   return radius * std::cos(2 * std::numbers::pi * Uniform());
 }
 
-double NormalCdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
+double NormalCdf(double z) {
+  return boost::math::cdf(boost::math::normal_distribution<double, Policy>(), z);
+}
 
 double StudentCdf(double t, double df) {
-  return t < 0 ? StudentTail(-t, df) : 1 - StudentTail(t, df);
+  ALLO_CHECK(!std::isnan(t) && df > 0) << "t " << t << ", df " << df;
+  return boost::math::cdf(Student(df), t);
 }
 
 double StudentQuantile(double p, double df) {
   ALLO_CHECK(p > 0 && p < 1 && df > 0) << "p " << p << ", df " << df;
-  if (p < 0.5) return -StudentQuantile(1 - p, df);
-  const double tail = 1 - p;
-  double low = 0, high = 1;
-  while (StudentTail(high, df) > tail && high < 1e300) high *= 2;
-  // Bisection: the tail falls monotonically, and 200 halvings reach the last bit.
-  for (int i = 0; i < 200; ++i) {
-    const double middle = 0.5 * (low + high);
-    if (middle <= low || middle >= high) break;
-    (StudentTail(middle, df) > tail ? low : high) = middle;
-  }
-  return 0.5 * (low + high);
+  return boost::math::quantile(Student(df), p);
+}
+
+double ChiSquaredTail(double x, double df) {
+  ALLO_CHECK(df > 0);
+  if (!(x > 0)) return 1;
+  if (std::isinf(x)) return 0;
+  using Distribution = boost::math::chi_squared_distribution<double, Policy>;
+  return boost::math::cdf(boost::math::complement(Distribution(df), x));
 }
 
 double Median(std::vector<double> values) { return Quantile(std::move(values), 0.5); }

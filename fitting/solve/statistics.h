@@ -30,6 +30,8 @@ double NormalCdf(double z);
 double StudentCdf(double t, double df);
 // The t with StudentCdf(t, df) = p, for 0 < p < 1; df may be real and below 1.
 double StudentQuantile(double p, double df);
+// P(X > x) for chi-squared with df > 0.
+double ChiSquaredTail(double x, double df);
 
 // Order statistics; the vector is copied and sorted. Empty vectors are a programmer's error.
 double Median(std::vector<double> values);

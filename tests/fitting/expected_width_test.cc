@@ -79,9 +79,9 @@ TEST(ExpectedWidthTest, ErrorOfIndependentSquaresIsTheClassicalOne) {
   Random random(1, 1);
   const Sample sample = MakeSample(Draw(design, {0, 0, 0, 1}, random), nullptr);
   Theta theta = Theta::Zero();
-  theta << std::log(kLaw.a_term) - kLaw.alpha * sample.x_center,
+  theta.head(5) << std::log(kLaw.a_term) - kLaw.alpha * sample.x_center,
       std::log(kLaw.b_term) - kLaw.beta * sample.y_center, kLaw.alpha, kLaw.beta,
-      std::log(kLaw.floor), 0;
+      std::log(kLaw.floor);
   const Law& law = FindLaw(LawKind::kStandard);
   const Eigen::MatrixXd covariance =
       Information({&law, squares, 0}, sample, theta).topLeftCorner(5, 5).inverse();

@@ -55,10 +55,10 @@ TEST(FitFileTest, WritesThePictureOrSaysWhyNot) {
   EXPECT_EQ(RunCaptured(arguments).code, 0);
   EXPECT_TRUE(std::filesystem::exists(arguments.svg));
   std::filesystem::remove(arguments.svg);
-  arguments.svg = "/nonexistent/fit.svg";
+  arguments.svg = "/dev/null/fit.svg";
   const Outcome outcome = RunCaptured(arguments);
   EXPECT_EQ(outcome.code, 1);
-  EXPECT_THAT(outcome.err, HasSubstr("/nonexistent/fit.svg"));
+  EXPECT_THAT(outcome.err, HasSubstr("/dev/null/fit.svg"));
 }
 
 TEST(FitFileTest, BadInputEndsWithTwoAndOneSentence) {

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "absl/strings/str_split.h"
+#include "fitting/law/law_names.h"
 #include "fitting/report/fit.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/synthetic_sweep.h"

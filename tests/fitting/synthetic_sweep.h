@@ -82,6 +82,58 @@ inline Observations GridSweep(uint64_t seed, const Design& design, const Truth& 
   return sweep;
 }
 
+// Six sizes along training curves that begin with a transient: the loss is above the law by a part
+// that fades as training goes on.
+enum class Transient {
+  kNone,
+  kSmallRatio,   // the smaller half of the sizes, fading over a number of tokens per parameter
+  kAllTokens,    // every size, fading over the same number of tokens
+  kSmallTokens,  // the smaller half, fading over the same number of tokens
+  kPower,        // every size, as a steep power of D
+};
+struct TransientDesign {
+  Transient transient = Transient::kSmallRatio;
+  int sizes = 6, points = 40;
+  double noise = 0.002, offset = 0.004;  // of ln L: of each point, and shared by a run
+};
+inline Truth TransientTruth() { return {1.7, 700, 35, 0.42, 0.22}; }
+inline Observations TransientSweep(uint64_t seed, const TransientDesign& design) {
+  const Truth truth = TransientTruth();
+  Observations sweep;
+  Random random(seed, 4000);
+  for (int k = 0; k < design.sizes; ++k) {
+    const double params = 1e7 * std::pow(100.0, k / double(design.sizes - 1));
+    const double offset = design.offset * random.Normal();
+    const bool small = 2 * k < design.sizes;
+    for (int i = 0; i < design.points; ++i) {
+      Observation point;
+      point.params = params;
+      point.tokens = params * 0.5 * std::pow(400.0, i / double(design.points - 1));
+      double extra = 0;
+      switch (design.transient) {
+        case Transient::kNone:
+          break;
+        case Transient::kSmallRatio:
+          if (small) extra = 0.15 * std::exp(-point.tokens / (3 * params));
+          break;
+        case Transient::kAllTokens:
+          extra = 0.3 * std::exp(-point.tokens / 3e7);
+          break;
+        case Transient::kSmallTokens:
+          if (small) extra = 0.3 * std::exp(-point.tokens / 3e7);
+          break;
+        case Transient::kPower:
+          extra = 0.1 * std::pow(point.tokens / 1e7, -1.5);
+          break;
+      }
+      point.loss = truth.Loss(point.params, point.tokens) *
+                   std::exp(extra + offset + design.noise * random.Normal());
+      sweep.Add(point, std::to_string(k));
+    }
+  }
+  return sweep;
+}
+
 // Another sweep's N and D with losses of the truth and errors by size as above.
 inline Observations Resimulate(uint64_t seed, const Observations& design_of, double noise,
                                double shared, const Truth& truth) {

@@ -2,6 +2,7 @@
 #include "tests/sweep/sweeps.h"
 
 #include <filesystem>
+#include <set>
 #include <string>
 
 #include "base/files.h"
@@ -52,22 +53,27 @@ TEST(SweepsTest, TheExampleOfTheDocumentationIsASweep) {
   EXPECT_OK(Expand(file, manifest));
 }
 
-// The demo: seven runs, an isoFLOP grid of five budgets, the largest size on two slots.
-TEST(SweepsTest, QuickstartIsSevenRunsOverFiveBudgets) {
+// The demo: eight sizes with a decay branch at each of six budgets, the largest size on two slots.
+TEST(SweepsTest, QuickstartIsEightSizesOverSixBudgets) {
   ASSERT_OK_AND_ASSIGN(const std::string yaml,
                        ReadFile(std::string(ALLO_SOURCE_DIR) + "/sweeps/quickstart.yaml"));
   ASSERT_OK_AND_ASSIGN(const SweepFile file, ParseSweepFile(yaml, "sweeps/quickstart.yaml"));
   data::Manifest manifest = Words();
   manifest.name = file.dataset;
   ASSERT_OK_AND_ASSIGN(const Expansion expansion, Expand(file, manifest));
-  ASSERT_EQ(expansion.runs.size(), 7u);
+  std::set<int64_t> sizes_of_runs;
+  for (const auto& run : expansion.runs) sizes_of_runs.insert(run.n_params());
+  ASSERT_EQ(sizes_of_runs.size(), 8u);
+  std::set<int> depths;
+  for (const auto& run : expansion.runs) depths.insert(run.spec().identity().shape().layers());
+  EXPECT_EQ(depths.size(), 1u);  // one family: N alone tells the sizes apart
   EXPECT_GE(file.context, 16);
-  EXPECT_EQ(file.budgets.size(), 5u);
-  EXPECT_EQ(file.budgets.front().value, 3e10);
-  EXPECT_EQ(file.budgets.back().value, 3e12);
-  EXPECT_EQ(file.max_epochs, 4);
+  EXPECT_EQ(file.budgets.size(), 6u);
+  EXPECT_EQ(file.budgets.front().value, 8e10);
+  EXPECT_EQ(file.budgets.back().value, 2.56e12);
+  EXPECT_EQ(file.max_epochs, 2);
   for (size_t i = 1; i < expansion.runs.size(); ++i) {
-    EXPECT_GT(expansion.runs[i].n_params(), expansion.runs[i - 1].n_params());
+    EXPECT_GE(expansion.runs[i].n_params(), expansion.runs[i - 1].n_params());
     EXPECT_LE(expansion.runs[i].spec().identity().learning_rate(),
               expansion.runs[i - 1].spec().identity().learning_rate());
   }
