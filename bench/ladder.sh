@@ -2,8 +2,8 @@
 # The quickstart's grid by our programs and by a nanoGPT-style loop, and how much longer the loop
 # takes:
 #   bench/ladder.sh [--scale S]
-# The loop is eager PyTorch, one process a core, a run for each cell; and once more with one run a
-# size that is evaluated where its cells end (bench/ladder_eager.py). S multiplies the budgets: 0.05
+# The loop is eager PyTorch, one process a core, a run for each cell; and once more with one trunk a
+# size, copied where each cell's decay begins (bench/ladder_eager.py). S multiplies the budgets: 0.05
 # is a matter of minutes, 1 (the default) of an hour, nearly all of it the loop's.
 # Wall-clock time is what a user waits. CPU time stands beside it for machines that are not idle.
 set -uo pipefail

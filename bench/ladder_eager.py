@@ -3,12 +3,13 @@
 ladder_eager.py PLAN.json DATASET_DIR (cells | trunks) PROCESSES
 
 PLAN.json is `allo plan --json` of the sweep, so both halves train the same cells. "cells" trains a
-run for each cell from its first update, as a loop over configurations does; "trunks" trains each
-size once and evaluates where a cell ends. Longest first, whichever process is free. Less is done
+run for each cell from its first update, as a loop over configurations does; "trunks" trains the
+constant part of each size once and copies it where a cell's decay begins. Longest first, whichever process is free. Less is done
 than by our programs: no curves, no checkpoints, and the held-out loss only where a cell ends.
 Prints a line "SIZE STEP LOSS" for each cell.
 """
 
+import copy
 import glob
 import json
 import multiprocessing
@@ -33,10 +34,8 @@ def windows(data, starts):
     return rows[:, :-1], rows[:, 1:].contiguous()
 
 
-def train(run, steps, train_data, heldout, vocabulary):
-    """Trains to the last of `steps`; the held-out loss at each of them."""
+def build(run, vocabulary):
     torch.manual_seed(run["seed"])
-    random = np.random.default_rng(run["seed"])
     model = Gpt(run["layers"], run["heads"], run["width"], CONTEXT, vocabulary)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -44,19 +43,44 @@ def train(run, steps, train_data, heldout, vocabulary):
         [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
         betas=(0.9, 0.95),
     )
+    return model, optimizer
+
+
+def update(model, optimizer, rate, random, train_data):
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    starts = random.integers(len(train_data) - CONTEXT - 1, size=BATCH)
+    loss = model(*windows(train_data, starts))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def train(branches, train_data, heldout, vocabulary):
+    """The trunk at a constant rate to each branch's start, and from there a copy that decays to
+    zero; the held-out loss at each branch's end. One branch: a run of its own."""
+    run = branches[0]
+    rate = run["learning_rate"]
+    random = np.random.default_rng(run["seed"])
+    model, optimizer = build(run, vocabulary)
+    at = 0
     losses = []
-    for step in range(1, max(steps) + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = run["learning_rate"] * min(1, step / WARMUP)
-        starts = random.integers(len(train_data) - CONTEXT - 1, size=BATCH)
-        loss = model(*windows(train_data, starts))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step in steps:
-            with torch.no_grad():
-                losses.append((step, model(*heldout).item()))
+    for branch in branches:
+        start, end = branch["from_step"], branch["steps"]
+        for step in range(at + 1, start + 1):
+            update(model, optimizer, rate * min(1, step / WARMUP), random, train_data)
+        at = start
+        own, own_optimizer = model, optimizer
+        if branch is not branches[-1]:
+            own, own_optimizer = build(run, vocabulary)
+            own.load_state_dict(model.state_dict())
+            own_optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        for step in range(start + 1, end + 1):
+            decay = (end - step) / (end - start)
+            update(own, own_optimizer, rate * min(1, step / WARMUP) * decay, random, train_data)
+        with torch.no_grad():
+            losses.append((end, own(*heldout).item()))
     return losses
 
 
@@ -74,21 +98,24 @@ def train_all(jobs, dataset, results):
     train_data, heldout_data = tokens(dataset, "train"), tokens(dataset, "heldout")
     starts = np.linspace(0, len(heldout_data) - CONTEXT - 1, WINDOWS).astype(np.int64)
     heldout = windows(heldout_data, starts)
-    for run, steps in iter(jobs.get, None):
-        for step, loss in train(run, steps, train_data, heldout, vocabulary):
-            results.put(f"{run['size']} {step} {loss:.4f}")
+    for branches in iter(jobs.get, None):
+        for step, loss in train(branches, train_data, heldout, vocabulary):
+            results.put(f"{branches[0]['size']} {step} {loss:.4f}")
 
 
 def main():
     plan_file, dataset, mode, processes = sys.argv[1:]
     with open(plan_file) as file:
         plan = json.load(file)
-    todo = []
-    for run in plan["runs"]:
-        steps = sorted(c["step"] for c in plan["cells"] if c["run_id"] == run["run_id"])
-        todo += [(run, steps)] if mode == "trunks" else [(run, [step]) for step in steps]
+    # Every cell is the end of a branch; its trunk is no run of its own here.
+    branches = sorted((run for run in plan["runs"] if run["cells"] > 0), key=lambda r: r["steps"])
+    if mode == "trunks":
+        sizes = {run["size"] for run in branches}
+        todo = [[run for run in branches if run["size"] == size] for size in sorted(sizes)]
+    else:
+        todo = [[run] for run in branches]
     # FLOPs of a model as small as these are not its time: updates are.
-    todo.sort(key=lambda job: -max(job[1]) * job[0]["layers"])
+    todo.sort(key=lambda job: -job[-1]["steps"] * job[0]["layers"])
     context = multiprocessing.get_context("spawn")
     jobs, results = context.Queue(), context.Queue()
     workers = [

@@ -38,4 +38,4 @@ echo
 echo
 "$allo" fit "$sweep" --budget "$predict_flops" --svg "$home/fit.svg" || exit 1
 echo
-say "picture: $home/fit.svg; a curve: sqlite3 $home/allometry.db \"SELECT step, tokens, value FROM curves WHERE size='40k' AND series='heldout' ORDER BY step\""
+say "picture: $home/fit.svg; a curve: sqlite3 $home/allometry.db \"SELECT step, tokens, value FROM curves WHERE size='47k' AND series='heldout' ORDER BY step\""

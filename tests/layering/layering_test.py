@@ -45,7 +45,7 @@ CASES = [
     ("cli/main.cc", '"coordinator/server.h"', "of 'coordinator'; 'cli'"),
     ("base/files.cc", '"tests/testing/status_matchers.h"', "only tests and benchmarks"),
     ("base/files.cc", '"files.h"', "not from the repository's root"),
-    ("base/files.cc", "<boost/any.hpp>", "of no room or library"),
+    ("base/files.cc", "<poco/any.h>", "of no room or library"),
     ("worker/stray.cc", "<vector>", "in no room"),
 ]
 
