@@ -8,7 +8,7 @@
 namespace allometry::fitting {
 namespace {
 
-constexpr double kWidth = 520, kHeight = 420, kLeft = 70, kTop = 50, kRight = 20, kBottom = 55;
+constexpr double kWidth = 520, kHeight = 444, kLeft = 70, kTop = 74, kRight = 20, kBottom = 55;
 
 // One panel over log10 C; y is log10 N or L.
 class Panel {
