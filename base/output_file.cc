@@ -135,6 +135,7 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Create(const std::string
   // A rename asks the folder alone: a file that its owner made read-only would be replaced too.
   if (there && access(path.c_str(), W_OK) != 0) return ErrnoStatus(path, "write");
   std::unique_ptr<OutputFile> output(new OutputFile(Resolve(path), options));
+  RemoveLeftTemporaries(output->path_);
   ALLO_ASSIGN_OR_RETURN(output->file_, AtomicFile::Create(output->path_));
   const mode_t mask = umask(0);
   umask(mask);

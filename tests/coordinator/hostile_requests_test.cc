@@ -150,7 +150,7 @@ TEST_F(HostileRequestsTest, LargeRequestsWaitForEachOtherAndAllAreAnswered) {
     });
   }
   for (std::thread& agent : agents) agent.join();
-  EXPECT_OK(Register(Registration()));
+  EXPECT_OK(NewAgent("host-a")->Register());
   ExpectAlive();
 }
 
