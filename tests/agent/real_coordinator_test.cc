@@ -10,8 +10,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -21,7 +23,6 @@
 #include "proto/client.grpc.pb.h"
 #include "tests/agent/worker_process.h"
 #include "tests/testing/child_process.h"
-#include "tests/testing/eventually.h"
 #include "tests/testing/slow_link.h"
 #include "tests/testing/temporary_folder.h"
 #include "transport/connection.h"
@@ -67,6 +68,14 @@ class RealCoordinatorTest : public ::testing::Test {
     return worker;
   }
 
+  static bool Eventually(const std::function<bool()>& done) {
+    for (int i = 0; i < 10'000; ++i) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
+
   // Four runs, of which two train at a time.
   void Submit() {
     v1::CreateSweepRequest request;
@@ -88,7 +97,7 @@ class RealCoordinatorTest : public ::testing::Test {
 
   v1::GetSweepResponse Sweep() {
     grpc::ClientContext context;
-    context.set_deadline(RpcDeadline());
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
     context.set_wait_for_ready(true);
     v1::GetSweepRequest request;
     request.set_name("s");

@@ -1,9 +1,11 @@
 // A sweep of the real programs, looked at from outside: what listens, and what others may read.
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_split.h"
@@ -11,14 +13,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
-#include "tests/testing/eventually.h"
 #include "worker/launch/processes.h"
 
 namespace allometry {
 namespace {
 
 using ::allometry::testing::Deployment;
-using ::allometry::testing::Eventually;
 using ::testing::IsEmpty;
 
 constexpr char kSweep[] =
@@ -32,6 +32,15 @@ constexpr char kSweep[] =
     "max_epochs: 1000\n"
     "log_every: 20\n"
     "checkpoint_every: 1s\n";
+
+template <class Condition>
+bool Eventually(Condition condition) {
+  for (int i = 0; i < 6000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
+}
 
 // "socket:[INODE]" of the sockets that listen beyond the loopback (proc(5), /proc/net/tcp).
 std::set<std::string> OpenToTheNetwork() {
