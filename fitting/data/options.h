@@ -88,7 +88,7 @@ struct FitOptions {
   FlopsConvention flops = FlopsConvention::kAuto;
   int threads = 1;  // for resamples; never changes a result
   // Asked between resamples and methods, from any thread: true gives the fit up. Empty: never.
-  std::function<bool()> cancelled;
+  std::function<bool()> cancelled = {};
 };
 
 // INVALID_ARGUMENT, with the names allowed, for anything else.

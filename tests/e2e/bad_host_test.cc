@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -19,7 +22,6 @@
 #include "tests/e2e/deployment.h"
 #include "tests/e2e/sweep_result.h"
 #include "tests/testing/child_process.h"
-#include "tests/testing/eventually.h"
 
 namespace allometry::testing {
 namespace {
@@ -45,6 +47,14 @@ std::string TwelveRuns() {
       "log_every: 20\n"
       "checkpoint_every: 300ms\n",
       kName);
+}
+
+bool Eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 9000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
 }
 
 std::string Script(const std::string& path, const std::string& text) {
@@ -128,7 +138,8 @@ TEST(WatchTest, SaysWhyNothingRuns) {
   const Deployment deployment(options);
   deployment.Submit(TwelveRuns());
   ChildProcess watch;
-  watch.Start({ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(), "watch", kName},
+  watch.Start({ALLO_BIN_DIR "/allo", "--coordinator",
+               deployment.address(), "watch", kName},
               deployment.Path("watch"));
   EXPECT_TRUE(Eventually([&] {
     return ReadFile(deployment.Path("watch"))
@@ -184,8 +195,9 @@ TEST(SubmitTest, ADatasetThatOnlyAWorkerHasIsNamedWithItsHost) {
   ASSERT_TRUE(std::filesystem::create_directory(deployment.Path("empty")));
   ChildProcess submit;
   submit.Start(
-      {ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(), "submit",
-       deployment.Write("sweep.yaml", TwelveRuns()), "--data-dir", deployment.Path("empty")},
+      {ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(),
+       "submit", deployment.Write("sweep.yaml", TwelveRuns()), "--data-dir",
+       deployment.Path("empty")},
       deployment.Path("submit"));
   EXPECT_NE(submit.Wait(), 0);
   EXPECT_THAT(ReadFile(deployment.Path("submit")).value_or(""),
