@@ -40,6 +40,10 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+// Removes what processes of this user left beside `path` that were killed while they wrote it:
+// files PATH.tmp.* of more than a minute ago that no process has open in an AtomicFile.
+void RemoveLeftTemporaries(const std::string& path);
+
 // Makes a new name, or one that was moved or removed, durable: syncs the folder that has `path`.
 absl::Status SyncFolderOf(const std::string& path);
 

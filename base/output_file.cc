@@ -97,14 +97,22 @@ absl::Status CheckOutput(const std::string& path, const OutputOptions& options) 
                        ": an output may not replace what the command reads; name another file"));
     }
   }
-  // The log of a database belongs to it, also where it is not there now.
-  for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+  // The log of a database belongs to it, also where it is not there now; so does a coordinator's
+  // lock.
+  for (const char* suffix : {"-wal", "-shm", "-journal", ".lock"}) {
     const std::string base(absl::StripSuffix(path, suffix));
     if (base == path || !fs::is_regular_file(base)) continue;
     ALLO_RETURN_IF_ERROR(CheckContents(base, options.may_replace_database));
   }
   struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return absl::OkStatus();
+  if (stat(path.c_str(), &info) != 0) {
+    const bool missing = errno == ENOENT;
+    const fs::path folder = fs::path(Resolve(path)).parent_path();
+    std::error_code ignored;
+    if (!missing || folder.empty() || fs::exists(folder, ignored)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": the folder ", folder.string(), " does not exist; make it first"));
+  }
   if (S_ISDIR(info.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is a folder; name a file in it"));
   }
@@ -127,6 +135,7 @@ absl::StatusOr<std::unique_ptr<OutputFile>> OutputFile::Create(const std::string
   // A rename asks the folder alone: a file that its owner made read-only would be replaced too.
   if (there && access(path.c_str(), W_OK) != 0) return ErrnoStatus(path, "write");
   std::unique_ptr<OutputFile> output(new OutputFile(Resolve(path), options));
+  RemoveLeftTemporaries(output->path_);
   ALLO_ASSIGN_OR_RETURN(output->file_, AtomicFile::Create(output->path_));
   const mode_t mask = umask(0);
   umask(mask);

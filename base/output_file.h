@@ -28,9 +28,10 @@ struct OutputOptions {
   bool only_owner = false;
 };
 
-// Whether `path` may be written: InvalidArgument where it is a folder, one of the inputs, a
-// database, or (FailedPrecondition) a file that another program holds locked, such as the database
-// that a coordinator serves. Nothing is touched. Call it before long work.
+// Whether `path` may be written: InvalidArgument where it is a folder, in a folder that does not
+// exist, one of the inputs, a database, or (FailedPrecondition) a file that another program holds
+// locked, such as the database that a coordinator serves. Nothing is touched. Call it before long
+// work.
 absl::Status CheckOutput(const std::string& path, const OutputOptions& options);
 
 // Both paths lead to one file (device and inode); false where one of them is not there.

@@ -17,8 +17,10 @@ absl::Status MakePrivateDirectories(const std::string& path) {
   for (const std::filesystem::path& part : std::filesystem::path(path)) {
     made /= part;
     if (mkdir(made.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    const int why = errno;
     // A parent that is there may be in a folder where nothing can be made.
     if (struct stat status{}; stat(made.c_str(), &status) == 0) continue;
+    errno = why;
     return ErrnoStatus(made.string(), "make directory");
   }
   struct stat status {};

@@ -50,7 +50,7 @@ void RunDesign(const Named& named, ObjectiveKind objective, int sweeps, int seed
   const Problem problem{&FindLaw(LawKind::kStandard), {objective, 1e-3}, 0};
   std::vector<std::vector<char>> covered(sweeps, std::vector<char>(truths.size(), 0));
   std::vector<char> missing(sweeps, 0);
-  ParallelFor(sweeps, threads, [&](int i) {
+  ParallelFor(sweeps, threads, {}, [&](int i) {
     const Views views = MakeViews(GridSweep(uint64_t{1000003} * seed + i, named.design), {}, false);
     const Sample& sample = views.all.front().sample;
     const Optimum optimum = FindOptimum(problem, sample);

@@ -42,6 +42,7 @@ constexpr Mix kMixes[] = {
     {"shared-devices", 2, 10, 3, 0.1, 4, 20},
     {"ten-thousand-sweeps", 1, 10'000, 3, 0, 1, 20, 50'000},
     {"ten-thousand-gangs", 8, 10'000, 3, 0.2, 1, 20, 50'000},
+    {"ten-thousand-shared", 2, 10'000, 3, 0.1, 4, 20, 50'000},
 };
 
 // CPU time of this thread: other work on a busy machine is not the scheduler's.

@@ -63,7 +63,7 @@ void Sweeps(Transient transient, const char* name, int sweeps, double noise, dou
     double p_all, p;
   };
   std::vector<Row> rows(sweeps);
-  ParallelFor(sweeps, 1, [&](int s) {
+  ParallelFor(sweeps, 1, {}, [&](int s) {
     const Views views = MakeViews(TransientSweep(s, design), {}, false);
     const DataView& view = views.all.front();
     const std::vector<Quantity> quantities = {{QuantityKind::kBeta, 0, {}},

@@ -4,15 +4,16 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <optional>
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/command_line.h"
 #include "base/foreign_text.h"
 #include "base/standard_output.h"
 #include "cli/certs.h"
 #include "cli/commands.h"
 #include "cli/slurm.h"
-#include "cli/unknown_word.h"
 #include "data/command.h"
 #include "transport/address.h"
 #include "transport/connection.h"
@@ -84,20 +85,11 @@ int Main(int argc, char** argv) {
   app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
   app.add_subcommand("worker", "start a worker agent (allo worker --help)");
 
-  try {
-    app.parse(argc, argv);
-    const bool by_option = app.count("--coordinator") > 0;
-    const bool by_variable = !FromEnvironment("ALLO_COORDINATOR", "").empty();
-    context.coordinator_named = by_option || by_variable;
-    if (by_variable && !by_option) context.coordinator_option = "ALLO_COORDINATOR";
-  } catch (const CLI::ParseError& error) {
-    const std::string unknown = error.get_exit_code() != 0 ? UnknownWord(app, argc, argv) : "";
-    if (!unknown.empty()) {
-      std::cerr << "allo: " << unknown << "\n";
-      return kExitBadInput;
-    }
-    return app.exit(error) == 0 ? kExitOk : kExitBadInput;
-  }
+  if (const std::optional<int> over = ParseCommandLine(app, argc, argv)) return *over;
+  const bool by_option = app.count("--coordinator") > 0;
+  const bool by_variable = !FromEnvironment("ALLO_COORDINATOR", "").empty();
+  context.coordinator_named = by_option || by_variable;
+  if (by_variable && !by_option) context.coordinator_option = "ALLO_COORDINATOR";
   return context.run();
 }
 

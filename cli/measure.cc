@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/json_shape.h"
 #include "cli/child.h"
+#include "cli/scratch_folder.h"
 #include "nlohmann/json.hpp"
 #include "proto/run_conversion.h"
 #include "run/run_spec.h"
@@ -268,16 +269,15 @@ MeasuredCosts MeasureRuns(absl::Span<const v1::Run> runs, const MeasureOptions& 
     return result;
   }
   const HeldSignals held;  // until the folder is removed
-  std::string scratch =
-      absl::StrCat(std::filesystem::temp_directory_path().string(), "/allo-plan-XXXXXX");
-  if (mkdtemp(scratch.data()) == nullptr) {
-    result.problems.push_back(std::string(ErrnoStatus(scratch, "make a folder").message()));
-    return result;
-  }
   std::map<std::string, Json> found;
-  Measuring(options, scratch).Measure(missing, &result, &found);
-  std::error_code ignored;
-  std::filesystem::remove_all(scratch, ignored);
+  {
+    const auto scratch = ScratchFolder::Make("allo-plan");
+    if (!scratch.ok()) {
+      result.problems.push_back(std::string(scratch.status().message()));
+      return result;
+    }
+    Measuring(options, (*scratch)->path()).Measure(missing, &result, &found);
+  }
   for (const Shape& shape : missing) {
     const auto measured = found.find(shape.key);
     if (measured == found.end()) continue;

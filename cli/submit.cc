@@ -24,15 +24,27 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
 
 int Submit(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
-  if (!input.ok()) return Fail(NameWorkersWithDataset(context, input.status()));
-  const std::string& name = input->expansion.sweep.name();
+  absl::StatusOr<v1::CreateSweepRequest> request =
+      input.ok() ? input->Request(arguments.dry_run)
+                 : RequestWithoutDataset(arguments.file, input.status());
+  if (!request.ok()) return Fail(request.status());
+  request->set_dry_run(arguments.dry_run);
 
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
-  const v1::CreateSweepRequest request = input->Request(arguments.dry_run);
   v1::CreateSweepResponse response;
-  const grpc::Status status = (*stub)->CreateSweep(MakeCall(context, 60).get(), request, &response);
+  const grpc::Status status =
+      (*stub)->CreateSweep(MakeCall(context, 60).get(), *request, &response);
+  if (!status.ok() && !input.ok()) {
+    // No sweep of the coordinator has the dataset: what keeps the file from being read here says
+    // more.
+    if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT) {
+      return Fail(NameWorkersWithDataset(context, input.status()));
+    }
+    if (status.error_code() == grpc::StatusCode::UNAVAILABLE) return Fail(input.status());
+  }
   if (!status.ok()) return Fail(context, status);
+  const std::string& name = response.sweep().name();
 
   if (context.json) {
     std::cout << ToJson(response).dump(2) << "\n";

@@ -18,6 +18,15 @@ constexpr int kTimeoutS = 3;
 
 }  // namespace
 
+absl::StatusOr<v1::CreateSweepRequest> RequestWithoutDataset(const std::string& file_name,
+                                                             const absl::Status& status) {
+  if (!status.GetPayload(kMissingDataset).has_value()) return status;
+  v1::CreateSweepRequest request;
+  request.set_file_name(file_name);
+  ALLO_ASSIGN_OR_RETURN(*request.mutable_sweep_yaml(), ReadFile(file_name));
+  return request;
+}
+
 absl::Status NameWorkersWithDataset(const Context& context, const absl::Status& status) {
   const auto dataset = status.GetPayload(kMissingDataset);
   if (!dataset.has_value()) return status;

@@ -27,6 +27,11 @@ struct SweepInput {
 absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
                                           const std::string& data_dir);
 
+// After a ReadSweepInput that failed only because the dataset is not here: the request without its
+// manifest, which a coordinator takes from its sweeps. Otherwise the status.
+absl::StatusOr<v1::CreateSweepRequest> RequestWithoutDataset(const std::string& file_name,
+                                                             const absl::Status& status);
+
 // The status of a ReadSweepInput that failed. Where that is for a dataset that is not here, and
 // workers of the coordinator have it, it names them instead.
 absl::Status NameWorkersWithDataset(const Context& context, const absl::Status& status);

@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <optional>
 
 #include "CLI/App.hpp"
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_format.h"
+#include "base/command_line.h"
 #include "base/files.h"
 #include "base/output_file.h"
 #include "base/private_files.h"
@@ -74,7 +76,7 @@ int Main(int argc, char** argv) {
                  "with the token");
   app.add_option("--tls-key", options.tls_key_file, "PEM file of its key");
   app.add_option("--address-file", address_file, "where to write the address as soon as it serves");
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> over = ParseCommandLine(app, argc, argv)) return *over;
 
   // Before the database is open: to look at an open one would drop SQLite's locks on it.
   if (!address_file.empty()) {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "data/import_trajectories.h"
+#include "data/own_process.h"
 #include "data/strata/entropy.h"
 #include "data/strata_dataset.h"
 
@@ -155,11 +156,43 @@ void AddEntropy(const AddCommand& add) {
       ->capture_default_str();
 }
 
+// The HDF5 library believes what a file says of its own tables, and may not survive a damaged one.
+absl::StatusOr<MadeDataset> Import(const ImportTrajectoriesOptions& options,
+                                   const std::string& data_dir) {
+  const absl::StatusOr<std::string> told =
+      InItsOwnProcess(absl::StrCat(options.file, ": the HDF5 library"), [&] {
+        const absl::StatusOr<MadeDataset> made = ImportTrajectories(options, data_dir);
+        Json json = {{"code", static_cast<int>(made.status().code())},
+                     {"message", made.status().message()}};
+        if (made.ok()) {
+          json.update({{"existed", made->existed},
+                       {"from", made->from},
+                       {"left_out", made->left_out},
+                       {"notes", made->notes},
+                       {"duplicates", made->duplicates}});
+        }
+        return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+      });
+  ALLO_RETURN_IF_ERROR(told.status());
+  const Json json = Json::parse(*told);
+  const absl::Status status(static_cast<absl::StatusCode>(json.at("code").get<int>()),
+                            json.at("message").get<std::string>());
+  ALLO_RETURN_IF_ERROR(status);
+  MadeDataset made;
+  ALLO_ASSIGN_OR_RETURN(made.manifest, ReadManifest(data_dir, options.name));
+  made.existed = json.at("existed");
+  made.from = json.at("from");
+  made.left_out = json.at("left_out").get<std::vector<std::string>>();
+  made.notes = json.at("notes").get<std::vector<std::string>>();
+  made.duplicates = json.at("duplicates");
+  return made;
+}
+
 void AddImport(const AddCommand& add) {
   const auto options = std::make_shared<ImportTrajectoriesOptions>();
   CLI::App& command =
       *add("import-hdf5", "make a dataset from HDF5 trajectories", [options](const Output& output) {
-        const absl::StatusOr<MadeDataset> made = ImportTrajectories(*options, output.data_dir);
+        const absl::StatusOr<MadeDataset> made = Import(*options, output.data_dir);
         return made.ok() ? ReportMade(output, *made) : Fail(made.status());
       });
   command.add_option("file", options->file, "in Minari's layout, with numbers as observations")

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "data/file_kind.h"
+#include "data/hdf5_chunks.h"
 
 namespace allometry::data {
 namespace {
@@ -290,6 +291,10 @@ absl::StatusOr<std::vector<int64_t>> Hdf5File::ReadPieces(
   ALLO_RETURN_IF_ERROR(CheckStorage(path, array.id(), type.id()));
   ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> shape,
                         CheckExtent(path, array.id(), type.id(), input_.bytes()));
+  if (const Hdf5Handle plan(H5Dget_create_plist(array.id()), H5Pclose);
+      H5Pget_layout(plan.id()) == H5D_CHUNKED) {
+    ALLO_RETURN_IF_ERROR(CheckChunks(path, array.id(), type.id(), kMostChunkBytes));
+  }
   const int64_t row =
       std::accumulate(shape.begin() + 1, shape.end(), int64_t{1}, std::multiplies<>());
   if (row == 0) return shape;

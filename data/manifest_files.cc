@@ -60,6 +60,10 @@ absl::StatusOr<std::vector<FoundDataset>> FindDatasets(const std::string& data_d
       names.push_back(name);
     }
   }
+  if (error == std::errc::not_a_directory) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(data_dir, " is a file: the data directory is a folder of datasets"));
+  }
   if (error) {
     errno = error.value();
     return ErrnoStatus(data_dir, "read the data directory");

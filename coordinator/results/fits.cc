@@ -62,9 +62,10 @@ std::vector<store::Prediction> ToRows(const std::vector<fitting::Prediction>& pr
 // Fits and stores; `kind` is "fit" or "predict".
 absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::string& sweep,
                                                 const v1::FitOptions& request,
-                                                const std::string& kind) {
+                                                const std::string& kind, const IsGone& is_gone) {
   ALLO_ASSIGN_OR_RETURN(fitting::FitOptions options, ToFitOptions(request));
   ALLO_ASSIGN_OR_RETURN(const GatheredObservations gathered, Gather(store, sweep, request));
+  options.cancelled = is_gone;
   options.flops =
       gathered.exact_flops ? fitting::FlopsConvention::kData : fitting::FlopsConvention::k6nd;
   ALLO_ASSIGN_OR_RETURN(fitting::FitReport report, fitting::Fit(gathered.points, options));
@@ -89,9 +90,10 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
 
 }  // namespace
 
-absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitRequest& request) {
+absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitRequest& request,
+                                         const IsGone& is_gone) {
   ALLO_ASSIGN_OR_RETURN(const fitting::FitReport report,
-                        FitAndRecord(store, request.sweep(), request.options(), "fit"));
+                        FitAndRecord(store, request.sweep(), request.options(), "fit", is_gone));
   v1::FitResponse response;
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));
@@ -101,13 +103,15 @@ absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitReque
 }
 
 absl::StatusOr<v1::PredictResponse> PredictSweep(store::Store& store,
-                                                 const v1::PredictRequest& request) {
+                                                 const v1::PredictRequest& request,
+                                                 const IsGone& is_gone) {
   if (request.options().budgets_flops().empty() && request.options().withhold().empty()) {
     return absl::InvalidArgumentError(
         "a prediction needs a budget in FLOPs, for example 3e14, or sizes to withhold and predict");
   }
-  ALLO_ASSIGN_OR_RETURN(const fitting::FitReport report,
-                        FitAndRecord(store, request.sweep(), request.options(), "predict"));
+  ALLO_ASSIGN_OR_RETURN(
+      const fitting::FitReport report,
+      FitAndRecord(store, request.sweep(), request.options(), "predict", is_gone));
   v1::PredictResponse response;
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));

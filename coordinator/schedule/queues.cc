@@ -36,7 +36,13 @@ void Queues::SetShare(int64_t sweep_id, int64_t slots) {
   const int64_t before = ShareOf(sweep_id);
   if (slots == before) return;
   for (auto& [priority, level] : levels_) {
-    if (level.by_share.erase({before, sweep_id}) > 0) level.by_share.insert({slots, sweep_id});
+    const auto sweep = level.sweeps.find(sweep_id);
+    if (sweep == level.sweeps.end()) continue;
+    for (const auto& [need, line] : sweep->second) {
+      auto entry = level.needs.at(need).by_share.extract({before, sweep_id});
+      entry.key().first = slots;
+      level.needs.at(need).by_share.insert(std::move(entry));
+    }
   }
   if (slots == 0) {
     shares_.erase(sweep_id);
@@ -50,16 +56,22 @@ namespace {
 // Takes the line out of the index while it changes, and puts it back, unless it is empty.
 class Reindexed {
  public:
-  Reindexed(Queues::Level& level, const Need* need, int64_t sweep_id, const RunQueue& line)
-      : level_(level), need_(need), sweep_id_(sweep_id), line_(line) {
-    if (!line.empty()) level.longest[need].erase({-line.begin()->duration, sweep_id});
+  Reindexed(Queues::Level& level, const Need* need, const ShareKey& key, const RunQueue& line)
+      : level_(level), need_(need), key_(key), line_(line) {
+    if (line.empty()) return;
+    Queues::QueuesOfNeed& lines = level.needs.at(need);
+    lines.by_longest.erase({-line.begin()->duration, key.second});
+    lines.by_shortest.erase({line.rbegin()->duration, key.second});
   }
   ~Reindexed() {
-    const auto longest = level_.longest.find(need_);
-    if (!line_.empty()) {
-      level_.longest[need_].insert({-line_.begin()->duration, sweep_id_});
-    } else if (longest != level_.longest.end() && longest->second.empty()) {
-      level_.longest.erase(longest);
+    Queues::QueuesOfNeed& lines = level_.needs[need_];
+    if (line_.empty()) {
+      lines.by_share.erase(key_);
+      if (lines.by_share.empty()) level_.needs.erase(need_);
+    } else {
+      lines.by_longest.insert({-line_.begin()->duration, key_.second});
+      lines.by_shortest.insert({line_.rbegin()->duration, key_.second});
+      lines.by_share.emplace(key_, &line_);
     }
   }
   Reindexed(const Reindexed&) = delete;
@@ -68,7 +80,7 @@ class Reindexed {
  private:
   Queues::Level& level_;
   const Need* const need_;
-  const int64_t sweep_id_;
+  const ShareKey key_;
   const RunQueue& line_;
 };
 
@@ -77,11 +89,9 @@ class Reindexed {
 void Queues::Add(const RunState& run) {
   const Need* need = Interned(NeedOf(run));
   Level& level = levels_[run.priority];
-  const auto [sweep, is_first] = level.sweeps.try_emplace(run.sweep_id);
-  if (is_first) level.by_share.insert({ShareOf(run.sweep_id), run.sweep_id});
-  RunQueue& line = sweep->second[need];
+  RunQueue& line = level.sweeps[run.sweep_id][need];
   {
-    const Reindexed reindexed(level, need, run.sweep_id, line);
+    const Reindexed reindexed(level, need, {ShareOf(run.sweep_id), run.sweep_id}, line);
     const bool is_new = line.insert({run.duration, run.flops_remaining, run.run_id, &run}).second;
     ALLO_CHECK(is_new) << "run " << run.run_id << " waits twice";
   }
@@ -94,7 +104,8 @@ void Queues::Remove(const RunState& run) {
   const auto sweep = level->second.sweeps.find(run.sweep_id);
   const auto line = sweep->second.find(need);
   {
-    const Reindexed reindexed(level->second, need, run.sweep_id, line->second);
+    const Reindexed reindexed(level->second, need, {ShareOf(run.sweep_id), run.sweep_id},
+                              line->second);
     const size_t erased = line->second.erase({run.duration, run.flops_remaining, run.run_id, &run});
     ALLO_CHECK(erased == 1) << "run " << run.run_id << " changed while it waited";
   }
@@ -104,10 +115,7 @@ void Queues::Remove(const RunState& run) {
     if (gangs->second.empty()) level->second.gangs.erase(gangs);
   }
   if (line->second.empty()) sweep->second.erase(line);
-  if (sweep->second.empty()) {
-    level->second.by_share.erase({ShareOf(run.sweep_id), run.sweep_id});
-    level->second.sweeps.erase(sweep);
-  }
+  if (sweep->second.empty()) level->second.sweeps.erase(sweep);
   if (level->second.sweeps.empty()) levels_.erase(level);
 }
 

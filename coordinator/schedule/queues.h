@@ -34,15 +34,21 @@ struct WaitingGang {
   bool operator<(const WaitingGang& other) const;
 };
 
+// The slots that a sweep holds, and its id.
+using ShareKey = std::pair<int64_t, int64_t>;
+
 class Queues {
  public:
+  // The queues of one need, each by its sweep.
+  struct QueuesOfNeed {
+    std::set<std::pair<double, int64_t>> by_longest;   // (-duration of its longest run, sweep_id)
+    std::set<std::pair<double, int64_t>> by_shortest;  // (duration of its shortest run, sweep_id)
+    std::map<ShareKey, const RunQueue*> by_share;
+  };
   struct Level {
     std::map<int64_t, std::map<const Need*, RunQueue>> sweeps;  // by sweep_id
     std::map<const Need*, std::set<WaitingGang>> gangs;
-    // The sweeps that have a line of the need, by the longest run of that line, the longest first.
-    std::map<const Need*, std::set<std::pair<double, int64_t>>> longest;  // (-duration, sweep_id)
-    // The sweeps by the slots that they hold, and then by their ids.
-    std::set<std::pair<int64_t, int64_t>> by_share;
+    std::map<const Need*, QueuesOfNeed> needs;
   };
 
   // Borrows the run; what QueuedRun, WaitingGang and Need copy must not change until Remove.
@@ -51,14 +57,14 @@ class Queues {
   // The sweep holds so many slots from now on; 0 before the first call.
   void SetShare(int64_t sweep_id, int64_t slots);
 
+  int64_t ShareOf(int64_t sweep_id) const;
+
   // By priority, the largest first. None of the maps and lines in it is empty, but for gangs.
   const std::map<int32_t, Level, std::greater<>>& levels() const { return levels_; }
   // The one that stands for all equal ones.
   const Need* Interned(const Need& need);
 
  private:
-  int64_t ShareOf(int64_t sweep_id) const;
-
   std::map<int32_t, Level, std::greater<>> levels_;
   std::map<int64_t, int64_t> shares_;  // of sweeps that hold slots
   std::set<Need> needs_;               // kept for good: there are few

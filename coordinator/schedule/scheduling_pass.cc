@@ -1,6 +1,7 @@
 #include "coordinator/schedule/scheduling_pass.h"
 
 #include <algorithm>
+#include <queue>
 
 #include "absl/strings/str_format.h"
 #include "coordinator/schedule/reasons.h"
@@ -64,13 +65,13 @@ void SchedulingPass::BlockSharingForLongRuns(const Queues::Level& level) {
     size_t count = 0;
   };
   std::map<Need, Waiting> long_runs;  // by need, without the memory
-  for (const auto& [need, sweeps] : level.longest) {
-    if (need->ranks > 1) continue;
+  for (const auto& [need, in_line] : level.needs) {
+    if (need->ranks > 1 || !capacity_.MayShare(*need)) continue;
     const double long_from = LongRunThreshold(*need);
     Need kind = *need;
     kind.memory_bytes = 0;
     kind.max_sharers = 1;
-    for (const auto& [minus_duration, sweep_id] : sweeps) {
+    for (const auto& [minus_duration, sweep_id] : in_line.by_longest) {
       if (-minus_duration <= long_from) break;
       const std::map<const Need*, RunQueue>& queues = level.sweeps.at(sweep_id);
       if (HasAhead(queues)) continue;
@@ -97,21 +98,26 @@ bool SchedulingPass::IsImpatient(const RunState& run) const {
 }
 
 void SchedulingPass::TryImpatientGangs(const Queues::Level& level) {
-  std::vector<std::pair<const Need*, std::set<WaitingGang>::const_iterator>> fronts;
-  for (const auto& [need, gangs] : level.gangs) fronts.emplace_back(need, gangs.begin());
-  for (;;) {
-    auto first = fronts.end();
-    for (auto front = fronts.begin(); front != fronts.end(); ++front) {
-      const auto end = level.gangs.at(front->first).end();
-      while (front->second != end && started_.count(front->second->run_id) > 0) ++front->second;
-      if (front->second == end || !IsImpatient(*front->second->run)) continue;
-      if (refused_.count(front->first) > 0) continue;
-      if (first == fronts.end() || *front->second < *first->second) first = front;
+  struct Front {
+    const Need* need;
+    std::set<WaitingGang>::const_iterator next, end;
+    bool operator<(const Front& other) const { return *other.next < *next; }
+  };
+  std::priority_queue<Front> fronts;  // the one that has waited longest is its top
+  for (const auto& [need, gangs] : level.gangs) {
+    if (!gangs.empty()) fronts.push({need, gangs.begin(), gangs.end()});
+  }
+  while (!fronts.empty()) {
+    Front front = fronts.top();
+    const RunState& run = *front.next->run;
+    if (!IsImpatient(run)) return;
+    fronts.pop();
+    if (refused_.count(front.need) > 0) continue;
+    if (started_.count(run.run_id) == 0 && !TryToStart(run, front.need)) {
+      Refuse(run, front.need, nullptr, {});
+      continue;
     }
-    if (first == fronts.end()) return;
-    const RunState& run = *first->second->run;
-    ++first->second;
-    if (!TryToStart(run, first->first)) Refuse(run, first->first, nullptr, {});
+    if (++front.next != front.end) fronts.push(front);
   }
 }
 
@@ -160,94 +166,68 @@ bool SchedulingPass::IsRefused(const Need* need) const {
 }
 
 std::vector<SchedulingPass::Cursor> SchedulingPass::CursorsOf(const Queues::Level& level,
+                                                              const SweepOrder& order,
                                                               int64_t sweep_id) const {
   std::vector<Cursor> cursors;
   for (const auto& [need, queue] : level.sweeps.at(sweep_id)) {
-    if (!IsRefused(need)) cursors.push_back({need, &queue, queue.begin(), kNever});
+    const double longer_than = order.LongerThan(need);
+    if (queue.begin()->duration <= longer_than || IsRefused(need)) continue;
+    cursors.push_back({need, &queue, queue.begin(), longer_than});
   }
   std::make_heap(cursors.begin(), cursors.end(), GoesLater);
   return cursors;
 }
 
-const Need* SchedulingPass::TryNext(std::vector<Cursor>& cursors) {
+bool SchedulingPass::TryNext(std::vector<Cursor>& cursors) {
   const std::optional<Cursor> first = Pop(cursors);
-  if (!first.has_value()) return nullptr;
+  if (!first.has_value()) return false;
   const RunState& run = *first->next->run;
   if (!TryToStart(run, first->need)) Refuse(run, first->need, first->queue, first->next);
   Cursor next = *first;
-  if (++next.next == next.queue->end()) return next.need;
+  if (++next.next == next.queue->end()) return true;
   cursors.push_back(next);
   std::push_heap(cursors.begin(), cursors.end(), GoesLater);
-  return next.need;
+  return true;
 }
 
-void SchedulingPass::TakeTurns(Turns& turns) {
-  while (!turns.empty()) {
+void SchedulingPass::TryInTurn(const Queues::Level& level,
+                               absl::FunctionRef<double(const Need&)> longer_than,
+                               bool keeps_order_of_ahead) {
+  SweepOrder order(queues_, level, refused_, longer_than);
+  // Of sweeps that were looked at, and of those whose place in the order is not true any more.
+  std::map<ShareKey, std::vector<Cursor>> turns;
+  const auto look_at = [&](int64_t sweep_id) {
+    if (!order.Take(sweep_id)) return;
+    const auto sweep = level.sweeps.find(sweep_id);
+    if (sweep == level.sweeps.end()) return;
+    if (keeps_order_of_ahead && HasAhead(sweep->second)) return;
+    turns.emplace(ShareKey{ShareOf(sweep_id), sweep_id}, CursorsOf(level, order, sweep_id));
+  };
+  for (const int64_t sweep_id : started_sweeps_) look_at(sweep_id);
+  for (;;) {
+    const std::optional<ShareKey> next = order.First();
+    if (next.has_value() && (turns.empty() || *next < turns.begin()->first)) {
+      look_at(next->second);
+      continue;
+    }
+    if (turns.empty()) return;
     auto turn = turns.extract(turns.begin());
-    if (TryNext(turn.mapped()) == nullptr) continue;
-    turn.key().share = ShareOf(turn.key().sweep_id);
+    if (!TryNext(turn.mapped())) continue;
+    turn.key().first = ShareOf(turn.key().second);
     turns.insert(std::move(turn));
   }
 }
 
 void SchedulingPass::TryLongRuns(const Queues::Level& level, bool longer_than_backlog) {
-  std::map<int64_t, std::vector<Cursor>> sweeps;
-  for (const auto& [need, longest] : level.longest) {
-    const double longer_than = longer_than_backlog ? BacklogTime(*need) : LongRunThreshold(*need);
-    for (const auto& [minus_duration, sweep_id] : longest) {
-      if (-minus_duration <= longer_than) break;
-      const std::map<const Need*, RunQueue>& queues = level.sweeps.at(sweep_id);
-      if (HasAhead(queues)) continue;
-      const RunQueue& queue = queues.at(need);
-      sweeps[sweep_id].push_back({need, &queue, queue.begin(), longer_than});
-    }
-  }
-  Turns turns;
-  for (auto& [sweep_id, cursors] : sweeps) {
-    std::make_heap(cursors.begin(), cursors.end(), GoesLater);
-    turns.emplace(Turn{ShareOf(sweep_id), sweep_id}, std::move(cursors));
-  }
-  TakeTurns(turns);
+  const auto longer_than = [&](const Need& need) {
+    return longer_than_backlog ? BacklogTime(need) : LongRunThreshold(need);
+  };
+  TryInTurn(level, longer_than, /*keeps_order_of_ahead=*/true);
 }
 
 void SchedulingPass::TryAll(const Queues::Level& level) {
-  // So few sweeps have what may still start that they are gathered instead of looked for.
-  constexpr size_t kFew = 64;
-  std::set<const Need*> open;
-  size_t queues = 0;  // of needs that are open
-  for (const auto& [need, sweeps] : level.longest) {
-    if (IsRefused(need)) continue;
-    open.insert(need);
-    queues += sweeps.size();
-  }
-  // Of sweeps that were looked at, and of those whose place in by_share is not true any more.
-  Turns turns;
-  std::unordered_set<int64_t> looked_at;
-  const auto look_at = [&](int64_t sweep_id) {
-    if (!looked_at.insert(sweep_id).second || level.sweeps.count(sweep_id) == 0) return;
-    turns.emplace(Turn{ShareOf(sweep_id), sweep_id}, CursorsOf(level, sweep_id));
-  };
-  for (const int64_t sweep_id : started_sweeps_) look_at(sweep_id);
-  for (auto next = level.by_share.begin(); !open.empty();) {
-    if (queues <= kFew && next != level.by_share.end()) {
-      next = level.by_share.end();
-      for (const Need* need : open) {
-        for (const auto& [minus_duration, sweep_id] : level.longest.at(need)) look_at(sweep_id);
-      }
-    }
-    while (next != level.by_share.end() && looked_at.count(next->second) > 0) ++next;
-    const bool from_queue =
-        next != level.by_share.end() &&
-        (turns.empty() || Turn{next->first, next->second} < turns.begin()->first);
-    if (!from_queue && turns.empty()) return;
-    if (from_queue) look_at((next++)->second);
-    auto turn = turns.extract(turns.begin());
-    const Need* tried = TryNext(turn.mapped());
-    if (tried == nullptr) continue;
-    if (IsRefused(tried) && open.erase(tried) > 0) queues -= level.longest.at(tried).size();
-    turn.key().share = ShareOf(turn.key().sweep_id);
-    turns.insert(std::move(turn));
-  }
+  TryInTurn(
+      level, [](const Need&) { return kNever; }, /*keeps_order_of_ahead=*/false);
 }
 
 double SchedulingPass::BacklogTime(const Need& need) const {

@@ -7,16 +7,17 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "coordinator/schedule/capacity_index.h"
 #include "coordinator/schedule/decide.h"
 #include "coordinator/schedule/exact_sum.h"
 #include "coordinator/schedule/queues.h"
+#include "coordinator/schedule/sweep_order.h"
 
 namespace allometry::schedule {
 
@@ -48,37 +49,30 @@ class SchedulingPass {
   };
   static bool GoesLater(const Cursor& a, const Cursor& b);
 
-  // Sweeps with what of theirs is still to be tried, by the slots that they hold now.
-  struct Turn {
-    int64_t share;
-    int64_t sweep_id;
-    bool operator<(const Turn& other) const {
-      return std::tie(share, sweep_id) < std::tie(other.share, other.sweep_id);
-    }
-  };
-  using Turns = std::map<Turn, std::vector<Cursor>>;
-
   // What is longer may end last even where all others share.
   double LongRunThreshold(const Need& need) const;
   // Slots that long ones wait for are not joined by others.
   void BlockSharingForLongRuns(const Queues::Level& level);
   bool IsImpatient(const RunState& run) const;
   void TryImpatientGangs(const Queues::Level& level);
-  // Those that are longer than a time that each need has, kLastOnes or kLongOnes.
+  // Those that are longer than BacklogTime, or than LongRunThreshold.
   void TryLongRuns(const Queues::Level& level, bool longer_than_backlog);
-  // All, as far as any can start: a look at the sweeps in their order, until no need is left that
-  // may find room.
+  // All, as far as any can start.
   void TryAll(const Queues::Level& level);
-  // The need of the sweep's next run, which is tried; nullptr: none is left.
-  const Need* TryNext(std::vector<Cursor>& cursors);
+  // The runs that are longer than their need says: the sweeps in their order, until no need is left
+  // that may find room. `keeps_order_of_ahead`: not those of a sweep where a run is ahead.
+  void TryInTurn(const Queues::Level& level, absl::FunctionRef<double(const Need&)> longer_than,
+                 bool keeps_order_of_ahead);
+  // Tries the sweep's next run; false: none is left.
+  bool TryNext(std::vector<Cursor>& cursors);
   // Past what was started, or is known to be refused; false: nothing is left to try.
   bool SkipKnown(Cursor& cursor) const;
   // The one to try first, out of the heap of a sweep's queues; unset: nothing is left to try.
   std::optional<Cursor> Pop(std::vector<Cursor>& cursors) const;
-  void TakeTurns(Turns& turns);
   int64_t ShareOf(int64_t sweep_id) const;
-  // Everything of the sweep.
-  std::vector<Cursor> CursorsOf(const Queues::Level& level, int64_t sweep_id) const;
+  // What of the sweep is to be tried, as a heap.
+  std::vector<Cursor> CursorsOf(const Queues::Level& level, const SweepOrder& order,
+                                int64_t sweep_id) const;
   bool IsRefused(const Need* need) const;
   double BacklogTime(const Need& need) const;
   bool TryToStart(const RunState& run, const Need* need);
@@ -103,7 +97,7 @@ class SchedulingPass {
   std::vector<Need> no_room_;
   // Needs that found no room. Slots only get fewer during a decision, so that what was refused is
   // refused again, unless it ends by the time given: those may use held slots, or share.
-  std::unordered_map<const Need*, double> refused_;
+  Refused refused_;
   std::unordered_set<int64_t> started_;
   std::set<int64_t> started_sweeps_;  // which hold more than Queues knows of
   std::vector<std::pair<const RunState*, SlotChoice>> taken_;

@@ -31,6 +31,11 @@ void AddStages(const std::vector<v1::StageResult>& stages, v1::Sweep& sweep) {
   sweep.mutable_stages()->Add(stages.begin(), stages.end());
 }
 
+// Whether the client waits no more: it has left, or its deadline is over.
+std::function<bool()> HasLeft(const grpc::ServerContext& context) {
+  return [&context] { return context.IsCancelled(); };
+}
+
 // A sweep may have ten thousand runs.
 template <class Message>
 void MoveInto(std::vector<Message>& from, google::protobuf::RepeatedPtrField<Message>& to) {
@@ -45,15 +50,47 @@ grpc::Status ClientService::Compute(const grpc::ServerContext& context,
                                     const std::function<absl::StatusOr<Response>()>& compute,
                                     Response* response) {
   absl::StatusOr<Response> result = absl::CancelledError();
-  const absl::Status done =
-      fits_.Run([&] { return context.IsCancelled(); }, [&] { result = compute(); });
+  const absl::Status done = fits_.Run(HasLeft(context), [&] { result = compute(); });
   return done.ok() ? Answer(std::move(result), response) : ToClient(done);
 }
 
-grpc::Status ClientService::CreateSweep(grpc::ServerContext*, const v1::CreateSweepRequest* request,
+ClientService::ClientService(store::Store& store, Dispatch& dispatch, Stages& stages,
+                             const ChangeFeed& feed)
+    : BoundedService(*v1::FitRequest::descriptor()->file()->FindServiceByName("ClientService")),
+      store_(store),
+      dispatch_(dispatch),
+      stages_(stages),
+      feed_(feed) {
+  constexpr size_t kSweep = 4 << 20;  // with its dataset's manifest
+  constexpr size_t kRuns = 2 << 20;   // may name every run of a sweep
+  constexpr size_t kWords = 64 << 10;
+  Unary("CreateSweep", kSweep, &ClientService::CreateSweep);
+  Unary("GetSweep", kWords, &ClientService::GetSweep);
+  Unary("ListSweeps", kWords, &ClientService::ListSweeps);
+  ServerStream("WatchSweep", &ClientService::WatchSweep);
+  Unary("CancelSweep", kRuns, &ClientService::CancelSweep);
+  Unary("RetrySweep", kRuns, &ClientService::RetrySweep);
+  Unary("PreemptSweep", kRuns, &ClientService::PreemptSweep);
+  Unary("SetDrained", kWords, &ClientService::SetDrained);
+  Unary("Fit", kWords, &ClientService::Fit);
+  Unary("Predict", kWords, &ClientService::Predict);
+  Unary("ListPredictions", kWords, &ClientService::ListPredictions);
+  Unary("ProposeCells", kWords, &ClientService::ProposeCells);
+  ServerStream("Export", &ClientService::Export);
+  Unary("ListWorkers", kWords, &ClientService::ListWorkers);
+  ServerStream("Backup", &ClientService::Backup);
+  CheckComplete();
+}
+
+grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
+                                        const v1::CreateSweepRequest* request,
                                         v1::CreateSweepResponse* response) {
   if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
-  const grpc::Status status = Answer(coordinator::CreateSweep(store_, *request), response);
+  grpc::Status status;
+  const absl::Status done = submissions_.Run(HasLeft(*context), [&] {
+    status = Answer(coordinator::CreateSweep(store_, *request), response);
+  });
+  if (!done.ok()) return ToClient(done);
   if (!status.ok() || request->dry_run()) return status;
   // What keeps a stage from going on is shown with the sweep, and does not undo the submission.
   const std::string& name = response->sweep().name();
@@ -148,14 +185,14 @@ grpc::Status ClientService::Fit(grpc::ServerContext* context, const v1::FitReque
                                 v1::FitResponse* response) {
   if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   return Compute<v1::FitResponse>(
-      *context, [&] { return FitSweep(store_, *request); }, response);
+      *context, [&] { return FitSweep(store_, *request, HasLeft(*context)); }, response);
 }
 
 grpc::Status ClientService::Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
                                     v1::PredictResponse* response) {
   if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   return Compute<v1::PredictResponse>(
-      *context, [&] { return PredictSweep(store_, *request); }, response);
+      *context, [&] { return PredictSweep(store_, *request, HasLeft(*context)); }, response);
 }
 
 grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,

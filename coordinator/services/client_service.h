@@ -9,52 +9,52 @@
 #include <thread>
 
 #include "coordinator/leases/dispatch.h"
+#include "coordinator/services/bounded_service.h"
 #include "coordinator/services/heavy_work.h"
 #include "coordinator/services/long_calls.h"
 #include "coordinator/stages/stages.h"
 #include "coordinator/store/change_feed.h"
 #include "coordinator/store/store.h"
-#include "proto/client.grpc.pb.h"
+#include "proto/client.pb.h"
 
 namespace allometry::coordinator {
 
-class ClientService final : public v1::ClientService::Service {
+class ClientService final : public BoundedService {
  public:
   // All outlive it.
-  ClientService(store::Store& store, Dispatch& dispatch, Stages& stages, const ChangeFeed& feed)
-      : store_(store), dispatch_(dispatch), stages_(stages), feed_(feed) {}
+  ClientService(store::Store& store, Dispatch& dispatch, Stages& stages, const ChangeFeed& feed);
 
   grpc::Status CreateSweep(grpc::ServerContext* context, const v1::CreateSweepRequest* request,
-                           v1::CreateSweepResponse* response) override;
+                           v1::CreateSweepResponse* response);
   grpc::Status GetSweep(grpc::ServerContext* context, const v1::GetSweepRequest* request,
-                        v1::GetSweepResponse* response) override;
+                        v1::GetSweepResponse* response);
   grpc::Status ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest* request,
-                          v1::ListSweepsResponse* response) override;
+                          v1::ListSweepsResponse* response);
   grpc::Status WatchSweep(grpc::ServerContext* context, const v1::WatchSweepRequest* request,
-                          grpc::ServerWriter<v1::WatchSweepResponse>* writer) override;
+                          grpc::ServerWriter<v1::WatchSweepResponse>* writer);
   grpc::Status CancelSweep(grpc::ServerContext* context, const v1::CancelSweepRequest* request,
-                           v1::CancelSweepResponse* response) override;
+                           v1::CancelSweepResponse* response);
   grpc::Status RetrySweep(grpc::ServerContext* context, const v1::RetrySweepRequest* request,
-                          v1::RetrySweepResponse* response) override;
+                          v1::RetrySweepResponse* response);
   grpc::Status PreemptSweep(grpc::ServerContext* context, const v1::PreemptSweepRequest* request,
-                            v1::PreemptSweepResponse* response) override;
+                            v1::PreemptSweepResponse* response);
   grpc::Status SetDrained(grpc::ServerContext* context, const v1::SetDrainedRequest* request,
-                          v1::SetDrainedResponse* response) override;
+                          v1::SetDrainedResponse* response);
   grpc::Status Fit(grpc::ServerContext* context, const v1::FitRequest* request,
-                   v1::FitResponse* response) override;
+                   v1::FitResponse* response);
   grpc::Status Predict(grpc::ServerContext* context, const v1::PredictRequest* request,
-                       v1::PredictResponse* response) override;
+                       v1::PredictResponse* response);
   grpc::Status ProposeCells(grpc::ServerContext* context, const v1::ProposeCellsRequest* request,
-                            v1::ProposeCellsResponse* response) override;
+                            v1::ProposeCellsResponse* response);
   grpc::Status ListPredictions(grpc::ServerContext* context,
                                const v1::ListPredictionsRequest* request,
-                               v1::ListPredictionsResponse* response) override;
+                               v1::ListPredictionsResponse* response);
   grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
-                      grpc::ServerWriter<v1::ExportResponse>* writer) override;
+                      grpc::ServerWriter<v1::ExportResponse>* writer);
   grpc::Status ListWorkers(grpc::ServerContext* context, const v1::ListWorkersRequest* request,
-                           v1::ListWorkersResponse* response) override;
+                           v1::ListWorkersResponse* response);
   grpc::Status Backup(grpc::ServerContext* context, const v1::BackupRequest* request,
-                      grpc::ServerWriter<v1::BackupResponse>* writer) override;
+                      grpc::ServerWriter<v1::BackupResponse>* writer);
 
  private:
   // What takes seconds, when it is its turn and the client is still there.
@@ -71,6 +71,8 @@ class ClientService final : public v1::ClientService::Service {
   LongCalls watches_{128, "watches", /*oldest_gives_way=*/true};
   LongCalls exports_{32, "exports", /*oldest_gives_way=*/false};
   LongCalls backups_{4, "backups", /*oldest_gives_way=*/false};
+  // What is read of a sweep file takes two hundred times its bytes for a while.
+  HeavyWork submissions_{2};
   // As many fits at once as the machine has cores.
   HeavyWork fits_{static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
 };

@@ -6,8 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "base/mutex.h"
 #include "coordinator/services/grpc_status.h"
+#include "grpcpp/impl/codegen/proto_utils.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -104,19 +106,28 @@ grpc::Status ServeRecords(grpc::ServerContext& context, RecordStream& stream,
                           const Append& append) {
   PendingAcks pending;
   std::thread writer([&] { WriteAcks(pending, context, stream); });
-  v1::RecordBatch batch;
-  while (stream.Read(&batch)) {
-    const size_t bytes = batch.ByteSizeLong();
+  grpc::Status refused;
+  grpc::ByteBuffer message;
+  while (stream.Read(&message)) {
+    const size_t bytes = message.Length();
+    if (bytes > kMaxBatchBytes) {
+      refused = grpc::Status(
+          grpc::StatusCode::RESOURCE_EXHAUSTED,
+          absl::StrFormat("a batch has %d bytes: allowed are at most %d", bytes, kMaxBatchBytes));
+      break;
+    }
+    v1::RecordBatch batch;
+    refused = grpc::SerializationTraits<v1::RecordBatch>::Deserialize(&message, &batch);
+    if (!refused.ok()) break;
     pending.Begin(bytes);
     append(std::move(batch), [&pending, bytes](absl::StatusOr<v1::RecordAck> ack) {
       pending.Finish(bytes, std::move(ack));
     });
-    batch = v1::RecordBatch();
   }
   pending.EndOfReading();
   writer.join();
   pending.WaitUntilAllAreDone();
-  return ToGrpc(pending.failure());
+  return refused.ok() ? ToGrpc(pending.failure()) : refused;
 }
 
 }  // namespace allometry::coordinator

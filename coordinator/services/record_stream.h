@@ -4,20 +4,25 @@
 // kMaxPendingBytes of a stream wait for the disk; beyond that it is not read, gRPC's flow control
 // holds the sender, and memory stays bounded. Acks of one attempt that became durable together
 // leave as one. A stale batch is an ack like another: the stream goes on for the other attempts.
+// A batch of more than kMaxBatchBytes, or one that is none, ends it.
 #pragma once
 
 #include <functional>
 
 #include "base/status.h"
 #include "grpcpp/server_context.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/sync_stream.h"
-#include "proto/worker.grpc.pb.h"
+#include "proto/worker.pb.h"
 
 namespace allometry::coordinator {
 
 inline constexpr size_t kMaxPendingBytes = 1 << 20;
+// An agent cuts its batches at a quarter of it.
+inline constexpr size_t kMaxBatchBytes = 1 << 20;
 
-using RecordStream = grpc::ServerReaderWriter<v1::RecordAck, v1::RecordBatch>;
+// Of serialised v1::RecordBatch: how long one is is known before it is parsed.
+using RecordStream = grpc::ServerReaderWriter<v1::RecordAck, grpc::ByteBuffer>;
 
 // Called from any thread, exactly once, with the ack or why nothing could be stored.
 using AppendDone = std::function<void(absl::StatusOr<v1::RecordAck>)>;

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/services/grpc_status.h"
-#include "coordinator/services/record_stream.h"
 #include "coordinator/services/request_limits.h"
 
 namespace allometry::coordinator {
@@ -13,8 +12,20 @@ namespace {
 
 // An agent has one; each holds two threads and up to kMaxPendingBytes.
 constexpr int kMaxStreams = 1024;
+// A registration lists what an agent gives back, a heartbeat what it holds.
+constexpr size_t kMostBytes = 4 << 20;
 
 }  // namespace
+
+WorkerService::WorkerService(Dispatch& dispatch, int64_t lease_ms, const Clock& clock)
+    : BoundedService(*v1::RecordBatch::descriptor()->file()->FindServiceByName("WorkerService")),
+      dispatch_(dispatch),
+      sessions_(lease_ms, clock) {
+  Unary("Register", kMostBytes, &WorkerService::Register);
+  Unary("Heartbeat", kMostBytes, &WorkerService::Heartbeat);
+  BothStream("StreamRecords", &WorkerService::StreamRecords);
+  CheckComplete();
+}
 
 grpc::Status WorkerService::Register(grpc::ServerContext*, const v1::RegisterRequest* request,
                                      v1::RegisterResponse* response) {
@@ -39,9 +50,7 @@ grpc::Status WorkerService::Heartbeat(grpc::ServerContext*, const v1::HeartbeatR
   return grpc::Status::OK;
 }
 
-grpc::Status WorkerService::StreamRecords(
-    grpc::ServerContext* context,
-    grpc::ServerReaderWriter<v1::RecordAck, v1::RecordBatch>* stream) {
+grpc::Status WorkerService::StreamRecords(grpc::ServerContext* context, RecordStream* stream) {
   const auto& metadata = context->client_metadata();
   const auto found = metadata.find(kSessionKey);
   const std::string session =

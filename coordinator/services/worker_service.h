@@ -5,23 +5,22 @@
 
 #include "coordinator/leases/dispatch.h"
 #include "coordinator/services/agent_sessions.h"
-#include "proto/worker.grpc.pb.h"
+#include "coordinator/services/bounded_service.h"
+#include "coordinator/services/record_stream.h"
+#include "proto/worker.pb.h"
 
 namespace allometry::coordinator {
 
-class WorkerService final : public v1::WorkerService::Service {
+class WorkerService final : public BoundedService {
  public:
   // Both outlive this. A lease as the dispatch has it.
-  WorkerService(Dispatch& dispatch, int64_t lease_ms, const Clock& clock)
-      : dispatch_(dispatch), sessions_(lease_ms, clock) {}
+  WorkerService(Dispatch& dispatch, int64_t lease_ms, const Clock& clock);
 
   grpc::Status Register(grpc::ServerContext* context, const v1::RegisterRequest* request,
-                        v1::RegisterResponse* response) override;
+                        v1::RegisterResponse* response);
   grpc::Status Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
-                         v1::HeartbeatResponse* response) override;
-  grpc::Status StreamRecords(
-      grpc::ServerContext* context,
-      grpc::ServerReaderWriter<v1::RecordAck, v1::RecordBatch>* stream) override;
+                         v1::HeartbeatResponse* response);
+  grpc::Status StreamRecords(grpc::ServerContext* context, RecordStream* stream);
 
  private:
   Dispatch& dispatch_;

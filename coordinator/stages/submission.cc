@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/stages/stages.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
 #include "coordinator/sweep/tokenizer_run.h"
-#include "coordinator/stages/stages.h"
 #include "data/manifest.h"
 
 namespace allometry::coordinator {
@@ -21,19 +21,56 @@ constexpr int kTries = 10;
 
 struct Asked {
   sweep::SweepFile file;
+  std::string manifest_json;
   data::Manifest manifest;
+  std::string taken_from;  // a line where the manifest did not come with the request; or empty
 };
 
-absl::StatusOr<Asked> Read(const v1::CreateSweepRequest& request) {
+// The manifest that earlier sweeps pinned for a dataset of this name. NotFound where none did,
+// FailedPrecondition where they pinned several.
+absl::StatusOr<std::string> PinnedManifest(const store::Store& store, const std::string& dataset,
+                                           std::string* sweep) {
+  constexpr int kMostLookedAt = 100;
+  ALLO_ASSIGN_OR_RETURN(const std::vector<v1::Sweep> sweeps, store.ListSweeps());
+  std::string pinned;
+  int looked_at = 0;
+  for (const v1::Sweep& other : sweeps) {
+    if (other.dataset() != dataset || ++looked_at > kMostLookedAt) continue;
+    const absl::StatusOr<store::SweepSource> source = store.GetSource(other.name());
+    if (!source.ok() || source->manifest_json.empty() || source->manifest_json == pinned) continue;
+    if (!pinned.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrFormat("sweeps %s and %s have different datasets of that name: send the "
+                          "dataset.json of the one that is meant",
+                          *sweep, other.name()));
+    }
+    pinned = source->manifest_json;
+    *sweep = other.name();
+  }
+  if (pinned.empty()) return absl::NotFoundError("no sweep of this coordinator has it");
+  return pinned;
+}
+
+absl::StatusOr<Asked> Read(const store::Store& store, const v1::CreateSweepRequest& request) {
   const std::string& name = request.file_name().empty() ? "sweep" : request.file_name();
   Asked asked;
   ALLO_ASSIGN_OR_RETURN(asked.file, sweep::ParseSweepFile(request.sweep_yaml(), name));
-  if (request.manifest_json().empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ":", asked.file.dataset_line, ": dataset ", asked.file.dataset,
-                     ": its dataset.json must be sent along, and none was"));
+  asked.manifest_json = request.manifest_json();
+  if (asked.manifest_json.empty()) {
+    std::string sweep;
+    absl::StatusOr<std::string> pinned = PinnedManifest(store, asked.file.dataset, &sweep);
+    if (!pinned.ok()) {
+      return absl::Status(
+          absl::IsNotFound(pinned.status()) ? absl::StatusCode::kInvalidArgument
+                                            : pinned.status().code(),
+          absl::StrCat(name, ":", asked.file.dataset_line, ": dataset ", asked.file.dataset,
+                       ": its dataset.json was not sent along, and ", pinned.status().message()));
+    }
+    asked.manifest_json = *std::move(pinned);
+    asked.taken_from = absl::StrFormat(
+        "dataset %s is taken from the coordinator: as sweep %s has it", asked.file.dataset, sweep);
   }
-  ALLO_ASSIGN_OR_RETURN(asked.manifest, data::ParseManifest(request.manifest_json()));
+  ALLO_ASSIGN_OR_RETURN(asked.manifest, data::ParseManifest(asked.manifest_json));
   return asked;
 }
 
@@ -97,7 +134,8 @@ void FillAsIfDone(const store::StoredSweep& stored, const sweep::Changes& change
 std::string OtherRule(const sweep::SweepFile& file, const store::StoredSweep& stored) {
   constexpr char kLadder[] = "changes the rule of the learning-rate ladder";
   if (stored.sweep.sweep_id() == 0) return "";
-  const absl::StatusOr<sweep::SweepFile> before = sweep::ParseSweepFile(stored.newest_text, "stored");
+  const absl::StatusOr<sweep::SweepFile> before =
+      sweep::ParseSweepFile(stored.newest_text, "stored");
   if (!before.ok()) return file.ladder || file.stopping ? "changes the rule of its stage" : "";
   if (before->ladder.has_value() != file.ladder.has_value()) return kLadder;
   if (file.ladder && !file.ladder->SameAs(*before->ladder)) return kLadder;
@@ -128,8 +166,8 @@ absl::Status ShareTokenizer(const store::Store& store, store::StoredSweep& store
 }  // namespace
 
 absl::StatusOr<sweep::Changes> DifferenceFrom(const store::Store& store,
-                                             const store::StoredSweep& known,
-                                             const sweep::Expansion& wanted) {
+                                              const store::StoredSweep& known,
+                                              const sweep::Expansion& wanted) {
   store::StoredSweep stored = known;
   sweep::Expansion expansion = wanted;
   ALLO_RETURN_IF_ERROR(ShareTokenizer(store, stored, expansion));
@@ -144,8 +182,8 @@ absl::StatusOr<sweep::Changes> DifferenceFrom(const store::Store& store,
   }
   ALLO_ASSIGN_OR_RETURN(sweep::Changes changes,
                         sweep::Difference({std::move(stored.sweep), std::move(stored.runs),
-                                          std::move(stored.cells), std::move(checkpoints)},
-                                         expansion));
+                                           std::move(stored.cells), std::move(checkpoints)},
+                                          expansion));
   if (!shares.empty()) changes.lines.insert(changes.lines.begin(), std::move(shares));
   return changes;
 }
@@ -166,7 +204,7 @@ store::Submission ToSubmission(sweep::Changes changes, int64_t based_on) {
 
 absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
                                                     const v1::CreateSweepRequest& request) {
-  ALLO_ASSIGN_OR_RETURN(const Asked asked, Read(request));
+  ALLO_ASSIGN_OR_RETURN(const Asked asked, Read(store, request));
   const std::string& name = asked.file.name;
   for (int i = 0; i < kTries; ++i) {
     ALLO_ASSIGN_OR_RETURN(const Known known, Load(store, name));
@@ -181,6 +219,9 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
     response.set_existed(stored.sweep.sweep_id() != 0);
     const std::string other_rule = OtherRule(asked.file, stored);
     if (!other_rule.empty()) changes.lines.push_back(other_rule);
+    if (!changes.lines.empty() && !asked.taken_from.empty()) {
+      changes.lines.insert(changes.lines.begin(), asked.taken_from);
+    }
     response.mutable_changes()->Add(changes.lines.begin(), changes.lines.end());
     if (changes.empty() && other_rule.empty()) {
       Fill(stored, response);
@@ -194,7 +235,7 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
     store::Submission submission = ToSubmission(std::move(changes), stored.newest_expansion);
     submission.file_name = request.file_name();
     submission.text = request.sweep_yaml();
-    submission.dataset = {asked.manifest.hash, asked.manifest.name, request.manifest_json(),
+    submission.dataset = {asked.manifest.hash, asked.manifest.name, asked.manifest_json,
                           asked.manifest.unique_tokens};
     const absl::StatusOr<int64_t> id = store.Submit(submission);
     if (absl::IsAborted(id.status()) || absl::IsAlreadyExists(id.status())) continue;

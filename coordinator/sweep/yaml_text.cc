@@ -18,26 +18,43 @@ namespace allometry::sweep {
 namespace {
 
 constexpr size_t kMostBytes = 1 << 20;
+// Of which each takes six hundred bytes once it is read.
+constexpr int kMostValues = 100'000;
 
-// Takes note of where the documents of a file start.
+struct TooManyValues {
+  int line;
+};
+
+// Takes note of where the documents of a file start. Throws TooManyValues.
 class DocumentStarts final : public YAML::EventHandler {
  public:
   const std::vector<int>& lines() const { return lines_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override { lines_.push_back(mark.line + 1); }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { Count(mark); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { Count(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                const std::string&) override {
+    Count(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    Count(mark);
+  }
   void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    Count(mark);
+  }
   void OnMapEnd() override {}
 
  private:
+  void Count(const YAML::Mark& mark) {
+    if (++values_ > kMostValues) throw TooManyValues{mark.line + 1};
+  }
+
+  int values_ = 0;
   std::vector<int> lines_;
 };
 
@@ -62,7 +79,7 @@ void CheckText(absl::string_view yaml, Mistakes& mistakes) {
 
 // The line on which a second document starts; 0 when the file holds one. Not YAML::LoadAll: before
 // a stray character, such as a comma, yaml-cpp 0.7 finds empty documents without end.
-// Throws YAML::Exception on broken YAML.
+// Throws YAML::Exception on broken YAML, and TooManyValues.
 int LineOfSecondDocument(const std::string& yaml) {
   std::istringstream stream(yaml);
   YAML::Parser parser(stream);
@@ -93,6 +110,9 @@ absl::Status ReadDocument(absl::string_view yaml, absl::string_view expected, Mi
     } else {
       read(root);
     }
+  } catch (const TooManyValues& error) {
+    mistakes.Add(error.line, absl::StrFormat("the file goes on beyond %d names, values and lists",
+                                             kMostValues));
   } catch (const YAML::DeepRecursion& error) {
     mistakes.Add(
         error.mark.line + 1,

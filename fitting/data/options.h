@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -86,6 +87,8 @@ struct FitOptions {
   Window window;  // of the parametric law
   FlopsConvention flops = FlopsConvention::kAuto;
   int threads = 1;  // for resamples; never changes a result
+  // Asked between resamples and methods, from any thread: true gives the fit up. Empty: never.
+  std::function<bool()> cancelled = {};
 };
 
 // INVALID_ARGUMENT, with the names allowed, for anything else.

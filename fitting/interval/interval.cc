@@ -111,7 +111,7 @@ void Jackknife(const Problem& problem, const Sample& sample, const Clusters& clu
   const Resampler resampler(problem, sample, clusters, theta, options.refit_points);
   const int groups = clusters.count;
   std::vector<Refit> refits(groups);
-  ParallelFor(groups, options.threads, [&](int left_out) {
+  ParallelFor(groups, options.threads, options.cancelled, [&](int left_out) {
     std::vector<int> times(groups, 1);
     times[left_out] = 0;
     refits[left_out] = resampler.Draw(times);
@@ -140,7 +140,7 @@ void Bootstrap(const Problem& problem, const Sample& sample, const Clusters& clu
   const Resampler resampler(problem, sample, clusters, theta, options.refit_points);
   const int groups = clusters.count;
   std::vector<Refit> refits(options.resamples);
-  ParallelFor(options.resamples, options.threads, [&](int b) {
+  ParallelFor(options.resamples, options.threads, options.cancelled, [&](int b) {
     Random random(options.seed, b);
     std::vector<int> times(groups, 0);
     for (int draw = 0; draw < groups; ++draw) ++times[random.Below(groups)];

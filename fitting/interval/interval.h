@@ -40,6 +40,7 @@ struct IntervalOptions {
   // Above this many points resamples take one Newton step from the sums of each cluster's
   // gradient and Hessian instead of a refit, and the method's name says so.
   size_t refit_points = 50000;
+  std::function<bool()> cancelled = {};  // FitOptions::cancelled
 };
 
 struct Intervals {

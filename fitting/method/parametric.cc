@@ -91,6 +91,7 @@ ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
                                         kFewestBootstrap, kMostBootstrap);
   interval.seed = options.seed;
   interval.threads = options.threads;
+  interval.cancelled = options.cancelled;
   const Intervals intervals =
       MakeIntervals(fit.problem, view.sample, clusters, fit.optimum, quantities, interval);
   report.interval = intervals.summary;

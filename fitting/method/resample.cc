@@ -87,11 +87,12 @@ std::vector<double> Layout::Empty() const {
 }
 
 void ResampleSweeps(const std::vector<SweepModel>& models, const Clusters& curves, int resamples,
-                    uint64_t seed, int threads, std::vector<Estimator>& estimators) {
+                    uint64_t seed, int threads, const std::function<bool()>& cancelled,
+                    std::vector<Estimator>& estimators) {
   for (Estimator& estimator : estimators) {
     if (models[estimator.view].unusable.empty()) estimator.draws.resize(resamples);
   }
-  ParallelFor(resamples, threads, [&](int b) {
+  ParallelFor(resamples, threads, cancelled, [&](int b) {
     Random random(seed, b);
     std::vector<double> signs(curves.count);
     for (double& sign : signs) sign = random.Sign();

@@ -56,9 +56,10 @@ struct Estimator {
   std::vector<std::vector<double>> draws;
 };
 
-// Fills the draws of every estimator.
+// Fills the draws of every estimator. `cancelled`: FitOptions::cancelled.
 void ResampleSweeps(const std::vector<SweepModel>& models, const Clusters& curves, int resamples,
-                    uint64_t seed, int threads, std::vector<Estimator>& estimators);
+                    uint64_t seed, int threads, const std::function<bool()>& cancelled,
+                    std::vector<Estimator>& estimators);
 
 // estimate +- t sd of entry k; nothing where more than a tenth of the sweeps have no such value.
 std::optional<double> HalfWidth(const Estimator& estimator, int k, double df);

@@ -16,6 +16,7 @@
 #include "fitting/report/extrapolation.h"
 #include "fitting/report/influence.h"
 #include "fitting/report/picture.h"
+#include "fitting/solve/parallel.h"
 
 namespace allometry::fitting {
 namespace {
@@ -60,7 +61,7 @@ WindowSummary SummariseWindow(const DataView& view, const Problem& problem, cons
 static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked,
                                         bool conclude);
 
-absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions& options) {
+absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions& options) try {
   ALLO_RETURN_IF_ERROR(Validate(options));
   if (options.withhold.empty()) return FitAll(observations, options, true);
   ALLO_ASSIGN_OR_RETURN(const Withheld withheld, Withhold(observations, options.withhold));
@@ -86,6 +87,8 @@ absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions
   }
   report.fit_id = HashHex(all);
   return report;
+} catch (const FitCancelled&) {
+  return absl::CancelledError("the fit was given up: nobody waits for it any more");
 }
 
 static absl::StatusOr<FitReport> FitAll(const Observations& observations, const FitOptions& asked,
@@ -142,6 +145,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
   const bool small = base.points.size() <= kMostResampledPoints;
   for (size_t v = 0; v < views.all.size(); ++v) {
     const DataView& view = views.all[v];
+    ThrowIf(options.cancelled);
     if (Wants(options, Method::kParametric)) {
       Problem own = problem;
       Optimum optimum;
@@ -192,11 +196,13 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
       }
     }
     const int sweeps = options.resamples > 0 ? options.resamples : kDefaultSweeps;
-    ResampleSweeps(models, views.curves, sweeps, options.seed, options.threads, estimators);
+    ResampleSweeps(models, views.curves, sweeps, options.seed, options.threads, options.cancelled,
+                   estimators);
   } else {
     for (SweepModel& model : models) model.unusable = "nothing to resample";
   }
 
+  ThrowIf(options.cancelled);
   if (parametric) {
     report.fits.push_back(parametric->report);
     report.predictions = parametric->predictions;

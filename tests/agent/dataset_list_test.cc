@@ -104,6 +104,31 @@ TEST_F(DatasetListTest, AShortShardAndAMissingOneAreNamed) {
   EXPECT_THAT(Names(), ElementsAre("two"));
 }
 
+TEST_F(DatasetListTest, NothingIsOfferedWhileTheDataDirIsGone) {
+  const std::string away = folder_.path() + "-away";
+  std::filesystem::rename(folder_.path(), away);
+  EXPECT_THAT(list_.Refresh(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(folder_.path())));
+  EXPECT_THAT(Names(), IsEmpty());
+  std::filesystem::rename(away, folder_.path());
+  EXPECT_THAT(list_.Refresh(), IsOk());
+  EXPECT_FALSE(list_.verifying()) << "the same files";
+  EXPECT_THAT(Names(), ElementsAre("one", "two"));
+}
+
+TEST_F(DatasetListTest, AFolderThatIsReplacedIsAnotherDataset) {
+  const std::string before = list_.offered()[0].hash();
+  std::filesystem::rename(folder_.Path("one"), folder_.Path(".one.old"));
+  EXPECT_THAT(list_.Refresh(), IsOk());
+  EXPECT_THAT(Names(), ElementsAre("two"));
+  EXPECT_THAT(WriteTokenDataset(folder_.path(), "one", 16, PatternedTokens(900, 16),
+                                PatternedTokens(90, 16)),
+              IsOk());
+  EXPECT_THAT(list_.CheckUnchanged("one"), IsOk()) << "not in the list yet";
+  Settle(list_);
+  EXPECT_THAT(Names(), ElementsAre("one", "two"));
+  EXPECT_NE(list_.offered()[0].hash(), before);
+}
+
 TEST_F(DatasetListTest, WhatWasVerifiedIsRememberedUntilItIsSuspected) {
   DatasetList next(folder_.path(), folder_.path() + "/verified");
   EXPECT_THAT(next.Refresh(), IsOk());

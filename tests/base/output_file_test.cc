@@ -116,6 +116,13 @@ TEST_F(OutputFileTest, AFolderIsRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is a folder")));
 }
 
+TEST_F(OutputFileTest, AFolderThatDoesNotExistIsNamedBeforeTheWork) {
+  EXPECT_THAT(CheckOutput(folder_.Path("none/x.csv"), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr(folder_.Path("none") + " does not exist")));
+  EXPECT_OK(CheckOutput("x-that-is-not-there.csv", {}));
+}
+
 TEST_F(OutputFileTest, DevicesAndPipesAreWrittenToAndStay) {
   ASSERT_OK(WriteOutput("/dev/null", "x", {}));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
@@ -154,6 +161,7 @@ TEST_F(OutputFileTest, AFileThatAnotherProgramHoldsLockedIsRefused) {
   expect_refused(path_);
   expect_refused(path_ + "-wal");
   expect_refused(path_ + "-shm");
+  expect_refused(path_ + ".lock");
   fs::create_symlink("x", folder_.Path("link"));
   expect_refused(folder_.Path("link"));
   close(fd);

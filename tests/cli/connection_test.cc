@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "proto/client.grpc.pb.h"
 #include "tests/testing/child_process.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 
@@ -67,11 +68,9 @@ class ConnectionTest : public ::testing::Test {
                                         folder_.Path("address")};
     command.insert(command.end(), flags.begin(), flags.end());
     coordinator_.Start(command, folder_.Path("log"));
-    for (int i = 0; i < 3000; ++i) {
-      const absl::StatusOr<std::string> address = ReadFile(folder_.Path("address"));
-      if (address.ok()) return std::string(absl::StripAsciiWhitespace(*address));
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
+    absl::StatusOr<std::string> address;
+    const auto serves = [&] { return (address = ReadFile(folder_.Path("address"))).ok(); };
+    if (Eventually(serves)) return std::string(absl::StripAsciiWhitespace(*address));
     return ReadFile(folder_.Path("log")).value_or("no log");
   }
   std::string StartOnTcp() {
@@ -283,11 +282,8 @@ TEST_F(ConnectionTest, AWorkerReadsTokenAndCertificateAgain) {
     ChildProcess worker;
     worker.Start(command, log);
     const auto eventually_says = [&](const std::string& words) {
-      for (int i = 0; i < 3000; ++i) {
-        if (ReadFile(log).value_or("").find(words) != std::string::npos) return true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      }
-      return false;
+      return Eventually(
+          [&] { return ReadFile(log).value_or("").find(words) != std::string::npos; });
     };
     EXPECT_TRUE(eventually_says("registered;")) << ReadFile(log).value_or("");
     coordinator_.Signal(SIGKILL);
@@ -331,11 +327,9 @@ TEST_F(ConnectionTest, BackupsThatNobodyReadsGiveWay) {
   } while (outcome.exit_code == 0 && unread.size() < 20);
   EXPECT_GE(unread.size(), 4u);
   EXPECT_THAT(outcome.output, HasSubstr("4 backups go on already"));
-  for (int i = 0; i < 60 && outcome.exit_code != 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
-    outcome = Allo(backup);
-  }
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  EXPECT_TRUE(Eventually([&] { return (outcome = Allo(backup)).exit_code == 0; },
+                         std::chrono::milliseconds(500)))
+      << outcome.output;
   for (const auto& each : unread) {
     each->context.TryCancel();
     (void)each->reader->Finish();

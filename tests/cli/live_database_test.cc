@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -12,7 +11,6 @@
 #include <fstream>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -22,6 +20,7 @@
 #include "proto/worker.grpc.pb.h"
 #include "tests/coordinator/fake_agent.h"
 #include "tests/testing/child_process.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 #include "transport/connection.h"
@@ -48,12 +47,9 @@ class LiveDatabaseTest : public ::testing::Test {
                    "unix:" + folder_.Path("socket." + std::to_string(started_)), "--address-file",
                    address_file},
                   log_);
-    for (int i = 0; i < 3000; ++i) {
-      const absl::StatusOr<std::string> address = ReadFile(address_file);
-      if (address.ok()) return std::string(absl::StripAsciiWhitespace(*address));
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return Log();
+    absl::StatusOr<std::string> address;
+    const auto serves = [&] { return (address = ReadFile(address_file)).ok(); };
+    return testing::Eventually(serves) ? std::string(absl::StripAsciiWhitespace(*address)) : Log();
   }
   std::string Log() const { return ReadFile(log_).value_or("no log"); }
 

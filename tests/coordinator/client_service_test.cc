@@ -67,6 +67,25 @@ TEST_F(ClientServiceTest, OtherDataUnderTheSameNameIsRefused) {
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
+// From a machine without the dataset: as a sweep of the coordinator has it.
+TEST_F(ClientServiceTest, AManifestThatAnEarlierSweepPinnedNeedNotBeSent) {
+  ASSERT_OK(Submit());
+  v1::CreateSweepRequest request = Request({.name = "other"});
+  request.clear_manifest_json();
+  ASSERT_OK_AND_ASSIGN(const v1::CreateSweepResponse other,
+                       Call(&v1::ClientService::Stub::CreateSweep, request));
+  EXPECT_THAT(other.changes(0),
+              HasSubstr("tiny-text is taken from the coordinator: as sweep tiny has it"));
+  EXPECT_EQ(other.runs(0).spec().identity().dataset_hash(),
+            Get("tiny").runs(0).spec().identity().dataset_hash());
+  ASSERT_OK(Submit({.name = "third", .unique_tokens = 2'000'000}));
+  request = Request({.name = "fourth"});
+  request.clear_manifest_json();
+  EXPECT_THAT(Call(&v1::ClientService::Stub::CreateSweep, request),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("have different datasets of that name")));
+}
+
 TEST_F(ClientServiceTest, MissingManifestIsASentence) {
   v1::CreateSweepRequest request = Request();
   request.clear_manifest_json();

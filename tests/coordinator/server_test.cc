@@ -268,7 +268,7 @@ TEST_F(ServerTest, ATokenIsAskedForBeforeTheMessageIsRead) {
   large.set_sweep_yaml(std::string(15 << 20, 'x'));
   for (int i = 0; i < 20; ++i) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context.set_deadline(testing::RpcDeadline());
     v1::CreateSweepResponse response;
     EXPECT_THAT(ToAbsl(stub->CreateSweep(&context, large, &response)),
                 StatusIs(absl::StatusCode::kUnauthenticated));

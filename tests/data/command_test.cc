@@ -146,6 +146,10 @@ TEST_F(CommandTest, ADataDirectoryThatIsNotThereYetHasNoDatasets) {
     EXPECT_EQ(Run({"data", command, "--json"}).out, "[]\n");
   }
   EXPECT_THAT(Run({"data", "list"}).out, HasSubstr("no datasets yet"));
+  EXPECT_TRUE(WriteFileAtomically(folder_.Path("data"), "a file").ok());
+  const Outcome file = Run({"data", "list"});
+  EXPECT_EQ(file.exit_code, 2);
+  EXPECT_THAT(file.err, HasSubstr("data is a file: the data directory is a folder of datasets"));
 }
 
 TEST_F(CommandTest, WhatWasLeftOutIsSaidAndIsInTheJson) {

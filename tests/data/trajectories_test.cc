@@ -1,6 +1,7 @@
 #include "data/trajectories.h"
 
 #include <hdf5.h>
+#include <zlib.h>
 
 #include <filesystem>
 #include <functional>
@@ -455,6 +456,36 @@ TEST_F(StrangeFileTest, ExtentsThatAFileOfThisSizeCannotHoldAreRefused) {
     H5Dclose(made);
   });
   EXPECT_THAT(ReadFirst().status(), StatusIs(kInvalid, HasSubstr("in chunks of more than")));
+}
+
+// The library would read on behind the chunk's bytes.
+TEST_F(StrangeFileTest, AChunkThatIsShorterThanItsExtentIsRefused) {
+  constexpr hsize_t kChunk = 4096;
+  for (const bool deflated : {true, false}) {
+    Change([&](hid_t file) {
+      H5Ldelete(file, "episode_0/truncations", H5P_DEFAULT);
+      const Hdf5Handle plan(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+      const hsize_t size = kSteps, most = H5S_UNLIMITED;
+      H5Pset_chunk(plan.id(), 1, &kChunk);
+      H5Pset_deflate(plan.id(), 4);
+      const Hdf5Handle space(H5Screate_simple(1, &size, &most), H5Sclose);
+      const Hdf5Handle made(H5Dcreate2(file, "episode_0/truncations", H5T_STD_U8LE, space.id(),
+                                       H5P_DEFAULT, plan.id(), H5P_DEFAULT),
+                            H5Dclose);
+      ASSERT_TRUE(made.ok());
+      Bytef stored[100] = {};
+      uLongf bytes = sizeof(stored);
+      const Bytef values[kSteps] = {};
+      ASSERT_EQ(compress(stored, &bytes, values, kSteps), Z_OK);
+      const hsize_t first = 0;
+      // A set bit of the mask: that filter was skipped.
+      ASSERT_GE(H5Dwrite_chunk(made.id(), H5P_DEFAULT, deflated ? 0 : 1, &first, bytes, stored), 0);
+    });
+    EXPECT_THAT(ReadFirst().status(),
+                StatusIs(kInvalid, AllOf(HasSubstr("episode_0/truncations has a chunk of "),
+                                         HasSubstr("where one has 4096"))))
+        << deflated;
+  }
 }
 
 TEST_F(StrangeFileTest, ACutOffFileIsRefused) {

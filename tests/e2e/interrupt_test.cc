@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <thread>
 
@@ -13,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
 #include "tests/testing/child_process.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 #include "worker/launch/processes.h"
@@ -31,14 +31,6 @@ constexpr char kSweep[] =
     "evaluation: {windows: 64}\n"
     "max_epochs: 1000\n"
     "devices: 2\n";
-
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 3000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
-}
 
 class InterruptTest : public ::testing::TestWithParam<int> {
  protected:
@@ -76,7 +68,7 @@ TEST_P(InterruptTest, LeavesNothing) {
   plan_.Signal(GetParam());
   EXPECT_EQ(plan_.Wait(), 128 + GetParam());
   EXPECT_TRUE(Eventually([&] { return Processes() == 0; })) << Processes() << " are left";
-  if (GetParam() == SIGKILL) return;  // its folder cannot be removed
+  if (GetParam() == SIGKILL) return;  // its folder is left to the next one (cli/scratch_folder.h)
   std::vector<std::string> left;
   for (const auto& entry : std::filesystem::directory_iterator(folder_.Path("tmp"))) {
     if (entry.path().filename().string().rfind("allo-plan", 0) == 0) left.push_back(entry.path());

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <string_view>
 
 #include "base/check.h"
 #include "fitting/data/csv.h"
@@ -25,7 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     ALLO_CHECK(point.tokens > 0 && std::isfinite(point.tokens));
     ALLO_CHECK(point.loss > 0 && std::isfinite(point.loss));
   }
-  if (data->used() > 64) return 0;
+  // A fit takes a second here, reading a millisecond: most of the time goes to the reader.
+  if (data->used() > 64 || std::hash<std::string_view>()({text.data(), text.size()}) % 64 != 0)
+    return 0;
   FitOptions options;
   options.resamples = 2;
   options.budgets = {1e21};

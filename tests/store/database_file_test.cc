@@ -7,16 +7,15 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/files.h"
 #include "tests/store/store_fixture.h"
+#include "tests/testing/eventually.h"
 
 namespace allometry::store {
 namespace {
@@ -157,10 +156,7 @@ TEST_F(DatabaseFileTest, ARemovedLogIsNoticedAndNothingOfItIsLost) {
 TEST_F(DatabaseFileTest, AnIdleStoreNoticesByItself) {
   Serve();
   fs::remove(path_);
-  for (int i = 0; i < 6000 && !lost_; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  EXPECT_TRUE(lost_);
+  EXPECT_TRUE(testing::Eventually([&] { return lost_.load(); }));
 }
 
 // Copying the log into the file changes it, and so does another program's checkpoint.
@@ -176,12 +172,8 @@ TEST_F(DatabaseFileTest, WhatThisStoreOrSqliteWritesIntoTheFileIsNoHarm) {
 TEST_F(DatabaseFileTest, TheLogIsCopiedIntoTheFileWithinSeconds) {
   Serve();
   ASSERT_OK(store_->AddEvent(0, 0, "soon in the file"));
-  bool there = false;
-  for (int i = 0; i < 6000 && !there; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    there = ReadFile(path_)->find("soon in the file") != std::string::npos;
-  }
-  EXPECT_TRUE(there);
+  EXPECT_TRUE(testing::Eventually(
+      [&] { return ReadFile(path_)->find("soon in the file") != std::string::npos; }));
 }
 
 TEST_F(DatabaseFileTest, NoOtherNameOfTheFileLetsASecondOwnerIn) {

@@ -110,8 +110,19 @@ TEST(HostileSweepFileTest, DeepNestingIsRefused) {
 
 TEST(HostileSweepFileTest, ManyKeysAreRefusedAtOnce) {
   std::string yaml;
+  for (int i = 0; i < 40'000; ++i) absl::StrAppend(&yaml, "k", i, ": 1\n");
+  EXPECT_EQ(MessageOf(yaml), "a.yaml:1: the file has 40000 entries: allowed are at most 200");
+}
+
+// As read they would take six hundred bytes each.
+TEST(HostileSweepFileTest, MoreThanAHundredThousandValuesAreRefusedUnread) {
+  std::string yaml;
   for (int i = 0; i < 60'000; ++i) absl::StrAppend(&yaml, "k", i, ": 1\n");
-  EXPECT_EQ(MessageOf(yaml), "a.yaml:1: the file has 60000 entries: allowed are at most 200");
+  EXPECT_EQ(MessageOf(yaml),
+            "a.yaml:50000: the file goes on beyond 100000 names, values and lists");
+  yaml = "a: [";
+  for (int i = 0; i < 300'000; ++i) absl::StrAppend(&yaml, "0,");
+  EXPECT_THAT(MessageOf(yaml + "0]\n"), HasSubstr("goes on beyond 100000"));
 }
 
 TEST(HostileSweepFileTest, LongWordsAreShortenedInMessages) {

@@ -20,6 +20,7 @@
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/eventually.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 
@@ -85,14 +86,6 @@ class ListenerTest : public ::testing::Test {
     char byte = 0;
     return read(fd, &byte, 1) == 0;
   }
-  template <class Condition>
-  static bool Eventually(Condition condition) {
-    for (int i = 0; i < 2000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
-  }
   // What `body` returns in a child of this process; 255: it died.
   static int InAChild(const std::function<int()>& body) {
     const pid_t child = fork();
@@ -117,7 +110,7 @@ TEST_F(ListenerTest, AUnixSocketIsItsUsersAloneAndGoneAtTheEnd) {
     EXPECT_EQ(status.st_mode & 07777, 0700u);
     const int fd = Connect(address.path);
     ASSERT_GE(fd, 0);
-    EXPECT_TRUE(Eventually([] { return Keeper::count == 1; }));
+    EXPECT_TRUE(testing::Eventually([] { return Keeper::count == 1; }));
     close(fd);
   }
   EXPECT_FALSE(std::filesystem::exists(address.path));
@@ -178,8 +171,8 @@ TEST_F(ListenerTest, ASocketWhoseFileIsGoneIsMadeAnew) {
   Serve(*listener);
   std::filesystem::remove_all(folder_.Path("login"));
   int fd = -1;
-  EXPECT_TRUE(Eventually([&] { return (fd = Connect(address.path)) >= 0; }));
-  EXPECT_TRUE(Eventually([] { return Keeper::count == 1; }));
+  EXPECT_TRUE(testing::Eventually([&] { return (fd = Connect(address.path)) >= 0; }));
+  EXPECT_TRUE(testing::Eventually([] { return Keeper::count == 1; }));
   close(fd);
 }
 
@@ -237,7 +230,7 @@ TEST_F(ListenerTest, AnotherUsersConnectionIsClosedUnread) {
             0);
   EXPECT_EQ(Keeper::count, 0) << "nothing of it came to the server";
   const int own = Connect(address.path);
-  EXPECT_TRUE(Eventually([] { return Keeper::count == 1; }));
+  EXPECT_TRUE(testing::Eventually([] { return Keeper::count == 1; }));
   close(own);
 }
 
@@ -280,7 +273,7 @@ TEST_F(ListenerTest, OneProgramTakesAtMostHalfAndTheListenerLivesOn) {
               }
               char byte = 0;
               if (read(ready[0], &byte, 1) != 1) return 4;
-              Eventually([] { return Keeper::count > 50; });
+              testing::Eventually([] { return Keeper::count > 50; });
               std::this_thread::sleep_for(std::chrono::milliseconds(300));
               const int taken = Keeper::count;
               if (taken >= kLimit / 2) return 5;
@@ -324,7 +317,7 @@ TEST_F(ListenerTest, OutOfDescriptorsItAcceptsAgainWhenThereAreSome) {
               close(client);
               const int next = Connect(address.path);
               if (next < 0) return 4;
-              return Eventually([] { return Keeper::count >= 1; }) ? 0 : 5;
+              return testing::Eventually([] { return Keeper::count >= 1; }) ? 0 : 5;
             }),
             0);
 }

@@ -297,11 +297,11 @@ void Agent::RefreshDatasets(int64_t now_ns) {
   if (!root.ok() && root_is_gone_) fatal_ = root;
   root_is_gone_ = !root.ok();
   if (const absl::Status read = datasets_.Refresh(); !read.ok()) {
-    // What was there before stays offered. A worker of generated datasets alone has no folder: said
-    // once, also where the coordinator is heard in between.
+    // A worker of generated datasets alone has no folder: said once, also where the coordinator is
+    // heard in between.
     if (data_dir_error_ != read.message()) {
       data_dir_error_ = std::string(read.message());
-      LogLine(absl::StrCat("data dir: ", data_dir_error_));
+      LogLine(absl::StrCat("offers no datasets of its data dir: ", data_dir_error_));
     }
     return;
   }

@@ -57,12 +57,13 @@ absl::Status DatasetList::Judge(const data::Manifest& manifest, Reading& wanted)
 }
 
 absl::Status DatasetList::Refresh() {
-  ALLO_ASSIGN_OR_RETURN(std::vector<data::FoundDataset> found, data::FindDatasets(data_dir_));
+  absl::StatusOr<std::vector<data::FoundDataset>> found = data::FindDatasets(data_dir_);
   manifests_.clear();
   offered_.clear();
   refused_.clear();
+  if (!found.ok()) return found.status();
   const auto wanted = std::make_shared<Reading>();
-  for (data::FoundDataset& one : found) {
+  for (data::FoundDataset& one : *found) {
     absl::Status judged = one.manifest.ok() ? Judge(*one.manifest, *wanted) : one.manifest.status();
     if (!judged.ok()) {
       refused_.push_back(absl::StrCat("dataset ", one.name, " is not offered: ", judged.message()));

@@ -28,8 +28,8 @@ class DatasetList {
   DatasetList(std::string data_dir, std::string kept_in)
       : data_dir_(std::move(data_dir)), verified_(std::move(kept_in)) {}
 
-  // Looks at the folder again, and begins to read what must be verified. An error (the folder
-  // cannot be read) leaves everything as it was.
+  // Looks at the folder again, and begins to read what must be verified. An error: the folder
+  // cannot be read, and nothing of it is offered until it can.
   absl::Status Refresh();
   // True once after files were read: then Refresh knows more.
   bool Poll();

@@ -9,12 +9,14 @@
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/command_line.h"
 #include "base/files.h"
 #include "base/private_files.h"
 #include "base/standard_output.h"
@@ -207,7 +209,7 @@ int Main(int argc, char** argv) {
   app.add_option("--token-file", options.link.token_file,
                  "file whose first line is the coordinator's token, for TCP")
       ->envname("ALLO_TOKEN_FILE");
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> over = allometry::ParseCommandLine(app, argc, argv)) return *over;
 
   try {
     const absl::Status status = RunAgent(std::move(flags));

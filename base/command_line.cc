@@ -1,17 +1,21 @@
-#include "cli/unknown_word.h"
+#include "base/command_line.h"
 
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
 #include <vector>
 
+#include "CLI/Error.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "base/nearest_word.h"
 
-namespace allometry::cli {
+namespace allometry {
 namespace {
+
+constexpr int kBadUsage = 2;
 
 std::vector<const CLI::App*> Commands(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
@@ -36,7 +40,7 @@ bool IsNumber(const std::string& word) {
 std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) {
   // The commands that the words so far name; an option may be one of any of them.
   std::vector<const CLI::App*> path = {&app};
-  std::string help = "allo";
+  std::string help = app.get_name();
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--") break;
@@ -77,4 +81,19 @@ std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) 
   return "";
 }
 
-}  // namespace allometry::cli
+std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    const std::string unknown = UnknownWord(app, argc, argv);
+    std::cerr << app.get_name() << ": "
+              << (unknown.empty() ? absl::StrCat(error.what(), " (see ", app.get_name(), " --help)")
+                                  : unknown)
+              << std::endl;
+    return kBadUsage;
+  }
+}
+
+}  // namespace allometry

@@ -1,5 +1,7 @@
-#include "cli/unknown_word.h"
+#include "base/command_line.h"
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace allometry::cli {
+namespace allometry {
 namespace {
 
 using ::testing::AllOf;
@@ -64,5 +66,31 @@ TEST_F(UnknownWordTest, KnownWordsAreNoMistake) {
   EXPECT_EQ(Of({"data", "text", "-tchars", "-3", "-"}), "");
 }
 
+TEST(ParseCommandLineTest, AMistakeIsSaidWithTheProgramsNameAndExitsWithTwo) {
+  const auto parse = [](std::vector<const char*> words, std::string* said) {
+    int64_t lease_ms = 0;
+    std::string db;
+    CLI::App app{"", "allo-coordinator"};
+    app.add_option("--db", db)->required();
+    app.add_option("--lease-ms", lease_ms);
+    words.insert(words.begin(), "/usr/bin/allo-coordinator");
+    ::testing::internal::CaptureStderr();
+    const auto code = ParseCommandLine(app, static_cast<int>(words.size()), words.data());
+    *said = ::testing::internal::GetCapturedStderr();
+    return code;
+  };
+  std::string said;
+  EXPECT_EQ(parse({"--db", "a.db", "--lease-ms", "5"}, &said), std::nullopt);
+  EXPECT_EQ(said, "");
+  EXPECT_EQ(parse({"--databse", "a.db"}, &said), 2);
+  EXPECT_THAT(said, HasSubstr("allo-coordinator: unknown option --databse: known are --db"));
+  EXPECT_EQ(parse({"--db", "a.db", "--leasems", "5"}, &said), 2);
+  EXPECT_THAT(said, HasSubstr("did you mean --lease-ms? (see allo-coordinator --help)"));
+  EXPECT_EQ(parse({"--db", "a.db", "--lease-ms", "soon"}, &said), 2);
+  EXPECT_THAT(said, AllOf(HasSubstr("allo-coordinator: "), HasSubstr("--lease-ms = soon")));
+  EXPECT_EQ(parse({"--lease-ms", "5"}, &said), 2);
+  EXPECT_THAT(said, HasSubstr("--db is required"));
+}
+
 }  // namespace
-}  // namespace allometry::cli
+}  // namespace allometry

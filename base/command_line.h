@@ -1,0 +1,21 @@
+// Command lines of the programs, parsed by CLI11, with what it does not say: which word is no
+// command or option, and what is near.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "CLI/App.hpp"
+
+namespace allometry {
+
+// Parses the arguments. Set: the program is to exit with this code, because it was asked for help
+// (0), or because of a mistake that is said on standard error (2).
+std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv);
+
+// For arguments that `app` could not parse: "unknown command sumbit: did you mean submit?", or the
+// same of an option, of `app` or of the subcommand that the words before name. Empty where every
+// word is known, so that the mistake is another one.
+std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv);
+
+}  // namespace allometry
