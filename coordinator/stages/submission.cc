@@ -28,6 +28,12 @@ absl::StatusOr<Asked> Read(const v1::CreateSweepRequest& request) {
   const std::string& name = request.file_name().empty() ? "sweep" : request.file_name();
   Asked asked;
   ALLO_ASSIGN_OR_RETURN(asked.file, sweep::ParseSweepFile(request.sweep_yaml(), name));
+  if (asked.file.trainer && asked.file.trainer->trainer.working_dir.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ":", asked.file.trainer->line,
+                     ": a file with a trainer is submitted by 'allo submit', which adds the section "
+                     "submitted: the folder and the hashes of its files"));
+  }
   if (request.manifest_json().empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, ":", asked.file.dataset_line, ": dataset ", asked.file.dataset,
