@@ -81,6 +81,7 @@ int Main(int argc, char** argv) {
   AddNext(app, context);
   AddCerts(app, context);
   AddSlurm(app, context);
+  AddTrainer(app, context);
   data::AddDataCommand(app, &context.run);
   app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
   app.add_subcommand("worker", "start a worker agent (allo worker --help)");

@@ -12,6 +12,7 @@
 #include "cli/format.h"
 #include "cli/ladder_input.h"
 #include "cli/measure.h"
+#include "cli/measure_command.h"
 #include "cli/pilot_input.h"
 #include "cli/plan_json.h"
 #include "cli/sweep_input.h"
@@ -21,6 +22,7 @@
 #include "coordinator/stages/ladder/ladder_section.h"
 #include "coordinator/stages/stopping/stopping_section.h"
 #include "data/manifest.h"
+#include "run/trainer_rules.h"
 
 namespace allometry::cli {
 namespace {
@@ -185,8 +187,33 @@ bool HasPace(const cost::Throughput& throughput, double params) {
                      });
 }
 
+// What follows from what the trainer's command can and cannot do.
+std::vector<std::string> TrainerSentences(const sweep::TrainerChoice& trainer) {
+  std::vector<std::string> sentences;
+  const auto cannot = [&](absl::string_view what) { return !run::CanDo(trainer.trainer, what); };
+  if (cannot("resume")) {
+    sentences.push_back(
+        "the command cannot resume: an attempt that is stopped or killed begins again at step 0");
+  }
+  if (cannot("branch")) {
+    sentences.push_back(
+        "the command cannot branch: under schedule wsd every cell trains from step 0, without a "
+        "trunk");
+  }
+  if (cannot("evaluation_steps")) {
+    sentences.push_back(
+        "the command cannot evaluate at given steps: only the loss at a run's last step counts");
+  }
+  if (trainer.measure_seconds == 0) {
+    sentences.push_back(
+        "the command's speed is not measured: trainer.measure: {seconds: 30} would");
+  }
+  return sentences;
+}
+
 MeasuredCosts Measure(const Context& context, const Arguments& arguments,
-                      const PlanContext& plan_context) {
+                      const PlanContext& plan_context,
+                      const std::optional<sweep::TrainerChoice>& trainer) {
   if (!plan_context.measurable) return {};
   std::vector<v1::Run> runs;
   const auto add = [&](const std::vector<v1::Run>& more) {
@@ -209,7 +236,9 @@ MeasuredCosts Measure(const Context& context, const Arguments& arguments,
   if (!context.json) {
     options.progress = [](const std::string& line) { std::cerr << line << std::endl; };
   }
-  return MeasureRuns(runs, options);
+  if (!trainer) return MeasureRuns(runs, options);
+  if (arguments.no_measure || trainer->measure_seconds == 0) return {};
+  return MeasureCommands(runs, trainer->measure_seconds, options);
 }
 
 std::string WhyNoTimes(const cost::SweepPlan& plan, const Arguments& arguments,
@@ -302,12 +331,16 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<fitting::Pilot> pilot = ReadPilot(context, arguments.pilot);
   if (!pilot.ok()) return Fail(pilot.status());
 
-  const MeasuredCosts measured = Measure(context, arguments, *plan_context);
+  const MeasuredCosts measured = Measure(context, arguments, *plan_context, input->file.trainer);
   cost::PlanOptions options;
   options.throughput = plan_context->throughput;
   options.costs = measured.costs;
   options.workers = plan_context->workers;
-  const WholePlan made = MakePlan(*plan_context, options, *pilot, arguments.budget);
+  WholePlan made = MakePlan(*plan_context, options, *pilot, arguments.budget);
+  if (input->file.trainer) {
+    made.plan.sections.push_back({"trainer", TrainerSentences(*input->file.trainer)});
+    if (made.plan.sections.back().sentences.empty()) made.plan.sections.pop_back();
+  }
   const cost::SweepPlan& plan = made.plan;
   std::vector<std::string> notes = plan_context->notes;
   notes.insert(notes.end(), measured.problems.begin(), measured.problems.end());

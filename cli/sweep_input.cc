@@ -1,5 +1,6 @@
 #include "cli/sweep_input.h"
 
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,13 +9,44 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
+#include "coordinator/sweep/mistakes.h"
 #include "data/generated.h"
+#include "nlohmann/json.hpp"
 
 namespace allometry::cli {
 namespace {
 
 constexpr char kMissingDataset[] = "allometry/missing_dataset";
 constexpr int kTimeoutS = 3;
+
+// The section that says where the command's files lie and what they hold now. The coordinator never
+// sees them; it keeps this text.
+absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file) {
+  namespace fs = std::filesystem;
+  const sweep::TrainerChoice& trainer = *file.trainer;
+  std::error_code error;
+  const fs::path folder =
+      fs::weakly_canonical(fs::path(file.file_name).parent_path() / trainer.working_dir, error);
+  sweep::Mistakes mistakes(file.file_name);
+  if (error || !folder.is_absolute() || !fs::is_directory(folder, error)) {
+    mistakes.Add(trainer.line, absl::StrFormat("working_dir %s is no folder (%s)",
+                                               trainer.working_dir, folder.string()));
+  }
+  nlohmann::ordered_json files = nlohmann::ordered_json::object();
+  for (const std::string& name : trainer.files) {
+    const auto hash = HashFileHex((folder / name).string());
+    if (!hash.ok()) {
+      mistakes.Add(trainer.files_line, absl::StrCat("files ", name, ": ", hash.status().message()));
+    } else {
+      files[name] = *hash;
+    }
+  }
+  ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
+  // JSON is YAML.
+  const nlohmann::ordered_json section = {{"working_dir", folder.string()}, {"files", files}};
+  return absl::StrCat("# The section below was added by 'allo submit'.\nsubmitted: ",
+                      section.dump(), "\n");
+}
 
 }  // namespace
 
@@ -66,6 +98,12 @@ absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
   input.file_name = file_name;
   ALLO_ASSIGN_OR_RETURN(input.text, ReadFile(file_name));
   ALLO_ASSIGN_OR_RETURN(input.file, sweep::ParseSweepFile(input.text, file_name));
+  if (input.file.trainer && input.file.trainer->trainer.working_dir.empty()) {
+    ALLO_ASSIGN_OR_RETURN(const std::string section, SubmittedSection(input.file));
+    if (!input.text.empty() && input.text.back() != '\n') input.text += '\n';
+    input.text += section;
+    ALLO_ASSIGN_OR_RETURN(input.file, sweep::ParseSweepFile(input.text, file_name));
+  }
   const std::string& dataset = input.file.dataset;
   absl::StatusOr<data::Manifest> manifest = data::FindManifest(data_dir, dataset);
   if (absl::IsNotFound(manifest.status())) {

@@ -11,6 +11,7 @@ allo_require(absl)
 allo_require(nlohmann_json)
 allo_require(CLI11)
 allo_require(PkgConfig)
+allo_require(ZLIB)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 
 if(NOT ALLOMETRY_ONLY_TRAINER)

@@ -1,6 +1,12 @@
 #include "data/generated.h"
 
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "data/strata/episode.h"
 #include "data/strata/tokens.h"
 
@@ -44,7 +50,36 @@ absl::StatusOr<Manifest> GeneratedManifest(absl::string_view text) {
   return ParseManifest(ManifestJson(manifest));
 }
 
+absl::StatusOr<Manifest> ExternalManifest(absl::string_view text) {
+  const auto wrong = [&](absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "dataset '%s': %s; allowed is external:NAME,tokens=COUNT,heldout=NAME", text, what));
+  };
+  Manifest manifest;
+  manifest.name = manifest.generator = std::string(text);
+  manifest.kind = "external";
+  manifest.licence = manifest.source = "of the trainer that reads it";
+  absl::string_view rest = text;
+  if (!IsExternal(text) || !IsGenerated(text)) return wrong("not such a text");
+  absl::ConsumePrefix(&rest, kExternal);
+  const std::vector<absl::string_view> parts = absl::StrSplit(rest, ',');
+  if (parts[0].empty()) return wrong("it has no name");
+  for (size_t i = 1; i < parts.size(); ++i) {
+    absl::string_view value = parts[i];
+    if (absl::ConsumePrefix(&value, "tokens=")) {
+      if (!absl::SimpleAtoi(value, &manifest.unique_tokens) || manifest.unique_tokens < 2) {
+        return wrong("its tokens are no whole number of 2 or more");
+      }
+    } else if (!absl::ConsumePrefix(&value, "heldout=")) {
+      return wrong(absl::StrCat("'", parts[i], "' is not known"));
+    }
+  }
+  if (manifest.unique_tokens == 0) return wrong("its tokens are missing");
+  return ParseManifest(ManifestJson(manifest));
+}
+
 absl::StatusOr<Manifest> FindManifest(const std::string& data_dir, const std::string& name) {
+  if (IsExternal(name)) return ExternalManifest(name);
   return IsGenerated(name) ? GeneratedManifest(name) : ReadManifest(data_dir, name);
 }
 

@@ -19,7 +19,12 @@ Manifest StrataManifest(const strata::Spec& spec);
 // with the text.
 absl::StatusOr<Manifest> GeneratedManifest(absl::string_view text);
 
-// ReadManifest of manifest.h, or GeneratedManifest where the name is a generator's.
+// The manifest of a dataset that only the trainer reads (docs/trainer.md), of kind "external":
+// "external:fineweb-v3,tokens=15000000000000,heldout=c4-val". It says how many tokens there are, so
+// that epochs count; nothing of it lies on any machine of ours.
+absl::StatusOr<Manifest> ExternalManifest(absl::string_view text);
+
+// ReadManifest of manifest.h, or ExternalManifest, or GeneratedManifest where the name is a generator's.
 absl::StatusOr<Manifest> FindManifest(const std::string& data_dir, const std::string& name);
 
 }  // namespace allometry::data

@@ -333,6 +333,8 @@ bool IsGenerated(absl::string_view name) {
          });
 }
 
+bool IsExternal(absl::string_view name) { return absl::StartsWith(name, kExternal); }
+
 absl::Status CheckDatasetName(absl::string_view name) {
   const auto allowed = [](char c) {
     return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';

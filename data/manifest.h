@@ -76,7 +76,7 @@ struct Entropy {
 struct Manifest {
   int version = 1;
   std::string name;
-  std::string kind;  // "text", "trajectories", "generated"
+  std::string kind;  // "text", "trajectories", "generated", "external"
   std::string licence;
   std::string source;     // what it was made from, with the source's hash
   std::string generator;  // command with its options, and version, that made it; see above
@@ -128,6 +128,10 @@ absl::StatusOr<std::vector<FoundDataset>> FindDatasets(const std::string& data_d
 // Whether a dataset's name is a generator's text (generated.h): up to 512 letters, digits and
 // . _ - = , with a ':', which no folder's name has.
 bool IsGenerated(absl::string_view name);
+
+// Such a text that names a dataset which only the trainer reads: "external:...".
+inline constexpr char kExternal[] = "external:";
+bool IsExternal(absl::string_view name);
 
 // Letters, digits, '.', '_' and '-', not starting with '.' or '-': a folder's name and nothing
 // more. InvalidArgument otherwise.

@@ -107,6 +107,10 @@ absl::Status CheckShard(const Shard& shard, const Manifest& manifest) {
   return absl::OkStatus();
 }
 
+bool HasNoFiles(const Manifest& manifest) {
+  return manifest.kind == "generated" || manifest.kind == "external";
+}
+
 // Whole episodes, and the images and actions of a split for all of its frames or none.
 absl::Status CheckEpisodes(const Manifest& manifest,
                            std::map<std::pair<std::string, std::string>, int64_t>& count) {
@@ -143,7 +147,7 @@ absl::Status CheckTotals(const Manifest& manifest) {
     count[{shard.split, shard.role}] += shard.tokens;
   }
   const int64_t train = count[{"train", "tokens"}], heldout = count[{"heldout", "tokens"}];
-  const bool generated = manifest.kind == "generated";
+  const bool generated = HasNoFiles(manifest);
   if (!generated && manifest.unique_tokens != train) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "unique_tokens is %d: the train shards have %d", manifest.unique_tokens, train));
@@ -157,22 +161,22 @@ absl::Status CheckTotals(const Manifest& manifest) {
 
 absl::Status CheckKind(const Manifest& manifest) {
   const std::string& kind = manifest.kind;
-  if (kind != "text" && kind != "trajectories" && kind != "generated") {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("kind is '%s': allowed are text, trajectories and generated", kind));
+  if (kind != "text" && kind != "trajectories" && kind != "generated" && kind != "external") {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "kind is '%s': allowed are text, trajectories, generated and external", kind));
   }
-  if ((kind == "text") == manifest.frames.has_value()) {
+  if ((kind == "text" || kind == "external") == manifest.frames.has_value()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "kind is '%s', %s", kind,
-        kind == "text" ? "and 'frames' is there: text has none" : "and 'frames' is missing"));
+        manifest.frames.has_value() ? "and 'frames' is there: it has none" : "and 'frames' is missing"));
   }
-  if (kind == "generated" && (manifest.name != manifest.generator || !IsGenerated(manifest.name))) {
+  if (HasNoFiles(manifest) && (manifest.name != manifest.generator || !IsGenerated(manifest.name))) {
     return absl::InvalidArgumentError(
         absl::StrFormat("name is '%s' and generator '%s': allowed for a generated dataset is the "
                         "generator's text for both",
                         manifest.name, manifest.generator));
   }
-  if (kind == "generated" && !manifest.shards.empty()) {
+  if (HasNoFiles(manifest) && !manifest.shards.empty()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "shards has %d entries: a generated dataset has none", manifest.shards.size()));
   }
@@ -195,7 +199,7 @@ absl::Status CheckMeasured(const Manifest& manifest) {
 
 absl::Status CheckManifest(const Manifest& manifest) {
   ALLO_RETURN_IF_ERROR(CheckKind(manifest));
-  if (manifest.kind != "generated") ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
+  if (!HasNoFiles(manifest)) ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
   if (manifest.vocabulary > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrFormat("vocabulary is %d: allowed is up to %d",
                                                       manifest.vocabulary,

@@ -47,6 +47,10 @@ void Get(const Message& m, const FieldDescriptor* f, std::vector<int64_t>* v) {
   v->assign(values.begin(), values.end());
 }
 
+// Texts of JSON are settings alone.
+void Get(const Message&, const FieldDescriptor*, run::JsonText*) {}
+void Set(Message*, const FieldDescriptor*, const run::JsonText&) {}
+
 void Set(Message* m, const FieldDescriptor* f, int v) { m->GetReflection()->SetInt32(m, f, v); }
 void Set(Message* m, const FieldDescriptor* f, int64_t v) { m->GetReflection()->SetInt64(m, f, v); }
 void Set(Message* m, const FieldDescriptor* f, double v) { m->GetReflection()->SetDouble(m, f, v); }
@@ -57,6 +61,7 @@ void Set(Message* m, const FieldDescriptor* f, const std::string& v) {
 // --- one value of the map `settings`
 
 std::string Text(double value) { return absl::StrFormat("%.17g", value); }
+std::string Text(const run::JsonText& value) { return value.text; }
 template <class T>
 std::string Text(const T& value) {
   return absl::StrCat(value);
@@ -70,26 +75,31 @@ bool FromText(const std::string& text, std::string* value) {
   *value = text;
   return true;
 }
+bool FromText(const std::string& text, run::JsonText* value) {
+  value->text = text;
+  return true;
+}
 bool FromText(const std::string&, std::vector<int64_t>*) { return false; }
 
-// `prefix` is the path of the table in `settings`: "optimizer.".
+// `prefix` is the path of the table in `settings`: "optimizer.". A younger table has no message.
 template <class Owner>
-absl::Status Read(const Message& message, const Settings& settings, const std::string& prefix,
+absl::Status Read(const Message* message, const Settings& settings, const std::string& prefix,
                   Owner* owner, size_t* found) {
   absl::Status status;
   ForEach(run::FieldsOf(owner), [&](const auto& row) {
     if (!status.ok()) return;
     auto& value = owner->*row.member;
     using T = std::decay_t<decltype(value)>;
-    const FieldDescriptor* field = FieldNamed(message, row.name);
+    const FieldDescriptor* field = message == nullptr ? nullptr : FieldNamed(*message, row.name);
     if constexpr (run::HasFields<T>) {
       if constexpr (!std::is_same_v<T, run::Identity>) {
-        status = Read(message.GetReflection()->GetMessage(message, field), settings,
-                      absl::StrCat(prefix, row.name, "."), &value, found);
+        const Message* nested =
+            field == nullptr ? nullptr : &message->GetReflection()->GetMessage(*message, field);
+        status = Read(nested, settings, absl::StrCat(prefix, row.name, "."), &value, found);
       }
     } else if (field != nullptr) {
       const T otherwise = value;
-      Get(message, field, &value);
+      Get(*message, field, &value);
       // A choice that is not set keeps its default, as where run.json leaves it out.
       if constexpr (std::is_same_v<T, std::string>) {
         if (value.empty() && !row.allowed.choices.empty()) value = otherwise;
@@ -109,7 +119,7 @@ absl::Status Read(const Message& message, const Settings& settings, const std::s
 template <class Owner>
 absl::Status ReadAll(const Message& message, const Settings& settings, Owner* owner) {
   size_t found = 0;
-  ALLO_RETURN_IF_ERROR(Read(message, settings, "", owner, &found));
+  ALLO_RETURN_IF_ERROR(Read(&message, settings, "", owner, &found));
   if (found == settings.size()) return absl::OkStatus();
   std::vector<std::string> names;
   for (const auto& [name, value] : settings) names.push_back(name);
@@ -123,10 +133,11 @@ void Write(const Owner& owner, const std::string& prefix, Message* message, Sett
   ForEach(run::FieldsOf(&owner), [&](const auto& row) {
     const auto& value = owner.*row.member;
     using T = std::decay_t<decltype(value)>;
-    const FieldDescriptor* field = FieldNamed(*message, row.name);
+    const FieldDescriptor* field = message == nullptr ? nullptr : FieldNamed(*message, row.name);
     if constexpr (run::HasFields<T>) {
-      Write(value, absl::StrCat(prefix, row.name, "."),
-            message->GetReflection()->MutableMessage(message, field), settings);
+      Message* nested =
+          field == nullptr ? nullptr : message->GetReflection()->MutableMessage(message, field);
+      Write(value, absl::StrCat(prefix, row.name, "."), nested, settings);
     } else if (field != nullptr) {
       Set(message, field, value);
     } else if (value != defaults.*row.member) {
@@ -152,7 +163,7 @@ v1::RunIdentity ToProto(const run::Identity& identity) {
 absl::StatusOr<run::RunSpec> ToRunSpec(const v1::RunSpec& message) {
   run::RunSpec spec;
   size_t found = 0;
-  ALLO_RETURN_IF_ERROR(Read(message, Settings(), "", &spec, &found));
+  ALLO_RETURN_IF_ERROR(Read(&message, Settings(), "", &spec, &found));
   ALLO_ASSIGN_OR_RETURN(spec.identity, ToIdentity(message.identity()));
   return spec;
 }

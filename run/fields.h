@@ -58,6 +58,7 @@ struct Allowed {
 constexpr Allowed kAnything{};
 constexpr Allowed kPositive{.low = 1, .text = "1 or more"};
 constexpr Allowed kNotNegative{.low = 0, .text = "0 or more"};
+constexpr Allowed kPositiveOfOurs{.low = 0, .text = "1 or more; 0 of family external"};
 
 template <class Owner, class T>
 struct Field {
@@ -86,15 +87,15 @@ inline constexpr absl::string_view kKinds[] = {"train", "tokenizer"};
 inline constexpr std::tuple kShapeFields = {
     Field<Shape, std::string>{"family", &Shape::family, Presence::kOptional, kAnything,
                               KeySince::kFirst, SetIn::kNowhere, "model family (models/shape.h)"},
-    Field<Shape, int>{"layers", &Shape::layers, Presence::kRequired, kPositive, KeySince::kFirst,
+    Field<Shape, int>{"layers", &Shape::layers, Presence::kRequired, kPositiveOfOurs, KeySince::kFirst,
                       SetIn::kNowhere, "transformer blocks"},
-    Field<Shape, int>{"heads", &Shape::heads, Presence::kRequired, kPositive, KeySince::kFirst,
+    Field<Shape, int>{"heads", &Shape::heads, Presence::kRequired, kPositiveOfOurs, KeySince::kFirst,
                       SetIn::kNowhere, "attention heads; divides width"},
-    Field<Shape, int>{"width", &Shape::width, Presence::kRequired, kPositive, KeySince::kFirst,
+    Field<Shape, int>{"width", &Shape::width, Presence::kRequired, kPositiveOfOurs, KeySince::kFirst,
                       SetIn::kNowhere, "d_model"},
     Field<Shape, int>{"context", &Shape::context, Presence::kRequired, kPositive, KeySince::kFirst,
                       SetIn::kNowhere, "tokens a sequence"},
-    Field<Shape, int>{"vocabulary", &Shape::vocabulary, Presence::kRequired, kPositive,
+    Field<Shape, int>{"vocabulary", &Shape::vocabulary, Presence::kRequired, kPositiveOfOurs,
                       KeySince::kFirst, SetIn::kNowhere, "token ids"},
     Field<Shape, int>{"image_height", &Shape::image_height, Presence::kIfSet, kAnything,
                       KeySince::kYounger, SetIn::kNowhere, "pixels; 0: the family sees no images"},
@@ -142,6 +143,34 @@ inline constexpr std::tuple kOptimizerFields = {
                                   SetIn::kTrainingOptimizer,
                                   "update rule; AdamW is the only one",
                                   "optimizer"},
+};
+
+inline constexpr Allowed kAnArray{.text = "an array of strings"};
+inline constexpr Allowed kAnObject{.text = "an object"};
+inline constexpr std::tuple kTrainerFields = {
+    Field<Trainer, JsonText>{"command", &Trainer::command, Presence::kIfSet, kAnArray,
+                             KeySince::kYounger, SetIn::kNowhere,
+                             "program and arguments, with placeholders; none: allo-trainer",
+                             "trainer_command"},
+    Field<Trainer, JsonText>{"environment", &Trainer::environment, Presence::kIfSet, kAnObject,
+                             KeySince::kYounger, SetIn::kNowhere, "variables of the command",
+                             "trainer_environment"},
+    Field<Trainer, JsonText>{"args", &Trainer::args, Presence::kIfSet, kAnObject,
+                             KeySince::kYounger, SetIn::kNowhere,
+                             "what the sweep file has for the command, by name", "trainer_args"},
+    Field<Trainer, JsonText>{"size", &Trainer::size, Presence::kIfSet, kAnObject,
+                             KeySince::kYounger, SetIn::kNowhere,
+                             "the row of the sweep file's `model.table`", "trainer_size"},
+    Field<Trainer, JsonText>{"files", &Trainer::files, Presence::kIfSet, kAnObject,
+                             KeySince::kYounger, SetIn::kNowhere,
+                             "XXH3 of the command's files, by path below working_dir",
+                             "trainer_files"},
+    Field<Trainer, JsonText>{"capabilities", &Trainer::capabilities, Presence::kIfSet, kAnArray,
+                             KeySince::kNever, SetIn::kNowhere,
+                             "what the command can do: resume, branch, evaluation_steps; none: all"},
+    Field<Trainer, std::string>{"working_dir", &Trainer::working_dir, Presence::kIfSet, kAnything,
+                                KeySince::kNever, SetIn::kNowhere,
+                                "folder in which the command starts"},
 };
 
 inline constexpr std::tuple kIdentityFields = {
@@ -208,6 +237,9 @@ inline constexpr std::tuple kIdentityFields = {
                                  KeySince::kYounger,
                                  SetIn::kTraining,
                                  "of matrix products; weights and sums are fp32"},
+    Field<Identity, Trainer>{"trainer", &Identity::trainer, Presence::kIfSet, kAnything,
+                             KeySince::kYounger, SetIn::kNowhere,
+                             "the command that trains in place of allo-trainer"},
 };
 
 // Of an attempt. The fields `start` and `inputs` are objects of their own (run_spec.cc).
@@ -275,6 +307,7 @@ inline constexpr std::tuple kRunSpecFields = {
 // The tables of nested settings, by the type of the member.
 constexpr const auto& FieldsOf(const Shape*) { return kShapeFields; }
 constexpr const auto& FieldsOf(const Optimizer*) { return kOptimizerFields; }
+constexpr const auto& FieldsOf(const Trainer*) { return kTrainerFields; }
 constexpr const auto& FieldsOf(const Identity*) { return kIdentityFields; }
 constexpr const auto& FieldsOf(const RunSpec*) { return kRunSpecFields; }
 template <class T>
@@ -284,5 +317,8 @@ concept HasFields = requires(const T* owner) {
 
 // The rows as a Markdown table: name, default, allowed, meaning. Stands in docs/run-json.md.
 std::string FieldsAsMarkdown();
+// The same, with `start` and `inputs`, as a JSON schema (2020-12) for whoever reads run.json: fields
+// that it does not know are a newer version's, and allowed.
+std::string RunJsonSchema();
 
 }  // namespace allometry::run

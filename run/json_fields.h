@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
+#include "run/run_spec.h"
 
 namespace allometry::run {
 
@@ -25,6 +26,16 @@ using Json = nlohmann::json;
 // A string that may hold any bytes (an exception's text) as valid UTF-8 JSON.
 inline std::string DumpJson(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+// A text that is no JSON is a string.
+inline void to_json(Json& json, const JsonText& value) {
+  if (value.empty()) {
+    json = nullptr;
+    return;
+  }
+  json = Json::parse(value.text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) json = value.text;
 }
 
 class JsonFields {
@@ -119,6 +130,10 @@ class JsonFields {
     for (const Json& element : json) {
       ALLO_RETURN_IF_ERROR(ConvertInteger(name, element, &value->emplace_back()));
     }
+    return absl::OkStatus();
+  }
+  absl::Status Convert(const char*, const Json& json, JsonText* value) const {
+    value->text = json.is_null() ? "" : DumpJson(json);
     return absl::OkStatus();
   }
   absl::Status Convert(const char*, const Json& json, Json* value) const {

@@ -1,12 +1,16 @@
 #include "run/run_spec.h"
 
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/files.h"
 #include "base/json_shape.h"
 #include "run/fields.h"
@@ -80,6 +84,10 @@ bool IsHash(const std::string& text) {
   return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+bool IsCrc(const std::string& text) {
+  return text.size() == 8 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
 bool IsFolderName(const std::string& text) {
   return !text.empty() && text != "." && text != ".." && text.find('/') == std::string::npos;
 }
@@ -114,8 +122,15 @@ void CheckIdentity(const Identity& identity, Checks& checks) {
   const Shape& shape = identity.shape;
   checks.Field(!shape.family.empty(), "identity.shape.family", "empty", "a model family's name");
   if (!checks.status().ok()) return;
-  checks.Field(shape.width % shape.heads == 0, "identity.shape.width", shape.width,
-               absl::StrCat("a multiple of heads, ", shape.heads));
+  if (shape.family != kExternalFamily) {
+    checks.Positive("identity.shape.layers", shape.layers);
+    checks.Positive("identity.shape.heads", shape.heads);
+    checks.Positive("identity.shape.width", shape.width);
+    checks.Positive("identity.shape.vocabulary", shape.vocabulary);
+    if (!checks.status().ok()) return;
+    checks.Field(shape.width % shape.heads == 0, "identity.shape.width", shape.width,
+                 absl::StrCat("a multiple of heads, ", shape.heads));
+  }
   checks.Field(IsFolderName(identity.dataset), "identity.dataset",
                absl::StrCat("'", identity.dataset, "'"), "the name of a folder in the data dir");
   checks.Field(identity.dataset_hash.empty() || IsHash(identity.dataset_hash),
@@ -135,8 +150,9 @@ void CheckStart(const RunSpec& spec, Checks& checks) {
                absl::StrCat("0 to steps, ", spec.steps));
   checks.Field(IsPathBelow(start.file), "start.file", absl::StrCat("'", start.file, "'"),
                "a path below the run directory, without '..'");
-  checks.Field(IsHash(start.hash), "start.hash", absl::StrCat("'", start.hash, "'"),
-               "16 lower-case hexadecimal digits");
+  checks.Field(IsHash(start.hash) || (!spec.identity.trainer.command.empty() && IsCrc(start.hash)),
+               "start.hash", absl::StrCat("'", start.hash, "'"),
+               "16 lower-case hexadecimal digits (of a command's checkpoint, or 8)");
   checks.Field(start.run_id >= 0, "start.run_id", start.run_id, "0 (this run) or more");
 }
 
@@ -172,9 +188,11 @@ absl::Status Validate(const RunSpec& spec) {
   checks.Field(spec.ranks <= sequences, "ranks", spec.ranks,
                absl::StrCat("1 to the sequences of an update, ", sequences));
   checks.Field(!spec.step_backend.empty(), "step_backend", "empty", "auto or a backend's name");
-  checks.Field(PrecisionProblem(spec.identity.precision, spec.device).empty(), "identity.precision",
-               absl::StrCat("'", spec.identity.precision, "'"),
-               PrecisionProblem(spec.identity.precision, spec.device));
+  if (spec.identity.trainer.command.empty()) {
+    checks.Field(PrecisionProblem(spec.identity.precision, spec.device).empty(),
+                 "identity.precision", absl::StrCat("'", spec.identity.precision, "'"),
+                 PrecisionProblem(spec.identity.precision, spec.device));
+  }
   CheckStart(spec, checks);
   CheckInputs(spec, checks);
   return checks.status();
@@ -247,6 +265,9 @@ Json ObjectOf(const Owner& owner) {
   ForEach(FieldsOf(&owner), [&](const auto& row) {
     const auto& value = owner.*row.member;
     if constexpr (HasFields<std::decay_t<decltype(value)>>) {
+      if constexpr (std::equality_comparable<std::decay_t<decltype(value)>>) {
+        if (row.presence == Presence::kIfSet && value == defaults.*row.member) return;
+      }
       json[row.name] = ObjectOf(value);
     } else if (row.presence != Presence::kIfSet || value != defaults.*row.member) {
       json[row.name] = value;
@@ -325,6 +346,21 @@ std::string AttemptDir(const std::string& run_dir, int attempt) {
 
 std::string CheckpointFile(int attempt, int64_t step) {
   return absl::StrFormat("attempt-%d/checkpoint-%012d.safetensors", attempt, step);
+}
+
+bool IsCheckpointFile(absl::string_view file) {
+  const auto digits = [&] {
+    size_t count = 0;
+    while (count < file.size() && absl::ascii_isdigit(file[count])) ++count;
+    const bool fits = count > 0 && count <= 18;
+    file.remove_prefix(count);
+    return fits;
+  };
+  if (!absl::ConsumePrefix(&file, "attempt-") || !digits()) return false;
+  if (!absl::ConsumePrefix(&file, "/checkpoint-") || !digits()) return false;
+  if (file.empty()) return true;
+  return file[0] == '.' && file.size() > 1 && file.size() <= 32 &&
+         std::all_of(file.begin() + 1, file.end(), [](char c) { return absl::ascii_isalnum(c); });
 }
 
 }  // namespace allometry::run

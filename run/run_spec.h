@@ -23,6 +23,10 @@
 
 namespace allometry::run {
 
+// The family of models that a command of the sweep file trains: their layers, heads, width and
+// vocabulary are not known here, and 0.
+inline constexpr char kExternalFamily[] = "external";
+
 struct Shape {
   std::string family = "gpt";
   int layers = 0;
@@ -46,6 +50,28 @@ struct Optimizer {
   std::string name = "adamw";
 };
 
+// A JSON value as its text, without spaces and with sorted keys; empty: none.
+struct JsonText {
+  std::string text;
+
+  bool empty() const { return text.empty(); }
+  friend bool operator==(const JsonText&, const JsonText&) = default;
+};
+
+// The command that trains in place of allo-trainer (docs/trainer.md). Its texts have placeholders
+// (run/placeholders.h), which the agent replaces.
+struct Trainer {
+  JsonText command;       // ["torchrun", "--nproc-per-node={devices}", "train.py"]; empty: allo-trainer
+  JsonText environment;   // {"NAME": "value"}
+  JsonText args;          // what the sweep file has for the command: an object
+  JsonText size;          // of models that are not ours: label, params, flops_per_token, args, ...
+  JsonText files;         // {"train.py": hash}: HashFileHex of each file of the command
+  JsonText capabilities;  // what the command can do, where that is not everything
+  std::string working_dir;  // absolute, and the same on all workers
+
+  friend bool operator==(const Trainer&, const Trainer&) = default;
+};
+
 struct Identity {
   Shape shape;
   std::string dataset;       // the folder DATA_DIR/<dataset>
@@ -64,6 +90,7 @@ struct Identity {
   double final_rate_fraction = 0;
   std::string tokenizer_key;       // of the tokenizer run whose tokens are trained on; empty: none
   std::string precision = "fp32";  // of matrix products: "fp32", "tf32", "bf16"
+  Trainer trainer;
 };
 
 // A checkpoint to start from: of this run, or of the trunk that this run branches off.
@@ -123,5 +150,7 @@ absl::Status WriteRunSpec(const std::string& run_dir, const RunSpec& spec);
 // "RUN_DIR/attempt-K" and, relative to RUN_DIR, "attempt-K/checkpoint-000000001200.safetensors".
 std::string AttemptDir(const std::string& run_dir, int attempt);
 std::string CheckpointFile(int attempt, int64_t step);
+// Whether `file` names a checkpoint so: "attempt-K/checkpoint-STEP", with any ending.
+bool IsCheckpointFile(absl::string_view file);
 
 }  // namespace allometry::run

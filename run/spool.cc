@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,6 +21,7 @@ namespace allometry::run {
 namespace {
 
 constexpr size_t kHashDigits = 16;
+constexpr size_t kCrcDigits = 8;
 constexpr size_t kReadBytes = 1 << 18;
 // A record is some hundred bytes; an exit record has the end of a log.
 constexpr size_t kLongestLine = 4 << 20;
@@ -56,6 +58,8 @@ OrderedJson ToJson(const ExecutionConfig& numerics) {
           {"step_backend", numerics.step_backend}};
 }
 
+OrderedJson ToJson(const UnknownRecord& unknown) { return {{"kind", unknown.kind}}; }
+
 OrderedJson ToJson(const ExitRecord& exit) {
   return {{"kind", "exit"},
           {"reason", std::string(ExitReasonName(exit.reason))},
@@ -81,13 +85,15 @@ absl::Status Parse(JsonFields& fields, CheckpointRecord* checkpoint) {
 }
 
 absl::Status Parse(JsonFields& fields, ExecutionConfig* numerics) {
-  ALLO_RETURN_IF_ERROR(fields.Require("ranks", &numerics->ranks));
-  ALLO_RETURN_IF_ERROR(fields.Require("hosts", &numerics->hosts));
-  ALLO_RETURN_IF_ERROR(fields.Require("micro_batch", &numerics->micro_batch));
-  ALLO_RETURN_IF_ERROR(fields.Require("device", &numerics->device));
-  ALLO_RETURN_IF_ERROR(fields.Require("device_model", &numerics->device_model));
-  ALLO_RETURN_IF_ERROR(fields.Require("trainer_build", &numerics->trainer_build));
-  return fields.Require("step_backend", &numerics->step_backend);
+  ALLO_RETURN_IF_ERROR(fields.Allow("ranks", &numerics->ranks));
+  ALLO_RETURN_IF_ERROR(fields.Allow("hosts", &numerics->hosts));
+  ALLO_RETURN_IF_ERROR(fields.Allow("micro_batch", &numerics->micro_batch));
+  ALLO_RETURN_IF_ERROR(fields.Allow("device", &numerics->device));
+  ALLO_RETURN_IF_ERROR(fields.Allow("device_model", &numerics->device_model));
+  ALLO_RETURN_IF_ERROR(fields.Allow("trainer_build", &numerics->trainer_build));
+  ALLO_RETURN_IF_ERROR(fields.Allow("step_backend", &numerics->step_backend));
+  ALLO_RETURN_IF_ERROR(fields.Allow("params", &numerics->params));
+  return fields.Allow("contract", &numerics->contract);
 }
 
 absl::Status Parse(JsonFields& fields, ExitRecord* exit) {
@@ -111,8 +117,13 @@ absl::Status ParseBody(JsonFields& fields, Record* record) {
   if (kind == "checkpoint") return Parse(fields, &record->body.emplace<CheckpointRecord>());
   if (kind == "numerics") return Parse(fields, &record->body.emplace<ExecutionConfig>());
   if (kind == "exit") return Parse(fields, &record->body.emplace<ExitRecord>());
-  return absl::InvalidArgumentError(
-      absl::StrCat("kind is '", kind, "'; allowed: point, checkpoint, numerics, exit"));
+  record->body = UnknownRecord{std::move(kind)};
+  return absl::OkStatus();
+}
+
+std::string CrcHex(absl::string_view bytes) {
+  const auto* data = reinterpret_cast<const Bytef*>(bytes.data());
+  return absl::StrFormat("%08x", crc32_z(crc32(0, nullptr, 0), data, bytes.size()));
 }
 
 // Whether a whole line with a matching hash is somewhere in `bytes`, which begin at a line.
@@ -142,13 +153,16 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view line) {
     return absl::DataLossError("the record has no end of line");
   }
   line.remove_suffix(1);
-  if (line.size() <= kHashDigits + 1 || line[kHashDigits] != ' ') {
-    return absl::DataLossError("the record does not begin with 16 hexadecimal digits and a space");
+  const size_t digits = line.find(' ');
+  if (digits != kHashDigits && digits != kCrcDigits) {
+    return absl::DataLossError(
+        "the record does not begin with 16 hexadecimal digits of XXH3, or 8 of CRC-32, and a space");
   }
-  const absl::string_view text = line.substr(kHashDigits + 1);
-  if (HashHex(text) != line.substr(0, kHashDigits)) {
-    return absl::DataLossError(absl::StrCat("the record's hash is ", HashHex(text), ", it says ",
-                                            line.substr(0, kHashDigits)));
+  const absl::string_view text = line.substr(digits + 1);
+  const std::string hash = digits == kHashDigits ? HashHex(text) : CrcHex(text);
+  if (hash != line.substr(0, digits)) {
+    return absl::DataLossError(
+        absl::StrCat("the record's hash is ", hash, ", it says ", line.substr(0, digits)));
   }
   ALLO_RETURN_IF_ERROR(CheckJsonShape(text));
   const Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
@@ -156,7 +170,6 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view line) {
   JsonFields fields(json, "");
   Record record;
   ALLO_RETURN_IF_ERROR(ParseBody(fields, &record));
-  ALLO_RETURN_IF_ERROR(fields.RefuseOthers());
   return record;
 }
 
@@ -194,7 +207,7 @@ SpoolWriter::SpoolWriter(int fd, std::string path, uint64_t last_sequence)
 
 SpoolWriter::~SpoolWriter() { close(fd_); }
 
-void SpoolWriter::Append(std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord> body) {
+void SpoolWriter::Append(RecordBody body) {
   buffer_ += EncodeRecord({++last_sequence_, std::move(body)});
 }
 

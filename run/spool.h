@@ -1,11 +1,15 @@
 // The spool: the append-only file through which a trainer says everything it has to say.
 //
-// One record a line: 16 hex digits of XXH3 over the JSON's bytes, a space, a JSON object, '\n'.
+// One record a line: a check over the JSON's bytes, a space, a JSON object, '\n'. The check is 16
+// hex digits of XXH3, or 8 of CRC-32 (that of zlib and gzip), which every language has.
 //
 //   {"seq":1,"kind":"numerics","ranks":2,...}
 //   {"seq":2,"kind":"point","step":10,"tokens":20480,"series":"train","value":4.31}
 //   {"seq":9,"kind":"checkpoint","step":1200,"file":"attempt-1/...","hash":"...","bytes":1234}
 //   {"seq":10,"kind":"exit","reason":"SUCCEEDED","message":"","step":1200}
+//
+// Fields and kinds that are not known here are a newer trainer's, and no mistake: fields are passed
+// over, a record of such a kind is read as UnknownRecord.
 //
 // Sequence numbers are 1, 2, 3, ... without gaps. A value that is not finite is null. Doubles
 // round-trip. A last line without its newline, or whose hash is wrong and after which nothing valid
@@ -53,6 +57,12 @@ struct ExecutionConfig {
   std::string device_model;
   std::string trainer_build;
   std::string step_backend;
+  int64_t params = 0;    // that the trainer counts in its model; 0: it does not say
+  std::string contract = {};  // the version of docs/trainer.md that it follows; empty: not said
+};
+
+struct UnknownRecord {
+  std::string kind;
 };
 
 struct ExitRecord {
@@ -61,9 +71,11 @@ struct ExitRecord {
   int64_t step = 0;
 };
 
+using RecordBody = std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord, UnknownRecord>;
+
 struct Record {
   uint64_t sequence = 0;
-  std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord> body;
+  RecordBody body;
 };
 
 std::string SpoolPath(const std::string& attempt_dir);
@@ -93,7 +105,7 @@ class SpoolWriter {
   SpoolWriter& operator=(const SpoolWriter&) = delete;
 
   // Assigns the next sequence number. A value that is not finite is stored as nullopt.
-  void Append(std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord> body);
+  void Append(RecordBody body);
   // ResourceExhausted on a full disk. What could not be written stays buffered: the call can be
   // repeated.
   absl::Status Flush();

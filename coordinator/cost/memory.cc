@@ -23,6 +23,8 @@ models::Shape ToModelShape(const v1::ModelShape& shape) {
 
 double RankMemoryBytes(const v1::Run& run) {
   const v1::RunIdentity& identity = run.spec().identity();
+  // Of a command nothing is known before it was measured.
+  if (identity.settings().contains("trainer.command")) return 0;
   const v1::ParamCounts& counts = run.params();
   const double params = static_cast<double>(counts.blocks()) +
                         static_cast<double>(counts.token_embedding()) +

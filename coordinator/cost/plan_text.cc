@@ -101,8 +101,10 @@ std::string ModelTable(const SweepPlan& plan) {
     if (!shown.insert({run.size, run.layers, run.heads, run.width, run.learning_rate}).second) {
       continue;
     }
-    table.Add({Label(run.size), absl::StrCat(run.layers), absl::StrCat(run.heads),
-               absl::StrCat(run.width), absl::StrCat(run.params),
+    // Of models that are not ours only N is known.
+    const auto count = [](int value) { return value > 0 ? absl::StrCat(value) : "-"; };
+    table.Add({Label(run.size), count(run.layers), count(run.heads), count(run.width),
+               absl::StrCat(run.params),
                absl::StrFormat("%.3g", run.learning_rate)});
   }
   return table.Text();

@@ -35,7 +35,8 @@ PlanSection ShapesSection(const SweepPlan& plan) {
   section.title = "shapes";
   std::map<int64_t, const PlannedRun*> by_params;
   for (const PlannedRun& run : plan.runs) {
-    if (IsCount(run.size)) by_params.emplace(run.params, &run);
+    // Of models that are not ours no layers are known.
+    if (IsCount(run.size) && run.layers > 0) by_params.emplace(run.params, &run);
   }
   std::vector<const PlannedRun*> sizes;
   for (const auto& [params, run] : by_params) sizes.push_back(run);

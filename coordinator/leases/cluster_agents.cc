@@ -27,6 +27,21 @@ bool SameSlots(const std::vector<v1::Slot>& a, const std::vector<v1::Slot>& b) {
 
 }  // namespace
 
+namespace {
+
+template <class Datasets>
+std::set<std::string> HashesOf(const Datasets& datasets, bool runs_commands) {
+  std::set<std::string> hashes;
+  for (const v1::Dataset& dataset : datasets) hashes.insert(dataset.hash());
+  if (!runs_commands) return hashes;
+  std::set<std::string> with_commands = {schedule::CommandsWith("")};
+  for (const std::string& hash : hashes) with_commands.insert(schedule::CommandsWith(hash));
+  hashes.merge(with_commands);
+  return hashes;
+}
+
+}  // namespace
+
 void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   KnownAgent& agent = agents_[request.agent_id()];
   agent = KnownAgent();
@@ -45,7 +60,8 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   if (const auto rest = backoffs_.find(request.host()); rest != backoffs_.end()) {
     rest->second.until_ns = std::min(rest->second.until_ns, now_ns);
   }
-  for (const v1::Dataset& dataset : request.datasets()) state.dataset_hashes.insert(dataset.hash());
+  state.runs_commands = request.runs_commands();
+  state.dataset_hashes = HashesOf(request.datasets(), state.runs_commands);
   scheduler_.PutAgent(std::move(state));
   emptying_.erase(request.agent_id());
   now_ns_ = std::max(now_ns_, now_ns);
@@ -97,8 +113,8 @@ bool ClusterView::RecordHeartbeat(const v1::HeartbeatRequest& request, int64_t n
       dirty_ = true;
     }
   }
-  std::set<std::string> hashes;
-  for (const v1::Dataset& dataset : request.datasets()) hashes.insert(dataset.hash());
+  std::set<std::string> hashes = HashesOf(
+      request.datasets(), state().agents.at(request.agent_id()).runs_commands);
   if (hashes == state().agents.at(request.agent_id()).dataset_hashes) return false;
   agent.datasets.assign(request.datasets().begin(), request.datasets().end());
   scheduler_.ChangeAgent(request.agent_id(), [&](schedule::AgentState& own) {
@@ -178,7 +194,10 @@ int ClusterView::LiveSlots() const {
 void ClusterView::SuspectDataset(const std::string& agent_id, const std::string& hash) {
   if (agents_.count(agent_id) == 0) return;
   scheduler_.ChangeAgent(agent_id,
-                         [&](schedule::AgentState& agent) { agent.dataset_hashes.erase(hash); });
+                         [&](schedule::AgentState& agent) {
+                           agent.dataset_hashes.erase(hash);
+                           agent.dataset_hashes.erase(schedule::CommandsWith(hash));
+                         });
   RefreshPlaces();
 }
 

@@ -83,6 +83,8 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.dataset = spec.identity().dataset();
   // A generated dataset is there everywhere.
   if (!data::IsGenerated(state.dataset)) state.dataset_hash = spec.identity().dataset_hash();
+  state.is_command = spec.identity().settings().contains("trainer.command");
+  if (state.is_command) state.dataset_hash = schedule::CommandsWith(state.dataset_hash);
   state.checkpoint_root_id = row.run.checkpoint().root_id();
   state.waiting_since_ns = waiting_since_ns;
   state.flops_remaining = cost::RemainingFlops(next.row.run, row.flops_convention);

@@ -52,6 +52,8 @@ std::vector<TrainedSize> TrainedSizes(const store::StoredSweep& stored,
     for (const sweep::SizeChoice& asked : file.sizes) {
       if (asked.label == size.choice.label && asked.params > 0) {
         size.asked = static_cast<double>(asked.params);
+        size.choice.row = asked.row;
+        if (asked.row) size.choice.params = asked.params;
       }
     }
     sizes.push_back(std::move(size));
@@ -95,6 +97,8 @@ std::string LabelOf(double params) {
 
 // Sizes that the sweep has not.
 std::vector<sweep::SizeChoice> NewSizes(const std::vector<TrainedSize>& sizes) {
+  // What a model of another size would be, only the author of a table knows.
+  if (sizes.front().choice.row) return {};
   std::vector<double> params = {sizes.front().params / 2};
   for (size_t i = 1; i < sizes.size(); ++i) {
     if (sizes[i].params / sizes[i - 1].params >= kLeastGap) {

@@ -18,12 +18,20 @@
 
 namespace allometry::schedule {
 
+// What a worker must have for a run whose trainer is a command of the sweep file: leave to start
+// it, and the dataset of that hash (empty: any has it).
+inline std::string CommandsWith(const std::string& dataset_hash) {
+  return "commands:" + dataset_hash;
+}
+
 struct AgentState {
   std::string agent_id;
   std::string host;
   std::string run_root_id;
   std::vector<v1::Slot> slots;
+  // Of the datasets that it has; where it runs commands also CommandsWith() of each.
   std::set<std::string> dataset_hashes;
+  bool runs_commands = false;
   bool live = false;
   std::string drained;  // why it gets no new runs ("killed 3 runs in a row"); empty: it does
   // Not empty: on probation, for this reason: it gets one run at a time.
@@ -46,6 +54,7 @@ struct RunState {
   std::string device = "cpu";  // kind of slot: what stands before ':' in Slot.device
   std::string dataset;
   std::string dataset_hash;        // empty: there everywhere (generated)
+  bool is_command = false;         // then dataset_hash is CommandsWith() of it
   std::string checkpoint_root_id;  // run root of its newest checkpoint; empty: none
   // It starts only on workers of that root: elsewhere it would train again what others have trained
   // for it. Whoever sets this sees to it that there is such a worker.

@@ -61,10 +61,11 @@ std::string WhyNever(const v1::Checkpoint& checkpoint, int32_t attempt) {
                         "'");
   }
   if (checkpoint.step() <= 0) return absl::StrCat("a checkpoint at step ", checkpoint.step());
-  if (checkpoint.hash().size() != 16 ||
+  const size_t digits = checkpoint.hash().size();  // XXH3, or CRC-32 of a command's
+  if ((digits != 16 && digits != 8) ||
       checkpoint.hash().find_first_not_of("0123456789abcdef") != std::string::npos) {
-    return absl::StrCat("a checkpoint's hash is 16 hexadecimal digits, not '", checkpoint.hash(),
-                        "'");
+    return absl::StrCat("a checkpoint's hash is 16 hexadecimal digits, or 8, not '",
+                        checkpoint.hash(), "'");
   }
   return {};
 }

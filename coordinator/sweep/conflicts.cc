@@ -1,6 +1,7 @@
 #include "coordinator/sweep/conflicts.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "coordinator/sweep/tokenizer_run.h"
 #include "proto/run_conversion.h"
 #include "run/fields.h"
+#include "run/placeholders.h"
 
 namespace allometry::sweep {
 namespace {
@@ -34,6 +36,15 @@ void AddSettings(const Owner& owner, Facts* facts) {
       if (row.set_in != run::SetIn::kNowhere) facts->emplace_back(row.name, FactText(value));
     }
   });
+}
+
+// What a sweep's runs have of their command, as it stands in its file.
+void AddTrainer(const v1::RunIdentity& identity, Facts* facts) {
+  for (const char* name : {"command", "environment", "args"}) {
+    const auto found = identity.settings().find(absl::StrCat("trainer.", name));
+    facts->emplace_back(absl::StrCat("trainer ", name),
+                        found == identity.settings().end() ? "none" : found->second);
+  }
 }
 
 // What every run of a sweep shares, as (word of the sweep file, value).
@@ -64,6 +75,7 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
                 {"batch_tokens", absl::StrCat(identity.batch_tokens())},
                 {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
   if (const auto settings = ToIdentity(identity); settings.ok()) AddSettings(*settings, &facts);
+  AddTrainer(identity, &facts);
   // A trunk is constant under any schedule; what falls says what the schedule is.
   const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run* run) {
     return run->spec().identity().schedule() != "constant";
@@ -91,6 +103,37 @@ const v1::Run* OtherDecay(const StoredSweep& stored, const Expansion& expansion)
     }
   }
   return nullptr;
+}
+
+// "train.py": the files of the command whose contents are others, or that only one has.
+std::vector<std::string> ChangedFiles(const v1::RunIdentity& before, const v1::RunIdentity& after) {
+  const auto files = [](const v1::RunIdentity& identity) {
+    const auto found = identity.settings().find("trainer.files");
+    const run::JsonText text{found == identity.settings().end() ? "" : found->second};
+    return run::StringMapOf(text).value_or(std::map<std::string, std::string>());
+  };
+  const auto old_files = files(before), new_files = files(after);
+  std::set<std::string> names;
+  for (const auto& [name, hash] : old_files) names.insert(name);
+  for (const auto& [name, hash] : new_files) names.insert(name);
+  std::vector<std::string> changed;
+  for (const std::string& name : names) {
+    const auto old_file = old_files.find(name), new_file = new_files.find(name);
+    if (old_file == old_files.end()) {
+      changed.push_back(absl::StrCat(name, " is new"));
+    } else if (new_file == new_files.end()) {
+      changed.push_back(absl::StrCat(name, " is gone"));
+    } else if (old_file->second != new_file->second) {
+      changed.push_back(absl::StrFormat("%s changed (hash %s to %s)", name, old_file->second,
+                                        new_file->second));
+    }
+  }
+  return changed;
+}
+
+std::string TrainerSize(const v1::RunIdentity& identity) {
+  const auto found = identity.settings().find("trainer.size");
+  return found == identity.settings().end() ? "" : found->second;
 }
 
 bool SameShape(const v1::ModelShape& a, const v1::ModelShape& b) {
@@ -122,13 +165,31 @@ std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& e
         stored.sweep.name(), other->size(), identity.decay_end() - identity.decay_begin(),
         identity.decay_end(), Exact(expansion.schedule.decay_fraction), otherwise));
   }
+  if (!stored.runs.empty() && !expansion.runs.empty()) {
+    for (const std::string& file : ChangedFiles(stored.runs.front().spec().identity(),
+                                                expansion.runs.front().spec().identity())) {
+      conflicts.push_back(absl::StrFormat("sweep %s was submitted with other files of its trainer: "
+                                          "%s: %s",
+                                          stored.sweep.name(), file, otherwise));
+    }
+  }
   std::set<std::string> told;
   for (const v1::Run& run : expansion.runs) {
     for (const v1::Run& old : stored.runs) {
       const v1::ModelShape& before = old.spec().identity().shape();
       const v1::ModelShape& after = run.spec().identity().shape();
-      if (old.size() != run.size() || SameShape(before, after)) continue;
+      if (old.size() != run.size()) continue;
+      const std::string old_size = TrainerSize(old.spec().identity());
+      const std::string new_size = TrainerSize(run.spec().identity());
+      const bool external = after.family() == run::kExternalFamily;
+      if (external ? old_size == new_size : SameShape(before, after)) continue;
       if (!told.insert(run.size()).second) continue;
+      if (external) {
+        conflicts.push_back(absl::StrFormat("size %s of sweep %s is %s, the file gives it %s: %s",
+                                            run.size(), stored.sweep.name(), old_size, new_size,
+                                            otherwise));
+        continue;
+      }
       conflicts.push_back(absl::StrFormat("size %s of sweep %s has %s, the file gives it %s: %s",
                                           run.size(), stored.sweep.name(), ShapeText(before),
                                           ShapeText(after), otherwise));

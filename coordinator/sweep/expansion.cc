@@ -13,9 +13,11 @@
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/number.h"
 #include "coordinator/sweep/tokenizer_run.h"
+#include "coordinator/sweep/trainer_section.h"
 #include "coordinator/sweep/window.h"
 #include "models/micro_batch.h"
 #include "proto/run_conversion.h"
+#include "run/trainer_rules.h"
 
 namespace allometry::sweep {
 namespace {
@@ -51,12 +53,52 @@ std::string ShapeText(const models::Shape& shape) {
   return absl::StrFormat("%d layers, %d heads, width %d", shape.layers, shape.heads, shape.width);
 }
 
+// N and the FLOPs of a token, from the counts and the exact FLOPs.
+void Count(const SweepFile& file, BuiltSize& size) {
+  size.params = models::CountN(size.counts, file.params_policy);
+  size.flops_per_token_6n = models::FlopsPerToken6N(size.counts, file.params_policy);
+  size.flops_per_token = file.flops_convention == FlopsConvention::k6nd
+                             ? size.flops_per_token_6n
+                             : size.flops_per_token_exact;
+}
+
+// A row of model.table. What it leaves out is a mistake where a convention of the file needs it.
+BuiltSize BuildRow(const SweepFile& file, const SizeChoice& size, const models::Shape& like,
+                   Mistakes& mistakes) {
+  const SizeRow& row = *size.row;
+  if (!row.has_params_non_embedding && file.params_policy == models::ParamPolicy::kNonEmbedding) {
+    mistakes.Add(size.line, absl::StrFormat("size %s: conventions.params non-embedding needs its "
+                                            "params_non_embedding",
+                                            size.label));
+  }
+  if (row.flops_per_token == 0 && file.flops_convention == FlopsConvention::kExact) {
+    mistakes.Add(size.line, absl::StrFormat("size %s: conventions.flops exact needs its "
+                                            "flops_per_token",
+                                            size.label));
+  }
+  BuiltSize entry;
+  entry.choice = &size;
+  entry.shape = like;
+  entry.shape.layers = entry.shape.heads = entry.shape.width = 0;
+  entry.counts.blocks = row.params_non_embedding;
+  entry.counts.token_embedding = size.params - row.params_non_embedding;
+  entry.flops_per_token_exact = row.flops_per_token > 0
+                                    ? row.flops_per_token
+                                    : 6.0 * static_cast<double>(entry.counts.total());
+  Count(file, entry);
+  return entry;
+}
+
 // Sizes that cannot be built, and of two with one shape the later, are mistakes.
 std::vector<BuiltSize> BuildSizes(const SweepFile& file, const models::Shape& like,
                                   Mistakes& mistakes) {
   std::vector<BuiltSize> built;
   std::map<std::tuple<int, int, int>, const SizeChoice*> known;
   for (const SizeChoice& size : file.sizes) {
+    if (size.row) {
+      built.push_back(BuildRow(file, size, like, mistakes));
+      continue;
+    }
     const auto shape = ShapeOf(size, file, like);
     if (!shape.ok()) {
       mistakes.Add(size.line, absl::StrFormat("size %s: %s", size.label, shape.status().message()));
@@ -73,12 +115,8 @@ std::vector<BuiltSize> BuildSizes(const SweepFile& file, const models::Shape& li
     entry.choice = &size;
     entry.shape = *shape;
     entry.counts = models::CountParams(*shape);
-    entry.params = models::CountN(entry.counts, file.params_policy);
-    entry.flops_per_token_6n = models::FlopsPerToken6N(entry.counts, file.params_policy);
     entry.flops_per_token_exact = models::FlopsPerTokenExact(*shape);
-    entry.flops_per_token = file.flops_convention == FlopsConvention::k6nd
-                                ? entry.flops_per_token_6n
-                                : entry.flops_per_token_exact;
+    Count(file, entry);
     built.push_back(std::move(entry));
   }
   return built;
@@ -189,6 +227,13 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   identity.seed = seed;
   identity.objective = file.objective;
   identity.objective_seed = file.objective_seed;
+  if (file.trainer) {
+    identity.trainer = file.trainer->trainer;
+    identity.trainer.size =
+        SizeJson(*size.choice, size.shape, size.counts.total(),
+                 models::CountN(size.counts, models::ParamPolicy::kNonEmbedding),
+                 size.flops_per_token_exact);
+  }
   return ToProto(identity);
 }
 
@@ -207,7 +252,8 @@ v1::Run RunOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentit
   spec.set_evaluation_windows(file.evaluation_windows);
   spec.set_ranks(size.choice->ranks);
   const int64_t sequences = file.batch_tokens / file.context;
-  spec.set_micro_batch(
+  // A command divides its batch as it likes.
+  if (!file.trainer) spec.set_micro_batch(
       models::MicroBatchFor(size.shape, (sequences + size.choice->ranks - 1) / size.choice->ranks,
                             file.device == "cuda" ? kCudaActivationBytes : kCpuActivationBytes));
   spec.set_device(file.device);
@@ -262,7 +308,8 @@ std::vector<RunCells> RunsOf(const SweepFile& file, const BuiltSize& size,
     runs.push_back({RunOf(file, size, constant, warmup, cells.back().step(), cells), cells});
     return runs;
   }
-  const bool has_trunk = file.schedule.name == "wsd";
+  const bool has_trunk = file.schedule.name == "wsd" &&
+                         (!file.trainer || run::CanDo(file.trainer->trainer, "branch"));
   if (has_trunk) runs.push_back({TrunkOf(file, size, constant, cells), {}});
   for (size_t i = 0; i < cells.size(); ++i) {
     const absl::Span<const v1::Cell> cell = cells.subspan(i, 1);
@@ -293,6 +340,7 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
                                  file.dataset, manifest.name));
   }
   constexpr int64_t kMostVocabulary = 1 << 24;
+  if (manifest.kind == "external") return;
   if (manifest.vocabulary < 1 || manifest.vocabulary > kMostVocabulary) {
     mistakes.Add(file.dataset_line,
                  absl::StrFormat("dataset %s has a vocabulary of %d: allowed is 1 to %d",

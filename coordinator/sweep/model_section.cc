@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/sweep/trainer_section.h"
 #include "models/presets.h"
 
 namespace allometry::sweep {
@@ -33,6 +34,16 @@ class ModelReader {
     file_.window_line = model.line;
     const auto family = fields.Find("family");
     if (family) ReadFamily(*family);
+    const auto table = fields.Find("table");
+    if (table) {
+      for (const absl::string_view other : {"family", "presets", "sizes", "shapes", "frames"}) {
+        if (const auto field = fields.Find(other)) {
+          AddBoth(*field, absl::StrCat("table and ", other));
+        }
+      }
+      ReadTable(fields, *table);
+      return;
+    }
     const auto presets = fields.Find("presets");
     if (presets) ReadPresets(*presets, family.has_value());
     ReadWindow(fields, presets.has_value());
@@ -53,13 +64,23 @@ class ModelReader {
     } else if (shapes) {
       ReadShapes(*shapes);
     } else {
-      fields.Require("sizes", "parameter counts, such as [5k, 20k]; or shapes or presets instead");
+      fields.Require("sizes",
+                     "parameter counts, such as [5k, 20k]; or shapes, presets or table instead");
     }
   }
 
  private:
   void AddBoth(const Field& field, absl::string_view both) {
     mistakes_.Add(field.line, absl::StrCat(both, " are both given: one of them is allowed"));
+  }
+
+  // Sizes of a trainer that is not ours: a sequence is what its author calls one, or a token.
+  void ReadTable(const Fields& fields, const Field& table) {
+    file_.family = run::kExternalFamily;
+    file_.context = 1;
+    fields.Integer("context", {1, 1e6}, &file_.context);
+    fields.Integer("vocabulary", {1, 1 << 24}, &file_.vocabulary);
+    for (SizeChoice& size : ReadSizeTable(table, sections_, mistakes_)) AddSize(std::move(size));
   }
 
   void ReadFamily(const Field& family) {
@@ -182,7 +203,7 @@ class ModelReader {
 
   void AddSize(SizeChoice size) {
     for (const SizeChoice& other : file_.sizes) {
-      const bool same_count = size.params != 0 && size.params == other.params;
+      const bool same_count = size.params != 0 && size.params == other.params && !size.row;
       if (!same_count && size.label != other.label) continue;
       mistakes_.Add(size.line, absl::StrFormat("size %s is given twice, first as %s on line %d",
                                                size.label, other.label, other.line));

@@ -18,6 +18,7 @@
 #include "coordinator/sweep/settings.h"
 #include "coordinator/sweep/stopping_file.h"
 #include "coordinator/sweep/tokenizer_file.h"
+#include "coordinator/sweep/trainer_section.h"
 #include "coordinator/sweep/window.h"
 #include "coordinator/sweep/yaml_fields.h"
 #include "coordinator/sweep/yaml_text.h"
@@ -35,9 +36,10 @@ constexpr double kMostTokens = 1e15;
 constexpr absl::string_view kTopKeys[] = {
     "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
     "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
-    "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer"};
+    "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer",
+    "trainer",      "submitted"};
 constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
-                                            "sizes",  "shapes",  "presets"};
+                                            "sizes",  "shapes",  "presets", "table"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
 constexpr std::array<absl::string_view, 10> kOwnTrainingKeys = {
     "batch_tokens",  "batch_sequences", "objective", "objective_seed", "schedule",
@@ -64,6 +66,11 @@ constexpr Section kSections[] = {
     {"training.learning_rate.ladder", kLadderKeys},
     {"training.learning_rate.ladder.tune", kTuneKeys},
     {"tokenizer", kTokenizerKeys},
+    {"trainer", kTrainerKeys},
+    {"trainer.measure", kTrainerMeasureKeys},
+    {"model.table", kTableKeys},
+    {"dataset", kExternalDatasetKeys},
+    {"submitted", kSubmittedKeys},
 };
 constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
@@ -79,8 +86,12 @@ class Reader {
     const Fields top(whole, "", kSections, mistakes_);
     if (!root.IsMap()) return;
     ReadName(top, "name", "the sweep's name", &file_.name, &file_.name_line);
-    ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
-             &file_.dataset_line);
+    if (const auto dataset = top.Find("dataset"); dataset && dataset->node.IsMap()) {
+      ReadExternalDataset(*dataset, kSections, file_, mistakes_);
+    } else {
+      ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
+               &file_.dataset_line);
+    }
     const auto model = top.Require("model", "context, and sizes or shapes");
     if (model) ReadModel(*model, kSections, file_, mistakes_);
     if (const auto training = top.Require("training", "batch_tokens and learning_rate")) {
@@ -118,12 +129,20 @@ class Reader {
     if (const auto stopping = top.Find("stopping")) {
       ReadStopping(*stopping, kSections, file_, mistakes_);
     }
+    if (const auto trainer = top.Find("trainer")) {
+      ReadTrainer(*trainer, kSections, file_, mistakes_);
+    }
+    if (const auto submitted = top.Find("submitted")) {
+      ReadSubmitted(*submitted, kSections, file_, mistakes_);
+    }
+    CheckWithTrainer(file_, mistakes_);
     CheckCounts();
     CheckPrecision();
   }
 
  private:
   void CheckPrecision() {
+    if (file_.trainer) return;  // the command's own affair
     const std::string allowed = run::PrecisionProblem(file_.recipe.precision, file_.device);
     if (allowed.empty()) return;
     mistakes_.Add(precision_line_, absl::StrFormat("precision %s with device %s: allowed is %s",

@@ -17,7 +17,16 @@
 
 namespace allometry::sweep {
 
-// One model size: a parameter count to come near to, or an explicit shape.
+// What model.table says of a size that is not ours.
+struct SizeRow {
+  int64_t params_non_embedding = 0;
+  bool has_params_non_embedding = false;
+  double flops_per_token = 0;  // forward and backward; 0: not given
+  run::JsonText args;          // an object
+};
+
+// One model size: a parameter count to come near to, an explicit shape, or a row of model.table,
+// whose `params` are all of its model's.
 struct SizeChoice {
   std::string label;   // as in the file: "40k"; of a shape its `label`, or "2x32" (layers x width)
   int64_t params = 0;  // asked N under the sweep's policy; 0: layers, heads and width are given
@@ -27,6 +36,7 @@ struct SizeChoice {
   double learning_rate = 0;  // peak; 0 where a ladder is to find it
   int ranks = 1;
   int line = 0;
+  std::optional<SizeRow> row;
 };
 
 enum class BudgetKind { kTokens, kFlops, kTokensPerParam };
@@ -77,6 +87,16 @@ struct TokenizerChoice {
   int line = 0;
 };
 
+// trainer: {...}: a command in place of allo-trainer (trainer_section.h).
+struct TrainerChoice {
+  run::Trainer trainer;  // as every run has it, but for its size; files and working_dir as submitted
+  std::vector<std::string> files;  // paths below working_dir
+  std::string working_dir = ".";   // as written
+  double measure_seconds = 0;      // of allo plan; 0: it does not start the command
+  int line = 0;
+  int files_line = 0;
+};
+
 enum class FlopsConvention { k6nd, kExact };
 // "6nd" and "exact", as stored in Sweep.flops_convention.
 absl::string_view FlopsConventionName(FlopsConvention convention);
@@ -117,6 +137,7 @@ struct SweepFile {
   std::vector<int64_t> seeds = {1};
   std::optional<LadderChoice> ladder;        // then no size has a rate of its own
   std::optional<TokenizerChoice> tokenizer;  // then the grid reads its tokens
+  std::optional<TrainerChoice> trainer;      // then allo-trainer is not started
 
   BudgetKind budget_kind = BudgetKind::kFlops;
   std::vector<Budget> budgets;             // ascending

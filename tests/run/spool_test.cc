@@ -52,7 +52,7 @@ const Point& PointOf(const Record& record) { return std::get<Point>(record.body)
 TEST_F(SpoolTest, EveryKindRoundTripsInOrder) {
   auto writer = SpoolWriter::Create(dir_);
   ASSERT_TRUE(writer.ok()) << writer.status();
-  (*writer)->Append(ExecutionConfig{2, "a,b", 8, "cpu", "Xeon \"x\"", "0.1", "autograd"});
+  (*writer)->Append(ExecutionConfig{2, "a,b", 8, "cpu", "Xeon \"x\"", "0.1", "autograd", 1234, "1.0"});
   (*writer)->Append(Point{10, 640, "heldout/frame=3", 0.1 + 0.2});
   (*writer)->Append(CheckpointRecord{10, "attempt-1/x", "00ff", int64_t{1} << 40});
   (*writer)->Append(ExitRecord{ExitReason::kOom, "line\nbreak \xff", 10});
@@ -120,15 +120,45 @@ TEST_F(SpoolTest, DamagedLineIsDataLossAndIntactNonsenseIsInvalid) {
   EXPECT_EQ(DecodeRecord("\n").status().code(), absl::StatusCode::kDataLoss);
 
   for (const char* json :
-       {"[]", "no json", R"({"seq":1})", R"({"seq":1,"kind":"song"})",
+       {"[]", "no json", R"({"seq":1})", R"({"seq":1,"kind":7})",
         R"({"seq":0,"kind":"exit","reason":"OOM","message":"","step":1})",
         R"({"seq":1,"kind":"exit","reason":"BORED","message":"","step":1})",
-        R"({"seq":1,"kind":"exit","reason":"OOM","message":"","step":1,"x":2})",
         R"({"seq":1,"kind":"point","step":1,"tokens":2,"series":"a"})",
         R"({"seq":1,"kind":"point","step":1,"tokens":2,"series":"a","value":""})"}) {
     const std::string text = absl::StrCat(HashHex(json), " ", json, "\n");
     EXPECT_EQ(DecodeRecord(text).status().code(), absl::StatusCode::kInvalidArgument) << json;
   }
+}
+
+// As any language's zlib makes it: python3 -c 'import zlib; print("%08x" % zlib.crc32(b"..."))'.
+TEST_F(SpoolTest, ALineMayCarryACrc32Instead) {
+  const std::string json = R"({"seq":1,"kind":"point","step":1,"tokens":2,"series":"a","value":3})";
+  const auto record = DecodeRecord("7b3f3030 " + json + "\n");
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(PointOf(*record).value, 3);
+  EXPECT_EQ(DecodeRecord("7b3f3031 " + json + "\n").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(DecodeRecord("b3f3030 " + json + "\n").status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(SpoolTest, WhatANewerTrainerAddsIsPassedOver) {
+  const auto decode = [](const std::string& json) {
+    return DecodeRecord(absl::StrCat(HashHex(json), " ", json, "\n"));
+  };
+  const auto more = decode(R"({"seq":1,"kind":"exit","reason":"OOM","message":"","step":1,"x":2})");
+  ASSERT_TRUE(more.ok()) << more.status();
+  EXPECT_EQ(std::get<ExitRecord>(more->body).reason, ExitReason::kOom);
+  const auto other = decode(R"({"seq":4,"kind":"song"})");
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->sequence, 4u);
+  EXPECT_EQ(std::get<UnknownRecord>(other->body).kind, "song");
+}
+
+TEST_F(SpoolTest, ATrainerMaySayItsParameterCountAndNothingElse) {
+  const std::string json = R"({"seq":1,"kind":"numerics","params":1234,"contract":"1.0"})";
+  const auto record = DecodeRecord(absl::StrCat(HashHex(json), " ", json, "\n"));
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_EQ(std::get<ExecutionConfig>(record->body).params, 1234);
+  EXPECT_EQ(std::get<ExecutionConfig>(record->body).contract, "1.0");
 }
 
 TEST_F(SpoolTest, ReaderMayComeBeforeTheFileAndTailsIt) {

@@ -322,6 +322,7 @@ void Agent::StartRegister() {
   request.set_run_root_id(attempts_->run_root().id());
   request.set_version(kVersion);
   request.set_problem(trainers_.problem());
+  request.set_runs_commands(options_.attempts.commands.allowed);
   for (const Host& host : options_.attempts.hosts) {
     for (const std::string& device : host.devices) {
       *request.add_slots() = SlotOf({host.name, device});

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -119,8 +120,12 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
                                                       hold.spec().ranks(), devices_.size()));
   }
   ALLO_ASSIGN_OR_RETURN(std::vector<launch::HostRanks> hosts, PlaceRanks());
-  ALLO_ASSIGN_OR_RETURN(const run::RunSpec spec,
+  ALLO_ASSIGN_OR_RETURN(run::RunSpec spec,
                         ToRunDirSpec(hold.spec(), lease_.attempt, context_.run_root->id()));
+  const bool is_command = !spec.identity.trainer.command.empty();
+  if (is_command) {
+    ALLO_ASSIGN_OR_RETURN(spec, WithArgs(std::move(spec), run_dir_, context_.data_dir));
+  }
   ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir_, spec));
 
   LaunchRequest request;
@@ -136,7 +141,13 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
   request.settings = context_.launch_settings;
   request.attempt_name = context_.run_root->AttemptName(lease_);
   request.agent_id = context_.agent_id;
-  ALLO_ASSIGN_OR_RETURN(const launch::Command command, MakeLaunchCommand(request));
+  ALLO_ASSIGN_OR_RETURN(const launch::Command command,
+                        is_command ? MakeTrainerCommand(spec, request, context_.commands)
+                                   : MakeLaunchCommand(request));
+  if (is_command) {
+    rules_.emplace(spec);
+    delivery_.CheckWith([this](const run::Record& record) { return rules_->Check(record); });
+  }
   ALLO_ASSIGN_OR_RETURN(process_, TrainerProcess::Start(command, attempt_dir_ + "/log",
                                                         AttemptMark(request.attempt_name)));
   return absl::OkStatus();
@@ -288,9 +299,11 @@ void Attempt::OnProbed() {
 void Attempt::OnDamage(const absl::Status& damage) {
   if (damaged_) return;
   damaged_ = true;
-  const std::string message = absl::StrCat("spool: ", damage.message());
+  const std::string message = delivery_.refused().has_value()
+                                  ? std::string(damage.message())
+                                  : absl::StrCat("spool: ", damage.message());
   LogLine(absl::StrCat(LeaseName(lease_), ": ended: ", message));
-  verdict_ = {ExitReason::kBug, message, 0};
+  verdict_ = delivery_.refused().value_or(run::ExitRecord{ExitReason::kBug, message, 0});
   if (process_ != nullptr) process_->Kill();
 }
 

@@ -20,6 +20,8 @@
 
 #include "base/status.h"
 #include "proto/worker.pb.h"
+#include "run/trainer_rules.h"
+#include "worker/agent/command_launch.h"
 #include "worker/agent/exit_verdict.h"
 #include "worker/agent/host_probe.h"
 #include "worker/agent/hosts.h"
@@ -43,6 +45,7 @@ struct AttemptContext {
   const launch::Launcher* launcher = nullptr;
   launch::Settings launch_settings;
   std::vector<Host> hosts;  // the agent's own
+  CommandPolicy commands;
   StallOptions stall;
   // Whether the dataset of that name is still as it was verified; DataLoss where it is not.
   std::function<absl::Status(const std::string& dataset)> check_dataset;
@@ -136,6 +139,7 @@ class Attempt {
   EndedBy ended_by_ = EndedBy::kItself;
   std::string why_ended_;  // with kStalled
   StallWatch stall_;
+  std::optional<run::TrainerRules> rules_;  // of a command
   // The exit record for a spool without one, once it is known.
   std::optional<run::ExitRecord> verdict_;
 };

@@ -60,6 +60,7 @@ AttemptTable::AttemptTable(StateDir state, RunRoot root, std::vector<Lease> give
   context_.launcher = settings_.launcher;
   context_.launch_settings = settings_.launch_settings;
   context_.hosts = settings_.hosts;
+  context_.commands = settings_.commands;
   context_.stall = settings_.stall;
 }
 

@@ -29,6 +29,7 @@ struct AttemptSettings {
   const launch::Launcher* launcher = nullptr;
   launch::Settings launch_settings;
   std::vector<Host> hosts;
+  CommandPolicy commands;
   int runs_per_device = 1;  // at once, of one rank each
   // How long a trainer that was told to stop may take to write its checkpoint.
   int64_t stop_within_ms = 60'000;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/command_line.h"
 #include "base/files.h"
@@ -68,6 +69,7 @@ struct Flags {
   std::string slots = "auto";
   std::string launcher = "auto";
   std::string hosts;
+  std::string commands = "auto";
   double stop_within_s = 60;
   double idle_exit_s = 0;
 };
@@ -118,6 +120,11 @@ absl::Status RunAgent(Flags flags) {
   options.idle_exit_ms = static_cast<int64_t>(flags.idle_exit_s * 1000);
   CountStopSignals();
   if (!WaitForCoordinator(options)) return absl::OkStatus();
+  // A socket's folder lets in its owner alone.
+  const bool own_coordinator =
+      options.coordinator_file.empty() && absl::StartsWith(options.link.address, "unix:");
+  ALLO_ASSIGN_OR_RETURN(options.attempts.commands,
+                        allometry::agent::ParseCommandPolicy(flags.commands, own_coordinator));
   options.attempts.stop_within_ms = static_cast<int64_t>(flags.stop_within_s * 1000);
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options)));
   return agent->Run(stop_signals);
@@ -184,6 +191,12 @@ int Main(int argc, char** argv) {
       ->transform(CLI::AsNumberWithUnit(
           std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}))
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--allow-commands", flags.commands,
+                 "whether trainers that a sweep file names are started here (docs/trainer.md): all "
+                 "(also without a word), none, or programs with commas; otherwise only for a "
+                 "coordinator of this user on this machine, over its socket")
+      ->expected(0, 1)
+      ->default_str("auto");
   app.add_option("--stop-within", flags.stop_within_s,
                  "seconds that a trainer may take to write its checkpoint when told to stop")
       ->check(CLI::PositiveNumber)

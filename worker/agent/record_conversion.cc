@@ -59,6 +59,8 @@ v1::Record ToProto(const run::Record& record, int attempt, const std::string& ro
           numerics.set_device_model(body.device_model);
           numerics.set_trainer_build(body.trainer_build);
           numerics.set_step_backend(body.step_backend);
+        } else if constexpr (std::is_same_v<Body, run::UnknownRecord>) {
+          // Without a kind: the coordinator sets it aside.
         } else {
           static_assert(std::is_same_v<Body, run::ExitRecord>);
           v1::ExitRecord& exit = *to.mutable_exit();

@@ -31,19 +31,16 @@ bool IsNumbered(absl::string_view name, absl::string_view prefix) {
          std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
 }
 
+bool IsFolder(int folder, const std::string& name) {
+  struct stat info {};
+  return fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
+}
+
 bool IsRootId(absl::string_view id) {
   return id.size() == 32 && std::all_of(id.begin(), id.end(), absl::ascii_isxdigit);
 }
 
 }  // namespace
-
-bool IsCheckpointFile(absl::string_view file) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(file, '/');
-  if (parts.size() != 2) return false;
-  absl::string_view name = parts[1];
-  return IsNumbered(parts[0], "attempt-") && absl::ConsumeSuffix(&name, ".safetensors") &&
-         IsNumbered(name, "checkpoint-");
-}
 
 absl::StatusOr<RunRoot> RunRoot::Open(const std::string& path) {
   ALLO_RETURN_IF_ERROR(MakePrivateDirectories(path));
@@ -119,9 +116,9 @@ void RunRoot::RemoveReplaced(int64_t older_than_s) const {
 absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {
   const size_t slash = relative.find('/');
   if (slash == std::string::npos || !IsNumbered(relative.substr(0, slash), "run-") ||
-      !IsCheckpointFile(relative.substr(slash + 1))) {
+      !run::IsCheckpointFile(relative.substr(slash + 1))) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "'", relative, "' is not a checkpoint: only run-N/attempt-K/checkpoint-S.safetensors may ",
+        "'", relative, "' is not a checkpoint: only run-N/attempt-K/checkpoint-S may ",
         "be deleted"));
   }
   const std::vector<std::string> parts = absl::StrSplit(relative, '/');
@@ -135,7 +132,12 @@ absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {
     folder = next;
   }
   absl::Status status;
-  if (folder < 0 || unlinkat(folder, parts.back().c_str(), 0) != 0) {
+  if (folder >= 0 && IsFolder(folder, parts.back())) {
+    // A command's. By the folder that was opened: no link leads elsewhere.
+    std::error_code error;
+    std::filesystem::remove_all(absl::StrCat("/proc/self/fd/", folder, "/", parts.back()), error);
+    if (error) status = absl::UnavailableError(absl::StrCat(relative, ": delete: ", error.message()));
+  } else if (folder < 0 || unlinkat(folder, parts.back().c_str(), 0) != 0) {
     status = errno == ENOENT ? absl::OkStatus() : ErrnoStatus(path_ + "/" + relative, "delete");
   }
   if (folder >= 0) close(folder);

@@ -44,7 +44,5 @@ class RunRoot {
   std::string id_;
 };
 
-// Whether `file` has the form "attempt-2/checkpoint-000000001200.safetensors".
-bool IsCheckpointFile(absl::string_view file);
 
 }  // namespace allometry::agent

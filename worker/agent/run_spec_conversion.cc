@@ -19,10 +19,10 @@ bool IsPlainName(absl::string_view name) {
 
 absl::StatusOr<run::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& from,
                                                        const std::string& root_id) {
-  if (!IsCheckpointFile(from.file())) {
+  if (!run::IsCheckpointFile(from.file())) {
     return absl::InvalidArgumentError(
         absl::StrCat("start checkpoint: '", from.file(),
-                     "' is not of the form attempt-K/checkpoint-S.safetensors"));
+                     "' is not of the form attempt-K/checkpoint-STEP"));
   }
   if (!from.root_id().empty() && from.root_id() != root_id) {
     return absl::FailedPreconditionError(absl::StrCat("start checkpoint: ", from.file(),
@@ -49,10 +49,10 @@ absl::StatusOr<run::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
   }
   for (const v1::RunInput& input : spec.inputs()) {
     if (input.kind() == "trunk") continue;  // that is the start
-    if (!IsCheckpointFile(input.file())) {
+    if (!run::IsCheckpointFile(input.file())) {
       return absl::InvalidArgumentError(
           absl::StrCat("input ", input.kind(), ": '", input.file(),
-                       "' is not of the form attempt-K/checkpoint-S.safetensors"));
+                       "' is not of the form attempt-K/checkpoint-STEP"));
     }
     to.inputs.push_back(
         {input.kind(), input.run_key(), input.run_id(), input.file(), input.hash()});

@@ -37,8 +37,14 @@ absl::Status SpoolDelivery::FillOutbox() {
     if (last_sequence_ < memory_exit_->sequence) Put(*memory_exit_);
     return absl::OkStatus();
   }
+  if (refused_.has_value()) return absl::DataLossError(refused_->message);
   ALLO_ASSIGN_OR_RETURN(const std::vector<run::Record> records, reader_->Read(kBatchRecords));
   for (const run::Record& record : records) {
+    if (check_ && record.sequence > checked_) {
+      checked_ = record.sequence;
+      refused_ = check_(record);
+      if (refused_.has_value()) break;  // told with the next call
+    }
     if (memory_exit_.has_value() && record.sequence >= memory_exit_->sequence) break;
     Put(record);
   }

@@ -8,9 +8,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/status.h"
 #include "proto/worker.pb.h"
@@ -26,6 +28,13 @@ class SpoolDelivery {
   static constexpr uint64_t kWindowRecords = 8000;
 
   SpoolDelivery(Lease lease, std::string attempt_dir, std::string root_id);
+
+  // Every record is shown to `check` once, in order; what it returns ends the attempt: the record
+  // is not sent, nothing after it is, and NextBatch and AtEnd are DataLoss with the message.
+  void CheckWith(std::function<std::optional<run::ExitRecord>(const run::Record&)> check) {
+    check_ = std::move(check);
+  }
+  const std::optional<run::ExitRecord>& refused() const { return refused_; }
 
   // The next batch to send, valid until the next call of anything; null when there is none now or
   // the window is full. DataLoss: the spool is damaged, and all before the damage was returned.
@@ -67,6 +76,9 @@ class SpoolDelivery {
   std::unique_ptr<run::SpoolReader> reader_;
   std::deque<v1::RecordBatch> outbox_;         // read and not sent, or to be sent again
   std::deque<v1::RecordBatch> sent_;           // sent and not acknowledged
+  std::function<std::optional<run::ExitRecord>(const run::Record&)> check_;  // may be null
+  uint64_t checked_ = 0;                    // the newest record that it saw
+  std::optional<run::ExitRecord> refused_;  // what it said
   std::optional<run::Record> memory_exit_;  // an exit record that the file could not take
   std::optional<run::ExitRecord> exit_;
   uint64_t exit_sequence_ = 0;

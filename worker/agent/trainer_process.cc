@@ -31,13 +31,16 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 
 // The child's file descriptors and signals. posix_spawn and not fork: the agent has gRPC's threads.
 struct SpawnSettings {
-  SpawnSettings(int input_fd, int log_fd) {
+  SpawnSettings(int input_fd, int log_fd, const std::string& working_dir) {
     ALLO_CHECK(posix_spawn_file_actions_init(&files) == 0);
     ALLO_CHECK(posix_spawn_file_actions_adddup2(&files, input_fd, 0) == 0);
     ALLO_CHECK(posix_spawn_file_actions_adddup2(&files, log_fd, 1) == 0);
     ALLO_CHECK(posix_spawn_file_actions_adddup2(&files, log_fd, 2) == 0);
     // Whatever a library left open: a stray copy of another attempt's pipe would keep it open.
     ALLO_CHECK(posix_spawn_file_actions_addclosefrom_np(&files, 3) == 0);
+    if (!working_dir.empty()) {
+      ALLO_CHECK(posix_spawn_file_actions_addchdir_np(&files, working_dir.c_str()) == 0);
+    }
     ALLO_CHECK(posix_spawnattr_init(&attributes) == 0);
     sigset_t signals;
     sigemptyset(&signals);
@@ -77,7 +80,7 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
 
   std::vector<std::string> arguments = command.arguments;
   std::vector<std::string> environment = launch::EnvironmentOf(command);
-  const SpawnSettings settings(input[0], log_fd);
+  const SpawnSettings settings(input[0], log_fd, command.working_dir);
   pid_t pid = 0;
   errno = posix_spawnp(&pid, arguments[0].c_str(), &settings.files, &settings.attributes,
                        Pointers(arguments).data(), Pointers(environment).data());
@@ -89,7 +92,7 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
     close(input[1]);
     return spawned;
   }
-  return std::unique_ptr<TrainerProcess>(new TrainerProcess(pid, input[1], mark));
+  return std::unique_ptr<TrainerProcess>(new TrainerProcess(pid, input[1], mark, command.is_foreign));
 }
 
 TrainerProcess::~TrainerProcess() {
@@ -99,7 +102,7 @@ TrainerProcess::~TrainerProcess() {
     }
     launch::SignalProcessesWithEnvironment(mark_, SIGKILL);
   }
-  close(input_fd_);
+  if (input_fd_ >= 0) close(input_fd_);
 }
 
 bool TrainerProcess::WriteLine(absl::string_view line) {
@@ -111,23 +114,38 @@ bool TrainerProcess::WriteLine(absl::string_view line) {
 
 void TrainerProcess::Terminate() {
   if (waited_ || kill_at_ns_ != 0) return;
-  kill(pid_, SIGTERM);
+  if (is_foreign_) {
+    launch::SignalProcessesWithEnvironment(mark_, SIGTERM);
+  } else {
+    kill(pid_, SIGTERM);
+  }
   kill_at_ns_ = Clock::Real().BootNanos() + kTermToKillNs;
 }
 
 void TrainerProcess::Kill() {
-  if (!waited_) kill(pid_, SIGKILL);
+  if (!waited_) kill(is_foreign_ ? -pid_ : pid_, SIGKILL);
   launch::SignalProcessesWithEnvironment(mark_, SIGKILL);
 }
 
-bool TrainerProcess::Gone() {
-  if (gone_) return true;
-  if (kill_at_ns_ != 0 && Clock::Real().BootNanos() >= kill_at_ns_) Kill();
+void TrainerProcess::CloseInput() {
+  close(input_fd_);
+  input_fd_ = -1;
+}
+
+bool TrainerProcess::Exited() {
   if (!waited_) {
     const pid_t waited = waitpid(pid_, &wait_status_, WNOHANG);
     ALLO_CHECK(waited >= 0 || errno == EINTR) << "waitpid " << pid_ << ": " << std::strerror(errno);
     waited_ = waited == pid_;
   }
+  return waited_;
+}
+
+bool TrainerProcess::Gone() {
+  if (gone_) return true;
+  if (kill_at_ns_ != 0 && Clock::Real().BootNanos() >= kill_at_ns_) Kill();
+  // Children whose environment it emptied are still in its group.
+  if (Exited() && is_foreign_ && !std::exchange(group_ended_, true)) kill(-pid_, SIGKILL);
   // Ranks outlive an mpirun that was killed.
   if (waited_) gone_ = launch::SignalProcessesWithEnvironment(mark_, SIGKILL) == 0;
   return gone_;

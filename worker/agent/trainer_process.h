@@ -33,26 +33,33 @@ class TrainerProcess {
   // full (the trainer does not read) or closed (it is gone).
   bool WriteLine(absl::string_view line);
 
-  // SIGTERM to the child; 2 s later SIGKILL to every process of the attempt. For an attempt whose
+  // SIGTERM to the child, of a command to all its processes; 2 s later SIGKILL to every process of
+  // the attempt. For an attempt whose
   // writes nobody wants any more: Open MPI tidies up after itself on SIGTERM.
   void Terminate();
   // SIGKILL to every process of the attempt.
   void Kill();
+  // As if this process had died.
+  void CloseInput();
 
   // Moves the above on. True once the child was waited for and no process of the attempt is left.
   bool Gone();
+  // True once the child alone was waited for; what it left is not looked at.
+  bool Exited();
   // As of waitpid(2); meaningful once Gone().
   int wait_status() const { return wait_status_; }
 
  private:
-  TrainerProcess(pid_t pid, int input_fd, std::string mark)
-      : pid_(pid), input_fd_(input_fd), mark_(std::move(mark)) {}
+  TrainerProcess(pid_t pid, int input_fd, std::string mark, bool is_foreign)
+      : pid_(pid), input_fd_(input_fd), mark_(std::move(mark)), is_foreign_(is_foreign) {}
 
   const pid_t pid_;
   int input_fd_;
   const std::string mark_;
+  const bool is_foreign_;
   int64_t kill_at_ns_ = 0;  // boot clock; 0: not asked for
   bool waited_ = false;
+  bool group_ended_ = false;
   bool gone_ = false;
   int wait_status_ = 0;
 };

@@ -43,7 +43,7 @@ absl::StatusOr<Command> MakeCommand(const Launcher& launcher, const Job& job) {
 }
 
 bool IsInherited(const Command& command, absl::string_view name) {
-  return !IsForeignVariable(name) ||
+  return (!command.is_foreign && !IsForeignVariable(name)) ||
          std::find(command.kept.begin(), command.kept.end(), name) != command.kept.end();
 }
 

@@ -1,0 +1,505 @@
+// allo trainer check: plays the agent to a command, and says of each rule of docs/trainer.md whether
+// the command keeps it.
+#include <stdlib.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/clock.h"
+#include "base/files.h"
+#include "cli/commands.h"
+#include "cli/sweep_input.h"
+#include "nlohmann/json.hpp"
+#include "proto/run_conversion.h"
+#include "run/fields.h"
+#include "run/lease_line.h"
+#include "run/placeholders.h"
+#include "run/trainer_rules.h"
+#include "worker/agent/command_launch.h"
+#include "worker/agent/exit_verdict.h"
+#include "worker/agent/trainer_process.h"
+#include "worker/launch/processes.h"
+
+namespace allometry::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using agent::TrainerProcess;
+using Json = nlohmann::json;
+
+constexpr int64_t kMs = 1'000'000;  // nanoseconds
+constexpr int kLogLines = 10;
+
+struct Arguments {
+  std::vector<std::string> command;
+  std::string sweep;
+  int64_t steps = 0;
+  std::vector<std::string> args;
+  std::string without;
+  double seconds = 60;
+};
+
+// What one attempt did.
+struct Outcome {
+  bool started = false;
+  std::string why_not;
+  bool ended = false;  // by itself, in time
+  int wait_status = 0;
+  std::vector<run::Record> records;
+  std::string broken;  // the first rule that a record broke, or the damage of the spool
+  double first_record_s = -1;
+  double stop_s = -1;  // from what was done to it to its end
+  std::optional<run::ExitRecord> exit;
+  std::optional<run::CheckpointRecord> checkpoint;  // the last
+  std::map<int64_t, double> heldout;
+  int left = 0;  // processes of it after its end
+  std::string log;
+};
+
+// What is done to an attempt once it has logged a loss.
+enum class Act { kNothing, kPreempt, kCancel, kKill, kCloseInput, kLetLeaseEnd };
+
+class Check {
+ public:
+  Check(run::RunSpec spec, std::string folder, std::string data_dir, double seconds)
+      : spec_(std::move(spec)),
+        run_dir_(folder + "/run-1"),
+        data_dir_(std::move(data_dir)),
+        patience_ms_(static_cast<int64_t>(seconds * 1000)) {}
+
+  int Run() {
+    const run::Trainer& trainer = spec_.identity.trainer;
+    const bool resumes = run::CanDo(trainer, "resume");
+    const Outcome whole = Attempt(Act::kNothing, std::nullopt);
+    Say(whole.started, whole.started ? "it starts" : "it starts: " + whole.why_not);
+    if (!whole.started) return End();
+    if (!Whole("it trains to its last step", whole)) return End();
+    Say(whole.first_record_s >= 0, "its records are read while it trains");
+
+    const Outcome preempted = Attempt(Act::kPreempt, std::nullopt);
+    const bool told = Stopped("preempt", run::ExitReason::kPreempted, preempted);
+    if (told && resumes) {
+      Say(preempted.checkpoint.has_value(),
+          "told to stop, it writes a checkpoint (or its sweep file says capabilities without "
+          "resume)");
+    }
+    Stopped("cancel", run::ExitReason::kCancelledByUser, Attempt(Act::kCancel, std::nullopt));
+
+    const Outcome killed = Attempt(Act::kKill, std::nullopt);
+    Say(killed.broken.empty(), "killed with SIGKILL, it leaves a spool that can be read" +
+                                   (killed.broken.empty() ? "" : ": " + killed.broken));
+    Say(killed.left == 0, "killed, none of its processes is left");
+    if (resumes) {
+      for (const Outcome* before : {&preempted, &killed}) {
+        if (before->checkpoint.has_value()) Resumed(whole, *before);
+      }
+    }
+    Revoked("when its standard input closes", Attempt(Act::kCloseInput, std::nullopt));
+    Revoked("when its lease runs out", Attempt(Act::kLetLeaseEnd, std::nullopt));
+    return End();
+  }
+
+ private:
+  enum class Word { kOk, kFail, kNote };
+
+  void Print(Word word, const std::string& text) {
+    constexpr const char* kWords[] = {"ok    ", "FAIL  ", "note  "};
+    std::cout << kWords[static_cast<int>(word)] << text << std::endl;
+    failures_ += word == Word::kFail;
+  }
+  void Say(bool good, const std::string& text) { Print(good ? Word::kOk : Word::kFail, text); }
+
+  int End() {
+    if (failures_ > 0) {
+      std::cout << failures_ << (failures_ == 1 ? " rule is" : " rules are")
+                << " broken; docs/trainer.md says what each asks for\n";
+    }
+    return failures_ > 0 ? kExitFailed : kExitOk;
+  }
+
+  // Its last log lines, indented.
+  static std::string LogOf(const Outcome& outcome) {
+    if (outcome.log.empty()) return "";
+    return "\n      " + absl::StrJoin(absl::StrSplit(outcome.log, '\n'), "\n      ");
+  }
+
+  static std::string EndOf(const Outcome& outcome) {
+    if (!outcome.ended) return "it did not end in time and was killed";
+    if (WIFSIGNALED(outcome.wait_status)) {
+      return absl::StrFormat("it ended by signal %d", WTERMSIG(outcome.wait_status));
+    }
+    return absl::StrFormat("it ended with code %d", WEXITSTATUS(outcome.wait_status));
+  }
+
+  bool Whole(const std::string& what, const Outcome& outcome) {
+    if (!outcome.broken.empty()) {
+      Say(false, absl::StrCat(what, ": ", outcome.broken));
+      return false;
+    }
+    if (!outcome.exit.has_value()) {
+      Say(false, absl::StrCat(what, ": ", EndOf(outcome), ", and its spool has no exit record",
+                              LogOf(outcome)));
+      return false;
+    }
+    if (outcome.exit->reason != run::ExitReason::kSucceeded) {
+      Say(false, absl::StrCat(what, ": its exit record says ",
+                              run::ExitReasonName(outcome.exit->reason), ", ",
+                              outcome.exit->message, LogOf(outcome)));
+      return false;
+    }
+    Say(true, absl::StrFormat("%s, %d, with the held-out loss at each evaluation step", what,
+                              spec_.steps));
+    Say(WIFEXITED(outcome.wait_status) && WEXITSTATUS(outcome.wait_status) == 0,
+        "it ends with code 0 after SUCCEEDED" +
+            (WIFEXITED(outcome.wait_status) && WEXITSTATUS(outcome.wait_status) == 0
+                 ? ""
+                 : ": " + EndOf(outcome)));
+    if (outcome.left > 0) {
+      Say(false, absl::StrFormat("after its end %d of its processes are left", outcome.left));
+    } else {
+      Say(true, "after its end none of its processes is left");
+    }
+    return true;
+  }
+
+  bool Stopped(const std::string& word, run::ExitReason reason, const Outcome& outcome) {
+    const std::string what = absl::StrFormat("told '%s', it ends as %s", word,
+                                             std::string(run::ExitReasonName(reason)));
+    if (!outcome.broken.empty()) {
+      Say(false, absl::StrCat(what, ": ", outcome.broken));
+    } else if (!outcome.ended) {
+      Say(false, what + ": it went on, and was killed");
+    } else if (!outcome.exit.has_value()) {
+      Say(false, absl::StrCat(what, ": ", EndOf(outcome), " without an exit record", LogOf(outcome)));
+    } else if (outcome.exit->reason == run::ExitReason::kSucceeded) {
+      Print(Word::kNote, what + ": not seen, it was done first; give it more --steps");
+    } else if (outcome.exit->reason != reason) {
+      Say(false, absl::StrCat(what, ": it ended as ", run::ExitReasonName(outcome.exit->reason)));
+    } else {
+      Say(true, absl::StrFormat("%s, after %.1f s", what, outcome.stop_s));
+      return true;
+    }
+    return false;
+  }
+
+  void Resumed(const Outcome& whole, const Outcome& before) {
+    const run::CheckpointRecord& from = *before.checkpoint;
+    const std::string what = absl::StrFormat("it resumes from its checkpoint at step %d", from.step);
+    const int attempt = attempt_;
+    const Outcome outcome = Attempt(
+        Act::kNothing, run::StartCheckpoint{AttemptOf(from.file, attempt), from.step, from.file,
+                                            from.hash, 0});
+    if (!outcome.broken.empty() || !outcome.exit.has_value() ||
+        outcome.exit->reason != run::ExitReason::kSucceeded) {
+      Say(false, absl::StrCat(what, ": ",
+                              !outcome.broken.empty() ? outcome.broken
+                              : outcome.exit.has_value()
+                                  ? absl::StrCat(run::ExitReasonName(outcome.exit->reason), ", ",
+                                                 outcome.exit->message)
+                                  : EndOf(outcome) + " without an exit record",
+                              LogOf(outcome)));
+      return;
+    }
+    int64_t first = spec_.steps;
+    for (const run::Record& record : outcome.records) {
+      if (const auto* point = std::get_if<run::Point>(&record.body)) {
+        first = std::min(first, point->step);
+      }
+    }
+    Say(first >= from.step, first >= from.step
+                                ? what
+                                : absl::StrFormat("%s: it began again, at step %d", what, first));
+    int differ = 0;
+    for (const auto& [step, loss] : outcome.heldout) {
+      const auto other = whole.heldout.find(step);
+      differ += other != whole.heldout.end() && other->second != loss;
+    }
+    if (differ == 0) {
+      Print(Word::kOk, "resumed, its held-out losses are bit for bit those of the whole run");
+    } else {
+      Print(Word::kNote, absl::StrFormat("resumed, %d of its %d held-out losses are not bit for bit "
+                                         "those of the whole run: it is not deterministic, or its "
+                                         "checkpoint leaves something out",
+                                         differ, outcome.heldout.size()));
+    }
+  }
+
+  void Revoked(const std::string& when, const Outcome& outcome) {
+    const std::string what = absl::StrCat(when, ", it ends by itself");
+    if (outcome.exit.has_value() && outcome.exit->reason == run::ExitReason::kSucceeded) {
+      Print(Word::kNote, what + ": not seen, it was done first; give it more --steps");
+    } else if (outcome.ended) {
+      Say(true, absl::StrFormat("%s, after %.1f s", what, outcome.stop_s));
+    } else {
+      Print(Word::kNote, what + ": it does not. An agent that lives kills it at that moment; where "
+                                "the agent died it goes on for nothing, until the agent's next "
+                                "start");
+    }
+  }
+
+  static int AttemptOf(const std::string& file, int otherwise) {
+    int attempt = otherwise;
+    (void)absl::SimpleAtoi(file.substr(8, file.find('/') - 8), &attempt);
+    return attempt;
+  }
+
+  static void Read(run::SpoolReader& reader, run::TrainerRules& rules, Outcome& outcome) {
+    for (;;) {
+      const auto records = reader.Read(1000);
+      if (!records.ok()) {
+        if (outcome.broken.empty()) outcome.broken = std::string(records.status().message());
+        return;
+      }
+      if (records->empty()) return;
+      for (const run::Record& record : *records) {
+        const auto broken = rules.Check(record);
+        if (broken.has_value() && outcome.broken.empty()) outcome.broken = broken->message;
+        if (const auto* exit = std::get_if<run::ExitRecord>(&record.body)) outcome.exit = *exit;
+        if (const auto* saved = std::get_if<run::CheckpointRecord>(&record.body)) {
+          outcome.checkpoint = *saved;
+        }
+        if (const auto* point = std::get_if<run::Point>(&record.body);
+            point != nullptr && point->series == "heldout" && point->value.has_value()) {
+          outcome.heldout[point->step] = *point->value;
+        }
+        outcome.records.push_back(record);
+      }
+    }
+  }
+
+  static bool HasLogged(const Outcome& outcome, bool wants_checkpoint) {
+    if (wants_checkpoint && outcome.checkpoint.has_value()) return true;
+    for (const run::Record& record : outcome.records) {
+      if (!wants_checkpoint && std::holds_alternative<run::Point>(record.body)) return true;
+    }
+    return false;
+  }
+
+  Outcome Attempt(Act act, std::optional<run::StartCheckpoint> start) {
+    Outcome outcome;
+    run::RunSpec spec = spec_;
+    spec.attempt = ++attempt_;
+    spec.start = std::move(start);
+    if (act == Act::kKill && run::CanDo(spec.identity.trainer, "resume")) {
+      spec.checkpoint_every_s = 0.2;  // something to go on from
+    }
+    const std::string attempt_dir = run::AttemptDir(run_dir_, attempt_);
+    agent::LaunchRequest request;
+    request.run_dir = run_dir_;
+    request.data_dir = data_dir_;
+    launch::HostRanks& here = request.hosts.emplace_back();
+    for (int i = 0; i < spec.ranks; ++i) here.devices.push_back(absl::StrCat(i));
+    request.attempt_name = absl::StrCat(run_dir_, "/attempt-", attempt_);
+    request.agent_id = request.attempt_name;
+    const std::string mark = agent::AttemptMark(request.attempt_name);
+    const auto begin = [&]() -> absl::StatusOr<std::unique_ptr<TrainerProcess>> {
+      ALLO_RETURN_IF_ERROR(MakeDirectories(attempt_dir));
+      ALLO_ASSIGN_OR_RETURN(spec, agent::WithArgs(spec, run_dir_, data_dir_));
+      ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir_, spec));
+      ALLO_ASSIGN_OR_RETURN(const launch::Command command,
+                            agent::MakeTrainerCommand(spec, request, {true, {}}));
+      return TrainerProcess::Start(command, attempt_dir + "/log", mark);
+    };
+    auto process = begin();
+    if (!process.ok()) {
+      outcome.why_not = std::string(process.status().message());
+      return outcome;
+    }
+    outcome.started = true;
+    Watch(act, spec, attempt_dir, mark, **process, outcome);
+    outcome.wait_status = (*process)->wait_status();
+    process->reset();
+    outcome.log = agent::LogTail(attempt_dir + "/log", kLogLines);
+    return outcome;
+  }
+
+  void Watch(Act act, const run::RunSpec& spec, const std::string& attempt_dir,
+             const std::string& mark, TrainerProcess& process, Outcome& outcome) {
+    run::SpoolReader reader(attempt_dir);
+    run::TrainerRules rules(spec);
+    const Clock& clock = Clock::Real();
+    const int64_t began = clock.BootNanos();
+    const bool lease_ends = act == Act::kLetLeaseEnd;
+    const int64_t lease_ms = lease_ends ? std::min<int64_t>(patience_ms_, 4000) : patience_ms_ * 2;
+    process.WriteLine(run::WriteLeaseLine(began, began + lease_ms * kMs, began));
+    int64_t acted = lease_ends ? began + lease_ms * kMs : 0;
+    bool killed = false;
+    for (;;) {
+      const int64_t now = clock.BootNanos();
+      Read(reader, rules, outcome);
+      if (outcome.first_record_s < 0 && !outcome.records.empty()) {
+        outcome.first_record_s = static_cast<double>(now - began) / 1e9;
+      }
+      const bool waits_for_checkpoint =
+          act == Act::kKill && run::CanDo(spec.identity.trainer, "resume");
+      if (acted == 0 && act != Act::kNothing && HasLogged(outcome, waits_for_checkpoint)) {
+        acted = now;
+        if (act == Act::kPreempt) process.WriteLine("preempt");
+        if (act == Act::kCancel) process.WriteLine("cancel");
+        if (act == Act::kCloseInput) process.CloseInput();
+        if (act == Act::kKill) {
+          process.Kill();
+          killed = true;
+        }
+      }
+      if (process.Exited()) {
+        outcome.left =
+            static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
+        outcome.ended = !killed;
+        outcome.stop_s = acted == 0 ? -1 : std::max(0.0, static_cast<double>(now - acted) / 1e9);
+        break;
+      }
+      const int64_t since = acted != 0 && act != Act::kKill ? acted : began;
+      if (now > since + patience_ms_ * kMs && !killed) {
+        killed = true;
+        process.Kill();
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    while (!process.Gone()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    Read(reader, rules, outcome);
+    if (act == Act::kKill) {
+      outcome.left = static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
+    }
+  }
+
+  const run::RunSpec spec_;
+  const std::string run_dir_;
+  const std::string data_dir_;
+  const int64_t patience_ms_;
+  int attempt_ = 0;
+  int failures_ = 0;
+};
+
+// Steps to go, evaluated at four of them.
+void SetSteps(int64_t steps, run::RunSpec& spec) {
+  spec.steps = steps;
+  spec.evaluation_steps.clear();
+  for (const int64_t step : {steps / 4, steps / 2, 3 * steps / 4, steps}) {
+    if (step < 1) continue;
+    if (!spec.evaluation_steps.empty() && spec.evaluation_steps.back() >= step) continue;
+    spec.evaluation_steps.push_back(step);
+  }
+  spec.checkpoint_steps.clear();
+}
+
+absl::StatusOr<run::RunSpec> SpecOfSweep(const Context& context, const Arguments& arguments) {
+  ALLO_ASSIGN_OR_RETURN(const SweepInput input, ReadSweepInput(arguments.sweep, context.data_dir));
+  if (!input.file.trainer) {
+    return absl::InvalidArgumentError(absl::StrCat(arguments.sweep, " has no section trainer"));
+  }
+  const v1::Run* smallest = &input.expansion.runs.front();
+  for (const v1::Run& run : input.expansion.runs) {
+    if (run.n_params() < smallest->n_params()) smallest = &run;
+  }
+  ALLO_ASSIGN_OR_RETURN(run::RunSpec spec, ToRunSpec(smallest->spec()));
+  if (arguments.steps > 0) {
+    spec.identity.schedule = "constant";
+    spec.identity.decay_begin = spec.identity.decay_end = 0;
+    spec.identity.final_rate_fraction = 0;
+    SetSteps(arguments.steps, spec);
+  }
+  return spec;
+}
+
+absl::StatusOr<run::RunSpec> SpecOfCommand(const Arguments& arguments) {
+  run::RunSpec spec;
+  run::Identity& identity = spec.identity;
+  identity.shape.family = run::kExternalFamily;
+  identity.shape.context = 1;
+  identity.dataset = "external:check,tokens=1000000000";
+  identity.batch_tokens = 64;
+  identity.learning_rate = 1e-3;
+  identity.seed = 1;
+  identity.trainer.command = {Json(arguments.command).dump()};
+  std::error_code error;
+  identity.trainer.working_dir = fs::current_path(error).string();
+  Json args = Json::object();
+  for (const std::string& arg : arguments.args) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(arg, absl::MaxSplits('=', 1));
+    const Json value = Json::parse(pair.second, nullptr, /*allow_exceptions=*/false);
+    args[pair.first] = value.is_discarded() ? Json(pair.second) : value;
+  }
+  if (!args.empty()) identity.trainer.args = {args.dump()};
+  if (!arguments.without.empty()) {
+    Json can = Json::array();
+    const std::vector<std::string> without = absl::StrSplit(arguments.without, ',');
+    for (const char* what : {"branch", "evaluation_steps", "resume"}) {
+      if (std::find(without.begin(), without.end(), what) == without.end()) can.push_back(what);
+    }
+    identity.trainer.capabilities = {can.dump()};
+  }
+  spec.log_every = 1;
+  SetSteps(arguments.steps > 0 ? arguments.steps : 200, spec);
+  return spec;
+}
+
+int RunCheck(const Context& context, const Arguments& arguments) {
+  if (arguments.command.empty() == arguments.sweep.empty()) {
+    std::cerr << "allo: either a command after '--', or --sweep FILE, is to be checked\n";
+    return kExitBadInput;
+  }
+  const auto spec =
+      arguments.sweep.empty() ? SpecOfCommand(arguments) : SpecOfSweep(context, arguments);
+  if (!spec.ok()) return Fail(spec.status());
+  std::signal(SIGPIPE, SIG_IGN);
+  const char* tmp = std::getenv("TMPDIR");
+  std::string folder = absl::StrCat(tmp != nullptr ? tmp : "/tmp", "/allo-trainer-check-XXXXXX");
+  if (mkdtemp(folder.data()) == nullptr) return Fail(ErrnoStatus(folder, "create"));
+  const int code = Check(*spec, folder, context.data_dir, arguments.seconds).Run();
+  std::error_code error;
+  if (code == kExitOk) {
+    fs::remove_all(folder, error);
+  } else {
+    std::cout << "what it left is in " << folder << "/run-1\n";
+  }
+  return code;
+}
+
+}  // namespace
+
+void AddTrainer(CLI::App& app, Context& context) {
+  CLI::App* trainer = app.add_subcommand("trainer", "for who writes a trainer (docs/trainer.md)");
+  trainer->require_subcommand(1);
+  CLI::App* check = trainer->add_subcommand(
+      "check",
+      "plays the agent to a command: starts, stops, kills and resumes it, takes its lease away, and "
+      "prints a line for each rule; 1 where one is broken");
+  auto arguments = std::make_shared<Arguments>();
+  check->add_option("COMMAND", arguments->command, "program and arguments, after '--'");
+  check->add_option("--sweep", arguments->sweep,
+                    "instead: the command of this sweep file, as its smallest run has it");
+  check->add_option("--steps", arguments->steps, "updates of a run; of a command alone 200")
+      ->check(CLI::Range(int64_t{4}, int64_t{1'000'000'000}));
+  check->add_option("--arg", arguments->args, "NAME=VALUE of run.json's trainer.args, repeatedly");
+  check->add_option("--without", arguments->without,
+                    "what the command cannot do, with commas: resume, branch, evaluation_steps");
+  check->add_option("--seconds", arguments->seconds, "how long a run, or a stop, may take")
+      ->check(CLI::Range(1.0, 86400.0))
+      ->capture_default_str();
+  check->callback([&context, arguments] {
+    context.run = [&context, arguments] { return RunCheck(context, *arguments); };
+  });
+
+  CLI::App* schema = app.add_subcommand("schema", "JSON schemas of the files that programs read");
+  schema->require_subcommand(1);
+  schema->add_subcommand("run", "of run.json")->callback([&context] {
+    context.run = [] {
+      std::cout << run::RunJsonSchema() << std::flush;
+      return kExitOk;
+    };
+  });
+}
+
+}  // namespace allometry::cli

@@ -1,0 +1,35 @@
+// How a command of the sweep file is started in place of allo-trainer (docs/trainer.md): as it is
+// written, without a shell, in its own folder, with its own variables and few of this agent's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "run/run_spec.h"
+#include "worker/agent/launch.h"
+
+namespace allometry::agent {
+
+// Which commands this worker starts. A sweep file that names a program is as good as a login: so
+// none, unless its owner says so, or the coordinator is this user's own on this machine.
+struct CommandPolicy {
+  bool allowed = false;
+  std::vector<std::string> programs;  // as they are named in commands; empty: all
+};
+
+// "all", "none" or a list of programs with commas; "auto" allows all where `own_coordinator`.
+absl::StatusOr<CommandPolicy> ParseCommandPolicy(const std::string& text, bool own_coordinator);
+
+// PermissionDenied where the policy has it so; NotFound where the program or its folder is not on
+// this host; InvalidArgument where a file of it is not as it was submitted. `spec` is that of
+// run.json; `request.trainer` is not looked at.
+absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
+                                                   const LaunchRequest& request,
+                                                   const CommandPolicy& policy);
+
+// `spec` with the placeholders of its args replaced: what run.json says.
+absl::StatusOr<run::RunSpec> WithArgs(run::RunSpec spec, const std::string& run_dir,
+                                      const std::string& data_dir);
+
+}  // namespace allometry::agent
