@@ -7,6 +7,7 @@
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/ladder_file.h"
 #include "coordinator/sweep/tokenizer_run.h"
+#include "proto/run_choices.h"
 
 namespace allometry::cli {
 namespace {
@@ -56,7 +57,8 @@ absl::StatusOr<std::optional<LadderPlan>> ReadLadderPlan(const SweepInput& input
   ALLO_ASSIGN_OR_RETURN(ahead.grid, sweep::ExpandLadder(input.file, input.manifest, chosen));
   // A tokenizer is of neither: it is known already, with the sweep's other runs.
   for (sweep::Expansion* part : {&ahead.tuning, &ahead.grid}) {
-    std::erase_if(part->runs, [](const v1::Run& run) { return run.stage() == sweep::kTokenizer; });
+    std::erase_if(part->runs,
+                  [](const v1::Run& run) { return StageOf(run) == run::Stage::kTokenizer; });
   }
   // Beside those that there are.
   for (v1::Run& run : ahead.grid.runs) run.set_run_id(kFirstId + run.run_id());

@@ -25,6 +25,8 @@ void AppendLines(const Owner& owner, KeySince since, std::string* text) {
       absl::StrAppend(text, row.key_name != nullptr ? row.key_name : row.name, " ");
       if constexpr (std::is_same_v<T, double>) {
         absl::StrAppendFormat(text, "%.17g\n", value);  // gives every double back exactly
+      } else if constexpr (IsChoice<T>) {
+        absl::StrAppend(text, NameOf(value), "\n");
       } else {
         absl::StrAppend(text, value, "\n");
       }

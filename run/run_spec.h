@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "run/choices.h"
 
 namespace allometry::run {
 
@@ -43,7 +44,7 @@ struct Optimizer {
   double weight_decay = 0.1;
   double epsilon = 1e-8;
   double clip_norm = 1.0;  // 0: no clipping
-  std::string name = "adamw";
+  UpdateRule name = UpdateRule::kAdamW;
 };
 
 struct Identity {
@@ -51,8 +52,8 @@ struct Identity {
   std::string dataset;       // the folder DATA_DIR/<dataset>
   std::string dataset_hash;  // HashHex of its dataset.json; empty by hand: not checked
   std::string tokenizer_hash;
-  int64_t batch_tokens = 0;           // tokens an update over all ranks; a multiple of context
-  std::string schedule = "constant";  // "constant", "wsd", "cosine"; see LearningRateAt
+  int64_t batch_tokens = 0;  // tokens an update over all ranks; a multiple of context
+  Schedule schedule = Schedule::kConstant;  // see LearningRateAt
   int64_t warmup_steps = 0;  // learning rate at update s (from 1): peak * min(1, s / warmup_steps)
   double learning_rate = 0;
   int64_t seed = 0;
@@ -62,8 +63,8 @@ struct Identity {
   int64_t decay_begin = 0;     // a schedule that ends is constant up to this update
   int64_t decay_end = 0;       // and at final_rate_fraction * peak at this one, its last
   double final_rate_fraction = 0;
-  std::string tokenizer_key;       // of the tokenizer run whose tokens are trained on; empty: none
-  std::string precision = "fp32";  // of matrix products: "fp32", "tf32", "bf16"
+  std::string tokenizer_key;  // of the tokenizer run whose tokens are trained on; empty: none
+  Precision precision = Precision::kFp32;  // of matrix products
 };
 
 // A checkpoint to start from: of this run, or of the trunk that this run branches off.
@@ -77,7 +78,7 @@ struct StartCheckpoint {
 
 // Something that another run made.
 struct RunInput {
-  std::string kind;     // "tokenizer"
+  InputKind kind = InputKind::kTokenizer;
   std::string run_key;  // of the run that made it
   int64_t run_id = 0;   // its directory is RUN_DIR/../run-<run_id>
   std::string file;     // relative to that directory
@@ -93,19 +94,19 @@ struct RunSpec {
   double checkpoint_every_s = 60;
   int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
   int ranks = 1;
-  int micro_batch = 0;         // sequences a rank computes at once; 0: all of its share
-  std::string device = "cpu";  // "cpu" or "cuda"
+  int micro_batch = 0;  // sequences a rank computes at once; 0: all of its share
+  DeviceKind device = DeviceKind::kCpu;
   bool deterministic = false;
   std::string step_backend = "auto";
   std::optional<StartCheckpoint> start;
   // Ascending, each in 1..steps: a checkpoint is written after these updates, whatever the time.
   std::vector<int64_t> checkpoint_steps;
-  std::string kind = "train";  // or "tokenizer"
+  RunKind kind = RunKind::kTrain;
   std::vector<RunInput> inputs;
 };
 
 // What is allowed instead, where no step computes in `precision` on `device`; otherwise empty.
-std::string PrecisionProblem(absl::string_view precision, absl::string_view device);
+std::string PrecisionProblem(Precision precision, DeviceKind device);
 
 // InvalidArgument names the field, its value and what was allowed.
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view json);

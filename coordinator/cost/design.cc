@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
+#include "proto/run_choices.h"
 
 namespace allometry::cost {
 
@@ -22,7 +23,7 @@ std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<co
   std::set<std::string> trunks;
   for (const v1::Run& run : runs) {
     for (const v1::RunInput& input : run.spec().inputs()) {
-      if (input.kind() == "trunk") trunks.insert(input.run_key());
+      if (KindOf(input) == run::InputKind::kTrunk) trunks.insert(input.run_key());
     }
   }
   const double most = sweep.max_epochs() * (1 + 1e-9);
@@ -30,13 +31,13 @@ std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<co
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::Run& run = runs[i];
     const v1::RunSpec& spec = run.spec();
-    if (!run.stage().empty() || (!spec.kind().empty() && spec.kind() != "train") ||
+    if (!run.stage().empty() || KindOf(spec) != run::RunKind::kTrain ||
         run.state() == v1::RUN_FAILED || run.state() == v1::RUN_CANCELLED ||
         trunks.contains(run.key())) {
       continue;
     }
     const v1::RunIdentity& identity = spec.identity();
-    const bool constant = identity.schedule().empty() || identity.schedule() == "constant";
+    const bool constant = ScheduleOf(identity) == run::Schedule::kConstant;
     for (const int64_t step : spec.evaluation_steps()) {
       if (constant ? step <= identity.warmup_steps() : step != spec.steps()) continue;
       fitting::Observation point;

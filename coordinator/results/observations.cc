@@ -12,6 +12,7 @@
 #include "coordinator/cost/quantity.h"
 #include "coordinator/results/csv_field.h"
 #include "coordinator/stages/stopping/stopping_stage.h"
+#include "run/choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -33,7 +34,7 @@ int64_t CountUnder(const v1::ParamCounts& stored, models::ParamPolicy policy) {
 // Why a fit does not read the point.
 std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::Sweep& sweep,
                                     bool allow_repeat) {
-  if (row.stage == "ladder") return "tuning runs of the learning-rate ladder";
+  if (row.stage == run::Stage::kLadder) return "tuning runs of the learning-rate ladder";
   const std::string run = absl::StrFormat("run %d (%s)", row.run_id, row.size);
   if (row.failure == v1::DIVERGED) return absl::StrCat(run, " diverged");
   if (row.state == v1::RUN_CANCELLED) return absl::StrCat(run, " was cancelled");
@@ -55,7 +56,7 @@ std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>&
   std::map<std::tuple<std::string, double, int64_t>, int64_t> first;
   for (const store::ObservationRow& row : rows) {
     int64_t& curve = curves[row.run_id];
-    if (row.schedule == "constant") {
+    if (row.schedule == run::Schedule::kConstant) {
       curve = row.run_id;
     } else if (row.trunk_run_id != 0) {
       curve = row.trunk_run_id;

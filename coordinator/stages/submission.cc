@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/stages/stages.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
 #include "coordinator/sweep/tokenizer_run.h"
-#include "coordinator/stages/stages.h"
 #include "data/manifest.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -97,7 +98,8 @@ void FillAsIfDone(const store::StoredSweep& stored, const sweep::Changes& change
 std::string OtherRule(const sweep::SweepFile& file, const store::StoredSweep& stored) {
   constexpr char kLadder[] = "changes the rule of the learning-rate ladder";
   if (stored.sweep.sweep_id() == 0) return "";
-  const absl::StatusOr<sweep::SweepFile> before = sweep::ParseSweepFile(stored.newest_text, "stored");
+  const absl::StatusOr<sweep::SweepFile> before =
+      sweep::ParseSweepFile(stored.newest_text, "stored");
   if (!before.ok()) return file.ladder || file.stopping ? "changes the rule of its stage" : "";
   if (before->ladder.has_value() != file.ladder.has_value()) return kLadder;
   if (file.ladder && !file.ladder->SameAs(*before->ladder)) return kLadder;
@@ -108,7 +110,7 @@ std::string OtherRule(const sweep::SweepFile& file, const store::StoredSweep& st
 // runs, and its evaluations and checkpoints are that sweep's affair.
 absl::Status ShareTokenizer(const store::Store& store, store::StoredSweep& stored,
                             sweep::Expansion& expansion) {
-  if (expansion.runs.empty() || expansion.runs.front().stage() != sweep::kTokenizer) {
+  if (expansion.runs.empty() || StageOf(expansion.runs.front()) != run::Stage::kTokenizer) {
     return absl::OkStatus();
   }
   v1::Run& wanted = expansion.runs.front();
@@ -128,8 +130,8 @@ absl::Status ShareTokenizer(const store::Store& store, store::StoredSweep& store
 }  // namespace
 
 absl::StatusOr<sweep::Changes> DifferenceFrom(const store::Store& store,
-                                             const store::StoredSweep& known,
-                                             const sweep::Expansion& wanted) {
+                                              const store::StoredSweep& known,
+                                              const sweep::Expansion& wanted) {
   store::StoredSweep stored = known;
   sweep::Expansion expansion = wanted;
   ALLO_RETURN_IF_ERROR(ShareTokenizer(store, stored, expansion));
@@ -144,8 +146,8 @@ absl::StatusOr<sweep::Changes> DifferenceFrom(const store::Store& store,
   }
   ALLO_ASSIGN_OR_RETURN(sweep::Changes changes,
                         sweep::Difference({std::move(stored.sweep), std::move(stored.runs),
-                                          std::move(stored.cells), std::move(checkpoints)},
-                                         expansion));
+                                           std::move(stored.cells), std::move(checkpoints)},
+                                          expansion));
   if (!shares.empty()) changes.lines.insert(changes.lines.begin(), std::move(shares));
   return changes;
 }

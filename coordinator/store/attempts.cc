@@ -14,6 +14,7 @@
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
 #include "coordinator/store/schema.h"
+#include "proto/run_choices.h"
 
 namespace allometry::store {
 namespace {
@@ -72,7 +73,9 @@ std::string StartNote(const RunRow& row, const std::optional<v1::Checkpoint>& st
 void RemoveTrunk(v1::RunSpec& spec) {
   auto& inputs = *spec.mutable_inputs();
   inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
-                              [](const v1::RunInput& input) { return input.kind() == "trunk"; }),
+                              [](const v1::RunInput& input) {
+                                return KindOf(input) == run::InputKind::kTrunk;
+                              }),
                inputs.end());
 }
 
@@ -92,7 +95,7 @@ absl::Status PutTokenizer(Connection& db, const RunRow& row, const Attempt& atte
                         row.run.run_id(), made_by.run_id, attempt.host));
   }
   for (v1::RunInput& input : *spec.mutable_inputs()) {
-    if (input.kind() != "tokenizer") continue;
+    if (KindOf(input) != run::InputKind::kTokenizer) continue;
     input.set_run_id(made_by.run_id);
     input.set_file(find.Text(0));
     input.set_hash(find.Text(1));

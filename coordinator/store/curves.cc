@@ -48,9 +48,9 @@ ObservationRow ReadObservation(const Statement& row) {
   observation.attempt = static_cast<int32_t>(row.Int(18));
   observation.epochs = static_cast<double>(observation.tokens) * row.Real(19);
   observation.ends_cell = row.Int(20) != 0;
-  observation.schedule = row.Text(21);
+  observation.schedule = run::Parse<run::Schedule>(row.Text(21));
   observation.trunk_run_id = row.Int(22);
-  observation.stage = row.Text(23);
+  observation.stage = run::Parse<run::Stage>(row.Text(23));
   return observation;
 }
 

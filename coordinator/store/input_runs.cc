@@ -82,7 +82,7 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
       return absl::DataLossError(absl::StrCat("the spec of run ", input.run_id, " is damaged"));
     }
   }
-  const bool is_tokenizer = kind == "tokenizer";
+  const bool is_tokenizer = kind == run::InputKind::kTokenizer;
   if (is_tokenizer) input.wanted_step = rows.spec.steps();
   ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
   if (is_tokenizer) {

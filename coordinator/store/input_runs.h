@@ -16,12 +16,13 @@
 #include "base/status.h"
 #include "coordinator/store/rows.h"
 #include "coordinator/store/sqlite.h"
+#include "run/choices.h"
 
 namespace allometry::store {
 
-// The run's input of that kind, "trunk" or "tokenizer", as it is now; unset: it has none.
+// The run's input of that kind as it is now; unset: it has none.
 absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
-                                                  absl::string_view kind);
+                                                  run::InputKind kind);
 
 // The tokenizer of this recipe, of whichever sweep, that is trained or will be: not a failed or
 // cancelled one, nor one whose file is lost. Trained ones first, then the oldest; 0: there is none.

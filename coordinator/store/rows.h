@@ -9,6 +9,7 @@
 
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
+#include "run/choices.h"
 
 namespace allometry::store {
 
@@ -164,7 +165,7 @@ struct ExportedPoint {
 struct ObservationRow {
   int64_t run_id = 0;
   int64_t trunk_run_id = 0;  // 0: it is no branch
-  std::string schedule;
+  std::optional<run::Schedule> schedule;
   std::string size;
   std::string run_key;
   int64_t seed = 0;
@@ -181,7 +182,7 @@ struct ObservationRow {
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
   v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;
   int32_t attempt = 0;
-  std::string stage;  // of its run
+  std::optional<run::Stage> stage;  // of its run
 };
 
 // An attempt that ended on a host, for the rule that drains hosts (coordinator/schedule/drain.h).

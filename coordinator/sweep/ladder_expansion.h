@@ -21,9 +21,6 @@
 
 namespace allometry::sweep {
 
-// As stored in Run.stage and Cell.stage.
-inline constexpr char kLadderStage[] = "ladder";
-
 // A size of the ladder.
 struct LadderStep {
   std::string label;

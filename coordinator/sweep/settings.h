@@ -45,8 +45,8 @@ void ReadSettings(const Fields& fields, Owner* owner) {
       fields.Integer(row.name, range, &value);
     } else if constexpr (std::is_floating_point_v<T>) {
       fields.Real(row.name, range, &value);
-    } else if constexpr (std::is_same_v<T, std::string>) {
-      fields.Choice(row.name, row.allowed.choices, &value);
+    } else if constexpr (run::IsChoice<T>) {
+      fields.Choice(row.name, &value);
     }
   });
 }

@@ -54,7 +54,8 @@ struct LadderChoice {
   bool SameAs(const LadderChoice& other) const;
 };
 
-// stopping: {frontier: true}: cells that need not be trained (coordinator/stages/stopping/stopping.h).
+// stopping: {frontier: true}: cells that need not be trained
+// (coordinator/stages/stopping/stopping.h).
 struct StoppingChoice {
   double margin = 0.01;  // relative, of two losses
 
@@ -127,7 +128,7 @@ struct SweepFile {
   double max_epochs = 4;
   bool allow_repeat = false;  // keep cells beyond max_epochs; fits still ask before they use them
 
-  std::string device = "cpu";
+  run::DeviceKind device = run::DeviceKind::kCpu;
   bool deterministic = false;
   int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
   int evaluations_per_decade = 20;   // of steps

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
 #include "coordinator/sweep/stopping_expansion.h"
+#include "run/choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -34,7 +35,8 @@ absl::StatusOr<Stored> ReadDecisions(absl::Span<const std::string> decisions) {
   };
   for (const std::string& text : decisions) {
     const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("stage", "") != kStoppingStage) continue;
+    if (!json.is_object() || json.value("stage", "") != run::NameOf(run::Stage::kStopping))
+      continue;
     if (!read(json, "granted", stored.granted) || !read(json, "stopped", stored.stopped)) {
       return absl::DataLossError(
           "a stored decision about early stopping has no granted and stopped budgets");
@@ -197,7 +199,7 @@ absl::StatusOr<StoppingView> ViewStopping(const sweep::SweepFile& file,
 
 v1::StageResult ToStageResult(const StoppingView& view) {
   v1::StageResult result;
-  result.set_name(kStoppingStage);
+  result.set_name(run::NameOf(run::Stage::kStopping));
   result.set_rule(stages::StoppingRuleText(view.rule));
   result.set_done(view.decision.done);
   Json stopped = Json::object();
@@ -216,9 +218,12 @@ v1::StageResult ToStageResult(const StoppingView& view) {
 }
 
 std::string StoppingDecisionJson(const StoppingView& view) {
-  Json json = {{"stage", kStoppingStage},     {"rule", stages::StoppingRuleText(view.rule)},
-               {"sentences", Json::object()}, {"inputs", Json::array()},
-               {"granted", Json::object()},   {"stopped", Json::object()}};
+  Json json = {{"stage", run::NameOf(run::Stage::kStopping)},
+               {"rule", stages::StoppingRuleText(view.rule)},
+               {"sentences", Json::object()},
+               {"inputs", Json::array()},
+               {"granted", Json::object()},
+               {"stopped", Json::object()}};
   for (const stages::SizeGrant& grant : view.decision.sizes) {
     json["granted"][grant.label] = view.granted.at(grant.label);
     if (!grant.stopped) continue;

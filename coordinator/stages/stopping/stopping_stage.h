@@ -24,8 +24,6 @@
 
 namespace allometry::coordinator {
 
-inline constexpr char kStoppingStage[] = "stopping";
-
 // A sweep's stopping as it stands.
 struct StoppingView {
   stages::StoppingRule rule;
