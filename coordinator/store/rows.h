@@ -9,7 +9,7 @@
 
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
-#include "run/choices.h"
+#include "run/observation.h"
 
 namespace allometry::store {
 
@@ -160,12 +160,12 @@ struct ExportedPoint {
   CurvePoint point;
 };
 
-// One evaluation (or a point of another series) after the warm-up. No quality gate is applied:
-// what a fit leaves out, with its reason, is for the caller.
+// An evaluation, or a point of another series, at a step that run::ObservedSteps names. What else a
+// fit leaves out (run::ExclusionOf) is for the caller, who has a sentence for each reason.
 struct ObservationRow {
   int64_t run_id = 0;
   int64_t trunk_run_id = 0;  // 0: it is no branch
-  std::optional<run::Schedule> schedule;
+  run::ObservedRun run;      // what of it decides which of its points are observations
   std::string size;
   std::string run_key;
   int64_t seed = 0;
@@ -182,7 +182,6 @@ struct ObservationRow {
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
   v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;
   int32_t attempt = 0;
-  std::optional<run::Stage> stage;  // of its run
 };
 
 // An attempt that ended on a host, for the rule that drains hosts (coordinator/schedule/drain.h).
