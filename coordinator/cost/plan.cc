@@ -128,6 +128,7 @@ std::optional<double> PlayOnWorkers(const SweepPlan& plan, absl::Span<const v1::
     run.ranks = planned.ranks;
     run.kind = planned.device;
     run.seconds = *planned.seconds;
+    run.memory_bytes = planned.memory_bytes;
     run.ahead = StageOf(runs[i]) == run::Stage::kLadder;
     for (const v1::RunInput& input : runs[i].spec().inputs()) {
       // What trains no more has its checkpoint already. A branch comes after its trunk, and so
