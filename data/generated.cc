@@ -33,7 +33,7 @@ Manifest StrataManifest(const strata::Spec& spec) {
 absl::StatusOr<Manifest> GeneratedManifest(absl::string_view text) {
   ALLO_ASSIGN_OR_RETURN(const strata::Spec spec, strata::ParseSpec(text));
   Manifest manifest = StrataManifest(spec);
-  manifest.kind = "generated";
+  manifest.kind = DatasetKind::kGenerated;
   manifest.generator = strata::SpecText(spec);
   manifest.name = manifest.generator;
   manifest.unique_tokens =

@@ -59,7 +59,7 @@ absl::StatusOr<MadeDataset> ImportBin(const ImportBinOptions& options,
   MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest.name = options.name;
-  manifest.kind = "text";
+  manifest.kind = DatasetKind::kText;
   manifest.licence = options.licence;
   manifest.source = absl::StrCat(Describe(train), "; ", Describe(heldout));
   manifest.generator = absl::StrFormat("allo data import-bin --vocabulary %d --tokenizer %s",

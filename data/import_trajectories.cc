@@ -103,7 +103,7 @@ absl::StatusOr<Manifest> Describe(const ImportTrajectoriesOptions& options, cons
   ALLO_RETURN_IF_ERROR(Settle("actions", survey.largest_action, action_ids));
   Manifest manifest;
   manifest.name = options.name;
-  manifest.kind = "trajectories";
+  manifest.kind = DatasetKind::kTrajectories;
   manifest.licence = options.licence;
   ALLO_ASSIGN_OR_RETURN(const std::string hash, HashFileHex(options.file));
   manifest.source = absl::StrFormat("%s (xxh3 %s)",

@@ -190,7 +190,7 @@ absl::StatusOr<MadeDataset> MakeStrataDataset(const StrataOptions& options,
   MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest = StrataManifest(options.spec);
-  manifest.kind = "trajectories";
+  manifest.kind = DatasetKind::kTrajectories;
   manifest.name = options.name;
   manifest.generator = Generator(options);
 

@@ -227,7 +227,7 @@ absl::StatusOr<MadeDataset> MakeTextDataset(const TextOptions& options,
   MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest.name = options.name;
-  manifest.kind = "text";
+  manifest.kind = DatasetKind::kText;
   manifest.licence = options.licence.empty() ? origin.licence : options.licence;
   manifest.source = origin.source;
   manifest.generator = Generator(options);

@@ -33,7 +33,7 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
     }
     if (file.tokenizer) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=32,frames=16"));
-      manifest.kind = "trajectories";
+      manifest.kind = data::DatasetKind::kTrajectories;
     }
     manifest.name = file.dataset;
     EXPECT_OK(Expand(file, manifest)) << entry.path();

@@ -214,8 +214,7 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
   if (tokenizer != nullptr) {
     return OpenTokenized(run_dir, data_dir, *tokenizer, manifest, options);
   }
-  if (data::IsGenerated(identity.dataset)) return data::OpenGenerated(identity.dataset, options);
-  return data::OpenWindows(absl::StrCat(data_dir, "/", identity.dataset), options);
+  return data::OpenDataset(manifest.kind, data_dir, identity.dataset, options);
 }
 
 }  // namespace
