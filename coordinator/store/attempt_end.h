@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "coordinator/store/exit_rule.h"
+#include "coordinator/schedule/after_exit.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/writer.h"
 
@@ -23,7 +23,7 @@ struct AttemptEnd {
 // says that everything is done.
 // SUCCEEDED is taken at its word only when every evaluation of the run's spec is stored: when the
 // spec grew during the attempt the run is PENDING, otherwise the trainer has a BUG.
-absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1::Lease& lease,
+absl::Status EndAttempt(Transaction& transaction, const v1::Lease& lease,
                         const FencedAttempt& attempt, const AttemptEnd& end);
 
 }  // namespace allometry::store

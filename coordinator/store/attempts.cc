@@ -180,7 +180,7 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
                                      attempt.lease.attempt(), attempt.start_note));
 }
 
-absl::Status Expire(Transaction& transaction, const ExitRule& rule, const v1::Lease& lease) {
+absl::Status Expire(Transaction& transaction, const v1::Lease& lease) {
   ALLO_ASSIGN_OR_RETURN(const FencedAttempt attempt, CheckFence(transaction.db, lease));
   if (attempt.state != AttemptState::kLeased) {
     return absl::FailedPreconditionError(absl::StrFormat("attempt %d of run %d is %s, not LEASED",
@@ -192,7 +192,7 @@ absl::Status Expire(Transaction& transaction, const ExitRule& rule, const v1::Le
   end.reason = v1::NODE_LOST;
   end.message = absl::StrCat("no word from the worker on ", attempt.host, " for a whole lease");
   end.step = attempt.step;
-  return EndAttempt(transaction, rule, lease, attempt, end);
+  return EndAttempt(transaction, lease, attempt, end);
 }
 
 absl::Status Return(Transaction& transaction, const v1::Lease& lease) {
@@ -221,8 +221,7 @@ absl::Status Return(Transaction& transaction, const v1::Lease& lease) {
                                      lease.run_id(), attempt.size, attempt.host, lease.attempt()));
 }
 
-absl::Status TakeBack(Transaction& transaction, const ExitRule& rule,
-                      const v1::GivenBack& given_back) {
+absl::Status TakeBack(Transaction& transaction, const v1::GivenBack& given_back) {
   ALLO_ASSIGN_OR_RETURN(const FencedAttempt attempt,
                         CheckFence(transaction.db, given_back.lease()));
   if (attempt.state == AttemptState::kEnded || attempt.state == AttemptState::kGivenBack) {
@@ -234,7 +233,7 @@ absl::Status TakeBack(Transaction& transaction, const ExitRule& rule,
       given_back.reason() == v1::EXIT_REASON_UNSPECIFIED ? v1::AGENT_LOST : given_back.reason();
   end.message = given_back.message();
   end.step = attempt.step;
-  return EndAttempt(transaction, rule, given_back.lease(), attempt, end);
+  return EndAttempt(transaction, given_back.lease(), attempt, end);
 }
 
 }  // namespace
@@ -252,7 +251,7 @@ absl::StatusOr<Attempt> Store::StartAttempt(int64_t run_id, absl::string_view ag
 
 absl::Status Store::ExpireLease(const v1::Lease& lease) {
   return parts_->writer->Run([&](Transaction& transaction) {
-    return Expire(transaction, parts_->options.exit_rule, lease);
+    return Expire(transaction, lease);
   });
 }
 
@@ -262,7 +261,7 @@ absl::Status Store::ReturnLease(const v1::Lease& lease) {
 
 absl::Status Store::GiveBack(const v1::GivenBack& given_back) {
   return parts_->writer->Run([&](Transaction& transaction) {
-    return TakeBack(transaction, parts_->options.exit_rule, given_back);
+    return TakeBack(transaction, given_back);
   });
 }
 

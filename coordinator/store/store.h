@@ -40,7 +40,6 @@
 #include "absl/types/span.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "coordinator/store/exit_rule.h"
 #include "coordinator/store/rows.h"
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
@@ -48,7 +47,6 @@
 namespace allometry::store {
 
 struct Options {
-  ExitRule exit_rule;  // required
   // After every commit, on the writer's thread, in the order of commits and before any of its
   // operations returns: the runs whose state, newest attempt, spec, priority or checkpoints
   // changed, and the PENDING ones that have one of them as an input, as they are now. Empty when
