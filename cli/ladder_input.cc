@@ -14,17 +14,6 @@ namespace {
 
 constexpr int64_t kFirstId = int64_t{1} << 40;
 
-stages::LadderRule RuleOf(const sweep::LadderChoice& ladder) {
-  stages::LadderRule rule;
-  rule.rates = ladder.rates;
-  rule.ratio = ladder.ratio;
-  rule.max_widen = ladder.max_widen;
-  rule.half_octave_on_ties = ladder.half_octave_on_ties;
-  rule.tie_tolerance = ladder.tie_tolerance;
-  rule.accept_edge = ladder.accept_edge;
-  return rule;
-}
-
 }  // namespace
 
 absl::StatusOr<std::optional<LadderPlan>> ReadLadderPlan(const SweepInput& input,
@@ -37,7 +26,7 @@ absl::StatusOr<std::optional<LadderPlan>> ReadLadderPlan(const SweepInput& input
   ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderStep> steps,
                         sweep::LadderSteps(input.file, input.manifest));
   LadderPlan ahead;
-  ahead.outlook.rule = RuleOf(*input.file.ladder);
+  ahead.outlook.rule = *input.file.ladder;
   ahead.outlook.tune = sweep::TuningBudgetText(*input.file.ladder);
   const double rate = input.file.ladder->rates.front();
   sweep::LadderRates tuning, chosen;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "coordinator/stages/ladder/ladder.h"
 #include "coordinator/sweep/schedule.h"
 #include "models/shape.h"
 #include "run/run_spec.h"
@@ -38,16 +39,10 @@ struct Budget {
 };
 
 // learning_rate: {ladder: ...}: rates that the sweep finds (coordinator/stages/ladder/ladder.h).
-struct LadderChoice {
-  std::vector<double> rates;  // of the smallest size, ascending
-  double ratio = 2;
+struct LadderChoice : stages::LadderRule {
   BudgetKind tune_kind = BudgetKind::kTokens;
   Budget tune;             // of a tuning run; 0 after a mistake
   int64_t tune_steps = 0;  // updates instead, when not 0
-  int max_widen = 4;
-  bool half_octave_on_ties = true;
-  double tie_tolerance = 0.002;
-  bool accept_edge = false;
   int line = 0;
 
   // The same search, wherever in the file and however written.

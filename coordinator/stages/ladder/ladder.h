@@ -38,6 +38,8 @@ struct LadderRule {
   bool half_octave_on_ties = true;
   double tie_tolerance = 0.002;  // relative difference of two losses
   bool accept_edge = false;      // take an optimum at an end once max_widen is used up
+
+  bool operator==(const LadderRule&) const = default;
 };
 
 enum class TrialState { kMissing, kMeasured, kDiverged, kFailed };

@@ -93,17 +93,6 @@ std::vector<std::pair<const v1::Run*, const v1::Cell*>> TrialRows(
   return rows;
 }
 
-stages::LadderRule RuleOf(const sweep::LadderChoice& ladder) {
-  stages::LadderRule rule;
-  rule.rates = ladder.rates;
-  rule.ratio = ladder.ratio;
-  rule.max_widen = ladder.max_widen;
-  rule.half_octave_on_ties = ladder.half_octave_on_ties;
-  rule.tie_tolerance = ladder.tie_tolerance;
-  rule.accept_edge = ladder.accept_edge;
-  return rule;
-}
-
 std::vector<double> RatesOf(const stages::SizeDecision& size) {
   std::vector<double> rates;
   for (const stages::Trial& trial : size.trials) rates.push_back(trial.rate);
@@ -120,7 +109,7 @@ absl::StatusOr<LadderView> ViewLadder(const sweep::SweepFile& file, const data::
                         sweep::LadderSteps(file, manifest));
   ALLO_ASSIGN_OR_RETURN(const Stored stored, ReadDecisions(decisions));
   LadderView view;
-  view.rule = RuleOf(*file.ladder);
+  view.rule = *file.ladder;
   view.tune = sweep::TuningBudgetText(*file.ladder);
   for (const sweep::LadderStep& step : steps) {
     stages::LadderSize size;
