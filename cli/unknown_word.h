@@ -1,4 +1,5 @@
-// What CLI11 does not say: which word of a command line is no command or option, and what is near.
+// Finds the word of a command line that is no command or option, and the nearest known one; CLI11
+// does not report it.
 #pragma once
 
 #include <string>

@@ -22,8 +22,8 @@ namespace allometry::run {
 enum class Presence {
   kRequired,  // must be there
   kOptional,  // may be absent, is always written
-  kIfSet,     // may be absent, is written only where it differs from its default: younger fields,
-              // so that what an older trainer wrote into its checkpoints compares equal
+  kIfSet,     // may be absent, is written only where it differs from its default: for younger
+              // fields, so that what an older trainer wrote into its checkpoints compares equal
 };
 
 // Whether the setting shapes a run's numbers, hence is part of its key (run_key.h).

@@ -1,6 +1,6 @@
 // run.json: what an attempt must do, written by the agent (or by hand), read by the trainer.
 //
-// Layout of a run root (paths below it are what RPCs carry; nothing else in it is ours):
+// Layout of a run root. Messages carry paths relative to it; no other file in it is ours:
 //
 //   ROOT/root_id                     32 hex digits, written at first use
 //   ROOT/run-7/run.json              this file; rewritten for every attempt
@@ -105,14 +105,13 @@ struct RunSpec {
   std::vector<RunInput> inputs;
 };
 
-// What is allowed instead, where no step computes in `precision` on `device`; otherwise empty.
+// If no step computes in `precision` on `device`: what is allowed instead. Otherwise empty.
 std::string PrecisionProblem(Precision precision, DeviceKind device);
 
 // InvalidArgument names the field, its value and what was allowed.
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view json);
 std::string RunSpecJson(const RunSpec& spec);
-// The identity alone, on one line: what a checkpoint says it belongs to. Equal identities give
-// equal bytes.
+// The identity alone, on one line, as a checkpoint stores it. Equal identities give equal bytes.
 std::string IdentityJson(const Identity& identity);
 // And back; InvalidArgument as ParseRunSpec, for the fields' names and types alone.
 absl::StatusOr<Identity> ParseIdentityJson(absl::string_view json);

@@ -1,9 +1,10 @@
-// One agent's stream of records: reads batches, hands them to the store, writes acks.
+// One agent's stream of records: reads batches, gives them to the store, writes acknowledgements.
 //
-// Two threads a stream: the call's own reads, another writes what became durable. At most
-// kMaxPendingBytes of a stream wait for the disk; beyond that it is not read, gRPC's flow control
-// holds the sender, and memory stays bounded. Acks of one attempt that became durable together
-// leave as one. A stale batch is an ack like another: the stream goes on for the other attempts.
+// Two threads a stream: the call's own thread reads, another writes what became durable. At most
+// kMaxPendingBytes of a stream wait for the disk. Beyond that the stream is not read, gRPC's flow
+// control stops the sender, and memory stays bounded. Acknowledgements of one attempt that became
+// durable together are sent as one. A stale batch is acknowledged as stale, and the stream goes on
+// for the other attempts.
 #pragma once
 
 #include <functional>
@@ -19,13 +20,13 @@ inline constexpr size_t kMaxPendingBytes = 1 << 20;
 
 using RecordStream = grpc::ServerReaderWriter<v1::RecordAck, v1::RecordBatch>;
 
-// Called from any thread, exactly once, with the ack or why nothing could be stored.
+// Called from any thread, exactly once, with the acknowledgement or the error of the store.
 using AppendDone = std::function<void(absl::StatusOr<v1::RecordAck>)>;
 using Append = std::function<void(v1::RecordBatch, AppendDone)>;
 
-// Serves until the agent closes the stream, goes away, or something could not be stored (then the
-// last ack has the reason as its message, and the agent comes back to send again). Returns when
-// every batch that was begun is done.
+// Serves until the agent closes the stream, disconnects, or a batch could not be stored. In the
+// last case the last acknowledgement has the reason, and the agent opens a new stream and sends
+// again. Returns when every batch that was begun is done.
 grpc::Status ServeRecords(grpc::ServerContext& context, RecordStream& stream, const Append& append);
 
 }  // namespace allometry::coordinator

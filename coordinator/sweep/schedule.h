@@ -1,4 +1,4 @@
-// The learning-rate schedule of a sweep and what it makes of a cell (docs/sweep-file.md).
+// The learning-rate schedule of a sweep, and which runs it needs for a cell (docs/sweep-file.md).
 //
 //   constant   the cells of a (size, seed) are points of one run
 //   wsd        one trunk run of a (size, seed) at a constant rate, and for each cell a branch that

@@ -1,8 +1,8 @@
-// A sweep file: what a researcher writes, read and checked, with the line of everything that a
-// later message may have to point at. docs/sweep-file.md documents every key.
+// A sweep file as a researcher writes it, read and checked. Holds the line of each part that a
+// later message may name. docs/sweep-file.md documents every key.
 //
-// Reading finds every mistake in one go. What needs the dataset (the vocabulary, hence shapes and
-// parameter counts) is checked by Expand (expansion.h).
+// Reading reports all mistakes at once. Expand (expansion.h) checks what needs the dataset: the
+// vocabulary, hence shapes and parameter counts.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ struct LadderChoice : stages::LadderRule {
   int64_t tune_steps = 0;  // updates instead, when not 0
   int line = 0;
 
-  // The same search, wherever in the file and however written.
+  // Whether both ask for the same search, wherever in the file and however written.
   bool SameAs(const LadderChoice& other) const;
 };
 
@@ -107,8 +107,8 @@ struct SweepFile {
   int64_t objective_seed = 0;
   int objective_line = 0;
   ScheduleChoice schedule;
-  // What every run of the grid has in common: the settings whose row in run/fields.h says that a
-  // sweep file sets them. The rest of an identity is not set here.
+  // The settings that all runs of the grid share: those whose row in run/fields.h says that a sweep
+  // file sets them. The other members of the identity are not set.
   run::Identity recipe = DefaultRecipe();
   std::vector<int64_t> seeds = {1};
   std::optional<LadderChoice> ladder;        // then no size has a rate of its own

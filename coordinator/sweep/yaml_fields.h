@@ -1,5 +1,5 @@
-// Typed reading of a YAML map that goes on after a mistake. Only what ReadDocument (yaml_text.h)
-// calls uses it: yaml-cpp throws.
+// Typed reading of a YAML map that goes on after a mistake. Use it only inside ReadDocument
+// (yaml_text.h), which catches the exceptions of yaml-cpp.
 #pragma once
 
 #include <yaml-cpp/yaml.h>

@@ -1,9 +1,10 @@
-// What of one attempt's spool was sent, and what is durable at the coordinator.
+// Delivery of one attempt's spool: which records were sent, and which the coordinator has stored.
 //
-// Records go out in batches of whole records in order; an ack moves on what is durable; when the
-// stream breaks, Rewind() sends again what was not acknowledged (the coordinator drops what it
-// has). At most kWindowRecords and one read are in memory: while the coordinator is slow or away
-// the rest waits in the file. One thread, no clock, no network.
+// Records are sent in order, in batches of whole records. An acknowledgement says up to which
+// record all are durable. If the stream breaks, Rewind() makes the records without acknowledgement
+// be sent again; the coordinator ignores those that it has. At most kWindowRecords and one read are
+// in memory: while the coordinator is slow or away the rest waits in the file. One thread, no
+// clock, no network.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@
 
 #include "base/status.h"
 #include "proto/worker.pb.h"
-#include "worker/agent/state_dir.h"
 #include "run/spool.h"
+#include "worker/agent/state_dir.h"
 
 namespace allometry::agent {
 
@@ -31,9 +32,9 @@ class SpoolDelivery {
   // the window is full. DataLoss: the spool is damaged, and all before the damage was returned.
   absl::StatusOr<const v1::RecordBatch*> NextBatch();
 
-  // Less than what was acknowledged before: the coordinator's database went back (a restored copy,
-  // a log lost with its machine), and what came after is read from the file and sent again.
-  // OutOfRange, DataLoss: the file does not have it any more.
+  // A value below an earlier one means that the coordinator's database went back (a restored copy,
+  // or a log lost with its machine): the records after it are read from the file and sent again.
+  // OutOfRange, DataLoss: the file does not have them any more.
   absl::Status Acknowledge(uint64_t durable_sequence);
   void Rewind();
 
@@ -65,8 +66,8 @@ class SpoolDelivery {
   const std::string attempt_dir_;
   const std::string root_id_;
   std::unique_ptr<run::SpoolReader> reader_;
-  std::deque<v1::RecordBatch> outbox_;         // read and not sent, or to be sent again
-  std::deque<v1::RecordBatch> sent_;           // sent and not acknowledged
+  std::deque<v1::RecordBatch> outbox_;      // read and not sent, or to be sent again
+  std::deque<v1::RecordBatch> sent_;        // sent and not acknowledged
   std::optional<run::Record> memory_exit_;  // an exit record that the file could not take
   std::optional<run::ExitRecord> exit_;
   uint64_t exit_sequence_ = 0;

@@ -22,7 +22,7 @@ class TrainerProcess {
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const launch::Command& command,
                                                                const std::string& log_path,
                                                                const std::string& mark);
-  // Kills what is left, and waits for the child.
+  // Kills the processes that are left, and waits for the child.
   ~TrainerProcess();
   TrainerProcess(const TrainerProcess&) = delete;
   TrainerProcess& operator=(const TrainerProcess&) = delete;
@@ -39,7 +39,8 @@ class TrainerProcess {
   // SIGKILL to every process of the attempt.
   void Kill();
 
-  // Moves the above on. True once the child was waited for and no process of the attempt is left.
+  // Continues Terminate and Kill. True once the child was waited for and no process of the attempt
+  // is left.
   bool Gone();
   // As of waitpid(2); meaningful once Gone().
   int wait_status() const { return wait_status_; }

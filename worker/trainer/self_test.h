@@ -1,4 +1,4 @@
-// Whether this trainer works on this host: what a run needs before its first update, in seconds.
+// A check, in seconds, that this trainer works on this host.
 #pragma once
 
 #include <string>

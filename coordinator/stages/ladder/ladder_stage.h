@@ -1,4 +1,4 @@
-// The learning-rate ladder of a sweep, between its rows and its rule (ladder.h). Pure.
+// Applies the ladder's rule (ladder.h) to the rows of a sweep. Pure.
 //
 // The rule reads the held-out losses at the tuning runs' last steps and nothing else. A rate that
 // was chosen is stored with what it was chosen from, as JSON in an expansion of kind "stage", and
@@ -25,7 +25,7 @@
 
 namespace allometry::coordinator {
 
-// A sweep's ladder as it stands.
+// The current state of a sweep's ladder.
 struct LadderView {
   stages::LadderRule rule;
   std::vector<stages::LadderSize> sizes;  // by ascending params; `decided` as stored

@@ -1,4 +1,4 @@
-// Frontier-aware stopping of a sweep, between its rows and its rule (stopping.h). Pure.
+// Applies the rule of frontier-aware stopping (stopping.h) to the rows of a sweep. Pure.
 //
 // The rule reads the held-out losses at the ends of the file's cells and nothing else. What it
 // decided is stored as JSON in an expansion of kind "stage"; a size that stopped stays so while the
@@ -24,7 +24,7 @@
 
 namespace allometry::coordinator {
 
-// A sweep's stopping as it stands.
+// The current state of a sweep's stopping.
 struct StoppingView {
   stages::StoppingRule rule;
   stages::StoppingDecision decision;
