@@ -211,4 +211,25 @@ std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run>
   return json.dump();
 }
 
+absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide) {
+  ALLO_ASSIGN_OR_RETURN(const LadderView view,
+                        ViewLadder(input.file, input.manifest, input.stored.runs,
+                                   input.stored.cells, input.decisions));
+  StageStep step;
+  step.result = ToStageResult(view);
+  step.is_active = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  ALLO_ASSIGN_OR_RETURN(
+      step.expansion,
+      sweep::ExpandLadder(input.file, input.manifest, decide ? view.as_decided : view.as_stored));
+  if (!decide) return step;
+  step.text = LadderDecisionJson(view, input.stored.runs, input.stored.cells);
+  for (const stages::SizeDecision& size : view.decision.sizes) {
+    if (size.chosen && !view.as_stored.chosen.contains(size.label)) {
+      step.sentences.push_back(size.sentence);
+    }
+  }
+  return step;
+}
+
 }  // namespace allometry::coordinator

@@ -17,6 +17,7 @@
 #include "absl/types/span.h"
 #include "base/status.h"
 #include "coordinator/stages/ladder/ladder.h"
+#include "coordinator/stages/stage.h"
 #include "coordinator/store/rows.h"
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/sweep_file.h"
@@ -51,5 +52,8 @@ v1::StageResult ToStageResult(const LadderView& view);
 // What is stored of it. `runs` and `cells` are those that it was made from.
 std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run> runs,
                                absl::Span<const v1::Cell> cells);
+
+// The row of the table of stages (stage.h).
+absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide);
 
 }  // namespace allometry::coordinator

@@ -252,4 +252,22 @@ absl::StatusOr<std::map<std::string, double>> StoppedSizes(
   return std::move(stored.stopped);
 }
 
+absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide) {
+  ALLO_ASSIGN_OR_RETURN(StoppingView view,
+                        ViewStopping(input.file, input.manifest, input.stored.runs,
+                                     input.stored.cells, input.decisions));
+  StageStep step;
+  step.result = ToStageResult(view);
+  step.is_active = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  if (decide) {
+    step.text = StoppingDecisionJson(view);
+    for (const stages::SizeGrant& grant : view.decision.sizes) {
+      if (grant.stopped_now) step.sentences.push_back(grant.sentence);
+    }
+  }
+  step.expansion = std::move(decide ? view.as_decided : view.as_stored);
+  return step;
+}
+
 }  // namespace allometry::coordinator

@@ -16,6 +16,7 @@
 
 #include "absl/types/span.h"
 #include "base/status.h"
+#include "coordinator/stages/stage.h"
 #include "coordinator/stages/stopping/stopping.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
@@ -51,5 +52,8 @@ v1::StageResult ToStageResult(const StoppingView& view);
 std::string StoppingDecisionJson(const StoppingView& view);
 // The sizes that have stopped, with after how many FLOPs: of the newest decision.
 absl::StatusOr<std::map<std::string, double>> StoppedSizes(absl::Span<const std::string> decisions);
+
+// The row of the table of stages (stage.h).
+absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide);
 
 }  // namespace allometry::coordinator
