@@ -13,9 +13,8 @@ namespace allometry {
 // At most `max_bytes` of the text: what is longer ends in "..." and in whole UTF-8 characters.
 std::string Shortened(absl::string_view text, size_t max_bytes);
 
-// The text with everything that a terminal would obey written out (as \x1b, \u202e, \xff): control
-// characters other than line ends and tabs, marks that change the direction of writing, and bytes
-// that are not UTF-8.
+// The text with what a terminal obeys written out (\x1b, \u202e, \xff): control characters but line
+// ends and tabs, marks that change the direction of writing, bytes that are not UTF-8.
 std::string Printable(absl::string_view text);
 
 // While it lives, everything that is written to the stream passes through Printable.

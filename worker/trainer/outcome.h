@@ -1,4 +1,5 @@
-// Statuses of the trainer that carry an exit reason, which selects the rule of the retry table.
+// Statuses of the trainer that carry an exit reason. The reason selects the rule of the retry table
+// (coordinator/schedule/after_exit.h) that applies to the attempt.
 #pragma once
 
 #include <exception>
