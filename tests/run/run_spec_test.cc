@@ -46,7 +46,7 @@ RunSpec FullSpec() {
   spec.start = StartCheckpoint{2, 500, CheckpointFile(2, 500), "00000000000000ff", 6};
   spec.checkpoint_steps = {400, 800};
   spec.kind = RunKind::kTokenizer;
-  spec.inputs = {{"tokenizer", "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
+  spec.inputs = {{InputKind::kTokenizer, "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
   return spec;
 }
 
@@ -89,7 +89,7 @@ TEST(RunSpecTest, OptionalFieldsKeepTheirDefaults) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->attempt, 1);
   EXPECT_EQ(spec->identity.optimizer.beta2, 0.95);
-  EXPECT_EQ(spec->device, "cpu");
+  EXPECT_EQ(spec->device, DeviceKind::kCpu);
   EXPECT_FALSE(spec->start.has_value());
 }
 

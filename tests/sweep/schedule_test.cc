@@ -64,12 +64,12 @@ TEST(ScheduleTest, KeysThatTheScheduleDoesNotReadAreMistakes) {
 }
 
 TEST(ScheduleTest, DecayBeginsAtAWholeStepAndTakesAtLeastOne) {
-  const ScheduleChoice wsd{"wsd", 0.2, 0};
+  const ScheduleChoice wsd{run::Schedule::kWsd, 0.2, 0};
   EXPECT_EQ(DecayBegin(wsd, 10, 244), 195);  // 48.8 is 49 steps
   EXPECT_EQ(DecayBegin(wsd, 10, 24), 19);
   EXPECT_EQ(DecayBegin(wsd, 0, 2), 1);
-  EXPECT_EQ(DecayBegin({"cosine", 0.2, 0.1}, 10, 244), 10);
-  EXPECT_EQ(DecayBegin({"constant", 0.2, 0}, 10, 244), std::nullopt);
+  EXPECT_EQ(DecayBegin({run::Schedule::kCosine, 0.2, 0.1}, 10, 244), 10);
+  EXPECT_EQ(DecayBegin({run::Schedule::kConstant, 0.2, 0}, 10, 244), std::nullopt);
 }
 
 TEST(ScheduleTest, WsdIsATrunkWithTheConstantRunsKeyAndABranchForEachCell) {
