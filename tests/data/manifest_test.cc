@@ -260,7 +260,7 @@ TEST(ManifestTest, TrajectoriesAreWholeEpisodesWithTheirSegments) {
   EXPECT_THAT(ParseTrajectories([](Json& j) { j["frames"].erase("tokens_per_action"); }),
               Refused({"frames.tokens_per_action is missing"}));
   EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["kind"] = "sound"; })),
-              Refused({"'sound'", "text, trajectories and generated"}));
+              Refused({"'sound'", "text, trajectories, generated"}));
 }
 
 TEST(ManifestTest, ImagesAndActionsAreThoseOfTheFrames) {
