@@ -1,4 +1,4 @@
-// Whole small files, read and written so that a crash leaves the old or the new one, never half.
+// Whole small files, read and written so that a crash leaves the old or the new file, never a part.
 //
 // Errors carry the path and the system's reason: NotFound where the file is missing,
 // ResourceExhausted on a full disk or quota, Unavailable otherwise.

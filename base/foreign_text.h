@@ -1,5 +1,5 @@
-// Text that comes from runs, trainers, files and other hosts: how long it may get, and how it is
-// shown. A terminal obeys escape sequences, so what is printed must hold none.
+// Text that comes from runs, trainers, files and other hosts: limits of its length, and safe
+// printing. A terminal obeys escape sequences, so printed text must hold none.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@ namespace allometry {
 // At most `max_bytes` of the text: what is longer ends in "..." and in whole UTF-8 characters.
 std::string Shortened(absl::string_view text, size_t max_bytes);
 
-// The text without what a terminal obeys: control characters but line ends and tabs, the marks that
-// turn the direction of writing, and bytes that are not UTF-8 come as \x1b, \u202e, \xff.
+// The text with what a terminal obeys written out (\x1b, \u202e, \xff): control characters but line
+// ends and tabs, marks that change the direction of writing, bytes that are not UTF-8.
 std::string Printable(absl::string_view text);
 
 // While it lives, everything that is written to the stream passes through Printable.

@@ -7,8 +7,8 @@
 
 namespace allometry {
 
-// The known word that is a slip of the hand away from `word`: a letter too much, missing or wrong,
-// two exchanged; two or three such in long words. Empty where none is.
+// The known word that differs from `word` by one typing mistake: a letter added, missing or wrong,
+// or two exchanged; in long words by two or three. Empty if there is none.
 absl::string_view NearestWord(absl::string_view word, const std::vector<absl::string_view>& known);
 
 }  // namespace allometry

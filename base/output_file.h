@@ -1,5 +1,5 @@
-// A file that a command writes for a person: what was there stays until the new one is
-// whole, and nothing that somebody still reads is written over.
+// A file that a command writes for a person. An earlier file stays until the new one is complete,
+// and files that are still in use are not overwritten.
 //
 //   ALLO_ASSIGN_OR_RETURN(auto output, OutputFile::Create(path, {.inputs = {csv_path}}));
 //   ALLO_RETURN_IF_ERROR(output->Append(text));

@@ -1,4 +1,4 @@
-// Is this text?
+// Validation of UTF-8 text.
 #pragma once
 
 #include <cstddef>

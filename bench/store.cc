@@ -156,7 +156,6 @@ void BenchReads(Store& store, int64_t run_id) {
 void Bench(const Arguments& arguments) {
   const std::string path = arguments.folder + "/bench.db";
   Options options;
-  options.exit_rule = [](const EndedAttempt&) { return NextState(); };
   std::atomic<int> commits = 0;
   options.committed = [&commits](absl::Span<const RunRow>) { ++commits; };
   auto store = Store::Open(path, options);

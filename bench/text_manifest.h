@@ -11,7 +11,7 @@ namespace allometry::bench {
 inline std::string TextManifestJson() {
   data::Manifest manifest;
   manifest.name = "bench-text";
-  manifest.kind = "text";
+  manifest.kind = data::DatasetKind::kText;
   manifest.licence = "none";
   manifest.source = "bench";
   manifest.generator = "bench";

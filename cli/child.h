@@ -1,5 +1,5 @@
-// Programs beside this one, run and waited for. Nothing of them is left, however this program ends:
-// a signal that ends it ends them first, and where it is killed their standard input closes.
+// Runs other programs and waits for them. None is left running when this program ends: a signal
+// that ends it ends them first, and if it is killed their standard input closes.
 #pragma once
 
 #include <string>

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "proto/run_choices.h"
 
 namespace allometry::cli {
 
@@ -86,15 +87,17 @@ std::string StateWord(const v1::Run& run) {
 
 std::string SizeWord(const v1::Run& run) {
   const v1::RunIdentity& identity = run.spec().identity();
-  if (run.stage() == "tokenizer") return absl::StrCat("tokenizer ", identity.shape().family());
-  if (run.stage() == "ladder") {
+  if (StageOf(run) == run::Stage::kTokenizer)
+    return absl::StrCat("tokenizer ", identity.shape().family());
+  if (StageOf(run) == run::Stage::kLadder) {
     return absl::StrFormat("%s rate %.4g", run.size(), identity.learning_rate());
   }
   if (run.spec().checkpoint_steps_size() > 0) return absl::StrCat(run.size(), " trunk");
-  if (identity.schedule() == "wsd") {
+  if (ScheduleOf(identity) == run::Schedule::kWsd) {
     return absl::StrFormat("%s from %d", run.size(), identity.decay_begin());
   }
-  return identity.schedule() == "cosine" ? absl::StrCat(run.size(), " cosine") : run.size();
+  return ScheduleOf(identity) == run::Schedule::kCosine ? absl::StrCat(run.size(), " cosine")
+                                                        : run.size();
 }
 
 std::string Columns(const std::vector<std::vector<std::string>>& rows,
@@ -135,7 +138,7 @@ bool StagesDone(const v1::Sweep& sweep) {
 
 bool ServedItsPurpose(const v1::Run& run) {
   return run.state() == v1::RUN_SUCCEEDED ||
-         (run.stage() == "ladder" && run.failure() == v1::DIVERGED);
+         (StageOf(run) == run::Stage::kLadder && run.failure() == v1::DIVERGED);
 }
 
 std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons) {

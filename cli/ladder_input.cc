@@ -7,22 +7,12 @@
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/ladder_file.h"
 #include "coordinator/sweep/tokenizer_run.h"
+#include "proto/run_choices.h"
 
 namespace allometry::cli {
 namespace {
 
 constexpr int64_t kFirstId = int64_t{1} << 40;
-
-stages::LadderRule RuleOf(const sweep::LadderChoice& ladder) {
-  stages::LadderRule rule;
-  rule.rates = ladder.rates;
-  rule.ratio = ladder.ratio;
-  rule.max_widen = ladder.max_widen;
-  rule.half_octave_on_ties = ladder.half_octave_on_ties;
-  rule.tie_tolerance = ladder.tie_tolerance;
-  rule.accept_edge = ladder.accept_edge;
-  return rule;
-}
 
 }  // namespace
 
@@ -36,7 +26,7 @@ absl::StatusOr<std::optional<LadderPlan>> ReadLadderPlan(const SweepInput& input
   ALLO_ASSIGN_OR_RETURN(const std::vector<sweep::LadderStep> steps,
                         sweep::LadderSteps(input.file, input.manifest));
   LadderPlan ahead;
-  ahead.outlook.rule = RuleOf(*input.file.ladder);
+  ahead.outlook.rule = *input.file.ladder;
   ahead.outlook.tune = sweep::TuningBudgetText(*input.file.ladder);
   const double rate = input.file.ladder->rates.front();
   sweep::LadderRates tuning, chosen;
@@ -56,7 +46,8 @@ absl::StatusOr<std::optional<LadderPlan>> ReadLadderPlan(const SweepInput& input
   ALLO_ASSIGN_OR_RETURN(ahead.grid, sweep::ExpandLadder(input.file, input.manifest, chosen));
   // A tokenizer is of neither: it is known already, with the sweep's other runs.
   for (sweep::Expansion* part : {&ahead.tuning, &ahead.grid}) {
-    std::erase_if(part->runs, [](const v1::Run& run) { return run.stage() == sweep::kTokenizer; });
+    std::erase_if(part->runs,
+                  [](const v1::Run& run) { return StageOf(run) == run::Stage::kTokenizer; });
   }
   // Beside those that there are.
   for (v1::Run& run : ahead.grid.runs) run.set_run_id(kFirstId + run.run_id());

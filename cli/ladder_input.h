@@ -1,5 +1,5 @@
-// What is still to come of a sweep file's learning-rate ladder, as runs: for plans, which cannot
-// know the losses that the ladder follows.
+// The runs that a sweep file's learning-rate ladder has still to come, for plans. Which rates the
+// ladder will try depends on losses that a plan does not know.
 #pragma once
 
 #include <optional>

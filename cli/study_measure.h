@@ -1,5 +1,5 @@
-// What a row of a study asks, answered from a coordinator: fits through its Fit call, curves
-// through its Export call. Nothing is fitted here that the coordinator would fit.
+// Answers the rows of a study from a coordinator: fits through its Fit call, curves through its
+// Export call. The coordinator makes all fits.
 #pragma once
 
 #include <optional>

@@ -113,7 +113,7 @@ absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
   }
   ALLO_ASSIGN_OR_RETURN(input.manifest, std::move(manifest));
   ALLO_ASSIGN_OR_RETURN(input.expansion, sweep::Expand(input.file, input.manifest));
-  if (data::IsGenerated(dataset)) {
+  if (!input.manifest.has_files()) {
     input.manifest_json = data::ManifestJson(input.manifest);
   } else {
     ALLO_ASSIGN_OR_RETURN(input.manifest_json,

@@ -1,5 +1,5 @@
-// A sweep file with its dataset's manifest, read and expanded here, so that a mistake is told
-// without a coordinator.
+// A sweep file with its dataset's manifest, read and expanded by the client, so that mistakes are
+// reported without a coordinator.
 #pragma once
 
 #include <string>

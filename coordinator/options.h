@@ -1,4 +1,4 @@
-// What a coordinator is told at start, and the rule that it is safe by default.
+// The options of a coordinator. The defaults let nobody but its user in.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ struct Options {
   std::string listen;
   int64_t lease_ms = 30'000;
   int64_t heartbeat_ms = 1'000;
-  // A run is left alone for so long before it may be stopped for one of a higher priority, and then
-  // has so long for its checkpoint.
+  // A run is not preempted within preempt_after_ms of its start. A preempted run has
+  // preempt_within_ms to write its checkpoint.
   int64_t preempt_after_ms = 60'000;
   int64_t preempt_within_ms = 60'000;
   // For TCP alone, where a token is needed; see transport/server_trust.h.
@@ -26,16 +26,16 @@ struct Options {
   std::string tls_key_file;
   std::string token_file;               // made where it is missing
   const Clock* clock = &Clock::Real();  // outlives the server
-  // Once, on a thread of the store, with a sentence: the database's file is not there any more, so
-  // nothing can be acknowledged. The process should stop. May be null.
+  // Called once, on a thread of the store, when the database's file is gone and nothing can be
+  // acknowledged any more; the status has a sentence. The process should stop. May be null.
   std::function<void(const absl::Status&)> lost;
 };
 
 // The address that the options name. InvalidArgument says which part of it is wrong.
 absl::StatusOr<transport::Address> ListenAddressOf(const Options& options);
 
-// InvalidArgument for values that cannot work; FailedPrecondition for TCP without a token: every
-// user of the machine, or anyone on the network, could then run work or read results.
+// InvalidArgument for values that cannot work. FailedPrecondition for TCP without a token, because
+// any user of the machine or the network could then run work and read results.
 absl::Status Validate(const Options& options);
 
 }  // namespace allometry::coordinator

@@ -9,7 +9,6 @@
 #include "base/private_files.h"
 #include "base/steady_wall_clock.h"
 #include "coordinator/leases/dispatch.h"
-#include "coordinator/retry_table.h"
 #include "coordinator/services/client_service.h"
 #include "coordinator/services/worker_service.h"
 #include "coordinator/stages/stages.h"
@@ -128,7 +127,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   ALLO_ASSIGN_OR_RETURN(parts->credentials, MakeCredentials(address, options));
 
   store::Options store_options;
-  store_options.exit_rule = ApplyRetryTable;
   store_options.committed = [parts = parts.get()](absl::Span<const store::RunRow> rows) {
     parts->dispatch.Committed(rows);
     parts->stages.Committed(rows);

@@ -1,7 +1,7 @@
 // A coordinator that serves: the store, the scheduler's view, and the two gRPC services over them.
 //
 // allo-coordinator is this class and signals; tests run it in their own process.
-// Threading: Start, Stop and the destructor from one thread; everything inside is its own affair.
+// Threading: call Start, Stop and the destructor from one thread.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,8 @@ class Server {
  public:
   // Opens (or makes, or migrates) the database, rebuilds the scheduler's view from its rows, and
   // serves. Errors are sentences for the person who started it: a bad option, a database of a newer
-  // version or held by another coordinator, an address in use. Nothing is made where the address
-  // cannot be had.
+  // version or held by another coordinator, an address in use. No file is made if the address
+  // cannot be used.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options);
 
   // Stops as Stop() does.

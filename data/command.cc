@@ -116,8 +116,9 @@ int Verify(const Arguments& arguments) {
   Json json = Json::array();
   int exit_code = 0;
   for (const std::string& name : *names) {
-    absl::Status status = FindManifest(arguments.data_dir, name).status();
-    if (status.ok() && !IsGenerated(name))
+    const absl::StatusOr<Manifest> manifest = FindManifest(arguments.data_dir, name);
+    absl::Status status = manifest.status();
+    if (status.ok() && manifest->has_files())
       status = VerifyDataset(absl::StrCat(arguments.data_dir, "/", name)).status();
     json.push_back(Json({{"name", name}, {"ok", status.ok()}, {"error", status.message()}}));
     if (!status.ok()) {

@@ -62,10 +62,11 @@ std::string Summary(const Manifest& manifest) {
 }
 
 void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
-  std::cout << manifest.name << " (" << manifest.kind << "), licence " << manifest.licence << "\n"
+  std::cout << manifest.name << " (" << RowOf(manifest.kind).name << "), licence "
+            << manifest.licence << "\n"
             << "  folder     "
-            << (IsGenerated(manifest.name) ? "none: made while it is read"
-                                           : absl::StrCat(data_dir, "/", manifest.name))
+            << (!manifest.has_files() ? "none: made while it is read"
+                                      : absl::StrCat(data_dir, "/", manifest.name))
             << "\n"
             << "  source     " << manifest.source << "\n"
             << "  made by    " << manifest.generator << "\n"

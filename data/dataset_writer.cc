@@ -148,4 +148,18 @@ absl::StatusOr<bool> HoldsDataset(const std::string& folder, const Manifest& wan
       wanted.licence));
 }
 
+absl::StatusOr<FolderLock> LockToMake(const std::string& folder,
+                                      const std::vector<std::string>& inputs, bool replace,
+                                      MadeDataset& made) {
+  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, inputs));
+  ALLO_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Acquire(folder));
+  if (!replace) {
+    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, made.manifest));
+  }
+  if (made.existed) {
+    ALLO_ASSIGN_OR_RETURN(made.manifest, ReadManifestFile(folder));
+  }
+  return lock;
+}
+
 }  // namespace allometry::data

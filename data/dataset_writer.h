@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "data/made_dataset.h"
 #include "data/manifest.h"
 #include "data/npy.h"
 #include "data/staged_folder.h"
@@ -68,5 +69,13 @@ class DatasetWriter {
 // and sizes agree; false where no dataset is there. AlreadyExists where another one is, saying
 // both; DataLoss where a shard is not as the manifest says.
 absl::StatusOr<bool> HoldsDataset(const std::string& folder, const Manifest& wanted);
+
+// Before a dataset is made: locks its folder, and says in `made.existed` whether the dataset that
+// `made.manifest` describes is there already; then made.manifest becomes what is on disk.
+// `replace`: whatever is there is made anew. InvalidArgument where one of `inputs` lies inside the
+// folder.
+absl::StatusOr<FolderLock> LockToMake(const std::string& folder,
+                                      const std::vector<std::string>& inputs, bool replace,
+                                      MadeDataset& made);
 
 }  // namespace allometry::data

@@ -1,4 +1,4 @@
-// What a file is, told from its first bytes and not from its name.
+// What a file is, from its first bytes and not from its name.
 #pragma once
 
 #include <optional>

@@ -39,7 +39,7 @@ Manifest StrataManifest(const strata::Spec& spec) {
 absl::StatusOr<Manifest> GeneratedManifest(absl::string_view text) {
   ALLO_ASSIGN_OR_RETURN(const strata::Spec spec, strata::ParseSpec(text));
   Manifest manifest = StrataManifest(spec);
-  manifest.kind = "generated";
+  manifest.kind = DatasetKind::kGenerated;
   manifest.generator = strata::SpecText(spec);
   manifest.name = manifest.generator;
   manifest.unique_tokens =
@@ -57,7 +57,7 @@ absl::StatusOr<Manifest> ExternalManifest(absl::string_view text) {
   };
   Manifest manifest;
   manifest.name = manifest.generator = std::string(text);
-  manifest.kind = "external";
+  manifest.kind = DatasetKind::kExternal;
   manifest.licence = manifest.source = "of the trainer that reads it";
   absl::string_view rest = text;
   if (!IsExternal(text) || !IsGenerated(text)) return wrong("not such a text");

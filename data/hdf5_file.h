@@ -1,5 +1,5 @@
-// Reading HDF5 files that others wrote: the file decides nothing about our memory, and nothing but
-// the file is read.
+// Reading HDF5 files of unknown origin. A file cannot choose how much memory is used, and no other
+// file is read.
 //
 // Only hard links are followed: soft and external links, external raw storage and virtual datasets
 // are refused, so no other file is opened. Plugins are off: filters are deflate, shuffle and

@@ -59,7 +59,7 @@ absl::StatusOr<MadeDataset> ImportBin(const ImportBinOptions& options,
   MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest.name = options.name;
-  manifest.kind = "text";
+  manifest.kind = DatasetKind::kText;
   manifest.licence = options.licence;
   manifest.source = absl::StrCat(Describe(train), "; ", Describe(heldout));
   manifest.generator = absl::StrFormat("allo data import-bin --vocabulary %d --tokenizer %s",
@@ -71,15 +71,9 @@ absl::StatusOr<MadeDataset> ImportBin(const ImportBinOptions& options,
   manifest.tokenizer_hash = TokenizerHash(options.tokenizer, {});
 
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, {options.train, options.heldout}));
-  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
-  if (!options.replace) {
-    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
-    if (made.existed) {
-      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
-      return made;
-    }
-  }
+  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, LockToMake(folder, {options.train, options.heldout},
+                                                          options.replace, made));
+  if (made.existed) return made;
   DatasetWriter writer(folder, NarrowestType(options.vocabulary));
   ALLO_RETURN_IF_ERROR(writer.Open());
   uint32_t largest = 0;

@@ -103,7 +103,7 @@ absl::StatusOr<Manifest> Describe(const ImportTrajectoriesOptions& options, cons
   ALLO_RETURN_IF_ERROR(Settle("actions", survey.largest_action, action_ids));
   Manifest manifest;
   manifest.name = options.name;
-  manifest.kind = "trajectories";
+  manifest.kind = DatasetKind::kTrajectories;
   manifest.licence = options.licence;
   ALLO_ASSIGN_OR_RETURN(const std::string hash, HashFileHex(options.file));
   manifest.source = absl::StrFormat("%s (xxh3 %s)",
@@ -196,15 +196,9 @@ absl::StatusOr<MadeDataset> ImportTrajectories(const ImportTrajectoriesOptions& 
   Manifest& manifest = made.manifest;
   ALLO_ASSIGN_OR_RETURN(manifest, Describe(options, survey));
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, {options.file}));
-  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
-  if (!options.replace) {
-    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
-    if (made.existed) {
-      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
-      return made;
-    }
-  }
+  ALLO_ASSIGN_OR_RETURN(const FolderLock lock,
+                        LockToMake(folder, {options.file}, options.replace, made));
+  if (made.existed) return made;
   DatasetWriter writer(folder, NarrowestType(manifest.vocabulary));
   ALLO_RETURN_IF_ERROR(writer.Open());
   const int64_t episodes = reader->episodes();

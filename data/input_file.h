@@ -1,4 +1,4 @@
-// A file that a user gives us, opened once: what is checked about it is true of what is read.
+// A file that a user names, opened once, so that what is checked is what is read.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-// What making a dataset did, for whoever asked for it.
+// The result of making a dataset.
 #pragma once
 
 #include <cstdint>

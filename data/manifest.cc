@@ -37,6 +37,20 @@ class FieldReader {
   void Read(const char* name, std::string& to) {
     if (const Json* value = Find(name, "a string", &Json::is_string)) to = *value;
   }
+  void Read(const char* name, DatasetKind& to) {
+    std::string text;
+    Read(name, text);
+    if (!status_.ok()) return;
+    if (const DatasetKindRow* row = FindDatasetKind(text); row != nullptr) {
+      to = row->kind;
+    } else {
+      Fail(Path(name), absl::StrFormat("is '%s': allowed are %s", text,
+                                       absl::StrJoin(DatasetKinds(), ", ",
+                                                     [](std::string* out, const auto& kind) {
+                                                       absl::StrAppend(out, kind.name);
+                                                     })));
+    }
+  }
   void Read(const char* name, int64_t& to, int64_t smallest) {
     const Json* value = Find(name, "an integer", &Json::is_number_integer);
     if (value == nullptr) return;
@@ -292,7 +306,7 @@ std::string ManifestJson(const Manifest& manifest) {
   Json json;
   json["version"] = manifest.version;
   json["name"] = manifest.name;
-  json["kind"] = manifest.kind;
+  json["kind"] = RowOf(manifest.kind).name;
   json["licence"] = manifest.licence;
   json["source"] = manifest.source;
   json["generator"] = manifest.generator;
@@ -385,7 +399,7 @@ int64_t WindowsPerEpoch(const Manifest& manifest, int64_t tokens, int64_t contex
 }
 
 double Epochs(const Manifest& manifest, int64_t windows, int64_t context) {
-  if (manifest.kind == "generated") return 1;
+  if (!manifest.has_files()) return 1;
   const int64_t epoch = WindowsPerEpoch(manifest, manifest.unique_tokens, context);
   if (epoch < 1) return std::numeric_limits<double>::infinity();
   return static_cast<double>(windows) / static_cast<double>(epoch);

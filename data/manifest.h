@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "data/dataset_kind.h"
 
 namespace allometry::data {
 
@@ -76,7 +77,7 @@ struct Entropy {
 struct Manifest {
   int version = 1;
   std::string name;
-  std::string kind;  // "text", "trajectories", "generated", "external"
+  DatasetKind kind = DatasetKind::kText;
   std::string licence;
   std::string source;     // what it was made from, with the source's hash
   std::string generator;  // command with its options, and version, that made it; see above
@@ -99,6 +100,9 @@ struct Manifest {
   std::vector<Entropy> entropies;
 
   std::string hash;  // HashHex of the file's bytes; not a field of the file
+
+  // Whether there is a folder with shards; otherwise windows are made while they are read.
+  bool has_files() const { return RowOf(kind).has_files; }
 };
 
 inline constexpr char kManifestFile[] = "dataset.json";

@@ -107,10 +107,6 @@ absl::Status CheckShard(const Shard& shard, const Manifest& manifest) {
   return absl::OkStatus();
 }
 
-bool HasNoFiles(const Manifest& manifest) {
-  return manifest.kind == "generated" || manifest.kind == "external";
-}
-
 // Whole episodes, and the images and actions of a split for all of its frames or none.
 absl::Status CheckEpisodes(const Manifest& manifest,
                            std::map<std::pair<std::string, std::string>, int64_t>& count) {
@@ -147,12 +143,12 @@ absl::Status CheckTotals(const Manifest& manifest) {
     count[{shard.split, shard.role}] += shard.tokens;
   }
   const int64_t train = count[{"train", "tokens"}], heldout = count[{"heldout", "tokens"}];
-  const bool generated = HasNoFiles(manifest);
-  if (!generated && manifest.unique_tokens != train) {
+  const bool has_files = manifest.has_files();
+  if (has_files && manifest.unique_tokens != train) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "unique_tokens is %d: the train shards have %d", manifest.unique_tokens, train));
   }
-  if (!generated && manifest.heldout_tokens != heldout) {
+  if (has_files && manifest.heldout_tokens != heldout) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "heldout_tokens is %d: the heldout shards have %d", manifest.heldout_tokens, heldout));
   }
@@ -160,25 +156,22 @@ absl::Status CheckTotals(const Manifest& manifest) {
 }
 
 absl::Status CheckKind(const Manifest& manifest) {
-  const std::string& kind = manifest.kind;
-  if (kind != "text" && kind != "trajectories" && kind != "generated" && kind != "external") {
+  const DatasetKindRow& kind = RowOf(manifest.kind);
+  if (kind.has_frames != manifest.frames.has_value()) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "kind is '%s': allowed are text, trajectories, generated and external", kind));
+        "kind is '%s', %s", kind.name,
+        kind.has_frames ? "and 'frames' is missing"
+                        : absl::StrCat("and 'frames' is there: ", kind.name, " has none")));
   }
-  if ((kind == "text" || kind == "external") == manifest.frames.has_value()) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "kind is '%s', %s", kind,
-        manifest.frames.has_value() ? "and 'frames' is there: it has none" : "and 'frames' is missing"));
-  }
-  if (HasNoFiles(manifest) && (manifest.name != manifest.generator || !IsGenerated(manifest.name))) {
+  if (!kind.has_files && (manifest.name != manifest.generator || !IsGenerated(manifest.name))) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("name is '%s' and generator '%s': allowed for a generated dataset is the "
+        absl::StrFormat("name is '%s' and generator '%s': allowed for a %s dataset is the "
                         "generator's text for both",
-                        manifest.name, manifest.generator));
+                        manifest.name, manifest.generator, kind.name));
   }
-  if (HasNoFiles(manifest) && !manifest.shards.empty()) {
+  if (!kind.has_files && !manifest.shards.empty()) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "shards has %d entries: a generated dataset has none", manifest.shards.size()));
+        "shards has %d entries: a %s dataset has none", manifest.shards.size(), kind.name));
   }
   return absl::OkStatus();
 }
@@ -199,7 +192,7 @@ absl::Status CheckMeasured(const Manifest& manifest) {
 
 absl::Status CheckManifest(const Manifest& manifest) {
   ALLO_RETURN_IF_ERROR(CheckKind(manifest));
-  if (!HasNoFiles(manifest)) ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
+  if (manifest.has_files()) ALLO_RETURN_IF_ERROR(CheckDatasetName(manifest.name));
   if (manifest.vocabulary > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrFormat("vocabulary is %d: allowed is up to %d",
                                                       manifest.vocabulary,

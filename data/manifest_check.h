@@ -1,4 +1,4 @@
-// What must hold between the fields of a manifest.
+// Checks between the fields of a manifest.
 #pragma once
 
 #include "base/status.h"

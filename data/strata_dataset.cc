@@ -190,19 +190,13 @@ absl::StatusOr<MadeDataset> MakeStrataDataset(const StrataOptions& options,
   MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest = StrataManifest(options.spec);
-  manifest.kind = "trajectories";
+  manifest.kind = DatasetKind::kTrajectories;
   manifest.name = options.name;
   manifest.generator = Generator(options);
 
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
-  if (!options.replace) {
-    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
-    if (made.existed) {
-      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
-      return made;
-    }
-  }
+  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, LockToMake(folder, {}, options.replace, made));
+  if (made.existed) return made;
   manifest.returns = StrataReturns(options.spec, kReturnEpisodes);
   if (options.entropy_frames > 0) {
     strata::EntropyOptions entropy;

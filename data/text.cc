@@ -227,21 +227,15 @@ absl::StatusOr<MadeDataset> MakeTextDataset(const TextOptions& options,
   MadeDataset made;
   Manifest& manifest = made.manifest;
   manifest.name = options.name;
-  manifest.kind = "text";
+  manifest.kind = DatasetKind::kText;
   manifest.licence = options.licence.empty() ? origin.licence : options.licence;
   manifest.source = origin.source;
   manifest.generator = Generator(options);
 
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
-  ALLO_RETURN_IF_ERROR(CheckInputsOutside(folder, options.inputs));
-  ALLO_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(folder));
-  if (!options.replace) {
-    ALLO_ASSIGN_OR_RETURN(made.existed, HoldsDataset(folder, manifest));
-    if (made.existed) {
-      ALLO_ASSIGN_OR_RETURN(manifest, ReadManifestFile(folder));
-      return made;
-    }
-  }
+  ALLO_ASSIGN_OR_RETURN(const FolderLock lock,
+                        LockToMake(folder, options.inputs, options.replace, made));
+  if (made.existed) return made;
 
   const Documents documents = WithoutDuplicates(corpora, options.max_bytes);
   Report(options, corpora, documents, made);

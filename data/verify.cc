@@ -25,7 +25,7 @@ absl::Status ReadAll(const TokenStream& stream) {
 
 absl::StatusOr<Manifest> VerifyDataset(const std::string& dataset_dir) {
   ALLO_ASSIGN_OR_RETURN(const Manifest pinned, ReadManifestFile(dataset_dir));
-  if (pinned.kind == "generated") return pinned;  // nothing is on disk but the manifest
+  if (!pinned.has_files()) return pinned;  // nothing is on disk but the manifest
   ALLO_ASSIGN_OR_RETURN(const TokenDataset dataset,
                         TokenDataset::Open(dataset_dir, TokenDataset::Check::kHashes));
   ALLO_RETURN_IF_ERROR(ReadAll(dataset.train()));

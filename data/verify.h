@@ -1,4 +1,4 @@
-// Everything that can be checked about a dataset on disk.
+// The full check of a dataset on disk.
 #pragma once
 
 #include <string>

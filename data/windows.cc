@@ -206,7 +206,7 @@ TokenDataset::~TokenDataset() = default;
 absl::StatusOr<TokenDataset> TokenDataset::Open(const std::string& dataset_dir, Check check) {
   TokenDataset dataset;
   ALLO_ASSIGN_OR_RETURN(dataset.manifest_, ReadManifestFile(dataset_dir));
-  if (dataset.manifest_.kind == "generated") {
+  if (!dataset.manifest_.has_files()) {
     return absl::FailedPreconditionError(
         absl::StrCat(dataset_dir, ": a generated dataset has no shards to open"));
   }

@@ -1,6 +1,6 @@
-// How far a corpus reaches: tokens, passes and compute, as Pearce et al. 2025 do the sums for their
-// regime of "infinite data". C = 6 N D; up to `epochs` passes count as new tokens, four of them
-// nearly fully (Muennighoff et al. 2023).
+// Tokens, passes and compute that a corpus allows, as Pearce et al. 2025 compute them for their
+// regime of "infinite data". C = 6 N D. Up to `epochs` passes count as new tokens; four passes are
+// nearly as good as new tokens (Muennighoff et al. 2023).
 #pragma once
 
 #include <cstdint>

@@ -65,7 +65,7 @@ ParameterLayout VqLayout(const Shape& shape) {
 void InitializeVq(const Shape& shape, const ParameterLayout& layout, int64_t seed,
                   std::span<float> parameters) {
   std::fill(parameters.begin(), parameters.end(), 0.0f);
-  const double gain = shape.family == "vqvae" ? 2.0 : 1.0;
+  const double gain = FindFamily(shape.family)->variance_gain;
   size_t next = 0;
   for (const VqTensor& tensor : VqTensors(shape)) {
     const ParameterView& view = layout.views[next++];

@@ -1,6 +1,6 @@
 // How many sequences to take through a model at once, so that what is kept for the backward pass
-// fits in memory. Arithmetic, so that it is the same wherever a run runs, and the same that the
-// planner tells of a run's memory.
+// fits in memory. Pure arithmetic: the same on every machine, and the same as in a plan's memory
+// estimate.
 #pragma once
 
 #include <cstdint>

@@ -18,9 +18,9 @@ constexpr Family kFamilies[] = {
     {"gpt", "a transformer over tokens", 0},
     {"bc-cnn", "behaviour cloning from images: an encoder of about 0.6M parameters", 32},
     {"bc-cnn-lite", "the same with a quarter of the encoder's channels", 8},
-    {"vqvae", "tokenizer of images: strided convolutions", 0, true},
+    {"vqvae", "tokenizer of images: strided convolutions", 0, true, false, 2},
     {"vqgan", "tokenizer of images: residual blocks and attention", 0, true},
-    {"vit-vq", "tokenizer of images: a transformer over patches", 0, true},
+    {"vit-vq", "tokenizer of images: a transformer over patches", 0, true, true},
 };
 
 constexpr int kMaxLayers = 48;

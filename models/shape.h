@@ -33,6 +33,11 @@ struct Family {
   // A tokenizer of images (vq_network.h), trained by a stage of its own and never by a sweep's
   // grid: a position is a code of the image's grid, context = g^2, the vocabulary its codebook.
   bool tokenizer = false;
+  // Of a tokenizer. It cuts the image into patches for a transformer; otherwise it is convolutions,
+  // which halve the image, so its sides are multiples of what they halve.
+  bool has_patches = false;
+  // Of a tokenizer: weights begin as N(0, variance_gain / fan-in); 2 before a rectifier's half.
+  double variance_gain = 1;
 };
 std::span<const Family> Families();
 // nullptr where there is none of the name.

@@ -288,7 +288,7 @@ absl::Status ValidateVq(const Shape& shape) {
                       absl::StrCat("a grid of ", grid, " needs at least as many pixels"));
   }
   const int unit = 1 << Halvings(shape);
-  if (shape.family != "vit-vq" && shape.image_height % unit != 0) {
+  if (!family->has_patches && shape.image_height % unit != 0) {
     return FieldError("image_height", shape.image_height,
                       absl::StrCat("for a grid of ", grid, " it must be a multiple of ", unit));
   }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "run/choices.h"
 #include "run/fields.h"
 #include "run/run_key.h"
 
@@ -51,11 +52,24 @@ void Get(const Message& m, const FieldDescriptor* f, std::vector<int64_t>* v) {
 void Get(const Message&, const FieldDescriptor*, run::JsonText*) {}
 void Set(Message*, const FieldDescriptor*, const run::JsonText&) {}
 
+// A choice that is not set keeps its default, as where run.json leaves it out.
+template <run::IsChoice Enum>
+bool Get(const Message& m, const FieldDescriptor* f, Enum* v) {
+  const std::string name = m.GetReflection()->GetString(m, f);
+  const std::optional<Enum> choice = name.empty() ? *v : run::Parse<Enum>(name);
+  if (choice.has_value()) *v = *choice;
+  return choice.has_value();
+}
+
 void Set(Message* m, const FieldDescriptor* f, int v) { m->GetReflection()->SetInt32(m, f, v); }
 void Set(Message* m, const FieldDescriptor* f, int64_t v) { m->GetReflection()->SetInt64(m, f, v); }
 void Set(Message* m, const FieldDescriptor* f, double v) { m->GetReflection()->SetDouble(m, f, v); }
 void Set(Message* m, const FieldDescriptor* f, const std::string& v) {
   m->GetReflection()->SetString(m, f, v);
+}
+template <run::IsChoice Enum>
+void Set(Message* m, const FieldDescriptor* f, Enum v) {
+  m->GetReflection()->SetString(m, f, run::NameOf(v));
 }
 
 // --- one value of the map `settings`
@@ -64,7 +78,11 @@ std::string Text(double value) { return absl::StrFormat("%.17g", value); }
 std::string Text(const run::JsonText& value) { return value.text; }
 template <class T>
 std::string Text(const T& value) {
-  return absl::StrCat(value);
+  if constexpr (run::IsChoice<T>) {
+    return run::NameOf(value);
+  } else {
+    return absl::StrCat(value);
+  }
 }
 
 bool FromText(const std::string& text, int* value) { return absl::SimpleAtoi(text, value); }
@@ -80,6 +98,12 @@ bool FromText(const std::string& text, run::JsonText* value) {
   return true;
 }
 bool FromText(const std::string&, std::vector<int64_t>*) { return false; }
+template <run::IsChoice Enum>
+bool FromText(const std::string& text, Enum* value) {
+  const std::optional<Enum> choice = run::Parse<Enum>(text);
+  if (choice.has_value()) *value = *choice;
+  return choice.has_value();
+}
 
 // `prefix` is the path of the table in `settings`: "optimizer.". A younger table has no message.
 template <class Owner>
@@ -98,18 +122,21 @@ absl::Status Read(const Message* message, const Settings& settings, const std::s
         status = Read(nested, settings, absl::StrCat(prefix, row.name, "."), &value, found);
       }
     } else if (field != nullptr) {
-      const T otherwise = value;
-      Get(*message, field, &value);
-      // A choice that is not set keeps its default, as where run.json leaves it out.
-      if constexpr (std::is_same_v<T, std::string>) {
-        if (value.empty() && !row.allowed.choices.empty()) value = otherwise;
+      if constexpr (run::IsChoice<T>) {
+        if (!Get(*message, field, &value)) {
+          status = absl::InvalidArgumentError(absl::StrCat(
+              prefix, row.name, " is '", message->GetReflection()->GetString(*message, field),
+              "'; allowed: ", run::NamesOf<T>()));
+        }
+      } else {
+        Get(*message, field, &value);
       }
     } else if (const auto text = settings.find(absl::StrCat(prefix, row.name));
                text != settings.end()) {
       ++*found;
       if (!FromText(text->second, &value)) {
         status = absl::InvalidArgumentError(absl::StrCat(
-            "setting ", text->first, " is '", text->second, "'; allowed: ", row.allowed.text));
+            "setting ", text->first, " is '", text->second, "'; allowed: ", AllowedText(row)));
       }
     }
   });

@@ -7,6 +7,15 @@
 namespace allometry::run {
 namespace {
 
+template <class T>
+std::string DefaultText(const T& value) {
+  if constexpr (IsChoice<T>) {
+    return DumpJson(Json(NameOf(value)));
+  } else {
+    return DumpJson(Json(value));
+  }
+}
+
 template <class Owner>
 void AppendRows(const std::string& prefix, std::string* text) {
   const Owner defaults;
@@ -18,8 +27,8 @@ void AppendRows(const std::string& prefix, std::string* text) {
       AppendRows<T>(name + ".", text);
     } else {
       const std::string otherwise =
-          row.presence == Presence::kRequired ? "required" : DumpJson(Json(value));
-      absl::StrAppend(text, "| `", name, "` | ", otherwise, " | ", row.allowed.text, " | ",
+          row.presence == Presence::kRequired ? "required" : DefaultText(value);
+      absl::StrAppend(text, "| `", name, "` | ", otherwise, " | ", AllowedText(row), " | ",
                       row.key_since == KeySince::kNever ? "" : "yes", " | ", row.meaning, " |\n");
     }
   });

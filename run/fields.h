@@ -22,8 +22,8 @@ namespace allometry::run {
 enum class Presence {
   kRequired,  // must be there
   kOptional,  // may be absent, is always written
-  kIfSet,     // may be absent, is written only where it differs from its default: younger fields,
-              // so that what an older trainer wrote into its checkpoints compares equal
+  kIfSet,     // may be absent, is written only where it differs from its default: for younger
+              // fields, so that what an older trainer wrote into its checkpoints compares equal
 };
 
 // Whether the setting shapes a run's numbers, hence is part of its key (run_key.h).
@@ -40,14 +40,13 @@ enum class SetIn {
   kTrainingOptimizer,
 };
 
-// What a value may be. Numbers: an interval. Text: one of `choices`, where there are any.
+// What a number may be. A choice (run/choices.h) may be any row of its table.
 struct Allowed {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
   bool open_low = false;     // `low` itself is not allowed
   bool open_high = false;    // `high` itself is not allowed
   const char* text = "any";  // the same in words: "0 or more"
-  absl::Span<const absl::string_view> choices = {};
 
   bool Contains(double value) const {
     return std::isfinite(value) && (open_low ? value > low : value >= low) &&
@@ -72,17 +71,18 @@ struct Field {
   const char* key_name = nullptr;  // in the key's text, where it is not `name`
 };
 
+// What is allowed, in words: "0 or more", "cpu, cuda".
+template <class Owner, class T>
+std::string AllowedText(const Field<Owner, T>& row) {
+  if constexpr (IsChoice<T>) return NamesOf<T>();
+  return row.allowed.text;
+}
+
 // Calls visit(row) for each row of a table, in order.
 template <class Table, class Visit>
 constexpr void ForEach(const Table& table, Visit visit) {
   std::apply([&](const auto&... row) { (visit(row), ...); }, table);
 }
-
-inline constexpr absl::string_view kSchedules[] = {"constant", "wsd", "cosine"};
-inline constexpr absl::string_view kPrecisions[] = {"fp32", "tf32", "bf16"};
-inline constexpr absl::string_view kOptimizers[] = {"adamw"};
-inline constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
-inline constexpr absl::string_view kKinds[] = {"train", "tokenizer"};
 
 inline constexpr std::tuple kShapeFields = {
     Field<Shape, std::string>{"family", &Shape::family, Presence::kOptional, kAnything,
@@ -135,14 +135,9 @@ inline constexpr std::tuple kOptimizerFields = {
                              KeySince::kFirst,
                              SetIn::kTrainingOptimizer,
                              "largest global gradient norm; 0: no clipping"},
-    Field<Optimizer, std::string>{"name",
-                                  &Optimizer::name,
-                                  Presence::kIfSet,
-                                  {.text = "adamw", .choices = kOptimizers},
-                                  KeySince::kYounger,
-                                  SetIn::kTrainingOptimizer,
-                                  "update rule; AdamW is the only one",
-                                  "optimizer"},
+    Field<Optimizer, UpdateRule>{"name", &Optimizer::name, Presence::kIfSet, kAnything,
+                                 KeySince::kYounger, SetIn::kTrainingOptimizer,
+                                 "update rule; AdamW is the only one", "optimizer"},
 };
 
 inline constexpr Allowed kAnArray{.text = "an array of strings"};
@@ -187,13 +182,8 @@ inline constexpr std::tuple kIdentityFields = {
     Field<Identity, int64_t>{"batch_tokens", &Identity::batch_tokens, Presence::kRequired,
                              kAnything, KeySince::kFirst, SetIn::kNowhere,
                              "tokens an update over all ranks; a multiple of context"},
-    Field<Identity, std::string>{"schedule",
-                                 &Identity::schedule,
-                                 Presence::kOptional,
-                                 {.text = "constant, wsd, cosine", .choices = kSchedules},
-                                 KeySince::kFirst,
-                                 SetIn::kNowhere,
-                                 "of the learning rate"},
+    Field<Identity, Schedule>{"schedule", &Identity::schedule, Presence::kOptional, kAnything,
+                              KeySince::kFirst, SetIn::kNowhere, "of the learning rate"},
     Field<Identity, int64_t>{"warmup_steps",
                              &Identity::warmup_steps,
                              Presence::kOptional,
@@ -230,13 +220,9 @@ inline constexpr std::tuple kIdentityFields = {
     Field<Identity, std::string>{"tokenizer_key", &Identity::tokenizer_key, Presence::kIfSet,
                                  kAnything, KeySince::kYounger, SetIn::kNowhere,
                                  "key of the run whose tokens are trained on"},
-    Field<Identity, std::string>{"precision",
-                                 &Identity::precision,
-                                 Presence::kIfSet,
-                                 {.text = "fp32, tf32, bf16", .choices = kPrecisions},
-                                 KeySince::kYounger,
-                                 SetIn::kTraining,
-                                 "of matrix products; weights and sums are fp32"},
+    Field<Identity, Precision>{"precision", &Identity::precision, Presence::kIfSet, kAnything,
+                               KeySince::kYounger, SetIn::kTraining,
+                               "of matrix products; weights and sums are fp32"},
     Field<Identity, Trainer>{"trainer", &Identity::trainer, Presence::kIfSet, kAnything,
                              KeySince::kYounger, SetIn::kNowhere,
                              "the command that trains in place of allo-trainer"},
@@ -282,26 +268,15 @@ inline constexpr std::tuple kRunSpecFields = {
                         KeySince::kNever,
                         SetIn::kNowhere,
                         "sequences a rank computes at once; 0: all of its share"},
-    Field<RunSpec, std::string>{"device",
-                                &RunSpec::device,
-                                Presence::kOptional,
-                                {.text = "cpu, cuda", .choices = kDevices},
-                                KeySince::kNever,
-                                SetIn::kNowhere,
-                                "kind of device"},
+    Field<RunSpec, DeviceKind>{"device", &RunSpec::device, Presence::kOptional, kAnything,
+                               KeySince::kNever, SetIn::kNowhere, "kind of device"},
     Field<RunSpec, bool>{"deterministic", &RunSpec::deterministic, Presence::kOptional, kAnything,
                          KeySince::kNever, SetIn::kNowhere, "bit-identical repetition on GPUs too"},
     Field<RunSpec, std::string>{"step_backend", &RunSpec::step_backend, Presence::kOptional,
                                 kAnything, KeySince::kNever, SetIn::kNowhere,
                                 "auto, or a row of the training-step table"},
-    Field<RunSpec, std::string>{
-        "kind",
-        &RunSpec::kind,
-        Presence::kOptional,
-        {.text = "train, tokenizer", .choices = kKinds},
-        KeySince::kNever,
-        SetIn::kNowhere,
-        "what the run makes"},
+    Field<RunSpec, RunKind>{"kind", &RunSpec::kind, Presence::kOptional, kAnything,
+                            KeySince::kNever, SetIn::kNowhere, "what the run makes"},
 };
 
 // The tables of nested settings, by the type of the member.

@@ -18,6 +18,7 @@
 #include "base/status.h"
 #include "nlohmann/json.hpp"
 #include "run/run_spec.h"
+#include "run/choices.h"
 
 namespace allometry::run {
 
@@ -122,6 +123,18 @@ class JsonFields {
   absl::Status Convert(const char* name, const Json& json, std::string* value) const {
     if (!json.is_string()) return Wrong(name, json, "a string");
     *value = json.get<std::string>();
+    return absl::OkStatus();
+  }
+  template <IsChoice Enum>
+  absl::Status Convert(const char* name, const Json& json, Enum* value) const {
+    if (!json.is_string()) return Wrong(name, json, "a string");
+    const std::string text = json.get<std::string>();
+    const std::optional<Enum> choice = Parse<Enum>(text);
+    if (!choice.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(PathOf(name), " is '", text, "'; allowed: ", NamesOf<Enum>()));
+    }
+    *value = *choice;
     return absl::OkStatus();
   }
   absl::Status Convert(const char* name, const Json& json, std::vector<int64_t>* value) const {

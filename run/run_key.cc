@@ -27,6 +27,8 @@ void AppendLines(const Owner& owner, KeySince since, std::string* text) {
         absl::StrAppendFormat(text, "%.17g\n", value);  // gives every double back exactly
       } else if constexpr (std::is_same_v<T, JsonText>) {
         absl::StrAppend(text, value.text, "\n");
+      } else if constexpr (IsChoice<T>) {
+        absl::StrAppend(text, NameOf(value), "\n");
       } else {
         absl::StrAppend(text, value, "\n");
       }

@@ -63,11 +63,6 @@ class Checks {
       const std::string name = absl::StrCat(path, row.name);
       if constexpr (HasFields<T>) {
         Rows(name + ".", value);
-      } else if constexpr (std::is_same_v<T, std::string>) {
-        const auto& choices = row.allowed.choices;
-        const bool known = std::find(choices.begin(), choices.end(), value) != choices.end();
-        Field(choices.empty() || known, name.c_str(), absl::StrCat("'", value, "'"),
-              row.allowed.text);
       } else if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
         Field(row.allowed.Contains(static_cast<double>(value)), name.c_str(), value,
               row.allowed.text);
@@ -100,7 +95,7 @@ bool IsPathBelow(const std::string& text) {
 }
 
 void CheckSchedule(const Identity& identity, Checks& checks) {
-  if (identity.schedule == "constant") {
+  if (identity.schedule == Schedule::kConstant) {
     constexpr absl::string_view kNone = "0 under a constant schedule";
     checks.Field(identity.decay_begin == 0, "identity.decay_begin", identity.decay_begin, kNone);
     checks.Field(identity.decay_end == 0, "identity.decay_end", identity.decay_end, kNone);
@@ -158,7 +153,8 @@ void CheckStart(const RunSpec& spec, Checks& checks) {
 
 void CheckInputs(const RunSpec& spec, Checks& checks) {
   for (const RunInput& input : spec.inputs) {
-    checks.Field(!input.kind.empty(), "inputs.kind", "empty", "tokenizer");
+    checks.Field(input.kind == InputKind::kTokenizer, "inputs.kind",
+                 absl::StrCat("'", NameOf(input.kind), "'"), "tokenizer");
     checks.Positive("inputs.run_id", input.run_id);
     checks.Field(IsPathBelow(input.file), "inputs.file", absl::StrCat("'", input.file, "'"),
                  "a path below the run directory, without '..'");
@@ -189,9 +185,9 @@ absl::Status Validate(const RunSpec& spec) {
                absl::StrCat("1 to the sequences of an update, ", sequences));
   checks.Field(!spec.step_backend.empty(), "step_backend", "empty", "auto or a backend's name");
   if (spec.identity.trainer.command.empty()) {
-    checks.Field(PrecisionProblem(spec.identity.precision, spec.device).empty(),
-                 "identity.precision", absl::StrCat("'", spec.identity.precision, "'"),
-                 PrecisionProblem(spec.identity.precision, spec.device));
+    const std::string allowed = PrecisionProblem(spec.identity.precision, spec.device);
+    checks.Field(allowed.empty(), "identity.precision",
+                 absl::StrCat("'", NameOf(spec.identity.precision), "'"), allowed);
   }
   CheckStart(spec, checks);
   CheckInputs(spec, checks);
@@ -258,6 +254,15 @@ absl::Status ParseInputs(const Json& json, std::vector<RunInput>* inputs) {
   return absl::OkStatus();
 }
 
+template <class T>
+Json ToJson(const T& value) {
+  if constexpr (IsChoice<T>) {
+    return NameOf(value);
+  } else {
+    return value;
+  }
+}
+
 template <class Owner>
 Json ObjectOf(const Owner& owner) {
   const Owner defaults;
@@ -270,7 +275,7 @@ Json ObjectOf(const Owner& owner) {
       }
       json[row.name] = ObjectOf(value);
     } else if (row.presence != Presence::kIfSet || value != defaults.*row.member) {
-      json[row.name] = value;
+      json[row.name] = ToJson(value);
     }
   });
   return json;
@@ -278,9 +283,10 @@ Json ObjectOf(const Owner& owner) {
 
 }  // namespace
 
-std::string PrecisionProblem(absl::string_view precision, absl::string_view device) {
-  if (precision == "fp32" || (precision == "tf32" && device == "cuda")) return "";
-  return device == "cuda" ? "fp32, tf32 (bf16 training is not there yet)" : "fp32 on CPUs";
+std::string PrecisionProblem(Precision precision, DeviceKind device) {
+  const bool cuda = device == DeviceKind::kCuda;
+  if (precision == Precision::kFp32 || (precision == Precision::kTf32 && cuda)) return "";
+  return cuda ? "fp32, tf32 (bf16 training is not there yet)" : "fp32 on CPUs";
 }
 
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {
@@ -317,7 +323,7 @@ std::string RunSpecJson(const RunSpec& spec) {
     if (spec.start->run_id != 0) json["start"]["run_id"] = spec.start->run_id;
   }
   for (const RunInput& input : spec.inputs) {
-    json["inputs"].push_back({{"kind", input.kind},
+    json["inputs"].push_back({{"kind", NameOf(input.kind)},
                               {"run_key", input.run_key},
                               {"run_id", input.run_id},
                               {"file", input.file},

@@ -1,6 +1,6 @@
 // run.json: what an attempt must do, written by the agent (or by hand), read by the trainer.
 //
-// Layout of a run root (paths below it are what RPCs carry; nothing else in it is ours):
+// Layout of a run root. Messages carry paths relative to it; no other file in it is ours:
 //
 //   ROOT/root_id                     32 hex digits, written at first use
 //   ROOT/run-7/run.json              this file; rewritten for every attempt
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "run/choices.h"
 
 namespace allometry::run {
 
@@ -47,7 +48,7 @@ struct Optimizer {
   double weight_decay = 0.1;
   double epsilon = 1e-8;
   double clip_norm = 1.0;  // 0: no clipping
-  std::string name = "adamw";
+  UpdateRule name = UpdateRule::kAdamW;
 };
 
 // A JSON value as its text, without spaces and with sorted keys; empty: none.
@@ -77,8 +78,8 @@ struct Identity {
   std::string dataset;       // the folder DATA_DIR/<dataset>
   std::string dataset_hash;  // HashHex of its dataset.json; empty by hand: not checked
   std::string tokenizer_hash;
-  int64_t batch_tokens = 0;           // tokens an update over all ranks; a multiple of context
-  std::string schedule = "constant";  // "constant", "wsd", "cosine"; see LearningRateAt
+  int64_t batch_tokens = 0;  // tokens an update over all ranks; a multiple of context
+  Schedule schedule = Schedule::kConstant;  // see LearningRateAt
   int64_t warmup_steps = 0;  // learning rate at update s (from 1): peak * min(1, s / warmup_steps)
   double learning_rate = 0;
   int64_t seed = 0;
@@ -88,8 +89,8 @@ struct Identity {
   int64_t decay_begin = 0;     // a schedule that ends is constant up to this update
   int64_t decay_end = 0;       // and at final_rate_fraction * peak at this one, its last
   double final_rate_fraction = 0;
-  std::string tokenizer_key;       // of the tokenizer run whose tokens are trained on; empty: none
-  std::string precision = "fp32";  // of matrix products: "fp32", "tf32", "bf16"
+  std::string tokenizer_key;  // of the tokenizer run whose tokens are trained on; empty: none
+  Precision precision = Precision::kFp32;  // of matrix products
   Trainer trainer;
 };
 
@@ -104,7 +105,7 @@ struct StartCheckpoint {
 
 // Something that another run made.
 struct RunInput {
-  std::string kind;     // "tokenizer"
+  InputKind kind = InputKind::kTokenizer;
   std::string run_key;  // of the run that made it
   int64_t run_id = 0;   // its directory is RUN_DIR/../run-<run_id>
   std::string file;     // relative to that directory
@@ -120,25 +121,24 @@ struct RunSpec {
   double checkpoint_every_s = 60;
   int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
   int ranks = 1;
-  int micro_batch = 0;         // sequences a rank computes at once; 0: all of its share
-  std::string device = "cpu";  // "cpu" or "cuda"
+  int micro_batch = 0;  // sequences a rank computes at once; 0: all of its share
+  DeviceKind device = DeviceKind::kCpu;
   bool deterministic = false;
   std::string step_backend = "auto";
   std::optional<StartCheckpoint> start;
   // Ascending, each in 1..steps: a checkpoint is written after these updates, whatever the time.
   std::vector<int64_t> checkpoint_steps;
-  std::string kind = "train";  // or "tokenizer"
+  RunKind kind = RunKind::kTrain;
   std::vector<RunInput> inputs;
 };
 
-// What is allowed instead, where no step computes in `precision` on `device`; otherwise empty.
-std::string PrecisionProblem(absl::string_view precision, absl::string_view device);
+// If no step computes in `precision` on `device`: what is allowed instead. Otherwise empty.
+std::string PrecisionProblem(Precision precision, DeviceKind device);
 
 // InvalidArgument names the field, its value and what was allowed.
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view json);
 std::string RunSpecJson(const RunSpec& spec);
-// The identity alone, on one line: what a checkpoint says it belongs to. Equal identities give
-// equal bytes.
+// The identity alone, on one line, as a checkpoint stores it. Equal identities give equal bytes.
 std::string IdentityJson(const Identity& identity);
 // And back; InvalidArgument as ParseRunSpec, for the fields' names and types alone.
 absl::StatusOr<Identity> ParseIdentityJson(absl::string_view json);

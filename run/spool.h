@@ -1,4 +1,4 @@
-// The spool: the append-only file through which a trainer says everything it has to say.
+// The spool: the append-only file in which a trainer reports losses, checkpoints and its end.
 //
 // One record a line: a check over the JSON's bytes, a space, a JSON object, '\n'. The check is 16
 // hex digits of XXH3, or 8 of CRC-32 (that of zlib and gzip), which every language has.
@@ -12,14 +12,14 @@
 // over, a record of such a kind is read as UnknownRecord.
 //
 // Sequence numbers are 1, 2, 3, ... without gaps. A value that is not finite is null. Doubles
-// round-trip. A last line without its newline, or whose hash is wrong and after which nothing valid
-// follows, is the torn tail of a crash: it is not delivered and the attempt ended there. Damage
-// before the tail is DataLoss, with the byte offset.
+// round-trip. A last line without its newline, or with a wrong hash and nothing valid after it, is
+// the torn tail of a crash: it is not delivered, and the attempt ended there. Damage before the
+// tail is DataLoss, with the byte offset.
 //
-// Writer: one thread. Append buffers; Flush hands the bytes to the kernel (they survive the
-// process); Sync makes them survive the machine. A checkpoint record is appended only after the
-// checkpoint file and every record before it are synced.
-// Reader: tails the file while it grows; it may be opened before the file is there.
+// Writer: one thread. Append buffers. After Flush the bytes survive the process, after Sync they
+// survive the machine. A checkpoint record is appended only after the checkpoint file and every
+// record before it are synced. Reader: follows the file while it grows; it may be opened before the
+// file exists.
 #pragma once
 
 #include <cstdint>
@@ -92,12 +92,12 @@ class SpoolWriter {
   // Creates the folder and the file; AlreadyExists when it is there with records in it (an attempt
   // runs once).
   static absl::StatusOr<std::unique_ptr<SpoolWriter>> Create(const std::string& attempt_dir);
-  // Continues the file of an attempt whose trainer is gone, after its last whole record: how an
-  // agent adds the exit record of a trainer that died without a word. Creates the file where the
-  // trainer died before it could; DataLoss where the file is damaged before its tail.
+  // Continues the file of an attempt whose trainer has ended, after its last whole record. The
+  // agent adds the exit record in this way if the trainer left none. Creates the file if the
+  // trainer ended before it could. DataLoss: the file is damaged before its tail.
   static absl::StatusOr<std::unique_ptr<SpoolWriter>> Continue(const std::string& attempt_dir);
-  // The same for whoever has read the file: only what follows the records that `reader` returned is
-  // read, to its end.
+  // The same for a caller that has read the file: reads only what follows the records that `reader`
+  // returned.
   static absl::StatusOr<std::unique_ptr<SpoolWriter>> Continue(SpoolReader& reader);
 
   ~SpoolWriter();
@@ -106,8 +106,8 @@ class SpoolWriter {
 
   // Assigns the next sequence number. A value that is not finite is stored as nullopt.
   void Append(RecordBody body);
-  // ResourceExhausted on a full disk. What could not be written stays buffered: the call can be
-  // repeated.
+  // ResourceExhausted on a full disk. Bytes that could not be written stay buffered; call again
+  // later.
   absl::Status Flush();
   absl::Status Sync();
   uint64_t last_sequence() const { return last_sequence_; }
@@ -129,11 +129,11 @@ class SpoolReader {
 
   // Up to `limit` whole records after those already read; empty when there are none yet.
   // A torn tail reads as "none yet" until the writer completes or replaces it. DataLoss as above,
-  // also for a gap in the sequence and for an intact line that is no record; it is repeated on
-  // every call, and everything before it has been delivered.
+  // also for a gap in the sequence and for an intact line that is no record. It comes after all
+  // records before the damage were delivered, and again on every later call.
   absl::StatusOr<std::vector<Record>> Read(int limit);
-  // The next record read will be the one after `sequence`. OutOfRange where the spool ends before
-  // it (its machine crashed before a sync); the reader then stands at the end.
+  // The next record read will be the one after `sequence`. OutOfRange: the spool ends before it,
+  // because its machine crashed before a sync; the reader then stands at the end.
   absl::Status SeekAfter(uint64_t sequence);
 
  private:

@@ -1,4 +1,4 @@
-// A client's connection to its coordinator: who answers is proved before anything is said.
+// A client's connection to its coordinator, which proves its identity before the client sends.
 //
 //   a Unix socket   the socket and its folder belong to this user or to root (socket_folder.h); the
 //                   coordinator looks at the uid of the process that connects (listener.h)

@@ -1,9 +1,9 @@
-// Where a server's connections come from: binds, accepts, and hands over to gRPC those that may.
+// Accepts a server's connections and hands those that are allowed over to gRPC.
 //
 // gRPC's own listener of this version stops accepting for ever when the process runs out of
-// descriptors, tells nothing about who connects, and reports errors in its own words. So this one
-// accepts: a connection on a Unix socket from another user is closed unread, one program (or host)
-// gets at most half of the connections, and some descriptors are kept for files.
+// descriptors, and does not tell who connects. With this listener a connection on a Unix socket
+// from another user is closed unread, one program (or host) gets at most half of the connections,
+// and some descriptors are kept for files.
 //
 // Threading: Open, Start, Stop and the destructor from one thread; a thread of its own accepts.
 #pragma once

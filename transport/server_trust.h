@@ -1,9 +1,9 @@
-// A server's TLS and tokens on TCP: what it shows, and whom it lets in.
+// A server's TLS certificates and its check of tokens, on TCP.
 //
 // A client that does not bring a token is refused when the headers of its call are there, before
-// the message is read. The files are read again when they change: a new certificate or token counts
-// from the next connection or call on, and connections that are open stay. A file that cannot be
-// read any more leaves what was read before, and says so once.
+// the message is read. The files are read again when they change: a new certificate or token is
+// used from the next connection or call on, and open connections stay. If a file cannot be read any
+// more, its earlier content stays in use, and a line on standard error says so once.
 #pragma once
 
 #include <grpcpp/security/server_credentials.h>

@@ -1,4 +1,4 @@
-// The folder of a Unix socket, held open: what was checked is what is used.
+// The folder of a Unix socket, held open so that the folder in use is the one that was checked.
 //
 // A Unix socket proves who is at its other end by the folder it lies in: the folder belongs to this
 // user (or to root) and nobody else may write in it, so nobody else can put a socket there, now or

@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
+#include "proto/run_choices.h"
+#include "run/observation.h"
 
 namespace allometry::cost {
 
@@ -22,31 +24,34 @@ std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<co
   std::set<std::string> trunks;
   for (const v1::Run& run : runs) {
     for (const v1::RunInput& input : run.spec().inputs()) {
-      if (input.kind() == "trunk") trunks.insert(input.run_key());
+      if (KindOf(input) == run::InputKind::kTrunk) trunks.insert(input.run_key());
     }
   }
-  const double most = sweep.max_epochs() * (1 + 1e-9);
   std::vector<fitting::Observation> design;
   for (size_t i = 0; i < runs.size(); ++i) {
     const v1::Run& run = runs[i];
     const v1::RunSpec& spec = run.spec();
-    if (!run.stage().empty() || (!spec.kind().empty() && spec.kind() != "train") ||
-        run.state() == v1::RUN_FAILED || run.state() == v1::RUN_CANCELLED ||
-        trunks.contains(run.key())) {
-      continue;
-    }
+    if (run.state() == v1::RUN_FAILED) continue;  // it trains no more
     const v1::RunIdentity& identity = spec.identity();
-    const bool constant = identity.schedule().empty() || identity.schedule() == "constant";
+    const run::ObservedRun observed{.kind = KindOf(spec),
+                                    .stage = StageOf(run),
+                                    .schedule = ScheduleOf(identity),
+                                    .is_trunk = trunks.contains(run.key()),
+                                    .warmup_steps = identity.warmup_steps(),
+                                    .steps = spec.steps(),
+                                    .diverged = false,
+                                    .cancelled = run.state() == v1::RUN_CANCELLED};
     for (const int64_t step : spec.evaluation_steps()) {
-      if (constant ? step <= identity.warmup_steps() : step != spec.steps()) continue;
       fitting::Observation point;
       point.params = static_cast<double>(run.n_params());
       point.tokens = static_cast<double>(step) * static_cast<double>(identity.batch_tokens());
       point.flops = point.tokens * FlopsPerToken(run, sweep.flops_convention());
       point.epochs = point.tokens * epochs_of_a_token;
       point.run = static_cast<int32_t>(i);
-      if (sweep.max_epochs() > 0 && point.epochs > most) continue;
-      design.push_back(point);
+      if (run::ExclusionOf(observed, {.step = step, .epochs = point.epochs}, sweep.max_epochs()) ==
+          run::Exclusion::kNone) {
+        design.push_back(point);
+      }
     }
   }
   return design;

@@ -1,4 +1,4 @@
-// What a fit of a sweep will read, before it is trained, and what that can be expected to buy.
+// The observations that a sweep will give, before it is trained, and the interval widths to expect.
 #pragma once
 
 #include <vector>
@@ -10,9 +10,8 @@
 
 namespace allometry::cost {
 
-// N and D of every evaluation that will be an observation: under a constant rate those after the
-// warm-up, under a decaying one the last; none of a trunk, none beyond max_epochs, none of a
-// stage's own runs. Losses are not set. Runs that have FAILED or were CANCELLED are left out.
+// N and D of every evaluation that will be an observation (run/observation.h). Losses are not set.
+// FAILED runs are left out, because they train no more.
 std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
                                            absl::Span<const v1::Cell> cells);
 

@@ -17,11 +17,10 @@ struct OpenRun {
   double flops_per_s = 0;  // of the whole run, measured on its attempt; 0: not measured
 };
 
-// Seconds until the last of the runs ends: those that run go on, the others follow in the order of
-// makespan.h as slots come free, as if all slots were one worker's. A run without a rate of its own
-// goes at ranks x the rate that `throughput` gives; measured runs of `runs` are added to it.
-// `slots` counts those that runs hold now. Zero when nothing is left; unset when no rate is known
-// or a waiting run needs more slots than there are.
+// Seconds until the last of the runs ends, by the simulation of makespan.h on one worker with
+// `slots` slots, those that runs hold now included. A run without a measured rate gets ranks x the
+// rate that `throughput` gives, to which the measured rates of `runs` are added. Zero if nothing is
+// left. Unset if no rate is known, or a waiting run needs more slots than there are.
 std::optional<double> EstimateEta(const std::vector<OpenRun>& runs, int slots,
                                   const Throughput& throughput = {});
 

@@ -1,235 +1,204 @@
 #include "coordinator/cost/makespan.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdint>
+#include <functional>
 #include <limits>
-#include <list>
 #include <map>
-#include <tuple>
+#include <queue>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "coordinator/schedule/pool.h"
+#include "coordinator/schedule/scheduler.h"
 
 namespace allometry::cost {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-// As coordinator/schedule/pool.h: what is longer than this share of the open work's time is long.
-constexpr double kMayBeLonger = 1.5;
 
-struct Running {
-  double end = 0;
-  size_t worker = 0;
-  int ranks = 0;
-};
+int64_t ToNanos(double seconds) { return static_cast<int64_t>(std::min(seconds * 1e9, 9e18)); }
 
-// The slots of one kind, and what is open of the runs that need them.
-struct Kind {
+// The scheduler's id of run or worker i; ids keep the order of the list.
+int64_t RunId(size_t i) { return static_cast<int64_t>(i) + 1; }
+std::string AgentId(size_t worker) { return absl::StrFormat("worker-%09d", worker); }
+
+v1::Slot SlotOf(const WorkerSlots& worker, int slot) {
+  v1::Slot of;
+  of.set_host(worker.host);
+  of.set_device(absl::StrCat(worker.kind, ":", slot));
+  of.set_memory_bytes(static_cast<int64_t>(worker.memory_bytes));
+  return of;
+}
+
+// The open work of one kind of device: rank-seconds, exact at any time.
+struct Backlog {
+  double waiting = 0;        // of runs that could start
+  double ends = 0;           // of running ones, the sum of end x ranks
+  double running_ranks = 0;  // and of their ranks
   int slots = 0;
-  double waiting_work = 0;  // seconds x ranks
-  double running_ranks = 0;
-  double ends = 0;  // of what runs, the sum of end x ranks
 
-  double AllWork(double now) const { return (waiting_work + ends - running_ranks * now) / slots; }
+  double Seconds(double now) const { return (waiting + ends - running_ranks * now) / slots; }
 };
 
-class Play {
+class Simulation {
  public:
-  Play(const std::vector<RunToPlace>& runs, const std::vector<WorkerSlots>& workers)
-      : runs_(runs), workers_(workers), starts_(runs.size(), kNever) {
-    for (const WorkerSlots& worker : workers) {
-      free_.push_back(worker.slots);
-      kinds_[worker.kind].slots += worker.slots;
+  Simulation(const std::vector<RunToPlace>& runs, const std::vector<WorkerSlots>& workers)
+      : runs_(runs), ends_(runs.size(), kNever), dependents_(runs.size()) {
+    std::vector<int> next_slot(workers.size(), 0);
+    for (size_t w = 0; w < workers.size(); ++w) {
+      schedule::AgentState agent;
+      agent.agent_id = AgentId(w);
+      agent.host = workers[w].host;
+      agent.live = true;
+      for (int s = 0; s < workers[w].slots; ++s) agent.slots.push_back(SlotOf(workers[w], s));
+      scheduler_.PutAgent(std::move(agent));
+      backlog_[workers[w].kind].slots += workers[w].slots;
     }
-    std::vector<size_t> order;
+    for (size_t i = 0; i < runs.size(); ++i) {
+      if (runs[i].after >= 0) dependents_[static_cast<size_t>(runs[i].after)].push_back(i);
+    }
     for (size_t i = 0; i < runs.size(); ++i) {
       const RunToPlace& run = runs[i];
-      if (run.after >= 0) after_another_.push_back(i);
-      kinds_[run.kind].waiting_work += run.seconds * run.ranks;
+      schedule::RunState state;
+      state.run_id = RunId(i);
+      state.ahead = run.ahead;
+      state.ranks = run.ranks;
+      state.device = run.kind;
+      state.memory_bytes = static_cast<int64_t>(run.memory_bytes);
+      state.duration = run.seconds;
       if (run.runs_on < 0) {
-        order.push_back(i);
-        ahead_ += run.ahead;
-      } else {
-        Run(i, static_cast<size_t>(run.runs_on));
+        for (const size_t dependent : dependents_[i]) {
+          state.duration = std::max(state.duration, run.seconds + runs[dependent].seconds);
+        }
+        if (run.after >= 0) state.blocked = "the checkpoint is not there";
+        if (state.blocked.empty()) AddWaiting(i, state.duration, 1);
+        gangs_waiting_ += run.ranks > 1;
+        ++waiting_;
+        scheduler_.PutRun(std::move(state));
+        continue;
       }
+      const auto worker = static_cast<size_t>(run.runs_on);
+      schedule::Placement placement{.attempt = 1, .agent_id = AgentId(worker), .slots = {}};
+      for (int rank = 0; rank < run.ranks; ++rank) {
+        placement.slots.push_back(SlotOf(workers[worker], next_slot[worker]++));
+      }
+      state.placement = std::move(placement);
+      scheduler_.PutRun(std::move(state));
+      Began(i);
     }
-    // As coordinator/schedule/decide.h says.
-    const auto place = [&](size_t i) {
-      const RunToPlace& run = runs[i];
-      return std::make_tuple(run.ahead, std::ilogb(run.seconds * run.ranks), run.ranks,
-                             run.seconds);
-    };
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return place(a) > place(b); });
-    waiting_.assign(order.begin(), order.end());
-    order_.resize(runs.size());
-    for (size_t k = 0; k < order.size(); ++k) order_[order[k]] = k;
-    longest_ = std::move(order);
-    std::stable_sort(longest_.begin(), longest_.end(),
-                     [&](size_t a, size_t b) { return runs[a].seconds > runs[b].seconds; });
   }
 
   std::optional<double> ToTheEnd() {
-    for (;;) {
-      StartWhatCanStart();
-      const double next = NextMoment();
-      if (waiting_.empty()) break;
-      if (next == kNever) return std::nullopt;
-      AdvanceTo(next);
+    double last = 0;
+    while (!events_.empty() || waiting_ > 0) {
+      if (waiting_ > 0) StartWhatCanStart();
+      if (events_.empty()) return std::nullopt;
+      now_ = events_.top().first;
+      for (; !events_.empty() && events_.top().first <= now_; events_.pop()) {
+        const size_t i = events_.top().second;
+        if (ends_[i] <= now_) {
+          Ended(i);
+          last = now_;
+        } else {
+          Unblock(i);
+        }
+      }
     }
-    double last = now_;
-    for (const Running& running : running_) last = std::max(last, running.end);
     return last;
   }
 
  private:
-  bool Fits(const RunToPlace& run, size_t worker) const {
-    return workers_[worker].kind == run.kind && workers_[worker].slots >= run.ranks;
-  }
-  // When its checkpoint is there; kNever while the run before has not started.
-  double ReadyAt(const RunToPlace& run) const {
-    return run.after < 0 ? 0 : starts_[run.after] + run.after_seconds;
-  }
-
   void StartWhatCanStart() {
-    held_on_ = workers_.size();
-    bool long_began = false;
-    if (ahead_ == 0) {
-      long_began |= StartLong(1);
-      long_began |= StartLong(kMayBeLonger);
+    if (RemainingTimesMatter()) {
+      for (const auto& [run_id, end] : running_) scheduler_.SetRemaining(run_id, 0, end - now_);
     }
-    for (auto it = waiting_.begin(); it != waiting_.end() && AnyFree();) {
-      it = Started(*it) || Start(*it) ? waiting_.erase(it) : std::next(it);
+    const schedule::Decision decision = scheduler_.Decide(ToNanos(now_), {.preempt = false});
+    for (const schedule::Assignment& assignment : decision.assignments) {
+      const auto i = static_cast<size_t>(assignment.run_id - 1);
+      scheduler_.ChangeRun(assignment.run_id, [&](schedule::RunState& run) {
+        AddWaiting(i, run.duration, -1);
+        run.duration = runs_[i].seconds;
+        run.placement = {.attempt = 1, .agent_id = assignment.agent_id, .slots = assignment.slots};
+      });
+      gangs_waiting_ -= runs_[i].ranks > 1;
+      --waiting_;
+      Began(i);
     }
-    if (long_began) std::erase_if(waiting_, [this](size_t i) { return Started(i); });
-  }
-  bool Started(size_t i) const { return starts_[i] < kNever; }
-
-  // Those longer than the open work would take so many times as fast; mostly there are none.
-  // Whether one began.
-  bool StartLong(double share) {
-    while (longest_from_ < longest_.size() && Started(longest_[longest_from_])) ++longest_from_;
-    std::vector<size_t> long_ones;
-    for (size_t k = longest_from_; k < longest_.size(); ++k) {
-      const size_t i = longest_[k];
-      if (Started(i)) continue;
-      if (runs_[i].seconds <= kinds_[runs_[i].kind].AllWork(now_) / share) break;
-      long_ones.push_back(i);
-    }
-    std::sort(long_ones.begin(), long_ones.end(),
-              [this](size_t a, size_t b) { return order_[a] < order_[b]; });
-    bool began = false;
-    for (const size_t i : long_ones) began |= Start(i);
-    return began;
-  }
-  bool AnyFree() const {
-    return std::any_of(free_.begin(), free_.end(), [](int free) { return free > 0; });
   }
 
-  void Run(size_t i, size_t worker) {
-    free_[worker] -= runs_[i].ranks;
-    starts_[i] = now_;
-    const double end = now_ + runs_[i].seconds;
-    running_.push_back({end, worker, runs_[i].ranks});
-    Kind& kind = kinds_[runs_[i].kind];
-    kind.waiting_work -= runs_[i].seconds * runs_[i].ranks;
-    kind.running_ranks += runs_[i].ranks;
-    kind.ends += end * runs_[i].ranks;
-    ahead_ -= runs_[i].ahead && runs_[i].runs_on < 0;
+  // Whether what is decided depends on when the running ones end: where a gang may hold slots, and
+  // where a run may be long beside the open work. Otherwise that need not be kept up to date.
+  bool RemainingTimesMatter() const {
+    if (gangs_waiting_ > 0) return true;
+    for (const auto& [kind, durations] : durations_) {
+      if (durations.empty()) continue;
+      // Half: far enough from the scheduler's own threshold, whatever it rounds.
+      const double backlog = backlog_.at(kind).Seconds(now_) / schedule::kRuntimeMargin;
+      if (*durations.rbegin() > backlog / 2) return true;
+    }
+    return false;
   }
 
-  bool Start(size_t i) {
+  void AddWaiting(size_t i, double duration, int sign) {
     const RunToPlace& run = runs_[i];
-    if (ReadyAt(run) > now_) return false;
-    size_t best = workers_.size();
-    for (size_t w = 0; w < workers_.size(); ++w) {
-      if (!Fits(run, w) || free_[w] < run.ranks) continue;
-      // What is free there is fewer than the gang needs: all of it is held.
-      if (w == held_on_ && now_ + run.seconds > held_until_) continue;
-      // The fewest left free: whole workers stay for gangs.
-      if (best == workers_.size() || free_[w] < free_[best]) best = w;
+    backlog_[run.kind].waiting += sign * duration * run.ranks;
+    std::multiset<double>& durations = durations_[run.kind];
+    if (sign > 0) {
+      durations.insert(duration);
+    } else {
+      durations.erase(durations.find(duration));
     }
-    if (best == workers_.size()) {
-      if (run.ranks > 1 && held_on_ == workers_.size()) HoldFor(run);
-      return false;
-    }
-    Run(i, best);
-    return true;
   }
 
-  // On the worker where its slots come free soonest.
-  void HoldFor(const RunToPlace& run) {
-    double soonest = kNever;
-    for (size_t w = 0; w < workers_.size(); ++w) {
-      if (!Fits(run, w)) continue;
-      std::vector<Running> ends;
-      for (const Running& running : running_) {
-        if (running.worker == w) ends.push_back(running);
-      }
-      std::sort(ends.begin(), ends.end(), [](auto& a, auto& b) { return a.end < b.end; });
-      int free = free_[w];
-      for (const Running& running : ends) {
-        free += running.ranks;
-        if (free < run.ranks) continue;
-        if (running.end < soonest) {
-          soonest = running.end;
-          held_on_ = w;
-        }
-        break;
-      }
+  void Began(size_t i) {
+    const RunToPlace& run = runs_[i];
+    ends_[i] = now_ + run.seconds;
+    running_[RunId(i)] = ends_[i];
+    events_.emplace(ends_[i], i);
+    backlog_[run.kind].ends += ends_[i] * run.ranks;
+    backlog_[run.kind].running_ranks += run.ranks;
+    for (const size_t dependent : dependents_[i]) {
+      events_.emplace(now_ + runs_[dependent].after_seconds, dependent);
     }
-    held_until_ = soonest;
   }
-
-  double NextMoment() const {
-    double next = kNever;
-    for (const Running& running : running_) next = std::min(next, running.end);
-    for (const size_t i : after_another_) {
-      const double ready = ReadyAt(runs_[i]);
-      if (ready > now_) next = std::min(next, ready);
-    }
-    return next;
+  void Ended(size_t i) {
+    const RunToPlace& run = runs_[i];
+    scheduler_.RemoveRun(RunId(i));
+    running_.erase(RunId(i));
+    backlog_[run.kind].ends -= ends_[i] * run.ranks;
+    backlog_[run.kind].running_ranks -= run.ranks;
   }
-
-  void AdvanceTo(double moment) {
-    now_ = moment;
-    std::erase_if(running_, [this](const Running& running) {
-      if (running.end > now_) return false;
-      free_[running.worker] += running.ranks;
-      Kind& kind = kinds_[workers_[running.worker].kind];
-      kind.running_ranks -= running.ranks;
-      kind.ends -= running.end * running.ranks;
-      return true;
+  void Unblock(size_t i) {
+    scheduler_.ChangeRun(RunId(i), [&](schedule::RunState& run) {
+      run.blocked.clear();
+      AddWaiting(i, run.duration, 1);
     });
   }
 
   const std::vector<RunToPlace>& runs_;
-  const std::vector<WorkerSlots>& workers_;
-  std::vector<double> starts_;
-  std::vector<int> free_;
-  std::map<std::string, Kind> kinds_;
-  std::list<size_t> waiting_;          // in order
-  std::vector<size_t> order_;          // a waiting run's place in that order
-  std::vector<size_t> longest_;        // that waited at first, the longest first
-  size_t longest_from_ = 0;            // those before it have begun
-  int ahead_ = 0;                      // tuning runs that wait
-  std::vector<size_t> after_another_;  // runs that wait for a checkpoint
-  std::vector<Running> running_;
+  std::vector<double> ends_;                     // kNever: it has not begun
+  std::vector<std::vector<size_t>> dependents_;  // the runs that start from its checkpoint
+  schedule::Scheduler scheduler_;
+  std::map<int64_t, double> running_;  // run_id -> end
+  std::map<std::string, Backlog> backlog_;
+  std::map<std::string, std::multiset<double>> durations_;  // of what could start, by kind
+  // A run's end, or the moment when the checkpoint that it starts from is there.
+  using Event = std::pair<double, size_t>;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  size_t waiting_ = 0;
+  size_t gangs_waiting_ = 0;
   double now_ = 0;
-  // Slots kept for a gang, until the moment when it is expected to start.
-  size_t held_on_ = 0;
-  double held_until_ = 0;
 };
 
 }  // namespace
 
 std::optional<double> Makespan(const std::vector<RunToPlace>& runs,
                                const std::vector<WorkerSlots>& workers) {
-  for (const RunToPlace& run : runs) {
-    if (run.runs_on >= 0) continue;
-    const bool fits = std::any_of(workers.begin(), workers.end(), [&](const WorkerSlots& worker) {
-      return worker.kind == run.kind && worker.slots >= run.ranks;
-    });
-    if (!fits) return std::nullopt;
-  }
-  return Play(runs, workers).ToTheEnd();
+  return Simulation(runs, workers).ToTheEnd();
 }
 
 }  // namespace allometry::cost

@@ -1,14 +1,11 @@
-// When a set of runs will be done, by playing the coordinator's own order of starting them.
+// When a set of runs will be done: the coordinator's own scheduler (coordinator/schedule), played
+// on a clock that jumps from one event to the next.
 //
-// As coordinator/schedule/decide.h orders the runs of one sweep: tuning runs, then the most work
-// first, by octaves of time x ranks, then the most ranks, then the longest, then the first listed;
-// but runs longer than 2/3 of what all open work takes on all slots before those, unless a tuning
-// run waits;
-// a run of k ranks starts on k free slots of one worker; the first gang that fits nowhere holds the
-// slots of the worker where they come free soonest, and only runs that end before that take them. A
-// run that starts from another's checkpoint waits until it is written. The planner may not read the
-// scheduler, so the order is repeated here, without sharing, priorities and preemption: a plan is
-// for one sweep alone on its workers.
+// What is decided, and in which order, is schedule::Scheduler's to say; this file only lets time
+// pass. Left out of the play are priorities, other sweeps and runs that share a device: a plan is
+// for one sweep alone on its workers. A run that starts from another's checkpoint waits until that
+// is written, and is planned, as in the coordinator, with the run before it: what waits for a run
+// that waits itself ends after both.
 #pragma once
 
 #include <optional>
@@ -32,10 +29,11 @@ struct RunToPlace {
   double after_seconds = 0;  // from that run's start until the checkpoint is there
   int runs_on = -1;          // place of the worker that it runs on already; -1: it waits
   bool ahead = false;        // a tuning run, which others wait for
+  double memory_bytes = 0;   // of one rank; 0: not known
 };
 
-// Seconds until the last run has ended; unset when one can never start. Quick for ten thousand
-// runs: `allo watch` asks for it with every message (eta.h).
+// Seconds until the last run has ended; unset when one can never start. `allo watch` asks for it
+// with every message (eta.h).
 std::optional<double> Makespan(const std::vector<RunToPlace>& runs,
                                const std::vector<WorkerSlots>& workers);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/memory.h"
 #include "coordinator/cost/quantity.h"
+#include "proto/run_choices.h"
 
 namespace allometry::cost {
 namespace {
@@ -127,14 +128,18 @@ std::optional<double> PlayOnWorkers(const SweepPlan& plan, absl::Span<const v1::
     run.ranks = planned.ranks;
     run.kind = planned.device;
     run.seconds = *planned.seconds;
-    run.ahead = runs[i].stage() == "ladder";
+    run.memory_bytes = planned.memory_bytes;
+    run.ahead = StageOf(runs[i]) == run::Stage::kLadder;
     for (const v1::RunInput& input : runs[i].spec().inputs()) {
       // What trains no more has its checkpoint already. A branch comes after its trunk, and so
       // after its trunk's tokenizer.
-      if (!place.contains(input.run_key()) || (run.after >= 0 && input.kind() != "trunk")) continue;
+      if (!place.contains(input.run_key()) ||
+          (run.after >= 0 && KindOf(input) != run::InputKind::kTrunk))
+        continue;
       run.after = place[input.run_key()];
       const v1::Run& before = *training[run.after];
-      const int64_t step = input.kind() == "trunk" ? input.step() : before.spec().steps();
+      const int64_t step =
+          KindOf(input) == run::InputKind::kTrunk ? input.step() : before.spec().steps();
       run.after_seconds =
           UntilCheckpoint(before, step, *CostOf(before, plan.flops_convention, options));
     }

@@ -1,5 +1,5 @@
-// What a sweep will cost, before it is spent. Works on the domain types alone, so on a fresh
-// expansion as well as on a stored sweep: a cell belongs to the run of its run_id.
+// What a sweep will cost. Reads the domain types alone, so it plans a fresh expansion as well as a
+// stored sweep. A cell belongs to the run with its run_id.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ struct PlannedRun {
   bool new_work = true;           // false: done already, or ended and not to be retried
 };
 
-// Anything else that a plan has to say: its own heading and sentences. Each feature fills one.
+// A further part of a plan, with a heading and sentences: limits, schedule, shapes.
 struct PlanSection {
   std::string title;  // "schedule", "limits"
   std::vector<std::string> sentences;
@@ -60,8 +60,8 @@ struct SweepPlan {
   double flops_saved = 0;  // by cells that share a run, over the whole sweep
   int done_runs = 0;       // with nothing left to train
   std::vector<std::string> left_out;
-  // What can never be scheduled on the workers, a sentence each: a run that needs more devices than
-  // any of them has, or more memory than a device has.
+  // A sentence for each run that can never start on the workers, because it needs more devices than
+  // any worker has, or more memory than any device has.
   std::vector<std::string> impossible;
   std::optional<double> device_seconds;    // sum of seconds x ranks; unset: a run's is not known
   std::optional<double> makespan_seconds;  // needs workers and every run's seconds
@@ -78,12 +78,12 @@ struct PlanOptions {
 SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
                absl::Span<const v1::Cell> cells, const PlanOptions& options = {});
 
-// Of the limits that the sweep's file sets: what they leave, and whether the plan keeps them.
+// What the sweep's limits leave, and whether the plan stays within them.
 PlanSection LimitsSection(const v1::Sweep& sweep, const SweepPlan& plan,
                           absl::Span<const v1::Run> runs);
 
-// Of sizes that are given as counts: where the nearest shapes of neighbours are unlike each other.
-// No sentences: nowhere. Plan() puts it among the sections.
+// For sizes that are given as parameter counts: neighbours whose nearest shapes have very different
+// proportions. No sentences if there are none. Plan() adds it to the sections.
 PlanSection ShapesSection(const SweepPlan& plan);
 
 // A table of the runs, a table of the cells, the totals and what is left out; at most 100 columns.

@@ -6,8 +6,9 @@
 //
 //   (width without it - width with it) / FLOPs that it adds
 //
-// Chosen one after the other, each on top of those before it, because two cells that say the same
-// are worth little more than one. Of a curve (a size) at most one budget is chosen. Pure.
+// Candidates are chosen one after the other, each given those before it, because two cells with the
+// same information are worth little more than one. At most one budget of a curve (a size) is
+// chosen. Pure.
 #pragma once
 
 #include <string>
@@ -39,8 +40,9 @@ struct Choices {
   std::string reason;        // why there is none, or fewer than asked
 };
 
-// At most `count`; none that takes less than a thousandth off the width. Curves of more than 60
-// points are thinned evenly, which costs the width little: neighbours share most of their error.
+// At most `count` choices; none that narrows the width by less than 0.1 %. Curves of more than 60
+// points are thinned evenly, which changes the width little: neighbouring points share most of
+// their error.
 Choices ChooseCandidates(const std::vector<fitting::Observation>& design,
                          absl::Span<const Candidate> candidates, const fitting::Pilot& pilot,
                          const fitting::Objective& objective, const fitting::Quantity& target,

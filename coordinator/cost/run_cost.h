@@ -23,12 +23,13 @@ struct RunCost {
   std::string source = "";  // "measured", "cached", "pace"
 };
 
-// Seen between runs on one slot: 0.06 to 0.14 s, of which the trainer's end, which is in start_s,
-// is most.
+// Measured between runs on one slot: 0.06 to 0.14 s in all. Most of that is the end of the trainer,
+// which is part of start_s.
 inline constexpr double kHandOverS = 0.05;
 
-// Where its next attempt begins: its newest checkpoint, or what it has done when it runs or is
-// done. FAILED and CANCELLED runs train nothing unless retried: their last step.
+// The step at which the run's next attempt begins: its newest checkpoint; of a LEASED or SUCCEEDED
+// run its newest step; of a FAILED or CANCELLED run its last step, because it trains nothing unless
+// it is retried.
 int64_t NextStep(const v1::Run& run);
 
 struct PlannedWork {
@@ -36,10 +37,10 @@ struct PlannedWork {
   int64_t evaluations = 0;
   int64_t kept_checkpoints = 0;  // at steps that others start from, and the last
 };
-// From NextStep to the end; all 0 where nothing is left.
+// The work from NextStep to the end; all 0 if nothing is left.
 PlannedWork WorkOf(const v1::Run& run);
 
-// Seconds until it is `updates` further, in the middle or at the end of its work.
+// Seconds that the work takes.
 double SecondsOf(const RunCost& cost, const PlannedWork& work, double checkpoint_every_s);
 
 }  // namespace allometry::cost

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
 #include "coordinator/cost/throughput.h"
+#include "proto/run_choices.h"
 
 namespace allometry::cost {
 namespace {
@@ -34,7 +35,6 @@ std::string Percent(double part, double whole) {
 ScheduleCost CostOfSchedule(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
                             absl::Span<const v1::Cell> cells) {
   ScheduleCost cost;
-  cost.schedule = "constant";
   double decay_fraction = kDecayFraction;
   std::map<int64_t, const v1::Run*> by_id;
   for (const v1::Run& run : runs) {
@@ -44,12 +44,12 @@ ScheduleCost CostOfSchedule(const v1::Sweep& sweep, absl::Span<const v1::Run> ru
     const v1::RunIdentity& identity = run.spec().identity();
     const int64_t first = FirstStep(run);
     cost.flops += FlopsOfSteps(run, run.spec().steps() - first, sweep.flops_convention());
-    if (identity.schedule() == "constant") {
+    if (ScheduleOf(identity) == run::Schedule::kConstant) {
       cost.trunks += is_trunk;
       continue;
     }
-    cost.schedule = identity.schedule();
-    if (identity.schedule() != "wsd") continue;
+    cost.schedule = ScheduleOf(identity).value_or(run::Schedule::kConstant);
+    if (cost.schedule != run::Schedule::kWsd) continue;
     ++cost.branches;
     decay_fraction = static_cast<double>(identity.decay_end() - identity.decay_begin()) /
                      static_cast<double>(identity.decay_end());
@@ -77,8 +77,8 @@ ScheduleCost CostOfSchedule(const v1::Sweep& sweep, absl::Span<const v1::Run> ru
 
 std::vector<std::string> ScheduleSentences(const ScheduleCost& cost) {
   std::vector<std::string> sentences;
-  if (cost.schedule == "constant" || cost.flops_separate <= 0) return sentences;
-  if (cost.schedule == "wsd") {
+  if (cost.schedule == run::Schedule::kConstant || cost.flops_separate <= 0) return sentences;
+  if (cost.schedule == run::Schedule::kWsd) {
     sentences.push_back(absl::StrFormat(
         "%s and %s: %s FLOPs, where a run for each cell, as under cosine, would take %s (%s saved) "
         "and a constant rate %s",
@@ -90,7 +90,7 @@ std::vector<std::string> ScheduleSentences(const ScheduleCost& cost) {
     sentences.push_back(absl::StrFormat(
         "%s runs share nothing: %s FLOPs, where wsd would take about %s and a constant rate %s (%s "
         "and %s less)",
-        cost.schedule, FlopsText(cost.flops), FlopsText(cost.flops_wsd),
+        run::NameOf(cost.schedule), FlopsText(cost.flops), FlopsText(cost.flops_wsd),
         FlopsText(cost.flops_constant),
         Percent(cost.flops_separate - cost.flops_wsd, cost.flops_separate),
         Percent(cost.flops_separate - cost.flops_constant, cost.flops_separate)));

@@ -14,11 +14,12 @@
 
 #include "absl/types/span.h"
 #include "proto/types.pb.h"
+#include "run/choices.h"
 
 namespace allometry::cost {
 
 struct ScheduleCost {
-  std::string schedule;  // "constant", "wsd", "cosine"
+  run::Schedule schedule = run::Schedule::kConstant;
   int trunks = 0;
   int branches = 0;
   double flops = 0;           // of the whole sweep as it is, under its convention

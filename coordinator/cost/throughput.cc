@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "proto/run_choices.h"
+
 namespace allometry::cost {
 
 double FlopsPerToken(const v1::Run& run, const std::string& flops_convention) {
@@ -10,10 +12,8 @@ double FlopsPerToken(const v1::Run& run, const std::string& flops_convention) {
 }
 
 int64_t FirstStep(const v1::Run& run) {
-  for (const v1::RunInput& input : run.spec().inputs()) {
-    if (input.kind() == "trunk") return input.step();
-  }
-  return 0;
+  const v1::RunInput* const trunk = TrunkOf(run.spec());
+  return trunk == nullptr ? 0 : trunk->step();
 }
 
 double RemainingFlops(const v1::Run& run, const std::string& flops_convention) {

@@ -12,7 +12,8 @@ namespace allometry::cost {
 
 // FLOPs a token of the run costs under the convention ("6nd" or "exact").
 double FlopsPerToken(const v1::Run& run, const std::string& flops_convention);
-// Update from which the run trains itself: of a branch the step of its trunk's checkpoint.
+// The update after which the run itself trains: 0, or for a branch the step of its trunk's
+// checkpoint.
 int64_t FirstStep(const v1::Run& run);
 // FLOPs from the run's newest durable step, or its first one, to its last.
 double RemainingFlops(const v1::Run& run, const std::string& flops_convention);

@@ -9,6 +9,7 @@
 #include "coordinator/leases/input_wait.h"
 #include "coordinator/schedule/after_exit.h"
 #include "data/manifest.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -77,7 +78,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.sweep_id = row.sweep_id;
   state.priority = row.priority;
   // Later steps of the ladder, and the grid of its own size, wait for a tuning run's loss.
-  state.ahead = row.run.stage() == "ladder";
+  state.ahead = StageOf(row.run) == run::Stage::kLadder;
   state.ranks = spec.ranks();
   state.device = spec.device();
   state.dataset = spec.identity().dataset();

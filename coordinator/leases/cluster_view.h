@@ -1,15 +1,17 @@
-// The scheduler's view: the open runs as their rows say, and what only memory knows: who is alive,
-// when leases end, what is free. A cache: Put after every commit, from the rows at start; both ways
-// give the same view of the runs.
+// The scheduler's view of the cluster: the open runs as their rows say, and what only memory knows
+// (which agents are alive, when leases end, which slots are free). It is a cache: Put after every
+// commit, or of all rows at start; both give the same view.
 //
-// A plain value without a lock: Dispatch guards it.
+// A plain value without a lock; Dispatch guards it.
 //
-// Leases. A LEASED row without a deadline gets one a full lease away when it is put: an attempt
-// just started, one that returned, and after a restart every one of them (the grace window).
-// Slots. What an agent may be given is what its last heartbeat called free, and what its LEASED
-// runs hold: a trainer that is still ending occupies a slot that no row knows of. A slot that takes
-// several runs is free when it has room for one more and says in `runs` for how many; where more
-// are on it than rows know of, nobody new comes until the agent says that they have ended.
+// Leases. Put gives a LEASED row without a deadline one full lease. That happens for an attempt
+// that was just started, for one that returned, and after a restart for every LEASED row (the grace
+// window).
+// Slots. An agent may be given the slots that its last heartbeat called free, less those that
+// LEASED rows hold: a trainer that is still ending occupies a slot that no row knows of. A slot
+// that takes several runs reports in `runs` how many more it takes. If the agent reports more
+// running attempts on a slot than the rows know of, the slot gets no new run until the agent says
+// that they have ended.
 #pragma once
 
 #include <cstdint>
@@ -31,27 +33,28 @@
 
 namespace allometry::coordinator {
 
-// An agent that registered in this life of the coordinator and was heard since within a lease.
+// An agent that registered since this coordinator started and sent a heartbeat within the last
+// lease.
 struct KnownAgent {
   std::string host;
   std::string run_root_id;
   std::vector<v1::Slot> slots;       // all of them
   std::vector<v1::Slot> free_slots;  // of the last heartbeat, each with the runs it has room for
-  std::set<std::string> held;        // tokens of the attempts that it listed
+  std::set<std::string> held;        // lease tokens of the attempts that it listed
   std::vector<v1::Dataset> datasets;
   std::string version;
-  std::string problem;    // why it takes no runs, in its own words; empty: it does
-  bool reported = false;  // a heartbeat came since it registered
+  std::string problem;    // why it takes no runs, in its own words; empty: it takes runs
+  bool reported = false;  // it sent a heartbeat since it registered
   int64_t heard_ns = 0;
   int64_t named_checkpoints_ns = 0;  // when it was last told what may be deleted
 };
 
-// What an agent's word that it holds an attempt is worth.
+// The lease of an attempt that an agent says it holds.
 enum class LeaseStatus {
-  kLeased,     // its lease is good
-  kMayReturn,  // expired, and not given away yet
-  kDelivers,   // given back at the agent's start; its spool is still taken
-  kGone,       // ended, given away, or never its own
+  kLeased,     // valid
+  kMayReturn,  // expired, and the run has no newer attempt: a heartbeat renews it
+  kDelivers,   // given back at the agent's start; the store still takes its spool
+  kGone,       // ended, superseded by a newer attempt, or never this agent's
 };
 
 class ClusterView {
@@ -59,64 +62,64 @@ class ClusterView {
   explicit ClusterView(int64_t lease_ns) : lease_ns_(lease_ns) {}
 
   // --- Runs ---
-  // As it is now; one that has ended leaves the view.
+  // Adds or replaces the run. A run that has ended is removed.
   void Put(const store::RunRow& row, int64_t now_ns);
-  // nullptr: not open.
+  // nullptr: the run is not open.
   const store::RunRow* Find(int64_t run_id) const;
   // The LEASED runs of an agent, by run_id.
   const std::set<int64_t>& HeldBy(const std::string& agent_id) const;
-  // Durable records of this attempt came: its newest step, and its pace when that was measured.
+  // Call when records of this attempt are durable, with its newest step, and its pace or 0.
   void Progress(const v1::Lease& lease, int64_t step, double tokens_per_second);
-  // Whether records of this attempt came, in this life or before: its trainer has started.
+  // Whether records of the run's attempt are stored: its trainer has started.
   bool HasStreamed(int64_t run_id) const;
-  // Expected durations anew, from the paces measured so far. A run that waits keeps its place for a
-  // difference below a twentieth.
+  // Recomputes expected durations from the paces measured so far. A waiting run keeps its old value
+  // if the difference is below 5 %.
   void RefreshDurations();
   const cost::Throughput& throughput() const { return throughput_; }
 
   // --- Leases ---
   LeaseStatus LeaseStatusOf(const v1::Lease& lease, const std::string& agent_id) const;
   void Renew(const v1::Lease& lease, int64_t now_ns);
-  // Until its deadline; 0 where there is none.
+  // Time until the lease's deadline; 0 if there is none.
   int64_t RemainingNs(const v1::Lease& lease, int64_t now_ns) const;
   std::vector<v1::Lease> Expired(int64_t now_ns) const;
 
   // --- Agents ---
   void PutAgent(const v1::RegisterRequest& request, int64_t now_ns);
   void RemoveAgent(const std::string& agent_id);
-  // nullptr: not registered, or lost since.
+  // nullptr: the agent is not registered, or was forgotten since.
   KnownAgent* FindAgent(const std::string& agent_id);
   const std::map<std::string, KnownAgent>& agents() const { return agents_; }
-  // A heartbeat came. Returns whether its datasets are others than before.
+  // Takes in a heartbeat. Returns whether the agent's datasets changed.
   bool RecordHeartbeat(const v1::HeartbeatRequest& request, int64_t now_ns);
   std::vector<std::string> SilentSince(int64_t heard_before_ns) const;
-  // How many more runs of one rank the slot may take beside the LEASED ones, were it free as the
-  // agent says: 0 where one rank of several has it.
+  // How many more one-rank runs the slot may take beside the LEASED ones. 0 if a gang has it. Does
+  // not look at what the agent's heartbeat says of the slot.
   int32_t RoomBeside(const std::string& agent_id, const v1::Slot& slot) const;
-  // Hosts that get no runs, each with why: those and no others from now on.
+  // Sets which hosts get no runs, each with the reason.
   void SetDrained(std::map<std::string, std::string> hosts);
   const std::map<std::string, std::string>& drained() const { return drained_; }
-  // Hosts whose runs fail before they get going (schedule/host_backoff.h): those and no others from
-  // now on. Returns a sentence for each that is new, and for each that got a run going.
+  // Sets which hosts are backed off (schedule/host_backoff.h). Returns a sentence for each host
+  // that is new, and for each that is cleared because an attempt stored a point there.
   std::vector<std::string> SetBackoffs(const std::map<std::string, schedule::HostBackoff>& rests,
                                        int64_t now_unix_us, int64_t now_ns);
-  // Ends the rests that are over: those hosts are on probation from then on.
+  // Puts hosts whose back-off time is over on probation.
   void EndBackoffs(int64_t now_ns);
-  // Ends all of them.
+  // Puts all backed-off hosts on probation.
   void EndAllBackoffs(int64_t now_ns);
-  // True once after something happened that SetBackoffs should know of.
+  // True, once, after an event that may change which hosts are backed off.
   bool TakeHostsChanged() { return std::exchange(hosts_changed_, false); }
-  // Why the worker gets no runs; empty: it gets some.
+  // Why the worker gets no runs; empty: it may get some.
   std::string WhyNoRuns(const KnownAgent& agent) const;
-  // The same for people, who are told of a probation, too.
+  // The same for people; also says that a host is on probation.
   std::string HostStatusText(const KnownAgent& agent) const;
   // Slots of all agents that report.
   int LiveSlots() const;
 
   // --- Decisions ---
   const schedule::ClusterState& state() const { return scheduler_.state(); }
-  // No run is asked to make room while room that was made is on its way: from the end of an attempt
-  // that was asked to stop until its agent's heartbeat no longer lists it.
+  // No run is preempted between the end of a preempted attempt and the heartbeat that no longer
+  // lists it: its slots are about to be free.
   schedule::Decision Decide(int64_t now_ns, schedule::Options options = {}) {
     options.preempt = options.preempt && emptying_.empty();
     return scheduler_.Decide(now_ns, options);
@@ -124,8 +127,8 @@ class ClusterView {
   // Whether anything that a decision reads changed since the last call.
   bool TakeDirty();
   void MarkDirty() { dirty_ = true; }
-  // What the sweeps' limits forbid at this moment on the wall clock (schedule/limits.h): blocks
-  // waiting runs or lets them go on, and returns what that is, with the LEASED runs to be stopped.
+  // Applies the sweeps' limits (schedule/limits.h) at this wall-clock time: blocks and unblocks
+  // waiting runs, and returns the decision, with the LEASED runs to be stopped.
   schedule::LimitsDecision ApplyLimits(int64_t now_unix_us);
   // Why the run waits; empty when it does not.
   std::string WaitingReason(int64_t run_id) const;
@@ -140,7 +143,7 @@ class ClusterView {
     int64_t started_ns = 0;   // when its attempt was put first, while LEASED
     int64_t ended_ns = 0;     // when its attempt was seen to have ended, while PENDING
   };
-  // A host that rests, or is on probation once `until_ns` is over.
+  // A backed-off host; on probation once `until_ns` has passed.
   struct Backoff {
     int rounds = 0;
     int64_t until_ns = 0;
@@ -149,52 +152,53 @@ class ClusterView {
   };
 
   void Remove(int64_t run_id);
-  // A run ended there for its data: the agent has it no more, until its next heartbeat says so.
+  // A run ended as DATA on this agent. Until its next heartbeat the agent counts as not having the
+  // dataset.
   void SuspectDataset(const std::string& agent_id, const std::string& hash);
-  // An attempt is over of which its agent never said that it held it: what it called free when it
-  // did not know of it is so no more, until its next heartbeat. Its trainer may be ending still.
+  // An attempt ended that its agent's heartbeats never listed, and its trainer may still be ending.
+  // Its slots count as busy until the agent's next heartbeat.
   void SuspectDevices(const store::Attempt& attempt);
-  // Its attempt was asked to stop and has ended: the agent will call its slots free soon.
+  // A preempted attempt has ended: the agent will report its slots free soon.
   void ExpectRoom(const store::Attempt& attempt);
-  // The LEASED run that this lease is of; nullptr where there is none.
+  // The LEASED run with this lease; nullptr: there is none.
   const OpenRun* Leased(const v1::Lease& lease) const;
-  // How many runs may be on the slot: 0 when it cannot be used now, and no more than are there when
-  // what else is there is not known.
+  // How many runs may be on the slot. 0 if it cannot be used now; no more than are there if the
+  // agent reports attempts that the rows do not know.
   int32_t RoomOn(const KnownAgent& agent, const std::string& agent_id, const v1::Slot& slot) const;
   void RefreshSlots(const std::string& agent_id);
   double DurationOf(const OpenRun& run, double flops_remaining) const;
-  // The runs that it needs something of.
+  // The runs whose checkpoints the run needs.
   static std::vector<int64_t> InputsOf(const store::RunRow& row);
-  // Of a PENDING run with inputs: what it waits for and where it should go, with what is known of
-  // those runs and of the agents.
+  // What a PENDING run with inputs waits for, and on which run root it should start.
   InputWait WaitOf(int64_t run_id) const;
   void RefreshInputs(int64_t run_id);
-  // The host where the run died: it is not to use up its last try there when another could run it,
-  // and where it did not get going, other runs go first, which shows whose fault that was. Empty:
-  // none.
+  // The host on which the run died, if the run should avoid it; otherwise empty. A run's last try
+  // is made on another host if one could run it. After an attempt without a stored point, another
+  // run is tried on the host first, which shows whether the run or the host is at fault.
   std::string HostToAvoid(const OpenRun& run, const schedule::RunState& state) const;
-  // HostToAvoid anew for the runs that may avoid one.
+  // Recomputes HostToAvoid for the runs in `avoiding_`.
   void RefreshAvoidedHosts();
-  // What is said of the agent's host, into the scheduler's view.
+  // Copies drain, back-off and probation of the agent's host into the scheduler's state.
   void RefreshHostStatus(const std::string& agent_id);
   void RefreshAllHostStatus();
-  // The host gets nothing until SetBackoffs has said for how long.
+  // The host gets no run until SetBackoffs decides for how long.
   void BackOffUntilJudged(const store::Attempt& attempt);
-  // The agent gets runs and has the slots and the data for this one.
+  // Whether the agent may get runs and has the slots and the dataset for this one.
   bool CouldRun(const schedule::AgentState& agent, const schedule::RunState& run) const;
   // Whether some agent of that root has the slots and the data for the run.
   bool CouldRunUnder(const std::string& root_id, const schedule::RunState& run) const;
-  // An agent came or went, was drained, or has other datasets.
+  // Call when an agent came or went, was drained, or has other datasets.
   void RefreshPlaces();
   void RefreshDuration(int64_t run_id);
-  // LEASED runs on the slot of a one-rank run; 0: it has none, or several.
+  // How many LEASED runs are on the slot of a one-rank run; 0: the run has no slot, or several.
   int32_t SharersOf(const schedule::RunState& run) const;
-  // Learns from a pace; one taken while others came or went says nothing about sharing.
+  // Takes in a measured pace. A pace taken while other runs came or went on the slot says nothing
+  // about sharing.
   void Measured(OpenRun& run, double tokens_per_second);
 
   // The limits of the row's sweep and what its ended attempts have used.
   void RememberLimits(const store::RunRow& row);
-  // Why a limit forbids this waiting run, as far as is known without the time; empty: none does.
+  // Why a limit forbids this waiting run, without the running attempts' time; empty: no limit does.
   std::string LimitOf(const store::RunRow& row) const;
 
   const int64_t lease_ns_;

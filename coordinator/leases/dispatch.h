@@ -1,17 +1,17 @@
-// Who runs what, for how long: registrations, heartbeats, leases and decisions.
+// Which agent runs what, and until when: registrations, heartbeats, leases and decisions.
 //
-// The rows are the truth (coordinator/store); this class knows what only time tells: who was heard
-// when, and when each lease ends on the boot clock. Both sides speak in full lists (DESIGN 6.2), so
-// a heartbeat that is lost, repeated or late needs no case of its own.
+// The rows of the store are the truth. This class adds what only time tells: when each agent was
+// last heard, and when each lease ends on the boot clock. Agents and coordinator exchange complete
+// lists (DESIGN 6.2), so a lost, repeated or late heartbeat needs no case of its own.
 //
-// A lease ends in one place, a tick, and comes back in one, a heartbeat of the agent that had it.
-// An attempt that its agent never lists is not renewed and so expires. An agent that is silent for
-// a lease is forgotten: its next heartbeat is NOT_FOUND and it registers again, which is also how
-// agents come back after a restart of the coordinator, whose LEASED attempts meanwhile keep their
-// leases for a whole lease.
+// Only Tick() expires leases. Only Heartbeat() renews them, and only for the agent that has the
+// attempt. An attempt that its agent never lists is not renewed and so expires. An agent that is
+// silent for a lease is forgotten: its next heartbeat gets NOT_FOUND and it registers again. Agents
+// come back in the same way after a restart of the coordinator; meanwhile their LEASED attempts
+// keep their leases for one whole lease.
 //
 // Threading: any thread. mutex_ is never held across a write to the store, because the store's
-// writer calls Committed, which takes it.
+// writer calls Committed, which takes mutex_.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +37,8 @@ struct DispatchOptions {
   int64_t lease_ms = 30'000;
   int64_t heartbeat_ms = 1'000;
   const Clock* clock = &Clock::Real();
-  // An attempt of a lower priority goes on for so long before it is asked to make room, and then
-  // has so long for its checkpoint until it is killed.
+  // An attempt is not preempted within preempt_after_ms of its start. A preempted one is killed if
+  // it has not written its checkpoint and ended within preempt_within_ms.
   int64_t preempt_after_ms = 60'000;
   int64_t preempt_within_ms = 60'000;
   bool ticks_by_itself = true;  // false: a test that owns time calls Tick
@@ -52,7 +52,7 @@ class Dispatch {
   Dispatch(const Dispatch&) = delete;
   Dispatch& operator=(const Dispatch&) = delete;
 
-  // For store::Options::committed: folds the rows into the view and tells the watchers.
+  // For store::Options::committed: updates the view and announces the change to watchers.
   void Committed(absl::Span<const store::RunRow> rows);
   // Builds the view from the rows and starts the tick. Once, before any other call but Committed.
   // The store outlives this.
@@ -65,58 +65,59 @@ class Dispatch {
   absl::StatusOr<v1::RegisterResponse> Register(const v1::RegisterRequest& request);
   // NotFound: register (again).
   absl::StatusOr<v1::HeartbeatResponse> Heartbeat(const v1::HeartbeatRequest& request);
-  // Hands the records to the store; learns from them how far and how fast the run is.
+  // Gives the records to the store, and takes the run's step and pace from them.
   void Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::RecordAck>)> done);
 
-  // Gives the host no more runs, for the reason, or, with an empty one, gives it runs again.
+  // Drains the host for the reason; an empty reason ends the drain.
   // NotFound lists the hosts there are.
   absl::Status SetDrained(const std::string& host, const std::string& reason);
 
-  // Hosts that rest after runs failed there are tried again now.
+  // Ends the back-off of all hosts: they are on probation from now on.
   void EndHostBackoffs();
 
   // Starts what can start now. Called after every change; cheap when nothing changed.
   void Decide();
 
-  // What time alone brings: leases that end, agents that are silent. Calls itself several times a
+  // Expires leases and forgets silent agents. Runs on a thread of its own several times a
   // heartbeat.
   void Tick();
 
-  // The reason for which each PENDING run waits, into Run.reason, before what was stored there.
+  // Puts why each PENDING run waits into Run.reason, before the stored text.
   void AddReasons(google::protobuf::RepeatedPtrField<v1::Run>& runs) const;
   // Seconds until the last of these runs ends at the pace measured so far; negative: not known.
   double EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
                     const std::string& flops_convention) const;
-  // The workers that are heard, by host, drained hosts also while they are away, and the paces
-  // measured in this life of the coordinator. A slot is free when its agent's last heartbeat said
-  // so and it has room beside what was given it since: for as many runs as the free slot says.
+  // The live workers, by host; drained hosts also while no worker of theirs is live; and the paces
+  // measured since this coordinator started. A slot is listed as free if its agent's last heartbeat
+  // said so, less the runs that it was given since.
   v1::ListWorkersResponse ListWorkers() const;
 
  private:
   void TickUntilStopped();
   void ExpireLeases(int64_t now_ns);
   void ForgetSilentAgents(int64_t now_ns);
-  // After an attempt ended, or got going on a host that rested: drains the hosts that kill runs,
-  // and lets those rest where none gets going.
+  // Called after an attempt ended, or stored a point on a backed-off host: drains hosts that kill
+  // runs, and backs off hosts where no attempt stores a point.
   void JudgeHosts();
-  // The notice as an event, and on standard error.
+  // Stores the notice as an event and prints it on standard error.
   void Notify(const std::string& notice);
-  // From the rows into the view.
+  // Reads the drained hosts from the rows into the view.
   absl::Status ReadDrained();
-  // Stops what the sweeps' limits forbid.
+  // Asks runs to stop whose limits are used up.
   void EnforceLimits();
   void LimitFailed(int64_t run_id, const absl::Status& status);
-  // False where the store could not write and it is no use to go on now.
+  // False: the store could not write, and the rest is not tried now.
   bool StartAttempts(const std::vector<schedule::Assignment>& assignments);
-  // Asks the runs to write a checkpoint and give their slots back.
+  // Preempts the runs.
   void MakeRoom(const std::vector<schedule::Preemption>& preemptions);
   std::vector<std::string> LiveAgents(const std::string& but, int64_t now_ns) const;
-  // Renews what is held; returns what came back from beyond its deadline.
+  // Renews the leases of the listed attempts; returns those whose deadline had passed.
   std::vector<v1::Lease> RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns);
   v1::HeartbeatResponse ReplyWithHolds(const v1::HeartbeatRequest& request, int64_t now_ns) const;
-  // On standard error, unless it is what was said last: a full disk is one line, not one a tick.
+  // Prints the line on standard error unless it is the last one printed: a full disk gives one
+  // line, not one a tick.
   void LogOnce(const std::string& line);
-  // What the agent says is gone.
+  // Tells the store which checkpoints the agent has deleted.
   absl::Status ForgetDeleted(const v1::HeartbeatRequest& request);
   absl::Status NameDeletable(const std::string& agent_id, int64_t now_ns,
                              v1::HeartbeatResponse& response);
@@ -142,7 +143,8 @@ class Dispatch {
   std::string last_line_ ALLO_GUARDED_BY(mutex_);
   int64_t decide_by_ns_ ALLO_GUARDED_BY(mutex_) = 0;  // though nothing changed
 
-  // The tick's own: hosts that it said are bad and cannot be done without.
+  // Of the tick's thread: bad hosts that were reported but not drained, being the last that could
+  // run something.
   std::set<std::string> spared_hosts_;
 
   std::thread ticker_;

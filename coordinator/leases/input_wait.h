@@ -1,11 +1,13 @@
 // Whether a run that needs another one's checkpoint can start, and where. Pure.
 //
-// A branch waits while its trunk will still write the checkpoint it starts from and no worker that
-// is there holds one. Where the trunk has failed, was cancelled or is past that step, the branch
-// does not wait: it starts from what can be reached, and its attempt says so.
+// A branch waits while its trunk will still write the checkpoint that it starts from and no
+// connected worker holds one. If the trunk has failed, was cancelled or is past that step, the
+// branch does not wait: it starts from the newest checkpoint that it can reach, and its attempt
+// says so.
 //
-// A run that reads a tokenizer's tokens cannot do without: it waits until the tokenizer's run has
-// SUCCEEDED and a worker of the run root where its file lies could take it, and goes nowhere else.
+// A run that reads a tokenizer's tokens needs the tokenizer's file. It waits until the tokenizer's
+// run has SUCCEEDED and a worker on the run root with the file could take it, and starts only
+// there.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +24,7 @@ struct InputWait {
   std::string blocked;
   std::string root_id;  // the run root to prefer; empty: none
   bool root_is_live = false;
-  bool only_there = false;  // elsewhere it cannot start
+  bool only_there = false;  // the run cannot start under another root
 };
 
 struct InputKnowledge {

@@ -1,4 +1,4 @@
-// What a registration must be before anything looks at it.
+// Checks of a registration before anything else reads it.
 #pragma once
 
 #include "base/status.h"

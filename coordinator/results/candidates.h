@@ -1,14 +1,17 @@
 // The cells that a sweep could be given next: what `allo next` ranks.
 //
-// Every size of the sweep at 2, 4, ... times its largest budget; sizes between two neighbours
-// (their geometric mean, where they are a factor of 1.5 or more apart), half the smallest, two and
-// four times the largest, at the sweep's largest C times 2^-6, 2^-5, ...; each as far as
-// `max_flops` and the file's max_epochs allow, and with no fewer tokens, and no fewer tokens per
-// parameter, than some cell of the sweep has. They are built by the rules of the sweep's newest
-// file (schedule, batch, evaluations) with its first seed, at the learning rate that their size has
-// or, of a new size, on the line through those of its neighbours (log rate over log N, three
-// digits). A new size's label has two digits and is the count that is asked for, so that a file may
-// name it later.
+// Candidates are
+//   - every size of the sweep at 2, 4, ... times its largest budget;
+//   - new sizes: between two neighbours that are a factor of 1.5 or more apart (their geometric
+//   mean),
+//     half the smallest, and two and four times the largest, each at the sweep's largest C times
+//     2^-6, 2^-5, ...
+// as far as `max_flops` and the file's max_epochs allow, and with no fewer tokens, and no fewer
+// tokens per parameter, than some cell of the sweep has. They are built by the rules of the sweep's
+// newest file (schedule, batch, evaluations) with its first seed. The learning rate is that of the
+// size or, of a new size, lies on the line through those of its neighbours (log rate over log N,
+// three digits). A new size's label has two digits and is the count that is asked for, so that a
+// file may name it later.
 //
 // Pure: the same rows and file give the same candidates.
 #pragma once
@@ -42,8 +45,8 @@ struct TrainedSweep {
   data::Manifest manifest;
   std::vector<TrainedSize> sizes;  // ascending in params
   double most_flops = 0;           // of a cell of the grid
-  // Of a cell of the grid. Beyond either the law would be asked about what nobody has seen, and
-  // there the cheapest cells would win for ever.
+  // The least of any cell of the grid. The law is not fitted below either, and the cheapest cells
+  // would always rank first there.
   int64_t least_tokens = 0;
   double least_tokens_per_param = 0;
 };
@@ -59,12 +62,12 @@ struct BuiltCandidate {
   cost::Candidate candidate;   // its curve is the label of its size
 };
 
-// Those that add training and an observation. Left out: cells that the file's own rules leave out,
-// a new size whose shape another size has, and what would continue a run that has failed or was
-// cancelled.
+// The candidates that add training and an observation. Left out: cells that the file's own rules
+// leave out, a new size with the shape of another size, and cells that would continue a run that
+// has FAILED or was CANCELLED.
 std::vector<BuiltCandidate> CandidatesOf(const TrainedSweep& sweep, double max_flops);
 
-// Several as one expansion; what they share (a tokenizer) is in it once. At least one.
+// Several candidates, at least one, as one expansion. A run that they share is in it once.
 sweep::Expansion CombineCandidates(absl::Span<const BuiltCandidate* const> candidates);
 
 }  // namespace allometry::coordinator

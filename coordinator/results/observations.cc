@@ -12,6 +12,7 @@
 #include "coordinator/cost/quantity.h"
 #include "coordinator/results/csv_field.h"
 #include "coordinator/stages/stopping/stopping_stage.h"
+#include "run/choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -33,15 +34,26 @@ int64_t CountUnder(const v1::ParamCounts& stored, models::ParamPolicy policy) {
 // Why a fit does not read the point.
 std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::Sweep& sweep,
                                     bool allow_repeat) {
-  if (row.stage == "ladder") return "tuning runs of the learning-rate ladder";
+  using run::Exclusion;
   const std::string run = absl::StrFormat("run %d (%s)", row.run_id, row.size);
-  if (row.failure == v1::DIVERGED) return absl::StrCat(run, " diverged");
-  if (row.state == v1::RUN_CANCELLED) return absl::StrCat(run, " was cancelled");
-  if (!row.loss.has_value()) return absl::StrCat(run, " has a loss that is not finite");
-  if (!allow_repeat && sweep.max_epochs() > 0 && row.epochs > sweep.max_epochs()) {
-    return absl::StrFormat(
-        "%s: its tokens are beyond %g epochs of the dataset (allow_repeat would read them)", run,
-        sweep.max_epochs());
+  switch (run::ExclusionOf(row.run, {row.step, row.epochs, row.loss.has_value()},
+                           allow_repeat ? 0 : sweep.max_epochs())) {
+    case Exclusion::kNone:
+      return std::nullopt;
+    case Exclusion::kNotItsStep:
+      return absl::StrCat(run, ": not a step that fits read");
+    case Exclusion::kLadder:
+      return "tuning runs of the learning-rate ladder";
+    case Exclusion::kDiverged:
+      return absl::StrCat(run, " diverged");
+    case Exclusion::kCancelled:
+      return absl::StrCat(run, " was cancelled");
+    case Exclusion::kNotFinite:
+      return absl::StrCat(run, " has a loss that is not finite");
+    case Exclusion::kRepeated:
+      return absl::StrFormat(
+          "%s: its tokens are beyond %g epochs of the dataset (allow_repeat would read them)", run,
+          sweep.max_epochs());
   }
   return std::nullopt;
 }
@@ -55,7 +67,7 @@ std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>&
   std::map<std::tuple<std::string, double, int64_t>, int64_t> first;
   for (const store::ObservationRow& row : rows) {
     int64_t& curve = curves[row.run_id];
-    if (row.schedule == "constant") {
+    if (row.run.schedule == run::Schedule::kConstant) {
       curve = row.run_id;
     } else if (row.trunk_run_id != 0) {
       curve = row.trunk_run_id;

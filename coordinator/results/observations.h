@@ -1,14 +1,12 @@
-// What a fit reads of a sweep, and why it does not read the rest: the quality gate.
+// The observations that a fit reads of a sweep, and why it does not read the other points.
 //
-// Left out, each with its reason: runs of the learning-rate ladder alone, points that are not
-// finite, all of a run that diverged or was cancelled, and points beyond the sweep's max_epochs
-// unless repeats are allowed (a token seen a fifth time is not a fresh one: Muennighoff et al.
-// 2023). Warm-up is left out by the store, as is all but the end of a run whose rate falls, and all
-// of a trunk.
+// Which points count is run::ExclusionOf's to say (run/observation.h). The points that are left out
+// are counted by reason: tuning runs of the ladder, losses that are not finite, all of a run that
+// diverged or was cancelled, and points beyond the sweep's max_epochs unless repeats are allowed.
 //
-// A note names the sizes that were stopped early, another the runs that were trained under more
-// than one numerics (another micro-batch, other ranks, another device or build): read all the same,
-// they hold to a tolerance and not to the bit.
+// A note names the sizes that were stopped early. Another names the runs that were trained under
+// more than one execution config (another micro-batch, other ranks, another device or build): they
+// are read, but their losses hold to a tolerance and not to the bit.
 #pragma once
 
 #include <string>

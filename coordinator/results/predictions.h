@@ -1,9 +1,9 @@
-// Pre-registration: what fits of a sweep said before a run was trained, against what came out.
+// Pre-registration: what fits of a sweep predicted before a run was trained, against the result.
 //
-// A prediction is stored when it is made (coordinator/results/fits.h) with the id of its fit, and never
-// changed. It is scored against the best loss that the sweep has reached at its budget (C within
-// 10 %), under the fit's own conventions and gate. Only beyond the data of its fit: inside, the
-// fit has seen what it would be judged by.
+// A prediction is stored when it is made (coordinator/results/fits.h), with the id of its fit, and
+// never changed. It is scored against the best loss that the sweep has reached at its budget (C
+// within 10 %), under the fit's own conventions and exclusions. Only predictions beyond the data of
+// their fit are scored, because inside that data the fit has seen the points it would be judged by.
 #pragma once
 
 #include <optional>

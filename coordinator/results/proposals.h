@@ -1,8 +1,8 @@
 // `allo next`: new cells for a sweep, ranked by what they take off an interval for their cost
 // (coordinator/cost/proposals.h, candidates.h), and added to it where that is asked for.
 //
-// A decision that changes what is trained never depends on timing: nothing is proposed while a run
-// of the sweep is open. Law, errors and design are those of its observations, as a fit reads them.
+// What is proposed must not depend on when somebody asks: nothing is proposed while a run of the
+// sweep is open. Law, errors and design are those of the sweep's observations, as a fit reads them.
 #pragma once
 
 #include "base/status.h"

@@ -1,35 +1,37 @@
-// The retry table: what the end of an attempt makes of its run. Pure.
+// The retry table: the next state of a run whose attempt has ended. Pure.
 //
-//   reason             then
+//   exit reason        next state of the run
 //   SUCCEEDED          SUCCEEDED
-//   DIVERGED           FAILED: kept and shown, never retried by itself (it would diverge again)
-//   PREEMPTED          PENDING, free of charge
-//   LEASE_LOST         PENDING, free; after max_lost_leases in a row without a new checkpoint
-//                      FAILED(NODE_LOST)
-//   AGENT_LOST         likewise
-//   NODE_LOST          likewise
-//   OOM                PENDING with half the micro-batch at the same global batch, free: memory for
-//                      activations halves, and there are only log2(share) halvings. With one
-//                      sequence at a time a failure; after max_failures FAILED(OOM)
-//                      (never charged to a host: a model that fits nowhere is to be named)
-//   DISK_FULL          PENDING, charged to the host: no run fills a disk that had room for it
-//   CHECKPOINT         PENDING, free. The checkpoint that the attempt started from is bad from then
-//                      on, and the next attempt starts from the one before; where another host has
-//                      the same run root, it is bad after a second attempt could not read it
-//   KILLED, STALLED,   PENDING, a failure; after max_failures of one reason since the last
-//   BUG, DEVICE, DATA  checkpoint that was written FAILED, with the log's last line
+//   DIVERGED           FAILED; never retried automatically, because it would diverge again
+//   PREEMPTED          PENDING, not counted as a failure
+//   LEASE_LOST,        PENDING, not counted as a failure; after max_lost_leases in a row without a
+//   AGENT_LOST,        new checkpoint FAILED(NODE_LOST)
+//   NODE_LOST
+//   OOM                PENDING with half the micro-batch at the same global batch, not counted as a
+//                      failure: activations need half the memory, and a batch can be halved only
+//                      log2 times. With a micro-batch of one sequence it is a failure; after
+//                      max_failures FAILED(OOM). Never charged to a host: the message must name a
+//                      model that fits nowhere
+//   DISK_FULL          PENDING, charged to the host
+//   CHECKPOINT         PENDING, not counted as a failure. The checkpoint that the attempt started
+//                      from is marked bad, and the next attempt starts from the one before. If
+//                      another host has the same run root, it is marked bad only after a second
+//                      attempt could not read it
+//   KILLED, STALLED,   PENDING, one failure; after max_failures of one reason since the last new
+//   BUG, DEVICE, DATA  checkpoint FAILED, with the last line of the log
 //   CANCELLED_BY_USER  CANCELLED
-//   LIMIT              FAILED: a limit of its sweep; `allo retry` when that was raised
-//   STOPPED_EARLY      FAILED in name only: its curve stays in fits
+//   LIMIT              FAILED: a limit of its sweep is used up. `allo retry` after it was raised
+//   STOPPED_EARLY      FAILED; fits still read its curve
 //
-// Whose fault it is. An attempt that ends before its first point of a curve, for a reason that a
-// host can cause (HostMayBeAtFault), is judged by the newest attempt of another run on that host.
-// If that one got going, the run is at fault and the table above holds. If it did not, or there is
-// none, the host is: the run waits free of charge, and the host rests (host_rest.h).
+// Run or host. An attempt that ends before its first stored point, for a reason that a host can
+// cause (HostMayBeAtFault), is judged by the newest attempt of another run on that host. If that
+// one stored a point, the run is at fault and the table above holds. Otherwise, or if there is
+// none, the host is at fault: the end is charged to the host, the run waits without a counted
+// failure, and the host gets no runs for a while (host_backoff.h).
 //
-// A run that a user asked to cancel is CANCELLED by any end but SUCCEEDED and DIVERGED. One that
-// was asked to stop for LIMIT or STOPPED_EARLY has that reason after any such end, so that a kill
-// on the way does not start it again.
+// A run that a user asked to cancel becomes CANCELLED after any end but SUCCEEDED and DIVERGED. A
+// run that was asked to stop for LIMIT or STOPPED_EARLY gets that reason after any such end, so
+// that a kill in between does not start it again.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +46,7 @@ struct RetryOptions {
   int max_lost_leases = 5;  // in a row without a new checkpoint: this many fail the run
 };
 
-// What the newest attempt of another run says of a host: kUnknown where there is none.
+// Whether the newest attempt of another run on the host stored a point. kUnknown: there is none.
 enum class OtherRuns { kUnknown, kMadeProgress, kMadeNone };
 
 struct Ended {
@@ -53,8 +55,8 @@ struct Ended {
   std::string host;
   bool made_progress = true;               // a point of this attempt is stored
   OtherRuns others = OtherRuns::kUnknown;  // on this host
-  // Of an attempt that started from a checkpoint: another host has its run root, and no attempt
-  // before failed to read it.
+  // Set where the attempt started from a checkpoint, another host has the same run root, and no
+  // earlier attempt failed to read that checkpoint.
   bool has_start = false;
   bool start_may_be_read_elsewhere = false;
   int failures = 0;     // for this reason since the last new checkpoint, before this end
@@ -76,7 +78,7 @@ struct Outcome {
   std::string reason;         // "failed 1 of 3 times: OOM: ...; starts again"
 };
 
-// Whether a host can be the cause of such an end.
+// Whether a host can cause an end with this reason.
 bool HostMayBeAtFault(v1::ExitReason reason);
 
 Outcome AfterExit(const Ended& ended, const RetryOptions& options = {});

@@ -1,13 +1,14 @@
-// The pools of the live workers, found by what a run needs: what a decision asks of thousands of
-// slots, answered without looking at each.
+// Indices over the slots of the live workers, so that a decision finds a slot for a run without
+// looking at every slot.
 //
-// A group is the pools of one kind whose workers have one dataset (the hash "": of all workers). In
-// a group, an index is the pools of one run root (the root "": all of them), ordered by free
-// places, and by the most memory left beside a number of sharing runs. A pool stands on at most
-// four indices for each of its datasets and is moved on them when its users change.
+// A pool is the slots of one kind on one worker. A group is the pools of one kind whose workers
+// have one dataset (the hash "" stands for all workers). Within a group, a PoolIndex is the pools
+// of one run root (the root "" stands for all of them), ordered by free slots, and by the most
+// memory left beside a given number of sharing runs. A pool is in at most four indices for each of
+// its datasets and is moved in them when its users change.
 //
-// One reservation at a time: the places that a gang waits for, on one pool, which then stands on no
-// index and is looked at by itself.
+// There is at most one reservation: the slots of one pool that a gang waits for. The reserved pool
+// is in no index and is looked at separately.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +27,10 @@
 
 namespace allometry::schedule {
 
-// Where a run starts: places of one pool.
+// The slots on which a run starts: places of one pool.
 struct SlotChoice {
   Pool* pool = nullptr;
-  std::vector<size_t> places;  // ascending; one that has users is shared
+  std::vector<size_t> places;  // ascending; a place that has users already is shared
 };
 
 // The places that a gang waits for.
@@ -37,49 +38,50 @@ struct Reservation {
   int64_t run_id = 0;
   const Pool* pool = nullptr;
   std::vector<bool> held;  // of each place of the pool
-  double ready = 0;        // until the last of them is free, in RunState::duration's unit
+  double ready = 0;        // time until the last of them is free, in RunState::duration's unit
   bool backfill = true;    // runs that end by then may use them
 };
 
 class CapacityIndex {
  public:
-  // Borrows the agent, until RemoveAgent. Not live or drained: it has no pools.
+  // Borrows the agent until RemoveAgent. An agent that is not live, or is drained, has no pools.
   void PutAgent(const AgentState& agent);
   void RemoveAgent(const std::string& agent_id);
 
-  // Slots of an agent without pools are passed over.
+  // Add and Remove ignore slots of agents without pools.
   void Add(const RunState& run, const std::string& agent_id, absl::Span<const v1::Slot> slots);
   void Remove(const RunState& run, const std::string& agent_id, absl::Span<const v1::Slot> slots);
   void Refresh(const RunState& run);  // a LEASED one
 
   // --- One decision ---
-  // How long this much open work of a kind takes on all its slots; infinity where there are none.
+  // How long `work` (duration x ranks) takes on all slots of a kind; infinity if there are none.
   double BacklogTime(const std::string& kind, double work) const;
   // Where the run can start now, as decide.h says; unset: nowhere.
   std::optional<SlotChoice> Find(const RunState& run, const Need& need, double backlog_time) const;
   void Take(const RunState& run, const SlotChoice& choice);
   void GiveBack(const RunState& run, const SlotChoice& choice);
-  // Who should stop so that a run that is nowhere to start finds room; empty: nobody can help.
-  // `lowest`: no run below this priority may be asked; one of it alone is as cheap as it gets.
+  // The runs that should stop so that this run can start. Empty: stopping runs does not help.
+  // `lowest` is the lowest priority at which a run may be asked; a single run of that priority is
+  // the cheapest possible answer.
   std::vector<const RunState*> Victims(const RunState& run, const Need& need, int64_t started_by_ns,
                                        int32_t lowest) const;
   void SetAsked(const RunState& victim, bool asked);
-  // Holds the places that come free soonest; false: no pool could ever run it.
+  // Holds the places that come free soonest. False: no pool has enough slots for the run.
   bool Reserve(const RunState& run, const Need& need, bool backfill);
   const std::optional<Reservation>& reservation() const { return reservation_; }
   void Unreserve();
-  // Nobody joins others any more on the `count` places that are empty soonest and not kept yet, of
-  // those where runs of this need could be. For runs that must have a slot alone.
+  // For runs that must not share: no further run joins the `count` places that are expected to
+  // empty soonest, among those where runs of this need fit and sharing is not blocked yet.
   void BlockSharing(const Need& need, size_t count);
   void UnblockSharing();
-  // Whether a slot where it could be takes several runs.
+  // Whether some slot that fits the need takes several runs.
   bool MayShare(const Need& need) const;
 
   // --- For reasons ---
   // Pools of the kind with the dataset, by agent.
   std::vector<const Pool*> PoolsFor(const Need& need) const;
-  // What a slot must have for this need: its memory, or nothing where no slot is that large,
-  // because only the attempt can tell then.
+  // The memory that a slot must have for this need: what the run needs, or 0 if no slot is that
+  // large, because only the attempt can tell then.
   int64_t MemoryAsked(const Need& need) const;
 
  private:

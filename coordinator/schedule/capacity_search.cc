@@ -238,7 +238,7 @@ void CapacityIndex::BlockSharing(const Need& need, size_t count) {
     if (pool->memory_bytes() < memory || !IsWhereItMay(*pool, need)) continue;
     for (size_t i = 0; i < pool->places().size(); ++i) {
       const Place& place = pool->places()[i];
-      if (!place.kept) soonest.push_back({place.ends, soonest.size(), pool, i});
+      if (!place.sharing_blocked) soonest.push_back({place.ends, soonest.size(), pool, i});
     }
   }
   if (count < soonest.size()) {

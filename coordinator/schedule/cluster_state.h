@@ -1,8 +1,9 @@
-// What a scheduling decision reads: a cache of the rows, and what only memory knows (liveness).
+// What a scheduling decision reads: the rows of open runs and agents, and what only the
+// coordinator's memory knows (which agents are alive).
 //
-// The coordinator keeps one, changed after each commit (an open run is put into `runs`, any other
-// removed), and can build the same one from the rows at any time.
-// Plain values, no locking.
+// The coordinator keeps one ClusterState and updates it after each commit: an open run is put into
+// `runs`, any other is removed. It can be rebuilt from the rows at any time. Plain values, no
+// locking.
 #pragma once
 
 #include <cstdint>
@@ -49,25 +50,25 @@ struct RunState {
   int64_t run_id = 0;
   int64_t sweep_id = 0;
   int32_t priority = 0;  // larger goes first
-  bool ahead = false;    // others of its sweep wait for what it finds: before all of these
+  bool ahead = false;    // a tuning run: other runs of its sweep wait for its result
   int32_t ranks = 1;
   std::string device = "cpu";  // kind of slot: what stands before ':' in Slot.device
   std::string dataset;
   std::string dataset_hash;        // empty: there everywhere (generated)
   bool is_command = false;         // then dataset_hash is CommandsWith() of it
   std::string checkpoint_root_id;  // run root of its newest checkpoint; empty: none
-  // It starts only on workers of that root: elsewhere it would train again what others have trained
-  // for it. Whoever sets this sees to it that there is such a worker.
+  // The run starts only on workers of that root. The caller sets this only while such a worker is
+  // connected.
   bool bound_to_root = false;
-  // Not empty: it starts on other hosts only, since it died on this one. Whoever sets this sees to
-  // it that another host could run it, or that it is for a short time.
+  // Not empty: the run died on this host and starts on other hosts only. The caller sets this only
+  // while another host could run it, or for a short time.
   std::string avoided_host;
   double flops_remaining = 0;
-  // Expected time from its start (LEASED: from now) to its end, in one unit for the whole state:
-  // seconds, or, while no throughput is known, FLOPs for each rank. Decisions only compare them.
+  // Expected time from the run's start (LEASED: from now) to its end. Seconds; while no throughput
+  // is known, FLOPs a rank, for all runs alike. Decisions only compare these numbers.
   double duration = 0;
-  // Not empty: it cannot start yet, and this says why in a sentence that goes on after "waiting: "
-  // ("needs the checkpoint of run 7 at step 500"). Nothing is started, held or stopped for it.
+  // Not empty: the run cannot start yet. The text says why and follows "waiting: ", as in "needs
+  // the checkpoint of run 7 at step 500". No slot is given, held or emptied for a blocked run.
   std::string blocked;
   // Peak of one rank, measured or else estimated; 0: not known, counted as nothing.
   int64_t memory_bytes = 0;

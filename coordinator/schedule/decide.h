@@ -1,59 +1,61 @@
-// Which waiting run starts now, and where. Pure: the same state, time and options give the same
-// decision, and there is a reason in a sentence for every run that waits, shares or is stopped.
+// Which waiting run starts now, and on which slots. Pure: the same state, time and options give the
+// same decision. Every run that waits, shares a device or is stopped gets a reason in a sentence.
 //
-// Order. Priority first; within a priority the sweep that holds the fewest slots goes first (fair
-// share, counted anew after each assignment; a run that shares a slot counts as one); within a
-// sweep a run that others wait for (`ahead`), then the run with the most work (expected duration x
-// ranks, by octave), then the most ranks, then the longest duration, then the most remaining FLOPs,
-// then the smallest id. Large before small, because list scheduling is then within 4/3 of the best
-// makespan (Graham 1969); of similar work the wide ones first, because narrow ones fill what is
-// left and end a sweep evenly.
+// Order. Higher priority first. Within a priority, the sweep that holds the fewest slots goes first
+// (fair share): the count is updated after each assignment, and a run that shares a slot counts as
+// one slot. Within a sweep, tuning runs (RunState::ahead) go first. Then runs are compared by
+//   1. expected duration x ranks, rounded down to a power of two; larger first
+//   2. ranks; more first
+//   3. expected duration, then remaining FLOPs; larger first
+//   4. run id; smaller first.
+// Large runs go before small ones because list scheduling in that order ends within 4/3 of the best
+// makespan (Graham 1969). Wide runs go before narrow ones of similar work because narrow runs fill
+// the slots that are left over.
 //
-// Gangs. A run of k ranks starts on k free slots of one worker at once, or not at all. The first
-// run in order that no worker can start now, though one has slots enough, gets a reservation (EASY
-// backfilling, Lifka 1995): on the worker where its k slots come free soonest, those are held. A
-// later run takes a held slot only if it is expected to end no later than the last of the runs that
-// the gang waits for. Gangs that have waited `gang_patience_ns` are tried before every other run of
-// their priority, in the order of their waiting, and the slots reserved for one of them are not
-// lent any more, so that neither wrong expectations nor other sweeps starve it. Slots that are not
-// held are free to all.
+// Gangs. A gang is a run of k > 1 ranks. It starts on k free slots of one worker at once, or not at
+// all. The first gang that cannot start now, although some worker has k slots, gets a reservation
+// (EASY backfilling, Lifka 1995): the k slots of the worker where they come free soonest are held.
+// A later run may use a held slot only if it is expected to end before the gang can start. A gang
+// that has waited `gang_patience_ns` is tried before every other run of its priority, longest wait
+// first, and the slots reserved for it are no longer lent. So neither wrong expectations nor other
+// sweeps make a gang wait for ever.
 //
-// Last ones. Runs that are expected to take longer than all the open work of their kind would on
-// all its slots are tried before everything of their priority, those gangs too, in the order above:
-// all ends when the longest does, and after a crash it would wait for the turn of its sweep, or for
-// thousands of gangs. There are always fewer of them than slots, because together they are less
-// than all the work: they do not starve a gang. After the gangs that waited long, the long ones are
-// tried (pool.h, kRuntimeMargin): expectations are not exact. A sweep where a run is ahead keeps
-// its order.
+// Long runs. A run is longer than the backlog when its expected duration exceeds the time that all
+// open work of its device kind takes on all slots of that kind. Such runs are tried before
+// everything else of their priority, gangs that have waited long included, in the order above: the
+// sweep ends when the longest run does. Together they are less work than the backlog, so there are
+// fewer of them than slots, and no gang waits for ever. After the gangs that have waited long, runs
+// longer than the backlog divided by kRuntimeMargin (pool.h) are tried, because expectations are
+// not exact. A sweep with a waiting tuning run keeps its own order.
 //
-// Where. A run that is bound to its checkpoint's run root goes there or waits; one that avoids a
-// host goes elsewhere or waits. Otherwise, of the
-// workers that can start a run now: one that holds its newest checkpoint, then the
-// one with the fewest free slots left (keeps whole workers free for gangs), then the smallest id.
-// A slot must have the memory that a rank is known to need; where no slot is that large, any will
-// do, because only the attempt can tell then.
+// Where. A run that is bound to the run root of its checkpoint starts there or waits. A run that
+// avoids a host starts elsewhere or waits. Among the workers that can start a run now: first one
+// that holds its newest checkpoint, then the worker with the fewest free slots left (whole workers
+// stay free for gangs), then the smallest id. A slot must have the memory that a rank is known to
+// need; if no slot is that large, any slot will do, because only the attempt can tell then.
 //
-// Sharing. A one-rank run that finds no free slot joins one-rank runs on a slot (pool.h, MayJoin):
-// the slot takes so many runs, their memory fits, and so many together were not measured to be
-// slower than one fewer. A last one stays alone, because sharing slows it down; for each long
-// one that waits at this priority or a higher one, the slot that is empty soonest is joined by
-// nobody: otherwise one would come whenever another ends, and no slot would ever be empty. Of the
-// slots that are left: one at its newest checkpoint, then the fewest runs on it, then the most
-// memory left, then the smallest worker id. Gangs never share.
+// Sharing. A one-rank run that finds no free slot may join one-rank runs on a slot (pool.h,
+// MayJoin) if the slot takes that many runs, their memory fits, and that many together were not
+// measured to be slower than one fewer. A run that is longer than the backlog shares with nobody.
+// For each long run that waits at this priority or a higher one, the slot that is expected to empty
+// soonest takes no further run: otherwise new small runs would take that slot each time one ends,
+// and the long run would never start. Of the remaining slots: first one at the run's newest
+// checkpoint, then the fewest runs on it, then the most memory left, then the smallest worker id.
+// Gangs never share.
 //
-// Drained workers keep what they run and get nothing new. A worker on probation
-// (AgentState::probation) gets a run only when it has none: one attempt shows whether its host is
-// mended, and no run is asked to make room there. A blocked run (RunState::blocked) is
-// skipped as if it were not there, and its reason is the one given.
+// Drained workers keep their runs and get no new ones. A worker on probation
+// (AgentState::probation) gets a run only while it has none, and no run is stopped there to make
+// room: one attempt shows whether its host works again. A blocked run (RunState::blocked) is
+// skipped, and its own reason is reported.
 //
-// Preemption. Decision::preemptions names LEASED runs that should end so that a run of a higher
-// priority can start, only when its start needs nothing else: on one worker the fewest, then those
-// of the lowest priority, then the youngest. What to do with it: ask each to stop (a checkpoint,
-// then PREEMPTED), with a deadline, and set RunState::stopping from that moment until its attempt
-// has ended. While any run is stopping, preempted or cancelled, no other is asked; none is asked
-// that started less than `min_run_ns` ago; a gang asks only when the reservation is its own, which
-// then stays on the slots that are being emptied. So nothing thrashes: a victim has done
-// `min_run_ns` of work before it can be one again, and its slot goes by priority.
+// Preemption. Decision::preemptions names LEASED runs that should stop so that a run of a higher
+// priority can start. They are named only if that start needs nothing else. On one worker the
+// fewest runs are chosen, then those of the lowest priority, then the youngest. The caller asks
+// each to stop (it writes a checkpoint and ends as PREEMPTED), with a deadline, and sets
+// RunState::stopping until its attempt has ended. While any run is stopping, no other is asked. No
+// run is asked within `min_run_ns` of its start. A gang asks only when the reservation is its own,
+// and the reservation then stays on the slots that are being emptied. So a run that was stopped has
+// always done `min_run_ns` of work since its last start.
 #pragma once
 
 #include <cstdint>
@@ -75,8 +77,8 @@ struct Assignment {
   int64_t run_id = 0;
   std::string agent_id;
   std::vector<v1::Slot> slots;  // in rank order
-  // "shares cuda:0 of host-a with 1 run: 2 of at most 4, 3.0 of 8.0 GiB"; empty: has its slots for
-  // itself.
+  // "shares cuda:0 of host-a with 1 run: 2 of at most 4, 3.0 of 8.0 GiB". Empty: the run shares its
+  // slots with nobody.
   std::string reason;
 };
 
@@ -91,7 +93,8 @@ struct Decision {
   std::vector<Preemption> preemptions;
 };
 
-// From scratch; scheduler.h answers the same from what it keeps. `now_ns` on the boot clock.
+// Builds the indices from scratch; Scheduler::Decide gives the same decision from the indices that
+// it keeps. `now_ns` is on the boot clock.
 Decision Decide(const ClusterState& state, int64_t now_ns, const Options& options = {});
 
 }  // namespace allometry::schedule

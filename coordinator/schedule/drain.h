@@ -1,17 +1,17 @@
-// A node that kills runs is drained: it gets no new ones until a person says so. Pure.
+// When a host that kills runs is drained: it then gets no new runs until a person says so. Pure.
 //
-// One dead run says little: it may be its own fault, and is retried. Several different runs that
-// died on one host without a word (KILLED, STALLED, DEVICE, NODE_LOST, OOM with the least memory
-// they can ask for) say something about the host, if they did better elsewhere, or if nothing else
+// One run that died says little about a host, and is retried. Several different runs that died
+// there without an error of their own (KILLED, STALLED, DEVICE, NODE_LOST, or OOM with a
+// micro-batch of one sequence) point at the host, if they did better elsewhere or if nothing else
 // went well there:
 //
-//   drained when  `runs` distinct runs died there and each came further on another host,
+//   drained when  `runs` distinct runs died there and each got further on another host,
 //           or    `runs` distinct runs died there since the last attempt that ended well there.
-// Ends that a run can cause as well (BUG, DATA, CHECKPOINT) count in the first line alone, and only
-// where they were not charged to the host: what is charged is host_rest.h's.
+// Ends that a run can cause as well (BUG, DATA, CHECKPOINT) count only in the first line, and only
+// if they were not charged to the host; charged ends are host_backoff.h's.
 //
-// The last host that could run something is never drained, however bad: then all would wait for a
-// person. It is named instead.
+// The last host that could run a waiting run is never drained, because everything would then wait
+// for a person. The advice names that host instead.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@
 
 namespace allometry::schedule {
 
-// Whether an attempt that ended so says something about its host.
+// Whether an end with this reason is evidence about the host.
 bool IsEvidenceAboutHost(v1::ExitReason reason);
 
 struct DrainOptions {
@@ -44,11 +44,11 @@ struct EndOnHost {
 struct DrainAdvice {
   std::string host;
   std::string reason;         // a sentence
-  bool is_last_host = false;  // then it is not drained: nothing else could run what waits
+  bool is_last_host = false;  // not drained: no other host could run what waits
 };
 
-// `ends` oldest first: recent ones, on hosts that are not drained. `drained` hosts count as no
-// help. By host.
+// `ends`: recent ends on hosts that are not drained, oldest first. A host in `drained` does not
+// count as one that could run a waiting run. The advice is sorted by host.
 std::vector<DrainAdvice> HostsToDrain(const std::vector<EndOnHost>& ends, const ClusterState& state,
                                       const std::set<std::string>& drained,
                                       const DrainOptions& options = {});

@@ -1,10 +1,10 @@
-// A host whose attempts end before they get going rests, and is tried again by itself. Pure.
+// Back-off of hosts whose attempts end before they store a point. Pure.
 //
-// Ends that are charged to a host (after_exit.h) since it last got a run going come in rounds: a
-// round is what was started before the round's first failure was known. After round k the host
-// gets no run for base * 2^(k - 1), at most `longest`; then it is on probation: one run at a time,
-// until a point of one is stored. That forgives everything. A host that is mended, or one that is
-// started again, need not wait: the caller may end a rest early.
+// The ends that are charged to a host (after_exit.h) since it last ran an attempt that stored a
+// point form rounds. A round holds the attempts that were started before the round's first failure
+// was known. After round k the host gets no run for base * 2^(k - 1), at most `longest`. Then it is
+// on probation: one run at a time, until one stores a point. That clears all rounds. The caller may
+// end a back-off early, for example when a worker is started again.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +34,12 @@ struct ChargedEnd {
 struct HostBackoff {
   int rounds = 0;
   int64_t ended_us = 0;    // the last end
-  int64_t backoff_us = 0;  // from then on
+  int64_t backoff_us = 0;  // counted from that end
   std::string reason;      // "3 runs failed there before they got going, the last with BUG: ..."
   bool operator==(const HostBackoff&) const = default;
 };
 
-// `ends`: of each host those since it last got a run going, in any order. By host.
+// `ends`: of each host, those since an attempt last stored a point there, in any order. By host.
 std::map<std::string, HostBackoff> HostsToBackOff(std::vector<ChargedEnd> ends,
                                                   const BackoffOptions& options = {});
 

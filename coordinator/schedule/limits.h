@@ -1,13 +1,14 @@
-// What a sweep's limits forbid: which waiting runs may not start and which running ones must stop.
-// Pure.
+// What the limits of a sweep forbid: which waiting runs may not start, and which running ones must
+// stop. Pure.
 //
-//   max_device_hours   of all runs of the sweep together, time x devices, every attempt. Used up:
+//   max_device_hours   time x devices of all attempts of all runs of the sweep. Once it is used up,
 //                      running runs are asked to stop with a checkpoint, and nothing starts until
 //                      the limit is raised.
-//   max_run_hours      of one run, likewise. Used up: the run is asked to end, and is then
+//   max_run_hours      the same of one run. Once it is used up the run is asked to end, and is then
 //                      FAILED(LIMIT).
 //
-// Stopping takes a checkpoint, so a little more than the limit is used; sentences say how much.
+// Stopping takes as long as a checkpoint, so slightly more than the limit is used; the sentences
+// say how much.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// What decides where a waiting run can start, beside its expected time, and whether it goes ahead
-// of its sweep. Runs of one need stand for each other: where one of them found no room, the others
-// of no less time find none. Pure.
+// What a waiting run needs of a slot, apart from its expected time, and whether it goes ahead of
+// its sweep. Runs with equal needs are interchangeable for a decision: if one of them finds no
+// slot, no run of the same need and at least its duration finds one either. Pure.
 #pragma once
 
 #include <compare>
@@ -12,7 +12,7 @@
 namespace allometry::schedule {
 
 struct Need {
-  bool ahead = false;  // so that a line is in the order of its runs
+  bool ahead = false;  // RunState::ahead; part of the need so that one queue keeps its order
   int32_t ranks = 1;
   std::string device;        // kind of slot
   std::string dataset_hash;  // empty: there everywhere
@@ -26,8 +26,9 @@ struct Need {
 
 Need NeedOf(const RunState& run);
 
-// Up to the next of eight steps an octave (at most an eighth more), so that the measured peaks of
-// many runs are a few needs. What is placed is counted like this too.
+// Rounded up to the next of eight steps between two powers of two, hence at most an eighth more, so
+// that the measured peaks of many runs give few different needs. Memory of placed runs is rounded
+// the same way.
 int64_t RoundedMemory(int64_t bytes);
 
 }  // namespace allometry::schedule

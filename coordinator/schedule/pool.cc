@@ -42,7 +42,7 @@ Refusal MayJoin(const Place& place, const Need& need, double duration, double ba
   if (place.stopping) return Refusal::kEnding;
   if (together > std::max(1, place.slot.runs())) return Refusal::kFull;
   if (together > place.sharers || together > need.max_sharers) return Refusal::kSlower;
-  if (place.kept || duration > backlog_time || place.ends > backlog_time)
+  if (place.sharing_blocked || duration > backlog_time || place.ends > backlog_time)
     return Refusal::kWouldEndLast;
   return need.memory_bytes > place.memory_left ? Refusal::kMemory : Refusal::kNone;
 }

@@ -1,7 +1,7 @@
-// The slots of one kind of one worker, and who uses each: where a run must find all its room.
+// The slots of one kind on one worker, and the runs on each. A run finds all its slots in one pool.
 //
-// Sharing. One-rank runs may be on a slot together; MayJoin is the rule. A gang has its slots for
-// itself. Memory is counted by RoundedMemory; a slot whose memory is not known has no limit.
+// Sharing. Several one-rank runs may share a slot; MayJoin is the rule. A gang shares with nobody.
+// Memory is counted by RoundedMemory. A slot whose memory is not known has no limit.
 #pragma once
 
 #include <cstdint>
@@ -17,23 +17,23 @@ namespace allometry::schedule {
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
-// Which runs are long, so that they may end last: longer than all open work would take, if it went
-// so many times as fast. Where slots are shared: several together make about twice the speed of
-// one.
+// A run is long when its duration exceeds backlog time / factor. Where slots are shared the factor
+// is kSharedSpeedup, because several runs on a slot make about twice the speed of one.
 constexpr double kSharedSpeedup = 2;
-// Elsewhere, because a run may take longer than expected.
+// Elsewhere it is kRuntimeMargin, because a run may take longer than expected.
 constexpr double kRuntimeMargin = 1.5;
 
 struct Place {
   v1::Slot slot;
   std::vector<const RunState*> users;  // LEASED runs, or those that the decision starts here
-  bool asked = false;                  // a user is asked to stop by the decision being made
-  bool kept = false;                   // by that decision, for a run that will be alone here
+  bool asked = false;                  // the decision being made asks a user to stop
+  bool sharing_blocked =
+      false;  // the decision being made lets no further run join, for a long run that waits
 
   // What follows from the users.
-  double ends = 0;                 // until the last one ends; of those that stop, and of none: 0
+  double ends = 0;  // time until the last user ends; 0 if they stop, or without users
   int64_t memory_left = kNoLimit;  // bytes
-  int32_t sharers = 1;             // at most so many users, itself and all of them say
+  int32_t sharers = 1;             // the most users that the slot and each of its users allow
   bool stopping = false;           // a user is asked to stop
   int32_t top_priority = 0;        // of its users
   int64_t newest_start_ns = 0;     // of its users; kNoLimit: one does not run yet
@@ -41,15 +41,16 @@ struct Place {
   int64_t memory_limit() const { return slot.memory_bytes() > 0 ? slot.memory_bytes() : kNoLimit; }
   // Whether any one-rank run may still come beside its users.
   bool open() const {
-    return !users.empty() && !stopping && !kept && static_cast<int32_t>(users.size()) < sharers;
+    return !users.empty() && !stopping && !sharing_blocked &&
+           static_cast<int32_t>(users.size()) < sharers;
   }
 };
 
-// Why a run may not join those on a slot.
+// Why a run may not join the users of a slot.
 enum class Refusal {
   kNone,          // it may
   kGang,          // it, or the user, is a gang
-  kEnding,        // a user is asked to stop: the slot is for another
+  kEnding,        // a user is asked to stop, and the slot is meant for another run
   kFull,          // the slot takes no more runs
   kSlower,        // so many together were measured to be slower than one fewer
   kWouldEndLast,  // it, or a user, is expected to end after all the work that is open: it would end
@@ -69,23 +70,23 @@ class Pool {
   const std::vector<Place>& places() const { return places_; }
   int width() const { return static_cast<int>(places_.size()); }
   int32_t most_runs() const { return most_runs_; }  // that one of its slots takes
-  // Places without users that a run may be given.
+  // How many places have no users and may be given to a run.
   int free() const { return IsClosed() ? 0 : free_; }
   int busy() const { return width() - free_; }            // places with users
   int64_t memory_bytes() const { return memory_bytes_; }  // of its smallest slot, or kNoLimit
 
-  // On probation, and it has its one run.
+  // The worker is on probation and has its one run already.
   bool IsClosed() const { return !agent_->probation.empty() && busy() > 0; }
   // The place of this slot; unset: not of this pool.
   std::optional<size_t> Find(const v1::Slot& slot) const;
   void Add(size_t place, const RunState& run);
   void Remove(size_t place, const RunState& run);
-  // A user changed: its duration, its priority, or that it stops.
+  // Call when a user's duration, priority or `stopping` changed.
   void Refresh(size_t place);
   void SetAsked(size_t place, bool asked);
-  void SetSharingBlocked(size_t place, bool kept) { places_[place].kept = kept; }
+  void SetSharingBlocked(size_t place, bool blocked) { places_[place].sharing_blocked = blocked; }
 
-  // Free places, of which `held` names those that do not count. Empty: all count.
+  // Free places, without those that `held` names. An empty `held` names none.
   std::vector<size_t> FreePlaces(const std::vector<bool>& held) const;
   // `ranks` of the places, ascending: on one host where one has so many of them (the one with the
   // fewest of those, and then the first in the agent's order), otherwise on the fewest hosts. On a
@@ -95,7 +96,7 @@ class Pool {
   // those held.
   std::optional<size_t> RoomiestWith(size_t users, double ends_by,
                                      const std::vector<bool>& held) const;
-  // Until `ranks` places are free; no more than width().
+  // Time until `ranks` places are free; ranks <= width().
   double SoonestFree(int ranks) const;
   // Those places, soonest first.
   std::vector<size_t> SoonestPlaces(int ranks) const;

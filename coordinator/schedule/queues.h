@@ -1,5 +1,5 @@
-// The waiting runs in the order in which they are tried: by priority, sweep and need. Changed as
-// runs come and go, so that a decision looks at the first of each line and not at every run.
+// The waiting runs in the order in which they are tried, by priority, sweep and need. Updated as
+// runs come and go, so that a decision looks at the first run of each queue and not at every run.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace allometry::schedule {
 // Whether `a` is tried before `b` of its sweep and priority.
 bool GoesFirst(const RunState& a, const RunState& b);
 
-// Runs of one priority, sweep and need. Keyed by copies of what GoesFirst compares.
+// A run in a queue of one priority, sweep and need. The key copies what GoesFirst compares.
 struct QueuedRun {
   double duration = 0;
   double flops_remaining = 0;
@@ -26,7 +26,7 @@ struct QueuedRun {
 };
 using RunQueue = std::set<QueuedRun>;
 
-// A gang by the time of its waiting.
+// A waiting gang, ordered by how long it has waited.
 struct WaitingGang {
   int64_t waiting_since_ns = 0;
   int64_t run_id = 0;
@@ -54,14 +54,14 @@ class Queues {
   // Borrows the run; what QueuedRun, WaitingGang and Need copy must not change until Remove.
   void Add(const RunState& run);
   void Remove(const RunState& run);
-  // The sweep holds so many slots from now on; 0 before the first call.
+  // The sweep holds `slots` slots from now on; 0 before the first call.
   void SetShare(int64_t sweep_id, int64_t slots);
 
   int64_t ShareOf(int64_t sweep_id) const;
 
   // By priority, the largest first. None of the maps and lines in it is empty, but for gangs.
   const std::map<int32_t, Level, std::greater<>>& levels() const { return levels_; }
-  // The one that stands for all equal ones.
+  // The one stored copy of a need.
   const Need* Interned(const Need& need);
 
  private:

@@ -1,4 +1,4 @@
-// What is decided, in sentences for the person who looks at `allo runs`.
+// Why runs wait or share, in sentences for people who read `allo runs`.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace allometry::schedule {
 
-// Why a run that is not blocked waits, after what was decided is on its slots. `held_for`: the gang
-// that slots are held for; 0: none.
+// Why a run that is not blocked waits, once the decided runs are on their slots. `held_for`: the
+// run id of the gang that slots are held for; 0: none.
 std::string WhyItWaits(const RunState& run, const ClusterState& state,
                        const CapacityIndex& capacity, int64_t held_for);
 
-// Why a run comes to a slot that has users.
+// Why a run is put on a slot that has users already.
 std::string WhyItShares(const AgentState& agent, const Place& place, const Need& need);
 
 }  // namespace allometry::schedule

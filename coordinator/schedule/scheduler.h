@@ -1,10 +1,10 @@
-// The state that decisions read, with what makes them quick: the pools of slots by what fits
-// (capacity_index.h) and the waiting runs in their order (queues.h), folded from what changes. One
-// decision costs what it starts, plus the lines that wait, plus one look at every pool where a gang
-// waits or a run asks for room; never a look at every run.
+// The state that decisions read, with the indices that make a decision fast: slots by what fits
+// (capacity_index.h) and waiting runs in their order (queues.h). Both are updated with each change.
+// A decision costs time for each run that it starts and each queue that waits, and one look at
+// every pool if a gang waits or a run asks others to stop. It never looks at every run.
 //
-// Whatever order the changes came in, it decides as Decide() does from the same state. A plain
-// value without a lock.
+// In whatever order the changes came, Scheduler::Decide gives what Decide() gives for the same
+// state. A plain value without a lock.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +28,12 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // As it is now: new or changed.
+  // Adds the run, or replaces it.
   void PutRun(RunState run);
   void RemoveRun(int64_t run_id);
-  // A run that is there, changed in place; not its id.
+  // Changes a run that is there, in place. Its id must not change.
   void ChangeRun(int64_t run_id, absl::FunctionRef<void(RunState&)> change);
-  // The same for what changes often: cheap for a LEASED run.
+  // Changes only these two; cheap for a LEASED run.
   void SetRemaining(int64_t run_id, double flops_remaining, double duration);
 
   void PutAgent(AgentState agent);
@@ -42,11 +42,11 @@ class Scheduler {
 
   const ClusterState& state() const { return state_; }
 
-  // Changes nothing but what WhyItWaits says.
+  // Changes only what WhyItWaits reports.
   Decision Decide(int64_t now_ns, const Options& options = {});
 
-  // A sentence about a run that is there and not LEASED, as things are now; what is held for gangs
-  // as the last decision had it.
+  // Why a run that is not LEASED waits, as things are now. Slots held for a gang are those of the
+  // last decision.
   std::string WhyItWaits(int64_t run_id) const;
 
  private:

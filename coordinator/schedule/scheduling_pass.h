@@ -1,4 +1,5 @@
-// One decision over the indices, in the order that decide.h says. Leaves them as they were.
+// One scheduling decision over the indices, in the order of decide.h. Leaves the indices as they
+// were.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +27,12 @@ using LeasedStarts = std::map<int32_t, std::multiset<int64_t>>;
 
 class SchedulingPass {
  public:
-  // Borrows all. `leased`: empty: nobody may be asked to stop. `open_work`: by kind of slot, the
-  // expected time x ranks of all runs that are not blocked.
+  // Borrows its arguments. An empty `leased` means that no run may be asked to stop. `open_work`:
+  // by kind of slot, expected duration x ranks of all runs that are not blocked.
   SchedulingPass(CapacityIndex& capacity, const Queues& queues, std::map<int64_t, int64_t>& shares,
                  const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
                  int64_t now_ns, const Options& options);
-  // Undoes what the decision took.
+  // Gives back the slots that the decision took.
   ~SchedulingPass();
   SchedulingPass(const SchedulingPass&) = delete;
   SchedulingPass& operator=(const SchedulingPass&) = delete;
@@ -45,19 +46,19 @@ class SchedulingPass {
     const Need* need;
     const RunQueue* queue;
     RunQueue::const_iterator next;
-    double longer_than;  // what is not is not to be tried
+    double longer_than;  // only longer runs are tried
   };
   static bool GoesLater(const Cursor& a, const Cursor& b);
 
-  // What is longer may end last even where all others share.
+  // The duration above which a run counts as long (decide.h).
   double LongRunThreshold(const Need& need) const;
-  // Slots that long ones wait for are not joined by others.
+  // Lets no further run join the slots that long runs wait for.
   void BlockSharingForLongRuns(const Queues::Level& level);
   bool IsImpatient(const RunState& run) const;
   void TryImpatientGangs(const Queues::Level& level);
-  // Those that are longer than BacklogTime, or than LongRunThreshold.
+  // Tries the runs that are longer than the backlog, or those above LongRunThreshold.
   void TryLongRuns(const Queues::Level& level, bool longer_than_backlog);
-  // All, as far as any can start.
+  // Tries all runs, sweep by sweep in their order, until every need is known to find no slot.
   void TryAll(const Queues::Level& level);
   // The runs that are longer than their need says: the sweeps in their order, until no need is left
   // that may find room. `keeps_order_of_ahead`: not those of a sweep where a run is ahead.

@@ -1,11 +1,11 @@
-// Whether sharing a device pays, from what was measured: tokens a second of a run while k one-rank
-// runs were on its device. A plain value.
+// How many runs should share a device, from measured tokens a second of a run while k one-rank runs
+// were on its device. A plain value.
 //
-// Together k runs of a size make k times the rate of one of them. The most that pays is the largest
-// k before the first one that was measured to make less than k - 1 do. What was not measured is
-// taken to pay, so that it is tried once: the first tries teach the rest.
+// k runs of one size together make k times the rate of one of them. The most useful number is the
+// largest k before the first k that was measured to make less than k - 1 runs do. A number that was
+// not measured counts as useful, so that it is tried once.
 //
-// Sizes are kept by octaves of the parameter count, apart for each kind of device.
+// Rates are kept by device kind and by power of two of the parameter count.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace allometry::schedule {
 
 class SharingPaces {
  public:
-  // Returns whether MostUsefulSharers of this size is another than before.
+  // Returns whether MostUsefulSharers of this size changed.
   bool Measured(const std::string& device, double params, int32_t sharers,
                 double tokens_per_second);
   // At most so many on a device; the largest int32_t where no limit is known.

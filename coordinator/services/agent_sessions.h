@@ -1,15 +1,16 @@
-// Which connection speaks for which agent.
+// Which connection may speak for which agent.
 //
-// An agent's id is not a secret: it stands in lists and messages. So it is made from one
-// (transport::IdOfSecret): whoever registers under an id brings the secret that it was made from,
-// and gets a session, a second secret, that its heartbeats and its stream of records bring.
+// An agent's id is not a secret: it stands in lists and messages. The id is a hash of the agent's
+// secret (transport::IdOfSecret). To register under an id, an agent brings that secret, and gets a
+// session: a second secret that its heartbeats and its stream of records bring.
 //
-// One agent, one life. A process that starts again on the state directory of a dead one is that
-// agent's next life; its registration ends the session of the life before. A process on a *copy* of
-// the directory, on another machine or as an older start, is refused while the other one is heard:
-//   same life               the same process asks again                         taken
-//   same boot, later start  the next life on that machine: the lock of the
-//                           state directory says that the one before is dead    taken
+// One agent has one life at a time. A process that starts again on the state directory of a dead
+// one is the agent's next life, and its registration ends the session of the life before. A process
+// on a copy of the directory, on another machine or from an earlier start, is refused while the
+// other one is heard:
+//   same life               the same process asks again                         accepted
+//   same boot, later start  the next life on that machine; the lock of the
+//                           state directory shows that the one before is dead   accepted
 //   else                    a copy, or another machine after a move             refused for a lease
 //
 // Threading: any thread.
@@ -35,16 +36,16 @@ class AgentSessions {
   AgentSessions(int64_t lease_ms, const Clock& clock)
       : lease_ns_(lease_ms * 1'000'000), clock_(clock) {}
 
-  // Before anything else is done for a registration. PermissionDenied: the secret is not that of
-  // the id; AlreadyExists: another life of the agent is heard, named by its host.
+  // Called first for every registration. PermissionDenied: the secret is not that of the id.
+  // AlreadyExists: another life of the agent is heard; the message names its host.
   absl::Status Check(const v1::RegisterRequest& request);
-  // The session of an agent that registered; the one before is over.
+  // Opens a session for an agent that registered. Its session before is over.
   std::string Open(const v1::RegisterRequest& request);
-  // A heartbeat came. NotFound: not of this session; register.
+  // Takes in a heartbeat. NotFound: the session is not the agent's current one; it must register.
   absl::Status Hear(const std::string& agent_id, const std::string& session);
 
-  // A stream of records begins: the one stream of its session from now on; an older one is
-  // cancelled. Unauthenticated: no such session. Each OK is followed by EndStream.
+  // Begins a stream of records, the only one of its session: an older stream is cancelled.
+  // Unauthenticated: no such session. Call EndStream after each OK.
   absl::Status BeginStream(const std::string& session, grpc::ServerContext& context);
   void EndStream(const std::string& session, const grpc::ServerContext& context);
 

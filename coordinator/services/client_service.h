@@ -1,7 +1,7 @@
 // What people and scripts ask for (proto/client.proto), over the store, the dispatch and the fits.
 //
-// Who may call was decided before (transport/). Each call has a thread of gRPC's; nothing here is
-// shared but the parts that guard themselves.
+// The transport has decided who may call (transport/). Each call runs on a thread of gRPC; all
+// shared members are safe from any thread.
 #pragma once
 
 #include <algorithm>
@@ -57,7 +57,7 @@ class ClientService final : public BoundedService {
                       grpc::ServerWriter<v1::BackupResponse>* writer);
 
  private:
-  // What takes seconds, when it is its turn and the client is still there.
+  // Runs a computation that takes seconds in its turn, unless the client has left meanwhile.
   template <class Response>
   grpc::Status Compute(const grpc::ServerContext& context,
                        const std::function<absl::StatusOr<Response>()>& compute,
@@ -67,7 +67,7 @@ class ClientService final : public BoundedService {
   Dispatch& dispatch_;
   Stages& stages_;
   const ChangeFeed& feed_;
-  // Each holds a thread, a backup a copy of the database too.
+  // Limits of calls that hold a thread for long; a backup also holds a copy of the database.
   LongCalls watches_{128, "watches", /*oldest_gives_way=*/true};
   LongCalls exports_{32, "exports", /*oldest_gives_way=*/false};
   LongCalls backups_{4, "backups", /*oldest_gives_way=*/false};

@@ -26,8 +26,8 @@ inline grpc::Status ToGrpc(const absl::Status& status) {
   return {static_cast<grpc::StatusCode>(status.code()), ForTrailer(status.message())};
 }
 
-// What a client hears. UNAVAILABLE would be "no coordinator answers"; a store that cannot be read
-// or written now (locked by another program, a disk that fails) is another thing: try again.
+// The status for a client. A client reads UNAVAILABLE as "no coordinator answers", so a store that
+// cannot be read or written now (locked by another program, a failing disk) becomes ABORTED.
 inline grpc::Status ToClient(const absl::Status& status) {
   if (!absl::IsUnavailable(status)) return ToGrpc(status);
   return {grpc::StatusCode::ABORTED, ForTrailer(status.message())};

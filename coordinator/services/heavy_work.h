@@ -1,4 +1,5 @@
-// Calls that compute for seconds: so many at a time, and none for a client that has left.
+// Limits how many calls that compute for seconds run at once; calls whose client has left do not
+// run.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,7 @@ class HeavyWork {
  public:
   explicit HeavyWork(int at_once) : free_(at_once) {}
 
-  // Waits for its turn, then calls work(). Cancelled: is_gone() became true before.
+  // Waits for a free place, then calls work(). Cancelled: is_gone() became true before that.
   absl::Status Run(const std::function<bool()>& is_gone, const std::function<void()>& work);
 
  private:

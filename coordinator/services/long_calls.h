@@ -1,9 +1,9 @@
-// Calls that last: a limit, and nobody who takes all of it.
+// A limit on calls that last, such that no client can take all of it.
 //
-// A watch holds a thread for hours and a backup a copy of the database on the disk, so each kind
-// has a limit. When it is reached, a newcomer does not wait for somebody's goodwill: a call whose
-// client has not read for kUnreadNs is cancelled in its favour, or else, where the kind says so,
-// the oldest call of the connection that has the most (its client comes back by itself).
+// A watch holds a thread for hours, and a backup holds a copy of the database on the disk, so each
+// kind of call has a limit. When it is reached, a newcomer may replace an older call: one whose
+// client has not read for kUnreadNs is cancelled, or else, where the kind allows it, the oldest
+// call of the connection that has the most calls (its client reconnects by itself).
 //
 // Threading: any thread; a Place is used by its call's thread.
 #pragma once
@@ -29,7 +29,7 @@ class LongCalls {
   LongCalls(int most, std::string what, bool oldest_gives_way)
       : most_(most), what_(std::move(what)), oldest_gives_way_(oldest_gives_way) {}
 
-  // One call's right to go on, until it is destroyed.
+  // One call's share of the limit, until it is destroyed.
   class Place {
    public:
     Place(LongCalls& calls, grpc::ServerContext& context)
@@ -38,7 +38,7 @@ class LongCalls {
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
 
-    // writer.Write(message), noting how long the client takes.
+    // Calls writer.Write(message), and notes since when it waits for the client.
     template <class Writer, class Message>
     bool Write(Writer& writer, const Message& message) {
       writing_since_ns_ = Clock::Real().BootNanos();
@@ -55,11 +55,11 @@ class LongCalls {
     std::atomic<int64_t> writing_since_ns_ = 0;  // boot clock; 0: not in Write
   };
 
-  // ResourceExhausted: as many as there may be go on, and none gives way.
+  // ResourceExhausted: the limit is reached and no call can be cancelled.
   absl::StatusOr<std::unique_ptr<Place>> Enter(grpc::ServerContext& context);
 
  private:
-  // Who gives way; the end: nobody.
+  // The call to cancel in favour of a newcomer; end(): none.
   std::list<Place*>::iterator CallToCancel() ALLO_REQUIRES(mutex_);
 
   const int most_;

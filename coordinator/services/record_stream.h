@@ -1,10 +1,11 @@
-// One agent's stream of records: reads batches, hands them to the store, writes acks.
+// One agent's stream of records: reads batches, gives them to the store, writes acknowledgements.
 //
-// Two threads a stream: the call's own reads, another writes what became durable. At most
-// kMaxPendingBytes of a stream wait for the disk; beyond that it is not read, gRPC's flow control
-// holds the sender, and memory stays bounded. Acks of one attempt that became durable together
-// leave as one. A stale batch is an ack like another: the stream goes on for the other attempts.
-// A batch of more than kMaxBatchBytes, or one that is none, ends it.
+// Two threads a stream: the call's own thread reads, another writes what became durable. At most
+// kMaxPendingBytes of a stream wait for the disk. Beyond that the stream is not read, gRPC's flow
+// control stops the sender, and memory stays bounded. Acknowledgements of one attempt that became
+// durable together are sent as one. A stale batch is acknowledged as stale, and the stream goes on
+// for the other attempts. A batch of more than kMaxBatchBytes, or bytes that are no
+// batch, end the stream.
 #pragma once
 
 #include <functional>
@@ -24,13 +25,13 @@ inline constexpr size_t kMaxBatchBytes = 1 << 20;
 // Of serialised v1::RecordBatch: how long one is is known before it is parsed.
 using RecordStream = grpc::ServerReaderWriter<v1::RecordAck, grpc::ByteBuffer>;
 
-// Called from any thread, exactly once, with the ack or why nothing could be stored.
+// Called from any thread, exactly once, with the acknowledgement or the error of the store.
 using AppendDone = std::function<void(absl::StatusOr<v1::RecordAck>)>;
 using Append = std::function<void(v1::RecordBatch, AppendDone)>;
 
-// Serves until the agent closes the stream, goes away, or something could not be stored (then the
-// last ack has the reason as its message, and the agent comes back to send again). Returns when
-// every batch that was begun is done.
+// Serves until the agent closes the stream, disconnects, or a batch could not be stored. In the
+// last case the last acknowledgement has the reason, and the agent opens a new stream and sends
+// again. Returns when every batch that was begun is done.
 grpc::Status ServeRecords(grpc::ServerContext& context, RecordStream& stream, const Append& append);
 
 }  // namespace allometry::coordinator

@@ -1,5 +1,5 @@
-// Every text and list of a request has a longest length, whatever the request: so no client, worker
-// or run can fill the coordinator's memory, its database, or the replies that others read.
+// The longest texts and lists that any request may have, so that no client, worker or run can fill
+// the coordinator's memory, its database, or the replies that others read.
 #pragma once
 
 #include "base/status.h"

@@ -1,5 +1,5 @@
-// What a list of runs says of each beside its state, in sentences of Run.reason: where its numerics
-// changed, and, under a FAILED run's first line, the last words of its last attempt.
+// Adds to Run.reason of each listed run: where its execution config changed, and, for a FAILED run,
+// the failure log of its last attempt.
 #pragma once
 
 #include <string>

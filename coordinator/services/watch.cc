@@ -8,6 +8,7 @@
 
 #include "coordinator/cost/throughput.h"
 #include "coordinator/services/grpc_status.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -78,7 +79,7 @@ bool HasEnded(const v1::WatchSweepResponse& snapshot) {
   std::set<std::string> not_to_be_had;  // keys of tokenizers
   for (const v1::Run& run : snapshot.runs()) {
     const bool ended = run.state() == v1::RUN_FAILED || run.state() == v1::RUN_CANCELLED;
-    if (ended && run.stage() == "tokenizer") not_to_be_had.insert(run.key());
+    if (ended && StageOf(run) == run::Stage::kTokenizer) not_to_be_had.insert(run.key());
   }
   return std::none_of(snapshot.runs().begin(), snapshot.runs().end(), [&](const v1::Run& run) {
     const bool waits_in_vain = not_to_be_had.contains(run.spec().identity().tokenizer_key());

@@ -13,9 +13,9 @@
 
 namespace allometry::coordinator {
 
-// `write` sends a message and is false when the client went away. Returns when every run has ended
-// and no stage of the sweep goes on by itself (one that is blocked does not), when the client went
-// away (looked for twice a second), or UNAVAILABLE when the feed is closed.
+// `write` sends a message and returns false if the client has disconnected. Returns when every run
+// has ended and no stage of the sweep is active (a blocked stage is not), when the client has
+// disconnected (checked twice a second), or UNAVAILABLE when the feed is closed.
 grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
                         const ChangeFeed& feed, const std::string& name,
                         const grpc::ServerContext& context,

@@ -1,5 +1,6 @@
 #include "coordinator/stages/stages.h"
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <utility>
@@ -7,8 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "coordinator/stages/ladder/ladder_stage.h"
-#include "coordinator/stages/stopping/stopping_stage.h"
+#include "coordinator/stages/stage.h"
 #include "coordinator/stages/submission.h"
 #include "coordinator/sweep/difference.h"
 
@@ -25,61 +25,6 @@ bool HasEnded(const v1::Run& run) {
   return run.state() != v1::PENDING && run.state() != v1::LEASED;
 }
 
-// What a sweep's stage decides of its rows.
-struct Step {
-  v1::StageResult result;
-  bool is_active = false;  // by itself, when more is measured
-  bool decides = false;    // something that is to be stored even if it adds nothing
-  sweep::Expansion expansion;
-  std::string text;                    // to be stored
-  std::vector<std::string> sentences;  // what is decided now
-};
-
-absl::StatusOr<Step> LadderStep(const sweep::SweepFile& file, const data::Manifest& manifest,
-                                const store::StoredSweep& stored,
-                                absl::Span<const std::string> decisions) {
-  ALLO_ASSIGN_OR_RETURN(const LadderView view,
-                        ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
-  Step step;
-  step.result = ToStageResult(view);
-  step.is_active = !view.decision.done && !view.decision.blocked;
-  step.decides = view.decides;
-  ALLO_ASSIGN_OR_RETURN(step.expansion, sweep::ExpandLadder(file, manifest, view.as_decided));
-  step.text = LadderDecisionJson(view, stored.runs, stored.cells);
-  for (const stages::SizeDecision& size : view.decision.sizes) {
-    if (size.chosen && !view.as_stored.chosen.contains(size.label)) {
-      step.sentences.push_back(size.sentence);
-    }
-  }
-  return step;
-}
-
-absl::StatusOr<Step> StoppingStep(const sweep::SweepFile& file, const data::Manifest& manifest,
-                                  const store::StoredSweep& stored,
-                                  absl::Span<const std::string> decisions) {
-  ALLO_ASSIGN_OR_RETURN(StoppingView view,
-                        ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
-  Step step;
-  step.result = ToStageResult(view);
-  step.is_active = !view.decision.done && !view.decision.blocked;
-  step.decides = view.decides;
-  step.text = StoppingDecisionJson(view);
-  step.expansion = std::move(view.as_decided);
-  for (const stages::SizeGrant& grant : view.decision.sizes) {
-    if (grant.stopped_now) step.sentences.push_back(grant.sentence);
-  }
-  return step;
-}
-
-bool HasStage(const sweep::SweepFile& file) { return file.ladder || file.stopping; }
-
-absl::StatusOr<Step> StepOf(const sweep::SweepFile& file, const data::Manifest& manifest,
-                            const store::StoredSweep& stored,
-                            absl::Span<const std::string> decisions) {
-  return file.ladder ? LadderStep(file, manifest, stored, decisions)
-                     : StoppingStep(file, manifest, stored, decisions);
-}
-
 }  // namespace
 
 absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
@@ -88,17 +33,12 @@ absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
                                                absl::Span<const std::string> decisions,
                                                std::vector<v1::StageResult>& stages) {
   stages.clear();
-  if (!HasStage(file)) return sweep::Expand(file, manifest);
-  if (file.stopping) {
-    ALLO_ASSIGN_OR_RETURN(StoppingView view,
-                          ViewStopping(file, manifest, stored.runs, stored.cells, decisions));
-    stages.push_back(ToStageResult(view));
-    return std::move(view.as_stored);
-  }
-  ALLO_ASSIGN_OR_RETURN(const LadderView view,
-                        ViewLadder(file, manifest, stored.runs, stored.cells, decisions));
-  stages.push_back(ToStageResult(view));
-  return sweep::ExpandLadder(file, manifest, view.as_stored);
+  const StageRow* const stage = StageIn(file);
+  if (stage == nullptr) return sweep::Expand(file, manifest);
+  ALLO_ASSIGN_OR_RETURN(StageStep step,
+                        stage->step({file, manifest, stored, decisions}, /*decide=*/false));
+  stages.push_back(std::move(step.result));
+  return std::move(step.expansion);
 }
 
 void Stages::Committed(absl::Span<const store::RunRow> rows) {
@@ -191,7 +131,7 @@ absl::StatusOr<const Stages::Parsed*> Stages::Parse(const std::string& sweep,
   parsed.manifest_json = source.manifest_json;
   ++files_parsed_;
   ALLO_ASSIGN_OR_RETURN(parsed.file, sweep::ParseSweepFile(source.text, source.file_name));
-  if (HasStage(parsed.file)) {
+  if (StageIn(parsed.file) != nullptr) {
     ALLO_ASSIGN_OR_RETURN(parsed.manifest, data::ParseManifest(source.manifest_json));
   }
   return &(parsed_[sweep] = std::move(parsed));
@@ -202,16 +142,21 @@ absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& sub
     // The rows first: a submission between the two reads is found by `based_on`.
     ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store_->GetSource(sweep));
     // Most sweeps have no stage, and are not parsed to see that.
-    if (!absl::StrContains(source.text, "ladder") && !absl::StrContains(source.text, "stopping")) {
+    const std::span<const StageRow> rows = StageRows();
+    if (std::none_of(rows.begin(), rows.end(), [&](const StageRow& row) {
+          return absl::StrContains(source.text, run::NameOf(row.stage));
+        })) {
       return State();
     }
     ALLO_ASSIGN_OR_RETURN(const Parsed* parsed, Parse(sweep, source));
     const sweep::SweepFile& file = parsed->file;
     const data::Manifest& manifest = parsed->manifest;
-    if (!HasStage(file)) return State();
+    const StageRow* const stage = StageIn(file);
+    if (stage == nullptr) return State();
     ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store_->GetSweep(sweep));
     if (stored.newest_text != source.text) continue;
-    ALLO_ASSIGN_OR_RETURN(Step step, StepOf(file, manifest, stored, source.decisions));
+    ALLO_ASSIGN_OR_RETURN(StageStep step,
+                          stage->step({file, manifest, stored, source.decisions}, /*decide=*/true));
     ALLO_ASSIGN_OR_RETURN(sweep::Changes changes, DifferenceFrom(*store_, stored, step.expansion));
     const State state{{step.result}, step.is_active};
     const bool adds = !changes.new_runs.empty() || !changes.new_cells.empty();

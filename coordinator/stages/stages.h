@@ -1,15 +1,15 @@
 // Moves sweeps from stage to stage: reads what the runs of a stage found, decides by its rule, and
 // submits what comes next as an expansion that stores the decision with its inputs.
 //
-// Two there are, never both in one file: the learning-rate ladder (ladder_stage.h) and
-// frontier-aware stopping (stopping_stage.h). A decision reads stored rows only
-// and is a pure function of them, so it is the same whenever and however often it is taken: after a
-// commit in which a run ended, at start, after a submission. One that was overtaken by another
-// submission is taken anew (Aborted); one that is stored already changes nothing.
+// There are two stages with decisions, never both in one file: the learning-rate ladder
+// (ladder_stage.h) and frontier-aware stopping (stopping_stage.h). A decision is a pure function of
+// stored rows, so it is the same whenever and however often it is taken: after a commit in which a
+// run ended, at start, and after a submission. If another submission came in between (Aborted), the
+// decision is taken again. A decision that is stored already changes nothing.
 //
-// Threading: any thread. A thread of its own takes the decisions that commits bring; Committed only
-// notes them, for it runs on the store's writer. mutex_ is never held across a call of the store,
-// deciding_ is: one decision at a time.
+// Threading: any thread. A thread of this class takes the decisions after commits; Committed runs
+// on the store's writer and only notes the sweeps. mutex_ is never held across a call of the store.
+// deciding_ is held: one decision at a time.
 #pragma once
 
 #include <atomic>
@@ -33,9 +33,9 @@
 
 namespace allometry::coordinator {
 
-// The expansion of a file against what its sweep has stored: of one with a ladder the tuning runs
-// that are asked for now and the grid of the sizes whose rates are stored, of one with stopping the
-// cells that are granted by what is stored. `stages` says how far.
+// The expansion of a file given what its sweep has stored. With a ladder: the tuning runs that are
+// asked for now, and the grid of the sizes whose rates are stored. With stopping: the cells that
+// the stored decisions grant. `stages` receives the state of each stage.
 absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
                                                const data::Manifest& manifest,
                                                const store::StoredSweep& stored,
@@ -44,7 +44,7 @@ absl::StatusOr<sweep::Expansion> ExpandAgainst(const sweep::SweepFile& file,
 
 class Stages {
  public:
-  // `feed` outlives it and hears of every decision.
+  // `feed` outlives this; every decision is announced on it.
   explicit Stages(ChangeFeed& feed) : feed_(feed) {}
   ~Stages() { Stop(); }
   Stages(const Stages&) = delete;
@@ -52,18 +52,18 @@ class Stages {
 
   // For store::Options::committed.
   void Committed(absl::Span<const store::RunRow> rows);
-  // Takes every sweep's decisions, then starts the thread. `submitted` is called after each
-  // submission, on the thread that made it. Once; the store outlives this.
+  // Takes every sweep's decisions, then starts the thread. Call once. `submitted` is called after
+  // each submission, on the thread that made it. The store outlives this.
   absl::Status Start(store::Store& store, std::function<void()> submitted);
   // No decision after it.
   void Stop();
 
-  // Takes the sweep's decisions now; OK where it has none to take.
+  // Takes the sweep's decisions now; OK if it has none to take.
   absl::Status Advance(const std::string& sweep);
 
   // As of the last decision.
   std::vector<v1::StageResult> Results(const std::string& sweep) const;
-  // A stage goes on by itself: a sweep without an open run has not ended.
+  // Whether a stage will add runs without a person: then a sweep without an open run has not ended.
   bool IsActive(const std::string& sweep) const;
   // How often a sweep file was parsed, in all.
   int64_t files_parsed() const { return files_parsed_; }
@@ -74,7 +74,7 @@ class Stages {
     bool is_active = false;
   };
 
-  // A sweep's newest file, parsed. The thread looks every two seconds, and files change by hand.
+  // The parsed newest file of a sweep, kept because the thread looks at it every two seconds.
   struct Parsed {
     std::string text, manifest_json;
     sweep::SweepFile file;

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/stages/stage.h"
 #include "coordinator/stages/stages.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
 #include "coordinator/sweep/tokenizer_run.h"
 #include "data/manifest.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -138,21 +140,21 @@ void FillAsIfDone(const store::StoredSweep& stored, const sweep::Changes& change
 // A stage's rule lives in the stored text alone: where it changed, the text must be stored though
 // nothing is added yet. Says which.
 std::string OtherRule(const sweep::SweepFile& file, const store::StoredSweep& stored) {
-  constexpr char kLadder[] = "changes the rule of the learning-rate ladder";
   if (stored.sweep.sweep_id() == 0) return "";
   const absl::StatusOr<sweep::SweepFile> before =
       sweep::ParseSweepFile(stored.newest_text, "stored");
-  if (!before.ok()) return file.ladder || file.stopping ? "changes the rule of its stage" : "";
-  if (before->ladder.has_value() != file.ladder.has_value()) return kLadder;
-  if (file.ladder && !file.ladder->SameAs(*before->ladder)) return kLadder;
-  return before->stopping == file.stopping ? "" : "changes the rule of early stopping";
+  if (!before.ok()) return StageIn(file) != nullptr ? "changes the rule of its stage" : "";
+  for (const StageRow& row : StageRows()) {
+    if (!row.same_rule(*before, file)) return row.changed_rule;
+  }
+  return "";
 }
 
 // A tokenizer that another sweep trains or has trained is taken from there: it joins the stored
 // runs, and its evaluations and checkpoints are that sweep's affair.
 absl::Status ShareTokenizer(const store::Store& store, store::StoredSweep& stored,
                             sweep::Expansion& expansion) {
-  if (expansion.runs.empty() || expansion.runs.front().stage() != sweep::kTokenizer) {
+  if (expansion.runs.empty() || StageOf(expansion.runs.front()) != run::Stage::kTokenizer) {
     return absl::OkStatus();
   }
   v1::Run& wanted = expansion.runs.front();

@@ -4,19 +4,19 @@
 #include <cstdint>
 
 #include "base/status.h"
-#include "coordinator/sweep/difference.h"
 #include "coordinator/store/store.h"
+#include "coordinator/sweep/difference.h"
 #include "proto/client.pb.h"
 
 namespace allometry::coordinator {
 
-// What `expansion` adds to the sweep as it is stored; of a new one to nothing.
+// What `expansion` adds to the stored sweep, or to a new one.
 absl::StatusOr<sweep::Changes> DifferenceFrom(const store::Store& store,
-                                             const store::StoredSweep& stored,
-                                             const sweep::Expansion& expansion);
+                                              const store::StoredSweep& stored,
+                                              const sweep::Expansion& expansion);
 
-// The rows of a difference that was taken against the sweep as of expansion `based_on`. Its text,
-// kind and dataset are the caller's to fill in.
+// The rows of a difference against the sweep as of expansion `based_on`. The caller fills in text,
+// kind and dataset.
 store::Submission ToSubmission(sweep::Changes changes, int64_t based_on);
 
 // CreateSweep. The same text twice changes nothing. Runs and cells of the reply are those of the

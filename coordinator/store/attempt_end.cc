@@ -53,8 +53,8 @@ bool Contains(const google::protobuf::RepeatedField<int64_t>& steps, int64_t ask
   return std::find(steps.begin(), steps.end(), asked) != steps.end();
 }
 
-NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
-  NextState next;
+schedule::Outcome GrownMeanwhile(const schedule::Ended& ended, const RunRow& row) {
+  schedule::Outcome next;
   next.failures = ended.failures;  // of SUCCEEDED: none
   next.lost_leases = ended.lost_leases;
   next.reason = absl::StrFormat("more was asked of it while it ran: goes on to step %d",
@@ -63,10 +63,9 @@ NextState GrownMeanwhile(const EndedAttempt& ended, const RunRow& row) {
 }
 
 // What SUCCEEDED means against what is stored.
-absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule& rule,
-                                       const v1::Lease& lease, const AttemptEnd& end,
+absl::StatusOr<schedule::Outcome> AfterSuccess(Transaction& transaction, const v1::Lease& lease, const AttemptEnd& end,
                                        const RunRow& row, const std::string& tries,
-                                       EndedAttempt& ended) {
+                                       schedule::Ended& ended) {
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(transaction.db, lease.run_id(), row.run.spec()));
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
@@ -83,16 +82,16 @@ absl::StatusOr<NextState> AfterSuccess(Transaction& transaction, const ExitRule&
     ended.failures = TriesFor(tries, v1::BUG);
     ended.message = absl::StrFormat("the trainer said SUCCEEDED at step %d of %d%s", end.step,
                                     given.steps(), lacks);
-    return rule(ended);
+    return schedule::AfterExit(ended);
   }
   if (missing.has_value() || unwritten.has_value() || row.run.spec().steps() > given.steps()) {
     return GrownMeanwhile(ended, row);
   }
-  return rule(ended);
+  return schedule::AfterExit(ended);
 }
 
-absl::Status PutNextState(Transaction& transaction, const v1::Lease& lease, const NextState& next,
-                          const EndedAttempt& ended, const std::string& tries) {
+absl::Status PutOutcome(Transaction& transaction, const v1::Lease& lease, const schedule::Outcome& next,
+                          const schedule::Ended& ended, const std::string& tries) {
   if (next.charged_to_host) {
     ALLO_RETURN_IF_ERROR(
         transaction.db
@@ -124,7 +123,7 @@ absl::Status PutMicroBatch(Transaction& transaction, const v1::Run& run, int64_t
 }
 
 // What the newest attempt of another run that got going on the host, or failed to, says of it.
-absl::StatusOr<std::optional<bool>> OthersGotGoing(Connection& db, absl::string_view host,
+absl::StatusOr<schedule::OtherRuns> OtherRunsOn(Connection& db, absl::string_view host,
                                                    int64_t run_id) {
   Statement find = db.Prepare(
       "SELECT got_going = 1 AND charged_to_host = 0 FROM attempts "
@@ -132,10 +131,12 @@ absl::StatusOr<std::optional<bool>> OthersGotGoing(Connection& db, absl::string_
       "IN ('KILLED', 'STALLED', 'BUG', 'DATA', 'DISK_FULL', 'DEVICE')) "
       "ORDER BY started_unix_us DESC, run_id DESC LIMIT 1");
   find.With(host, run_id);
-  std::optional<bool> made_progress;
-  if (find.Step()) made_progress = find.Int(0) != 0;
+  schedule::OtherRuns others = schedule::OtherRuns::kUnknown;
+  if (find.Step()) {
+    others = find.Int(0) != 0 ? schedule::OtherRuns::kMadeProgress : schedule::OtherRuns::kMadeNone;
+  }
   ALLO_RETURN_IF_ERROR(find.status());
-  return made_progress;
+  return others;
 }
 
 // Another host has the same run root, and this is the first attempt that could not read the file.
@@ -153,17 +154,16 @@ absl::StatusOr<bool> StartMayBeReadElsewhere(Connection& db, const v1::Lease& le
 }
 
 // What the rule reads.
-absl::StatusOr<EndedAttempt> Describe(Connection& db, const v1::Lease& lease,
+absl::StatusOr<schedule::Ended> Describe(Connection& db, const v1::Lease& lease,
                                       const FencedAttempt& attempt, const AttemptEnd& end,
                                       const v1::RunSpec& spec) {
-  EndedAttempt ended;
+  schedule::Ended ended;
   ended.reason = end.reason;
   ended.message = Shortened(FirstLine(end.message), kLongestReason / 2);
   ended.host = attempt.host;
   ended.made_progress = attempt.made_progress || end.step > attempt.start_step;
   if (!ended.made_progress) {
-    ALLO_ASSIGN_OR_RETURN(ended.others_made_progress,
-                          OthersGotGoing(db, attempt.host, lease.run_id()));
+    ALLO_ASSIGN_OR_RETURN(ended.others, OtherRunsOn(db, attempt.host, lease.run_id()));
   }
   ended.has_start = attempt.start_attempt != 0;
   if (ended.has_start && end.reason == v1::CHECKPOINT) {
@@ -175,7 +175,7 @@ absl::StatusOr<EndedAttempt> Describe(Connection& db, const v1::Lease& lease,
   ended.cancel_asked = attempt.stop == StopAsked::kCancel;
   ended.stop_for = attempt.stop_for;
   ended.stop_message = attempt.stop_message;
-  ended.spec = spec;
+  ended.micro_batch = schedule::MicroBatchOf(spec);
   return ended;
 }
 
@@ -193,7 +193,7 @@ absl::Status MarkStartBad(Transaction& transaction, const v1::Lease& lease,
 
 }  // namespace
 
-absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1::Lease& lease,
+absl::Status EndAttempt(Transaction& transaction, const v1::Lease& lease,
                         const FencedAttempt& attempt, const AttemptEnd& end) {
   transaction.changed_runs.insert(lease.run_id());
   ALLO_RETURN_IF_ERROR(PutEnd(transaction, lease, end));
@@ -205,16 +205,16 @@ absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1
     return InsertEvent(transaction, attempt.sweep_id, lease.run_id(), what);
   }
   ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(transaction.db, lease.run_id()));
-  ALLO_ASSIGN_OR_RETURN(EndedAttempt ended,
+  ALLO_ASSIGN_OR_RETURN(schedule::Ended ended,
                         Describe(transaction.db, lease, attempt, end, row.attempt->spec));
-  NextState next;
+  schedule::Outcome next;
   if (end.reason == v1::SUCCEEDED) {
     ALLO_ASSIGN_OR_RETURN(next,
-                          AfterSuccess(transaction, rule, lease, end, row, attempt.tries, ended));
+                          AfterSuccess(transaction, lease, end, row, attempt.tries, ended));
   } else {
-    next = rule(ended);
+    next = schedule::AfterExit(ended);
   }
-  ALLO_RETURN_IF_ERROR(PutNextState(transaction, lease, next, ended, attempt.tries));
+  ALLO_RETURN_IF_ERROR(PutOutcome(transaction, lease, next, ended, attempt.tries));
   if (next.micro_batch != 0) {
     ALLO_RETURN_IF_ERROR(PutMicroBatch(transaction, row.run, next.micro_batch));
   }

@@ -1,9 +1,9 @@
-// The end of an attempt, with what it makes of its run, in one transaction.
+// Stores the end of an attempt and the next state of its run, in one transaction.
 #pragma once
 
 #include <string>
 
-#include "coordinator/store/exit_rule.h"
+#include "coordinator/schedule/after_exit.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/writer.h"
 
@@ -17,13 +17,13 @@ struct AttemptEnd {
   int64_t step = 0;
 };
 
-// Stores the end and the run's next state. The rule is asked once for an attempt: an attempt that
-// already left LEASED for a lost lease and then delivers an exit record that says the same is not
-// counted again, and a run that was cancelled or has failed meanwhile stays so, unless the record
-// says that everything is done.
-// SUCCEEDED is taken at its word only when every evaluation of the run's spec is stored: when the
-// spec grew during the attempt the run is PENDING, otherwise the trainer has a BUG.
-absl::Status EndAttempt(Transaction& transaction, const ExitRule& rule, const v1::Lease& lease,
+// Stores the end, and the run's next state by the retry table (schedule/after_exit.h). The table is
+// asked once for an attempt: an attempt that lost its lease and later delivers an exit record is
+// not counted again. A run that was cancelled or has failed meanwhile stays so, unless the record
+// is SUCCEEDED. SUCCEEDED holds only if every evaluation of the run's spec is stored. If one is
+// missing because the spec grew during the attempt, the run is PENDING; otherwise the end counts as
+// BUG.
+absl::Status EndAttempt(Transaction& transaction, const v1::Lease& lease,
                         const FencedAttempt& attempt, const AttemptEnd& end);
 
 }  // namespace allometry::store

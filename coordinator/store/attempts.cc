@@ -14,6 +14,7 @@
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
 #include "coordinator/store/schema.h"
+#include "proto/run_choices.h"
 
 namespace allometry::store {
 namespace {
@@ -72,7 +73,9 @@ std::string StartNote(const RunRow& row, const std::optional<v1::Checkpoint>& st
 void RemoveTrunk(v1::RunSpec& spec) {
   auto& inputs = *spec.mutable_inputs();
   inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
-                              [](const v1::RunInput& input) { return input.kind() == "trunk"; }),
+                              [](const v1::RunInput& input) {
+                                return KindOf(input) == run::InputKind::kTrunk;
+                              }),
                inputs.end());
 }
 
@@ -92,7 +95,7 @@ absl::Status PutTokenizer(Connection& db, const RunRow& row, const Attempt& atte
                         row.run.run_id(), made_by.run_id, attempt.host));
   }
   for (v1::RunInput& input : *spec.mutable_inputs()) {
-    if (input.kind() != "tokenizer") continue;
+    if (KindOf(input) != run::InputKind::kTokenizer) continue;
     input.set_run_id(made_by.run_id);
     input.set_file(find.Text(0));
     input.set_hash(find.Text(1));
@@ -177,7 +180,7 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
                                      attempt.lease.attempt(), attempt.start_note));
 }
 
-absl::Status Expire(Transaction& transaction, const ExitRule& rule, const v1::Lease& lease) {
+absl::Status Expire(Transaction& transaction, const v1::Lease& lease) {
   ALLO_ASSIGN_OR_RETURN(const FencedAttempt attempt, CheckFence(transaction.db, lease));
   if (attempt.state != AttemptState::kLeased) {
     return absl::FailedPreconditionError(absl::StrFormat("attempt %d of run %d is %s, not LEASED",
@@ -189,7 +192,7 @@ absl::Status Expire(Transaction& transaction, const ExitRule& rule, const v1::Le
   end.reason = v1::NODE_LOST;
   end.message = absl::StrCat("no word from the worker on ", attempt.host, " for a whole lease");
   end.step = attempt.step;
-  return EndAttempt(transaction, rule, lease, attempt, end);
+  return EndAttempt(transaction, lease, attempt, end);
 }
 
 absl::Status Return(Transaction& transaction, const v1::Lease& lease) {
@@ -218,8 +221,7 @@ absl::Status Return(Transaction& transaction, const v1::Lease& lease) {
                                      lease.run_id(), attempt.size, attempt.host, lease.attempt()));
 }
 
-absl::Status TakeBack(Transaction& transaction, const ExitRule& rule,
-                      const v1::GivenBack& given_back) {
+absl::Status TakeBack(Transaction& transaction, const v1::GivenBack& given_back) {
   ALLO_ASSIGN_OR_RETURN(const FencedAttempt attempt,
                         CheckFence(transaction.db, given_back.lease()));
   if (attempt.state == AttemptState::kEnded || attempt.state == AttemptState::kGivenBack) {
@@ -231,7 +233,7 @@ absl::Status TakeBack(Transaction& transaction, const ExitRule& rule,
       given_back.reason() == v1::EXIT_REASON_UNSPECIFIED ? v1::AGENT_LOST : given_back.reason();
   end.message = given_back.message();
   end.step = attempt.step;
-  return EndAttempt(transaction, rule, given_back.lease(), attempt, end);
+  return EndAttempt(transaction, given_back.lease(), attempt, end);
 }
 
 }  // namespace
@@ -249,7 +251,7 @@ absl::StatusOr<Attempt> Store::StartAttempt(int64_t run_id, absl::string_view ag
 
 absl::Status Store::ExpireLease(const v1::Lease& lease) {
   return parts_->writer->Run([&](Transaction& transaction) {
-    return Expire(transaction, parts_->options.exit_rule, lease);
+    return Expire(transaction, lease);
   });
 }
 
@@ -259,7 +261,7 @@ absl::Status Store::ReturnLease(const v1::Lease& lease) {
 
 absl::Status Store::GiveBack(const v1::GivenBack& given_back) {
   return parts_->writer->Run([&](Transaction& transaction) {
-    return TakeBack(transaction, parts_->options.exit_rule, given_back);
+    return TakeBack(transaction, given_back);
   });
 }
 

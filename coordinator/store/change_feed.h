@@ -1,7 +1,7 @@
 // Tells watchers that something was committed, and when the server stops.
 //
-// One counter for everything: a watcher that wakes for another sweep's change sends nothing,
-// because its snapshot is the same as before. Safe from any thread.
+// There is one counter for all sweeps. A watcher that wakes for another sweep's change sends
+// nothing, because its snapshot is the same as before. Safe from any thread.
 #pragma once
 
 #include <chrono>

@@ -25,33 +25,34 @@ absl::StatusOr<std::vector<CurvePoint>> LoadCurve(Connection& db, int64_t run_id
   return curve;
 }
 
-ObservationRow ReadObservation(const Statement& row) {
-  ObservationRow observation;
-  observation.run_id = row.Int(0);
-  observation.size = row.Text(1);
-  observation.run_key = row.Text(2);
-  observation.seed = row.Int(3);
-  observation.learning_rate = row.Real(4);
-  observation.params.set_blocks(row.Int(5));
-  observation.params.set_token_embedding(row.Int(6));
-  observation.params.set_position_embedding(row.Int(7));
-  observation.params.set_head(row.Int(8));
-  observation.params.set_extra(row.Int(9));
-  observation.n_params = row.Int(10);
-  observation.flops_per_token_6n = row.Real(11);
-  observation.flops_per_token_exact = row.Real(12);
-  observation.state = ParseRunState(row.Text(13));
-  observation.failure = ParseFailure(row.Text(14));
-  observation.step = row.Int(15);
-  observation.tokens = row.Int(16);
-  observation.loss = row.OptionalReal(17);
-  observation.attempt = static_cast<int32_t>(row.Int(18));
-  observation.epochs = static_cast<double>(observation.tokens) * row.Real(19);
-  observation.ends_cell = row.Int(20) != 0;
-  observation.schedule = row.Text(21);
-  observation.trunk_run_id = row.Int(22);
-  observation.stage = row.Text(23);
-  return observation;
+// What every observation of a run has in common; `epochs` is set to those of one token.
+ObservationRow ReadRun(const Statement& row) {
+  ObservationRow run;
+  run.run_id = row.Int(0);
+  run.size = row.Text(1);
+  run.run_key = row.Text(2);
+  run.seed = row.Int(3);
+  run.learning_rate = row.Real(4);
+  run.params.set_blocks(row.Int(5));
+  run.params.set_token_embedding(row.Int(6));
+  run.params.set_position_embedding(row.Int(7));
+  run.params.set_head(row.Int(8));
+  run.params.set_extra(row.Int(9));
+  run.n_params = row.Int(10);
+  run.flops_per_token_6n = row.Real(11);
+  run.flops_per_token_exact = row.Real(12);
+  run.state = ParseRunState(row.Text(13));
+  run.failure = ParseFailure(row.Text(14));
+  run.run.stage = run::Parse<run::Stage>(row.Text(15));
+  run.run.schedule = run::Parse<run::Schedule>(row.Text(16));
+  run.run.warmup_steps = row.Int(17);
+  run.run.steps = row.Int(18);
+  run.trunk_run_id = row.Int(19);
+  run.run.is_trunk = row.Int(20) != 0;
+  run.run.diverged = run.failure == v1::DIVERGED;
+  run.run.cancelled = run.state == v1::RUN_CANCELLED;
+  run.epochs = row.Real(21);
+  return run;
 }
 
 absl::StatusOr<std::vector<ObservationRow>> LoadObservations(Connection& db,
@@ -59,29 +60,44 @@ absl::StatusOr<std::vector<ObservationRow>> LoadObservations(Connection& db,
                                                              absl::string_view series) {
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
   std::vector<ObservationRow> observations;
-  // CROSS JOIN keeps the order of the loops: runs of the sweep, then each one's curve by its key.
-  Statement list = db.Prepare(
+  Statement runs = db.Prepare(
       "SELECT r.run_id, r.size, r.run_key, r.seed, r.learning_rate, r.params_blocks, "
       "r.params_token_embedding, r.params_position_embedding, r.params_head, r.params_extra, "
-      "r.n_params, r.flops_per_token_6n, r.flops_per_token_exact, r.state, r.failure, "
-      "p.step, p.tokens, p.value, p.attempt, "
+      "r.n_params, r.flops_per_token_6n, r.flops_per_token_exact, r.state, r.failure, r.stage, "
+      "r.schedule, r.warmup_steps, r.steps, "
+      "(SELECT i.input_run_id FROM run_inputs AS i WHERE i.run_id = r.run_id "
+      "AND i.kind = 'trunk'), "
+      "EXISTS (SELECT 1 FROM run_inputs AS b WHERE b.input_run_id = r.run_id "
+      "AND b.kind = 'trunk'), "
       // Epochs are exact in cells: of windows, with the tokens that the run really reads.
       "(SELECT c.epochs / c.tokens FROM cells AS c WHERE c.run_id = r.run_id "
-      "ORDER BY c.step DESC LIMIT 1), "
-      "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = r.run_id AND c.step = p.step "
-      "AND c.stage <> 'ladder'), "
-      "r.schedule, (SELECT i.input_run_id FROM run_inputs AS i WHERE i.run_id = r.run_id "
-      "AND i.kind = 'trunk'), r.stage "
-      "FROM sweeps AS s "
-      "CROSS JOIN runs AS r ON r.sweep_id = s.sweep_id AND r.stage <> 'tokenizer' AND NOT EXISTS "
-      "(SELECT 1 FROM run_inputs AS b WHERE b.input_run_id = r.run_id AND b.kind = 'trunk') "
-      "CROSS JOIN points AS p "
-      "ON p.run_id = r.run_id AND p.series_id = (SELECT series_id FROM series WHERE name = ?2) "
-      "AND p.step > r.warmup_steps AND (r.schedule = 'constant' OR p.step = r.steps) "
-      "WHERE s.sweep_id = ?1 ORDER BY r.run_id, p.step");
-  list.With(sweep_id, series);
-  while (list.Step()) observations.push_back(ReadObservation(list));
-  ALLO_RETURN_IF_ERROR(list.status());
+      "ORDER BY c.step DESC LIMIT 1) "
+      "FROM runs AS r WHERE r.sweep_id = ?1 ORDER BY r.run_id");
+  runs.With(sweep_id);
+  while (runs.Step()) {
+    const ObservationRow run = ReadRun(runs);
+    const run::StepRange steps = run::ObservedSteps(run.run);
+    if (steps.last <= steps.after) continue;
+    Statement points = db.Prepare(
+        "SELECT p.step, p.tokens, p.value, p.attempt, "
+        "EXISTS (SELECT 1 FROM cells AS c WHERE c.run_id = p.run_id AND c.step = p.step "
+        "AND c.stage <> 'ladder') "
+        "FROM points AS p WHERE p.run_id = ?1 "
+        "AND p.series_id = (SELECT series_id FROM series WHERE name = ?2) "
+        "AND p.step > ?3 AND p.step <= ?4 ORDER BY p.step");
+    points.With(run.run_id, series, steps.after, steps.last);
+    while (points.Step()) {
+      ObservationRow& observation = observations.emplace_back(run);
+      observation.step = points.Int(0);
+      observation.tokens = points.Int(1);
+      observation.loss = points.OptionalReal(2);
+      observation.attempt = static_cast<int32_t>(points.Int(3));
+      observation.ends_cell = points.Int(4) != 0;
+      observation.epochs = static_cast<double>(observation.tokens) * run.epochs;
+    }
+    ALLO_RETURN_IF_ERROR(points.status());
+  }
+  ALLO_RETURN_IF_ERROR(runs.status());
   return observations;
 }
 

@@ -1,13 +1,13 @@
-// The file behind a database: that it is one of ours, that one coordinator has it, and that its
-// path still leads to it.
+// The file behind a database. Checks that it is a database of ours, that only one coordinator has
+// it, and that its path still leads to it.
 //
-// The lock is on the file itself (its inode), so a link, another mount or a removed PATH.lock lets
-// nobody else in. It is an open-file-description lock on one byte far behind any page, so neither
-// SQLite's own locks nor their rules touch it; it ends with the process. PATH.lock holds the
-// owner's process id, for people, and the ids of Opening (below).
+// The lock is on the file's inode, so a link, another mount or a removed PATH.lock lets no second
+// coordinator in. It is an open-file-description lock on one byte far behind any page, so that it
+// does not interact with SQLite's own locks; it ends with the process. PATH.lock holds the owner's
+// process id, for people, and the ids of openings (below).
 //
-// Openings. Each start writes a random id into the database and copies its log into the file. So
-// the file alone says which opening it is of, and that tells three accidents apart from a crash:
+// Openings. Each start writes a random id into the database and copies its log into the file. The
+// file then says which opening it belongs to, which tells three accidents apart from a crash:
 //   - a log (PATH-wal) beside a file of another opening: a copy was put in the place of the
 //     database. SQLite would mix the two; Acquire refuses.
 //   - no log beside a file that was not closed: what was written last is missing (MissingLog).

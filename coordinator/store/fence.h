@@ -1,4 +1,4 @@
-// The check that every write of an attempt passes, in the transaction of the write.
+// The check that every write of an attempt must pass, in the transaction of the write.
 #pragma once
 
 #include "base/status.h"

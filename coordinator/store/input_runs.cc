@@ -59,7 +59,7 @@ absl::Status ReadGiven(Connection& db, const InputRun& input, InputRows& rows) {
 }  // namespace
 
 absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
-                                                  absl::string_view kind) {
+                                                  run::InputKind kind) {
   InputRun input;
   InputRows rows;
   {
@@ -67,7 +67,7 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
         "SELECT r.run_id, i.step, r.state, r.step, r.attempt, r.spec, s.name FROM run_inputs AS i "
         "JOIN runs AS r ON r.run_id = i.input_run_id JOIN sweeps AS s USING (sweep_id) "
         "WHERE i.run_id = ?1 AND i.kind = ?2");
-    find.With(run_id, kind);
+    find.With(run_id, run::NameOf(kind));
     if (!find.Step()) {
       ALLO_RETURN_IF_ERROR(find.status());
       return std::optional<InputRun>();
@@ -82,7 +82,7 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
       return absl::DataLossError(absl::StrCat("the spec of run ", input.run_id, " is damaged"));
     }
   }
-  const bool is_tokenizer = kind == "tokenizer";
+  const bool is_tokenizer = kind == run::InputKind::kTokenizer;
   if (is_tokenizer) input.wanted_step = rows.spec.steps();
   ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
   if (is_tokenizer) {

@@ -1,10 +1,10 @@
-// What runs need of each other (DESIGN 5), in the rows: which checkpoints a branch may start from,
-// which is a tokenizer's artifact, whether one is still to come, and which must be kept. On a
-// connection inside a transaction.
+// What runs need of each other (DESIGN 5), from the rows: which checkpoints a branch may start
+// from, which one is a tokenizer's artifact, whether it is still to be written, and which
+// checkpoints must be kept. Call on a connection inside a transaction.
 //
 // A branch may start from every good checkpoint of its trunk up to its own decay_begin, whichever
-// attempt wrote it: up to there the two are one recipe. A tokenizer's artifact is its checkpoint
-// at its last step; without it nothing that reads its tokens can start.
+// attempt wrote it: up to that step both are trained alike. A tokenizer's artifact is its
+// checkpoint at its last step. Runs that read the tokenizer's tokens cannot start without it.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,13 @@
 #include "base/status.h"
 #include "coordinator/store/rows.h"
 #include "coordinator/store/sqlite.h"
+#include "run/choices.h"
 
 namespace allometry::store {
 
-// The run's input of that kind, "trunk" or "tokenizer", as it is now; unset: it has none.
+// The run's input of that kind as it is now; unset: it has none.
 absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
-                                                  absl::string_view kind);
+                                                  run::InputKind kind);
 
 // The tokenizer of this recipe, of whichever sweep, that is trained or will be: not a failed or
 // cancelled one, nor one whose file is lost. Trained ones first, then the oldest; 0: there is none.
@@ -33,16 +34,17 @@ absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, i
                                                                int64_t last_step,
                                                                absl::string_view root_id);
 
-// The first of spec.checkpoint_steps that the run never wrote. One that was written and is bad or
-// deleted by now is not written again: who needs it starts from an earlier one.
+// The first of spec.checkpoint_steps that the run never wrote. A checkpoint that was written and is
+// bad or deleted by now is not written again; runs that need it start from an earlier one.
 absl::StatusOr<std::optional<int64_t>> FirstMissingCheckpoint(Connection& db, int64_t run_id,
                                                               const v1::RunSpec& spec);
 
-// PENDING runs that have this one as an input, by run_id: what they wait for may have come.
+// PENDING runs that have this one as an input, by run_id.
 absl::StatusOr<std::vector<int64_t>> WaitingFor(Connection& db, int64_t run_id);
 
-// (attempt, step) of the run's checkpoints under the root that its branches need: for each one that
-// has not SUCCEEDED, where it would start, and where its attempt under way did.
+// (attempt, step) of the run's checkpoints under the root that its branches need: for each branch
+// that has not SUCCEEDED, the one it would start from, and the one its running attempt started
+// from.
 absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> NeededByBranches(Connection& db,
                                                                        int64_t run_id,
                                                                        absl::string_view root_id);

@@ -1,4 +1,4 @@
-// Enums and slots as the text of their columns, so that rows read well by hand.
+// Enums and slots as the text in their columns, so that people can read the rows.
 #pragma once
 
 #include <string>

@@ -12,9 +12,8 @@
 
 namespace allometry::store {
 
-// Constant after construction but for the flag. Destroyed from the bottom: the writer ends before
-// the readers that its callbacks may use, the file
-// last.
+// Constant after construction, except the flag. Members are destroyed from the bottom: the writer
+// first, because its callbacks may use the readers; the file last.
 struct Store::Parts {
   Options options;
   std::atomic<bool> backing_up = false;  // one copy beside the database is enough for its disk
@@ -23,7 +22,7 @@ struct Store::Parts {
   std::unique_ptr<Writer> writer;
 };
 
-// Where a backup is made before it is given away.
+// Where a backup is made before it is sent.
 std::string UnfinishedBackup(const std::string& db_path);
 
 }  // namespace allometry::store

@@ -1,4 +1,4 @@
-// A small pool of read-only connections: a reader takes one, uses it alone, gives it back.
+// A small pool of read-only connections. Each is used by one thread at a time.
 #pragma once
 
 #include <memory>

@@ -72,9 +72,9 @@ std::string WhyNever(const v1::Checkpoint& checkpoint, int32_t attempt) {
 
 class Appending {
  public:
-  Appending(Transaction& transaction, const ExitRule& rule, const v1::RecordBatch& batch,
+  Appending(Transaction& transaction, const v1::RecordBatch& batch,
             v1::RecordAck& ack)
-      : transaction_(transaction), db_(transaction.db), rule_(rule), batch_(batch), ack_(ack) {}
+      : transaction_(transaction), db_(transaction.db), batch_(batch), ack_(ack) {}
 
   absl::Status Run() {
     *ack_.mutable_lease() = batch_.lease();
@@ -280,7 +280,7 @@ class Appending {
     end.reason = exit.reason();
     end.message = exit.message();
     end.step = exit.step();
-    return EndAttempt(transaction_, rule_, batch_.lease(), fenced_, end);
+    return EndAttempt(transaction_, batch_.lease(), fenced_, end);
   }
 
   absl::Status PutProgress() {
@@ -315,7 +315,6 @@ class Appending {
 
   Transaction& transaction_;
   Connection& db_;
-  const ExitRule& rule_;
   const v1::RecordBatch& batch_;
   v1::RecordAck& ack_;
   FencedAttempt fenced_;
@@ -336,7 +335,7 @@ void Store::Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::
   parts_->writer->Submit(
       [this, pending](Transaction& transaction) {
         pending->ack.Clear();
-        return Appending(transaction, parts_->options.exit_rule, pending->batch, pending->ack)
+        return Appending(transaction, pending->batch, pending->ack)
             .Run();
       },
       [pending, done = std::move(done)](absl::Status status) {
@@ -352,7 +351,7 @@ absl::StatusOr<v1::RecordAck> Store::AppendAndWait(v1::RecordBatch batch) {
   v1::RecordAck ack;
   ALLO_RETURN_IF_ERROR(parts_->writer->Run([&](Transaction& transaction) {
     ack.Clear();
-    return Appending(transaction, parts_->options.exit_rule, batch, ack).Run();
+    return Appending(transaction, batch, ack).Run();
   }));
   return ack;
 }

@@ -1,5 +1,5 @@
-// What the store takes and gives: the domain types of proto/, and what a row knows beside them.
-// Plain values.
+// The arguments and results of the store: the domain types of proto/, and further columns of the
+// rows. Plain values.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
+#include "run/observation.h"
 
 namespace allometry::store {
 
@@ -30,7 +31,7 @@ struct ChangedRun {
   v1::RunSpec spec;  // the whole new spec, start unset: from the run's next attempt on
 };
 
-// One submission: what coordinator/sweep's Difference found, with what it was made of.
+// One submission: the difference that coordinator/sweep found, with the file that it was made from.
 struct Submission {
   v1::Sweep sweep;  // fields of the sweep after it; sweep_id 0: a new one
   // StoredSweep::newest_expansion of the rows that the difference was taken against.
@@ -61,7 +62,7 @@ struct TokenizerRun {
   std::string sweep;
 };
 
-// What a sweep was made of: its newest file, and what its stages decided since.
+// The newest file of a sweep, and the decisions of its stages since.
 struct SweepSource {
   int64_t sweep_id = 0;
   std::string file_name;  // as submitted, for messages
@@ -102,8 +103,8 @@ struct Attempt {
   int64_t ended_unix_us = 0;
 };
 
-// Another run of which this one needs a checkpoint, as its rows are: the trunk that a branch starts
-// from, or the tokenizer whose tokens it reads, of which it is the last one.
+// Another run whose checkpoint this one needs: the trunk that a branch starts from, or the
+// tokenizer whose tokens the run reads (its last checkpoint).
 struct InputRun {
   int64_t run_id = 0;
   std::string sweep;        // whose run it is
@@ -114,7 +115,7 @@ struct InputRun {
   bool is_to_come = false;            // that run is open and will still write it
 };
 
-// A run with what a scheduler must know about it: as loaded at start, and after every change.
+// A run with all that a scheduler must know about it.
 struct RunRow {
   int64_t sweep_id = 0;
   std::string sweep;
@@ -159,12 +160,12 @@ struct ExportedPoint {
   CurvePoint point;
 };
 
-// One evaluation (or a point of another series) after the warm-up. No quality gate is applied:
-// what a fit leaves out, with its reason, is for the caller.
+// An evaluation, or a point of another series, at a step that run::ObservedSteps names. What else a
+// fit leaves out (run::ExclusionOf) is for the caller, who has a sentence for each reason.
 struct ObservationRow {
   int64_t run_id = 0;
   int64_t trunk_run_id = 0;  // 0: it is no branch
-  std::string schedule;
+  run::ObservedRun run;      // what of it decides which of its points are observations
   std::string size;
   std::string run_key;
   int64_t seed = 0;
@@ -181,7 +182,6 @@ struct ObservationRow {
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
   v1::ExitReason failure = v1::EXIT_REASON_UNSPECIFIED;
   int32_t attempt = 0;
-  std::string stage;  // of its run
 };
 
 // An attempt that ended on a host, for the rule that drains hosts (coordinator/schedule/drain.h).
@@ -194,8 +194,8 @@ struct HostEnd {
   bool charged_to_host = false;
 };
 
-// The end of an attempt that is charged to its host, which got no run going that it was given
-// later (coordinator/schedule/host_backoff.h).
+// The end of an attempt that is charged to its host, with no attempt since that stored a point
+// there (coordinator/schedule/host_backoff.h).
 struct ChargedEnd {
   std::string host;
   int64_t run_id = 0;
@@ -211,12 +211,12 @@ struct DrainedHost {
   int64_t unix_us = 0;
 };
 
-// Where on a run's clean curve the numerics change: on one side they are those of one attempt, on
-// the other those of the attempt that resumed it.
+// A step of a run's clean curve at which the execution config changes, because one attempt ended
+// there and another one resumed.
 struct ExecutionConfigChange {
   int64_t run_id = 0;
   std::string size;
-  int64_t step = 0;  // the last one under the old numerics
+  int64_t step = 0;  // the last step under the old execution config
   std::string what;  // "micro-batch 8 to 4, ranks 1 to 2"
 };
 

@@ -9,6 +9,7 @@
 #include "coordinator/store/input_runs.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/schema.h"
+#include "proto/run_choices.h"
 
 namespace allometry::store {
 namespace {
@@ -129,8 +130,10 @@ absl::StatusOr<RunRow> ReadRunRow(const Statement& row) {
 
 absl::Status AddAttemptAndInputs(Connection& db, RunRow& row) {
   for (const v1::RunInput& input : row.run.spec().inputs()) {
-    auto& loaded = input.kind() == "tokenizer" ? row.tokenizer : row.trunk;
-    ALLO_ASSIGN_OR_RETURN(loaded, LoadInput(db, row.run.run_id(), input.kind()));
+    const std::optional<run::InputKind> kind = KindOf(input);
+    if (!kind.has_value()) continue;
+    auto& loaded = *kind == run::InputKind::kTokenizer ? row.tokenizer : row.trunk;
+    ALLO_ASSIGN_OR_RETURN(loaded, LoadInput(db, row.run.run_id(), *kind));
   }
   if (row.run.attempt() == 0) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(row.attempt, LoadAttempt(db, row.run.run_id(), row.run.attempt()));

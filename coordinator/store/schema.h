@@ -2,7 +2,7 @@
 //
 // PRAGMA user_version is the version, PRAGMA application_id says that the file is ours. A new file
 // gets every script in one transaction; an older one first gets a copy beside it, at
-// PATH.v<version>.backup, and then the scripts it lacks in one transaction.
+// PATH.v<version>.backup, and then the missing scripts in one transaction.
 #pragma once
 
 #include "absl/types/span.h"

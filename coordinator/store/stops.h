@@ -8,9 +8,9 @@
 
 namespace allometry::store {
 
-// Asks the worker that holds the run to end its attempt, within `within_ms` where that is not 0. Of
-// two wishes the stricter holds: cancel over preempt, the shorter time over the longer.
-// FailedPrecondition where no worker holds the run.
+// Asks the worker that holds the run to end its attempt, within `within_ms` if that is not 0. Of
+// two requests the stricter holds: cancel over preempt, the shorter time over the longer.
+// FailedPrecondition: no worker holds the run.
 absl::Status AskToStop(Transaction& transaction, int64_t run_id, StopAsked stop, int64_t within_ms);
 
 }  // namespace allometry::store

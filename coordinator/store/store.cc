@@ -63,7 +63,7 @@ absl::Status CarryTimesOver(Connection& db, const Clock& clock) {
 
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& named,
                                                    const Options& options) {
-  ALLO_CHECK(options.exit_rule != nullptr && options.readers > 0 && options.clock != nullptr);
+  ALLO_CHECK(options.readers > 0 && options.clock != nullptr);
   auto parts = std::make_unique<Parts>();
   parts->options = options;
   ALLO_ASSIGN_OR_RETURN(parts->file, DatabaseFile::Acquire(named));

@@ -1,4 +1,4 @@
-// The coordinator's memory: one SQLite file that is the only truth.
+// The coordinator's database: one SQLite file, the only durable state.
 //
 // Every operation below is one transaction. Writes of all threads go to one writer thread, which
 // runs as many as are waiting in one BEGIN IMMEDIATE ... COMMIT (group commit, each in a savepoint
@@ -8,9 +8,9 @@
 //
 // State machine of a run (DESIGN 5):
 //   PENDING -> LEASED               StartAttempt
-//   LEASED  -> PENDING              ExpireLease; an exit or a give-back that the exit rule retries
-//   PENDING -> LEASED               ReturnLease, when the lease was not given away meanwhile
-//   LEASED | PENDING -> SUCCEEDED | FAILED | CANCELLED    exit record, through the exit rule
+//   LEASED  -> PENDING              ExpireLease; an exit or a give-back that is retried
+//   PENDING -> LEASED               ReturnLease, if no newer attempt was started meanwhile
+//   LEASED | PENDING -> SUCCEEDED | FAILED | CANCELLED    exit record, by schedule/after_exit.h
 //   PENDING -> FAILED               EndEarly (a LEASED run is only asked to stop)
 //   PENDING -> CANCELLED            Cancel (a LEASED run is only asked to stop)
 //   FAILED | CANCELLED -> PENDING   Retry
@@ -19,8 +19,8 @@
 // Fencing: records, give-backs and returns carry (run, attempt, token). They are taken while that
 // attempt is the run's newest and refused from the moment a newer one starts.
 //
-// Lease deadlines are not here: they live in the coordinator's memory on the boot clock. A row that
-// says LEASED is the truth; after a restart every one of them gets a grace window.
+// Lease deadlines are not stored: the coordinator keeps them in memory, on the boot clock. After a
+// restart every LEASED row gets a grace window.
 //
 // Statuses: ResourceExhausted (disk full), Unavailable (locked, I/O), DataLoss (damaged file): the
 // operation changed nothing and may be tried again; later ones are tried afresh. NotFound,
@@ -40,7 +40,6 @@
 #include "absl/types/span.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "coordinator/store/exit_rule.h"
 #include "coordinator/store/rows.h"
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
@@ -48,7 +47,6 @@
 namespace allometry::store {
 
 struct Options {
-  ExitRule exit_rule;  // required
   // After every commit, on the writer's thread, in the order of commits and before any of its
   // operations returns: the runs whose state, newest attempt, spec, priority or checkpoints
   // changed, and the PENDING ones that have one of them as an input, as they are now. Empty when
@@ -102,8 +100,8 @@ class Store {
   // PENDING runs become CANCELLED, LEASED ones are asked to stop; the others stay. `run_ids` empty:
   // all. Returns how many runs it touched. NotFound: no such sweep, or a run not of it.
   absl::StatusOr<int> Cancel(absl::string_view sweep, absl::Span<const int64_t> run_ids);
-  // LEASED runs are asked to write a checkpoint and give their devices back, within a time (0:
-  // their agent's own patience); the others stay. Otherwise as Cancel.
+  // LEASED runs are asked to write a checkpoint and end, within a time (0: their agent's default);
+  // the others stay. Otherwise as Cancel.
   absl::StatusOr<int> Preempt(absl::string_view sweep, absl::Span<const int64_t> run_ids,
                               int64_t within_ms);
   // FAILED and CANCELLED runs to PENDING with failures at zero. Otherwise as Cancel.
@@ -119,15 +117,15 @@ class Store {
   absl::Status UpdateAgentDatasets(absl::string_view agent_id,
                                    absl::Span<const v1::Dataset> datasets);
   absl::StatusOr<std::vector<Agent>> Agents() const;
-  // Attempts that ended since, on hosts that are not drained and after those were last given work
-  // again, in the order of their ends.
+  // Attempts that ended since `unix_us` on hosts that are not drained, and after the host's last
+  // drain ended, in the order of their ends.
   absl::StatusOr<std::vector<HostEnd>> EndsSince(int64_t unix_us) const;
-  // Those that ended since, after their host was last given work again, and that were started after
-  // the newest attempt that got going there.
+  // Ends charged to a host since `unix_us`, after the host's last drain ended, of attempts that
+  // were started after the newest attempt that stored a point there.
   absl::StatusOr<std::vector<ChargedEnd>> ChargedEndsSince(int64_t unix_us) const;
   absl::StatusOr<std::vector<DrainedHost>> DrainedHosts() const;
-  // Drains the host for the reason, or, with an empty one, gives it work again: what ended there
-  // until now is forgiven. NotFound lists the hosts that workers registered from.
+  // Drains the host for the reason. An empty reason ends the drain, and earlier ends on that host
+  // no longer count. NotFound lists the hosts that workers registered from.
   absl::Status SetDrained(absl::string_view host, absl::string_view reason);
 
   // --- Attempts -----------------------------------------------------------------------------
@@ -151,13 +149,13 @@ class Store {
   // The attempt ended without an exit record in its spool so far. OK also when repeated.
   // FailedPrecondition: stale.
   absl::Status GiveBack(const v1::GivenBack& given_back);
-  // Writes the wish into the attempt's row; the heartbeat carries it. FailedPrecondition: not
-  // LEASED. A wish to cancel is not weakened by a later wish to preempt, nor a time by a longer
-  // one.
+  // Writes the request into the attempt's row; the next heartbeat carries it. FailedPrecondition:
+  // not LEASED. A later request to preempt does not weaken one to cancel, nor a longer time a
+  // shorter one.
   absl::Status AskToStop(int64_t run_id, StopAsked stop, int64_t within_ms = 0);
-  // The run is not to go on, for LIMIT or STOPPED_EARLY and this sentence: a PENDING one is FAILED
-  // with it at once, a LEASED one writes a checkpoint first; whatever ends that attempt then, the
-  // run does not start again by itself. FailedPrecondition: it has ended already.
+  // Ends the run for LIMIT or STOPPED_EARLY, with this sentence. A PENDING run is FAILED at once. A
+  // LEASED run is asked to write a checkpoint; whatever ends that attempt, the run is not started
+  // again by itself. FailedPrecondition: the run has ended already.
   absl::Status EndEarly(int64_t run_id, v1::ExitReason why, absl::string_view sentence);
 
   // PENDING and LEASED runs of all sweeps, by run_id.
@@ -196,10 +194,10 @@ class Store {
   // rate falls only its last step counts, of a trunk none does.
   absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,
                                                            absl::string_view series) const;
-  // By run, then step. Empty where every run was made under one numerics.
+  // By run, then step. Empty if each run was trained under one execution config.
   absl::StatusOr<std::vector<ExecutionConfigChange>> ExecutionConfigChanges(
       absl::string_view sweep) const;
-  // What the last attempt of each FAILED run said at its end, with the last lines of its log.
+  // The failure message of each FAILED run's last attempt, with the last lines of its log.
   absl::StatusOr<std::map<int64_t, std::string>> FailureLogs(absl::string_view sweep) const;
   // At most `limit` points behind `after`, by (run, series, step); an empty series is every one.
   // Page by page, so that no slow reader holds a snapshot open.
@@ -212,8 +210,8 @@ class Store {
   absl::StatusOr<int64_t> NewestEvent() const;
   absl::Status AddEvent(int64_t sweep_id, int64_t run_id, absl::string_view text);
 
-  // Stores the fit under its id, with what it predicted. A fit that is there already stays as it
-  // is, with its time: it said the same then.
+  // Stores the fit under its id, with its predictions. A fit with this id that is there already
+  // stays as it is, with its time: equal ids mean equal numbers.
   absl::Status RecordFit(const Fit& fit, absl::Span<const Prediction> predictions);
   // Of all fits of the sweep, oldest first. NotFound: no such sweep.
   absl::StatusOr<std::vector<StoredPrediction>> Predictions(absl::string_view sweep) const;

@@ -12,6 +12,7 @@
 #include "coordinator/store/input_runs.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
+#include "proto/run_choices.h"
 
 namespace allometry::store {
 namespace {
@@ -101,7 +102,9 @@ absl::StatusOr<int64_t> PutRun(Transaction& transaction, int64_t sweep_id, const
                 spec.steps(), run.params().blocks(), run.params().token_embedding(),
                 run.params().position_embedding(), run.params().head(), run.params().extra(),
                 run.flops_per_token_6n(), run.flops_per_token_exact(), Blob{spec_bytes},
-                run.stage(), identity.schedule().empty() ? "constant" : identity.schedule())
+                run.stage(),
+                identity.schedule().empty() ? run::NameOf(run::Schedule::kConstant)
+                                            : identity.schedule())
           .Run());
   const int64_t run_id = transaction.db.last_insert_rowid();
   transaction.changed_runs.insert(run_id);
@@ -114,7 +117,7 @@ absl::Status PutInputs(Connection& db, const std::map<std::string, int64_t>& run
   for (const v1::RunInput& input : run.spec().inputs()) {
     const auto own = run_ids.find(input.run_key());
     int64_t made_by = own == run_ids.end() ? 0 : own->second;
-    if (made_by == 0 && input.kind() == "tokenizer") {
+    if (made_by == 0 && KindOf(input) == run::InputKind::kTokenizer) {
       ALLO_ASSIGN_OR_RETURN(made_by, UsableTokenizer(db, input.run_key()));
       // There was one when the submission was made, or it would have one of its own.
       if (made_by == 0) return absl::AbortedError("the tokenizer is no longer to be had");
@@ -238,7 +241,7 @@ absl::Status PutRunsAndCells(Transaction& transaction, int64_t sweep_id,
           absl::StrCat("a cell names run ", added.run_key, ", which the sweep has not"));
     }
     ALLO_RETURN_IF_ERROR(PutCell(transaction.db, run->second, added.cell));
-    if (added.cell.stage() != "ladder") {
+    if (StageOf(added.cell) != run::Stage::kLadder) {
       ALLO_RETURN_IF_ERROR(LeaveTuning(transaction.db, run->second));
     }
     touched.insert(run->second);

@@ -104,7 +104,7 @@ absl::Status AddSharedTokenizer(Connection& db, StoredSweep& loaded) {
     return absl::OkStatus();
   }
   ALLO_ASSIGN_OR_RETURN(const std::optional<InputRun> input,
-                        LoadInput(db, loaded.runs.front().run_id(), "tokenizer"));
+                        LoadInput(db, loaded.runs.front().run_id(), run::InputKind::kTokenizer));
   if (!input.has_value()) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(RunRow row, LoadRun(db, input->run_id));
   loaded.runs.insert(loaded.runs.begin(), std::move(row.run));

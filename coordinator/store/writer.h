@@ -2,11 +2,11 @@
 //
 //   BEGIN IMMEDIATE; for each operation: SAVEPOINT, run, RELEASE or ROLLBACK TO; COMMIT
 //
-// There is no delay to gather operations: while one group is synced to the disk, the next gathers
-// by itself. Nothing is acknowledged before the file is known to be still where its path leads;
-// from the moment on when it is not, every operation fails. An operation that fails leaves nothing
-// and fails alone. When the transaction itself fails (disk full, I/O), every operation of the group
-// gets that status, and nothing of it is there.
+// There is no delay to gather operations: while one group is synced to the disk, the next one
+// gathers. Before an operation is acknowledged, the writer checks that the path still leads to the
+// file; once it does not, every operation fails. An operation that fails is rolled back alone. If
+// the transaction itself fails (disk full, I/O), every operation of the group gets that status and
+// is rolled back.
 #pragma once
 
 #include <deque>
@@ -65,7 +65,7 @@ class Writer {
   };
 
   void Loop();
-  // Whether the file is still ours, and now and then, its log copied into it.
+  // Checks the file, and from time to time copies the log into it.
   void MaintainFile();
   void CheckFile();
   void CommitGroup(std::vector<Pending>& group);

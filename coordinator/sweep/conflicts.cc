@@ -10,6 +10,7 @@
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/run_names.h"
 #include "coordinator/sweep/tokenizer_run.h"
+#include "proto/run_choices.h"
 #include "proto/run_conversion.h"
 #include "run/fields.h"
 #include "run/placeholders.h"
@@ -52,7 +53,7 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
   const v1::Run* tokenizer = nullptr;
   std::vector<const v1::Run*> runs;
   for (const v1::Run& run : all) {
-    if (run.stage() == kTokenizer) {
+    if (StageOf(run) == run::Stage::kTokenizer) {
       tokenizer = &run;
     } else {
       runs.push_back(&run);
@@ -78,11 +79,12 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
   AddTrainer(identity, &facts);
   // A trunk is constant under any schedule; what falls says what the schedule is.
   const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run* run) {
-    return run->spec().identity().schedule() != "constant";
+    return ScheduleOf(run->spec().identity()) != run::Schedule::kConstant;
   });
   // Tuning runs alone say nothing of it: they are constant, and the grid is still to come.
-  const bool tuning_only = std::all_of(
-      runs.begin(), runs.end(), [](const v1::Run* run) { return run->stage() == kLadderStage; });
+  const bool tuning_only = std::all_of(runs.begin(), runs.end(), [](const v1::Run* run) {
+    return StageOf(*run) == run::Stage::kLadder;
+  });
   if (tuning_only) return facts;
   const v1::RunIdentity& scheduled =
       falling == runs.end() ? identity : (*falling)->spec().identity();
@@ -93,10 +95,10 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
 
 // A stored branch that the file's decay_fraction would have fall from another step; nullptr: none.
 const v1::Run* OtherDecay(const StoredSweep& stored, const Expansion& expansion) {
-  if (expansion.schedule.name != "wsd") return nullptr;
+  if (expansion.schedule.kind != run::Schedule::kWsd) return nullptr;
   for (const v1::Run& run : stored.runs) {
     const v1::RunIdentity& identity = run.spec().identity();
-    if (identity.schedule() == "wsd" &&
+    if (ScheduleOf(identity) == run::Schedule::kWsd &&
         DecayBegin(expansion.schedule, identity.warmup_steps(), identity.decay_end()) !=
             identity.decay_begin()) {
       return &run;

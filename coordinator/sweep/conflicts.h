@@ -1,4 +1,4 @@
-// What a file may not say otherwise than the stored sweep of its name.
+// Settings that a file must share with the stored sweep of its name.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace allometry::sweep {
 
-// A sentence for each contradiction: what the sweep has, what the file has, and to choose another
-// name. Pure.
+// A sentence for each contradiction: what the sweep has, what the file has, and the advice to
+// choose another name. Pure.
 std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& expansion);
 
 }  // namespace allometry::sweep

@@ -14,6 +14,7 @@
 #include "coordinator/sweep/schedule.h"
 #include "coordinator/sweep/tokenizer_run.h"
 #include "coordinator/sweep/trunk_growth.h"
+#include "proto/run_choices.h"
 
 namespace allometry::sweep {
 namespace {
@@ -22,7 +23,7 @@ namespace {
 
 // The cell of a tuning run and one of the grid are two, also at one step: each has its own reader.
 bool SameCell(const v1::Cell& a, const v1::Cell& b) {
-  if ((a.stage() == kLadderStage) != (b.stage() == kLadderStage)) return false;
+  if ((StageOf(a) == run::Stage::kLadder) != (StageOf(b) == run::Stage::kLadder)) return false;
   return a.step() == b.step() ||
          std::abs(a.asked_tokens() - b.asked_tokens()) <= 1e-9 * a.asked_tokens();
 }
@@ -154,7 +155,7 @@ class Comparison {
       Added& counts = added[what];
       if (counts.runs++ == 0) order.push_back(what);
       counts.trunks += IsTrunk(wanted.spec());
-      counts.branches += TrunkInput(wanted.spec()) != nullptr;
+      counts.branches += TrunkOf(wanted.spec()) != nullptr;
       counts.cells += cells.size();
     }
     for (const std::string& what : order) {
@@ -163,7 +164,7 @@ class Comparison {
   }
 
   std::string WhatIsNew(const v1::Run& wanted) const {
-    if (wanted.stage() == kTokenizer) {
+    if (StageOf(wanted) == run::Stage::kTokenizer) {
       return absl::StrCat("the tokenizer ", TokenizerText(&wanted));
     }
     const bool known_size =
@@ -176,10 +177,10 @@ class Comparison {
   // Where the new run is a branch of a stored trunk: it starts from a checkpoint that there is or
   // will be.
   bool LeaveStoredTrunk(v1::Run& run) {
-    if (TrunkInput(run.spec()) == nullptr) return false;
+    if (TrunkOf(run.spec()) == nullptr) return false;
     auto& inputs = *run.mutable_spec()->mutable_inputs();
     v1::RunInput& input = *std::find_if(inputs.begin(), inputs.end(), [](const v1::RunInput& one) {
-      return one.kind() == "trunk";
+      return KindOf(one) == run::InputKind::kTrunk;
     });
     const auto stored = run_by_key_.find(input.run_key());
     if (stored == run_by_key_.end()) return false;
@@ -285,7 +286,8 @@ class Comparison {
       const auto wanted = wanted_by_key.find(run.key());
       if (wanted == wanted_by_key.end()) {
         const std::string curve = CurveName(run, names_);
-        if (run.spec().identity().schedule() != "constant" && wanted_curves.contains(curve)) {
+        if (ScheduleOf(run.spec().identity()) != run::Schedule::kConstant &&
+            wanted_curves.contains(curve)) {
           cells += stored_cells_[run.run_id()].size();
           continue;
         }

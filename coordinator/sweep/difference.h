@@ -1,12 +1,12 @@
-// What a submission adds to the sweep of its name. A sweep only grows: nothing is ever removed,
-// and what a run has been trained and evaluated for stays.
+// What a submission adds to the stored sweep of its name. A sweep only grows: no run or cell is
+// ever removed, and the points of a run stay.
 //
-// A run is the same when its key is; a cell when its run and its asked tokens (or its step) are.
-// A budget within what a run already has to train takes the nearest step at which that run is
-// evaluated (the evaluation grid is 20 a decade, so within 6 % of what was asked): no run goes
-// back, and the result does not depend on how far it happens to be. A budget beyond it is exact.
-// Under a schedule that ends every budget is exact, being a run or branch of its own; what its
-// trunk does about it is in trunk_growth.h.
+// Two runs are the same if their keys are equal. Two cells are the same if their run and their
+// asked tokens (or their step) are equal. A budget within a run's steps takes the nearest step at
+// which the run is evaluated (the evaluation grid is 20 a decade, so within 6 % of what was asked):
+// no run trains again, and the result does not depend on how far the run happens to be. A budget
+// beyond the run's steps is exact. Under a schedule that ends every budget is exact, because it has
+// a run or branch of its own; trunk_growth.h says what its trunk does.
 #pragma once
 
 #include <cstdint>

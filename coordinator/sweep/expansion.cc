@@ -16,6 +16,7 @@
 #include "coordinator/sweep/trainer_section.h"
 #include "coordinator/sweep/window.h"
 #include "models/micro_batch.h"
+#include "proto/run_choices.h"
 #include "proto/run_conversion.h"
 #include "run/trainer_rules.h"
 
@@ -146,7 +147,7 @@ std::string ReasonToLeaveOut(const SweepFile& file, const v1::Cell& cell, int64_
     return absl::StrFormat("%d steps, within the warm-up of %d steps", cell.step(),
                            file.recipe.warmup_steps);
   }
-  if (file.schedule.name == "wsd") {
+  if (file.schedule.kind == run::Schedule::kWsd) {
     const int64_t decay_begin = *DecayBegin(file.schedule, file.recipe.warmup_steps, cell.step());
     if (decay_begin < std::max<int64_t>(1, file.recipe.warmup_steps)) {
       return absl::StrFormat(
@@ -222,7 +223,7 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   identity.dataset_hash = manifest.hash;
   identity.tokenizer_hash = manifest.tokenizer_hash;
   identity.batch_tokens = file.batch_tokens;
-  identity.schedule = "constant";
+  identity.schedule = run::Schedule::kConstant;
   identity.learning_rate = size.choice->learning_rate;
   identity.seed = seed;
   identity.objective = file.objective;
@@ -253,16 +254,18 @@ v1::Run RunOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentit
   spec.set_ranks(size.choice->ranks);
   const int64_t sequences = file.batch_tokens / file.context;
   // A command divides its batch as it likes.
-  if (!file.trainer) spec.set_micro_batch(
-      models::MicroBatchFor(size.shape, (sequences + size.choice->ranks - 1) / size.choice->ranks,
-                            file.device == "cuda" ? kCudaActivationBytes : kCpuActivationBytes));
-  spec.set_device(file.device);
+  if (!file.trainer) {
+    spec.set_micro_batch(models::MicroBatchFor(
+        size.shape, (sequences + size.choice->ranks - 1) / size.choice->ranks,
+        file.device == run::DeviceKind::kCuda ? kCudaActivationBytes : kCpuActivationBytes));
+  }
+  spec.set_device(run::NameOf(file.device));
   spec.set_deterministic(file.deterministic);
   spec.set_step_backend("auto");
 
   if (!identity.tokenizer_key().empty()) {
     v1::RunInput& input = *spec.add_inputs();
-    input.set_kind(kTokenizer);
+    input.set_kind(run::NameOf(run::InputKind::kTokenizer));
     input.set_run_key(identity.tokenizer_key());
   }
 
@@ -304,24 +307,24 @@ std::vector<RunCells> RunsOf(const SweepFile& file, const BuiltSize& size,
                              const v1::RunIdentity& constant, absl::Span<const v1::Cell> cells) {
   std::vector<RunCells> runs;
   const int64_t warmup = file.recipe.warmup_steps;
-  if (file.schedule.name == "constant") {
+  if (file.schedule.kind == run::Schedule::kConstant) {
     runs.push_back({RunOf(file, size, constant, warmup, cells.back().step(), cells), cells});
     return runs;
   }
-  const bool has_trunk = file.schedule.name == "wsd" &&
+  const bool has_trunk = file.schedule.kind == run::Schedule::kWsd &&
                          (!file.trainer || run::CanDo(file.trainer->trainer, "branch"));
   if (has_trunk) runs.push_back({TrunkOf(file, size, constant, cells), {}});
   for (size_t i = 0; i < cells.size(); ++i) {
     const absl::Span<const v1::Cell> cell = cells.subspan(i, 1);
     v1::RunIdentity identity = constant;
-    identity.set_schedule(file.schedule.name);
+    identity.set_schedule(run::NameOf(file.schedule.kind));
     identity.set_decay_begin(*DecayBegin(file.schedule, warmup, cell[0].step()));
     identity.set_decay_end(cell[0].step());
     identity.set_final_rate_fraction(file.schedule.final_rate_fraction);
     v1::Run run = RunOf(file, size, identity, identity.decay_begin(), identity.decay_end(), cell);
     if (has_trunk) {
       v1::RunInput& input = *run.mutable_spec()->add_inputs();
-      input.set_kind("trunk");
+      input.set_kind(run::NameOf(run::InputKind::kTrunk));
       input.set_run_key(runs.front().run.key());
       input.set_step(identity.decay_begin());
     }
@@ -340,13 +343,13 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
                                  file.dataset, manifest.name));
   }
   constexpr int64_t kMostVocabulary = 1 << 24;
-  if (manifest.kind == "external") return;
+  if (manifest.kind == data::DatasetKind::kExternal) return;
   if (manifest.vocabulary < 1 || manifest.vocabulary > kMostVocabulary) {
     mistakes.Add(file.dataset_line,
                  absl::StrFormat("dataset %s has a vocabulary of %d: allowed is 1 to %d",
                                  manifest.name, manifest.vocabulary, kMostVocabulary));
   }
-  if (manifest.unique_tokens < 1 && manifest.kind != "generated") {
+  if (manifest.unique_tokens < 1 && manifest.has_files()) {
     mistakes.Add(file.dataset_line,
                  absl::StrFormat("dataset %s has no token to train on", manifest.name));
   }

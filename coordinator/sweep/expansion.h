@@ -1,6 +1,5 @@
 // From a sweep file to runs and cells. Pure: the same file and manifest give the same expansion,
-// whatever was submitted before; what is new against a stored sweep is Difference's work
-// (difference.h).
+// whatever was submitted before. Difference (difference.h) compares it with a stored sweep.
 //
 //   D asked    budgets.tokens; budgets.flops / (FLOPs per token under the convention);
 //              budgets.tokens_per_param * N
@@ -20,9 +19,9 @@
 // Under wsd one trunk for each (size, seed): the constant run (and key) up to the last branching
 // point, without a cell, with a checkpoint at every branching point; and a branch for each cell,
 // whose identity is its whole recipe and whose input is the trunk's checkpoint at decay_begin.
-// A file with a tokenizer has its run first (tokenizer_run.h); the others have its key in their
-// identity and it as an input, and read its tokens: vocabulary, context and epochs are those of the
-// tokenised dataset. What the tokenizer costs is in no cell's C.
+// Of a file with a tokenizer, the tokenizer's run comes first (tokenizer_run.h). The other runs
+// have its key in their identity, have it as an input, and read its tokens: vocabulary, context and
+// epochs are those of the tokenised dataset. No cell's C includes the cost of the tokenizer.
 //
 // Under cosine one run for each cell. Both are evaluated at their last step and at those of the
 // grid while the rate falls.

@@ -10,6 +10,7 @@
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/number.h"
 #include "coordinator/sweep/window.h"
+#include "proto/run_choices.h"
 
 namespace allometry::sweep {
 namespace {
@@ -128,7 +129,7 @@ class Merging {
     spec.set_steps(std::max(spec.steps(), more.steps()));
     AddSteps(more.evaluation_steps(), spec.steps(), *spec.mutable_evaluation_steps());
     AddSteps(more.checkpoint_steps(), spec.steps(), *spec.mutable_checkpoint_steps());
-    if (stage.empty() && old.stage() == kLadderStage) old.clear_stage();
+    if (stage.empty() && StageOf(old) == run::Stage::kLadder) old.clear_stage();
     return old.run_id();
   }
 
@@ -169,7 +170,7 @@ std::vector<LadderStep> LadderStepsOf(const Parts& parts) {
     if (!in_grid.contains(cell.size())) continue;
     cell.clear_run_id();
     cell.clear_cell_id();
-    cell.set_stage(kLadderStage);
+    cell.set_stage(run::NameOf(run::Stage::kLadder));
     steps.push_back({cell.size(), cell.params(), cell});
   }
   std::stable_sort(steps.begin(), steps.end(),
@@ -189,9 +190,9 @@ absl::Status AddTuningRuns(const SweepFile& file, const data::Manifest& manifest
       SweepFile one = Tuning(file, manifest);
       Keep(one, {{step.label, rate}});
       ALLO_ASSIGN_OR_RETURN(const Expansion run, Expand(one, manifest));
-      merging.Add(run, kLadderStage);
+      merging.Add(run, run::NameOf(run::Stage::kLadder));
       v1::RunSpec& spec = *merging.LastRun().mutable_spec();
-      if (file.schedule.name == "constant") {
+      if (file.schedule.kind == run::Schedule::kConstant) {
         AddSteps(grid_steps.at(step.label), spec.steps(), *spec.mutable_evaluation_steps());
       }
       AddSteps(branching.at(step.label), spec.steps(), *spec.mutable_checkpoint_steps());

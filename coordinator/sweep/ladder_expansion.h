@@ -1,5 +1,6 @@
-// From a sweep file with a learning-rate ladder to runs and cells. Which rates to try and which to
-// take is coordinator/stages/ladder/ladder.h's to say; here they become
+// From a sweep file with a learning-rate ladder to runs and cells.
+// coordinator/stages/ladder/ladder.h decides which rates to try and which to take; this file turns
+// them into
 //
 //   tuning runs   one for each size and rate tried: first seed, constant rate, to the tuning
 //                 budget; run and cell have the stage "ladder"
@@ -21,9 +22,6 @@
 
 namespace allometry::sweep {
 
-// As stored in Run.stage and Cell.stage.
-inline constexpr char kLadderStage[] = "ladder";
-
 // A size of the ladder.
 struct LadderStep {
   std::string label;
@@ -42,8 +40,8 @@ struct LadderRates {
   std::map<std::string, double> chosen;
 };
 
-// `rates` with nothing in it: the first rates of the smallest size, as every ladder begins.
-// Runs of the tuning come first.
+// Empty `rates` stand for the first rates of the smallest size, as every ladder begins. Tuning runs
+// come first.
 absl::StatusOr<Expansion> ExpandLadder(const SweepFile& file, const data::Manifest& manifest,
                                        const LadderRates& rates);
 

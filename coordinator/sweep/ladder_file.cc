@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "absl/strings/str_format.h"
 #include "coordinator/sweep/number.h"
@@ -73,12 +72,8 @@ void ReadTune(const Field& tune, absl::Span<const Section> sections, LadderChoic
 }  // namespace
 
 bool LadderChoice::SameAs(const LadderChoice& other) const {
-  const auto rule = [](const LadderChoice& ladder) {
-    return std::tie(ladder.rates, ladder.ratio, ladder.tune_kind, ladder.tune.value,
-                    ladder.tune_steps, ladder.max_widen, ladder.half_octave_on_ties,
-                    ladder.tie_tolerance, ladder.accept_edge);
-  };
-  return rule(*this) == rule(other);
+  return static_cast<const stages::LadderRule&>(*this) == other && tune_kind == other.tune_kind &&
+         tune.value == other.tune.value && tune_steps == other.tune_steps;
 }
 
 bool IsLadder(const Field& learning_rate) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/sweep/number.h"
 #include "coordinator/sweep/schedule.h"
+#include "proto/run_choices.h"
 
 namespace allometry::sweep {
 
@@ -39,7 +40,7 @@ std::string RunName(const v1::Run& run, absl::Span<const v1::Run> all) {
   const std::string name = CurveName(run, all);
   if (IsTrunk(run.spec())) return absl::StrCat("trunk ", name);
   const v1::RunIdentity& identity = run.spec().identity();
-  if (identity.schedule() == "constant") return name;
+  if (ScheduleOf(identity) == run::Schedule::kConstant) return name;
   return absl::StrFormat("%s to step %d", name, identity.decay_end());
 }
 

@@ -1,4 +1,4 @@
-// The learning-rate schedule of a sweep and what it makes of a cell (docs/sweep-file.md).
+// The learning-rate schedule of a sweep, and which runs it needs for a cell (docs/sweep-file.md).
 //
 //   constant   the cells of a (size, seed) are points of one run
 //   wsd        one trunk run of a (size, seed) at a constant rate, and for each cell a branch that
@@ -13,11 +13,12 @@
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/yaml_fields.h"
 #include "proto/types.pb.h"
+#include "run/choices.h"
 
 namespace allometry::sweep {
 
 struct ScheduleChoice {
-  std::string name = "constant";
+  run::Schedule kind = run::Schedule::kConstant;
   double decay_fraction = 0.2;     // wsd: share of a cell's steps over which the rate falls
   double final_rate_fraction = 0;  // wsd, cosine: of the peak, at the last step
 };
@@ -35,7 +36,5 @@ std::optional<int64_t> DecayBegin(const ScheduleChoice& schedule, int64_t warmup
 
 // Whether others start from the run's checkpoints.
 bool IsTrunk(const v1::RunSpec& spec);
-// The trunk that the run branches off; nullptr: it is no branch.
-const v1::RunInput* TrunkInput(const v1::RunSpec& spec);
 
 }  // namespace allometry::sweep

@@ -30,7 +30,7 @@ consteval auto SettingKeys(const std::array<absl::string_view, own_count>& own) 
   return keys;
 }
 
-// Values that their rows do not allow are mistakes, and leave the default.
+// A value that its row does not allow is a mistake; the setting keeps its default.
 template <run::SetIn section, class Owner>
 void ReadSettings(const Fields& fields, Owner* owner) {
   run::ForEach(run::FieldsOf(static_cast<const Owner*>(owner)), [&](const auto& row) {
@@ -45,8 +45,8 @@ void ReadSettings(const Fields& fields, Owner* owner) {
       fields.Integer(row.name, range, &value);
     } else if constexpr (std::is_floating_point_v<T>) {
       fields.Real(row.name, range, &value);
-    } else if constexpr (std::is_same_v<T, std::string>) {
-      fields.Choice(row.name, row.allowed.choices, &value);
+    } else if constexpr (run::IsChoice<T>) {
+      fields.Choice(row.name, &value);
     }
   });
 }

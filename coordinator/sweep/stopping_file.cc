@@ -16,10 +16,10 @@ void CheckGrid(int line, const SweepFile& file, Mistakes& mistakes) {
                                        "one: it needs at least %d, and the file has %d",
                                        kFewestBudgets, file.budgets.size()));
   }
-  if (file.schedule.name != "constant") {
+  if (file.schedule.kind != run::Schedule::kConstant) {
     mistakes.Add(line, absl::StrFormat("stopping.frontier goes with schedule constant, where a "
                                        "larger budget continues the run; the file has %s",
-                                       file.schedule.name));
+                                       run::NameOf(file.schedule.kind)));
   }
   if (file.ladder) {
     mistakes.Add(line,

@@ -72,7 +72,6 @@ constexpr Section kSections[] = {
     {"dataset", kExternalDatasetKeys},
     {"submitted", kSubmittedKeys},
 };
-constexpr absl::string_view kDevices[] = {"cpu", "cuda"};
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
 constexpr absl::string_view kFlopsConventions[] = {"6nd", "exact"};
 
@@ -106,7 +105,7 @@ class Reader {
     }
     top.Real("max_epochs", {0, 1e6, /*open_low=*/true}, &file_.max_epochs);
     top.Flag("allow_repeat", &file_.allow_repeat);
-    top.Choice("device", kDevices, &file_.device);
+    top.Choice("device", &file_.device);
     top.Flag("deterministic", &file_.deterministic);
     top.Integer("log_every", {1, 1e9}, &file_.log_every);
     top.Integer("priority", {-1000, 1000}, &file_.priority);
@@ -146,15 +145,16 @@ class Reader {
     const std::string allowed = run::PrecisionProblem(file_.recipe.precision, file_.device);
     if (allowed.empty()) return;
     mistakes_.Add(precision_line_, absl::StrFormat("precision %s with device %s: allowed is %s",
-                                                   file_.recipe.precision, file_.device, allowed));
+                                                   run::NameOf(file_.recipe.precision),
+                                                   run::NameOf(file_.device), allowed));
   }
 
   void CheckCounts() {
     const size_t curves = file_.sizes.size() * file_.seeds.size();
     const size_t cells = curves * file_.budgets.size();
-    const size_t runs = file_.schedule.name == "constant" ? curves
-                        : file_.schedule.name == "wsd"    ? curves + cells
-                                                          : cells;
+    const size_t runs = file_.schedule.kind == run::Schedule::kConstant ? curves
+                        : file_.schedule.kind == run::Schedule::kWsd    ? curves + cells
+                                                                        : cells;
     if (runs <= kMostRuns && cells <= kMostCells) return;
     mistakes_.Add(1, absl::StrFormat("%d sizes x %d seeds x %d budgets are %d runs and %d cells: "
                                      "allowed are at most %d runs and %d cells",

@@ -1,8 +1,8 @@
-// A sweep file: what a researcher writes, read and checked, with the line of everything that a
-// later message may have to point at. docs/sweep-file.md documents every key.
+// A sweep file as a researcher writes it, read and checked. Holds the line of each part that a
+// later message may name. docs/sweep-file.md documents every key.
 //
-// Reading finds every mistake in one go. What needs the dataset (the vocabulary, hence shapes and
-// parameter counts) is checked by Expand (expansion.h).
+// Reading reports all mistakes at once. Expand (expansion.h) checks what needs the dataset: the
+// vocabulary, hence shapes and parameter counts.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "coordinator/stages/ladder/ladder.h"
 #include "coordinator/sweep/schedule.h"
 #include "models/shape.h"
 #include "run/run_spec.h"
@@ -48,23 +49,18 @@ struct Budget {
 };
 
 // learning_rate: {ladder: ...}: rates that the sweep finds (coordinator/stages/ladder/ladder.h).
-struct LadderChoice {
-  std::vector<double> rates;  // of the smallest size, ascending
-  double ratio = 2;
+struct LadderChoice : stages::LadderRule {
   BudgetKind tune_kind = BudgetKind::kTokens;
   Budget tune;             // of a tuning run; 0 after a mistake
   int64_t tune_steps = 0;  // updates instead, when not 0
-  int max_widen = 4;
-  bool half_octave_on_ties = true;
-  double tie_tolerance = 0.002;
-  bool accept_edge = false;
   int line = 0;
 
-  // The same search, wherever in the file and however written.
+  // Whether both ask for the same search, wherever in the file and however written.
   bool SameAs(const LadderChoice& other) const;
 };
 
-// stopping: {frontier: true}: cells that need not be trained (coordinator/stages/stopping/stopping.h).
+// stopping: {frontier: true}: cells that need not be trained
+// (coordinator/stages/stopping/stopping.h).
 struct StoppingChoice {
   double margin = 0.01;  // relative, of two losses
 
@@ -131,8 +127,8 @@ struct SweepFile {
   int64_t objective_seed = 0;
   int objective_line = 0;
   ScheduleChoice schedule;
-  // What every run of the grid has in common: the settings whose row in run/fields.h says that a
-  // sweep file sets them. The rest of an identity is not set here.
+  // The settings that all runs of the grid share: those whose row in run/fields.h says that a sweep
+  // file sets them. The other members of the identity are not set.
   run::Identity recipe = DefaultRecipe();
   std::vector<int64_t> seeds = {1};
   std::optional<LadderChoice> ladder;        // then no size has a rate of its own
@@ -148,7 +144,7 @@ struct SweepFile {
   double max_epochs = 4;
   bool allow_repeat = false;  // keep cells beyond max_epochs; fits still ask before they use them
 
-  std::string device = "cpu";
+  run::DeviceKind device = run::DeviceKind::kCpu;
   bool deterministic = false;
   int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
   int evaluations_per_decade = 20;   // of steps

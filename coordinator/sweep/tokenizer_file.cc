@@ -22,7 +22,7 @@ std::vector<absl::string_view> TokenizerFamilies() {
 
 // Of the transformer as many as its width has room for; the others have one or none.
 int UsualHeads(const TokenizerChoice& choice) {
-  if (choice.family != "vit-vq") return 1;
+  if (!models::FindFamily(choice.family)->has_patches) return 1;
   int heads = std::max(1, choice.width / kHeadWidth);
   while (choice.width % heads != 0) --heads;
   return heads;

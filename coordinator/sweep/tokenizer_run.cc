@@ -8,6 +8,7 @@
 #include "models/micro_batch.h"
 #include "models/shape.h"
 #include "proto/run_conversion.h"
+#include "run/choices.h"
 
 namespace allometry::sweep {
 namespace {
@@ -37,7 +38,7 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   identity.dataset = manifest.name;
   identity.dataset_hash = manifest.hash;
   identity.batch_tokens = choice.batch_images * built.context;
-  identity.schedule = "cosine";
+  identity.schedule = run::Schedule::kCosine;
   identity.warmup_steps = choice.warmup_steps;
   identity.decay_begin = choice.warmup_steps;
   identity.decay_end = choice.steps;
@@ -64,7 +65,7 @@ std::optional<v1::Run> TokenizerRun(const SweepFile& file, const data::Manifest&
   if (models::FindFamily(file.family)->encoder_channels > 0) {
     return fail(absl::StrFormat("family %s sees the images themselves", file.family));
   }
-  if (file.device != "cpu") {
+  if (file.device != run::DeviceKind::kCpu) {
     return fail("tokenizers are trained and used on CPUs: device cpu is allowed");
   }
   const models::Shape shape = ShapeOf(choice, *manifest.frames);
@@ -74,7 +75,7 @@ std::optional<v1::Run> TokenizerRun(const SweepFile& file, const data::Manifest&
   v1::Run run;
   v1::RunSpec& spec = *run.mutable_spec();
   *spec.mutable_identity() = IdentityOf(file, manifest, shape);
-  spec.set_kind(kTokenizer);
+  spec.set_kind(run::NameOf(run::RunKind::kTokenizer));
   spec.set_steps(choice.steps);
   for (const int64_t step :
        LogSpacedSteps(file.evaluations_per_decade, choice.warmup_steps, choice.steps)) {
@@ -88,14 +89,14 @@ std::optional<v1::Run> TokenizerRun(const SweepFile& file, const data::Manifest&
   spec.set_evaluation_windows(file.evaluation_windows);
   spec.set_ranks(1);
   spec.set_micro_batch(models::MicroBatchFor(shape, choice.batch_images, kActivationBytes));
-  spec.set_device(file.device);
+  spec.set_device(run::NameOf(file.device));
   spec.set_deterministic(file.deterministic);
   spec.set_step_backend("auto");
 
   const models::ParamCounts counts = models::CountParams(shape);
   run.set_key(RunKey(spec.identity()));
-  run.set_size(kTokenizer);
-  run.set_stage(kTokenizer);
+  run.set_size(kTokenizerSize);
+  run.set_stage(run::NameOf(run::Stage::kTokenizer));
   run.mutable_params()->set_blocks(counts.blocks);
   run.mutable_params()->set_token_embedding(counts.token_embedding);
   run.set_n_params(models::CountN(counts, file.params_policy));

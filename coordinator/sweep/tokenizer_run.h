@@ -15,8 +15,8 @@
 
 namespace allometry::sweep {
 
-// As stored in Run.stage, Run.size, RunSpec.kind and RunInput.kind.
-inline constexpr char kTokenizer[] = "tokenizer";
+// As stored in Run.size.
+inline constexpr char kTokenizerSize[] = "tokenizer";
 
 // file.tokenizer is set. key, size, stage, spec, params and FLOPs of the run are set. Unset after a
 // mistake: a dataset without images, images that cannot be cut so, a family that sees images

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "coordinator/sweep/schedule.h"
+#include "proto/run_choices.h"
 
 namespace allometry::sweep {
 
@@ -34,7 +35,7 @@ std::string BranchText(const v1::RunSpec& branch) {
   const v1::RunIdentity& identity = branch.identity();
   std::string text = absl::StrFormat("falling from step %d to step %d", identity.decay_begin(),
                                      identity.decay_end());
-  const v1::RunInput* trunk = TrunkInput(branch);
+  const v1::RunInput* trunk = TrunkOf(branch);
   if (trunk == nullptr || trunk->step() == identity.decay_begin()) return text;
   return absl::StrFormat(
       "%s; its trunk is past step %d without a checkpoint there, so it trains from step %d on: "

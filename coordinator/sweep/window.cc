@@ -45,7 +45,7 @@ int64_t ContextOf(const data::Manifest& manifest, const SweepFile& file, Mistake
                                 file.context, manifest.name, FramesText(frames)));
   }
   const int64_t window_frames = file.frames > 0 ? file.frames : file.context / frame;
-  if (manifest.kind != "generated" && window_frames > frames.frames_per_episode) {
+  if (manifest.has_files() && window_frames > frames.frames_per_episode) {
     return fail(absl::StrFormat("frames %d are more than an episode of dataset %s has: %d",
                                 window_frames, manifest.name, frames.frames_per_episode));
   }

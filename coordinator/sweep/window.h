@@ -1,4 +1,4 @@
-// What a window of a sweep's models is: how its dataset and the file's `context` or `frames`,
+// The window that a sweep's models read: how the dataset and the file's `context` or `frames`,
 // `objective` and batch fit together.
 //
 //   text     context tokens

@@ -1,5 +1,5 @@
-// Typed reading of a YAML map that goes on after a mistake. Only what ReadDocument (yaml_text.h)
-// calls uses it: yaml-cpp throws.
+// Typed reading of a YAML map that goes on after a mistake. Use it only inside ReadDocument
+// (yaml_text.h), which catches the exceptions of yaml-cpp.
 #pragma once
 
 #include <yaml-cpp/yaml.h>
@@ -11,6 +11,7 @@
 
 #include "absl/types/span.h"
 #include "coordinator/sweep/mistakes.h"
+#include "run/choices.h"
 
 namespace allometry::sweep {
 
@@ -75,6 +76,15 @@ class Fields {
   void Flag(absl::string_view key, bool* value) const;
   void Choice(absl::string_view key, absl::Span<const absl::string_view> names,
               std::string* value) const;
+  // A word that run/choices.h has a row for.
+  template <run::IsChoice Enum>
+  void Choice(absl::string_view key, Enum* value) const {
+    std::vector<absl::string_view> names;
+    for (const run::Choice<Enum>& choice : ChoicesOf(*value)) names.push_back(choice.name);
+    std::string name = run::NameOf(*value);
+    Choice(key, names, &name);
+    *value = *run::Parse<Enum>(name);
+  }
 
  private:
   Mistakes& mistakes_;

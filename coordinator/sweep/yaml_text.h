@@ -1,4 +1,4 @@
-// A file of one YAML document, with what yaml-cpp leaves unsaid about its text.
+// Reads a file of one YAML document, with checks of its text that yaml-cpp does not make.
 #pragma once
 
 #include "absl/functional/function_ref.h"
@@ -10,9 +10,9 @@ class Node;
 
 namespace allometry::sweep {
 
-// Has `read` read the root of `yaml` when it is one document of text, of at most 1 MiB, that is not
-// empty (`expected` says with what it is to be filled). A YAML::Exception out of `read` is a
-// mistake in its line. The answer is mistakes.ToStatus().
+// Calls `read` on the root of `yaml` if it is one document of text, not empty, of at most 1 MiB.
+// `expected` says, for the message, what an empty file should hold. A YAML::Exception out of `read`
+// is a mistake in its line. Returns mistakes.ToStatus().
 absl::Status ReadDocument(absl::string_view yaml, absl::string_view expected, Mistakes& mistakes,
                           absl::FunctionRef<void(const YAML::Node& root)> read);
 

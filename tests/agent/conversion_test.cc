@@ -26,7 +26,7 @@ v1::RunSpec DistinctSpec() {
   identity.set_dataset_hash("hash-8");
   identity.set_tokenizer_hash("hash-9");
   identity.set_batch_tokens(10);
-  identity.set_schedule("schedule-11");
+  identity.set_schedule("wsd");
   identity.set_warmup_steps(12);
   identity.set_learning_rate(0.13);
   identity.set_seed(14);
@@ -43,7 +43,7 @@ v1::RunSpec DistinctSpec() {
   spec.set_evaluation_windows(25);
   spec.set_ranks(26);
   spec.set_micro_batch(27);
-  spec.set_device("device-28");
+  spec.set_device("cuda");
   spec.set_deterministic(true);
   spec.set_step_backend("backend-29");
   spec.mutable_start()->set_attempt(30);
@@ -62,7 +62,7 @@ v1::RunSpec DistinctSpec() {
   identity.set_final_rate_fraction(0.43);
   identity.set_tokenizer_key("key-44");
   spec.add_checkpoint_steps(45);
-  spec.set_kind("kind-46");
+  spec.set_kind("tokenizer");
   spec.add_inputs()->set_kind("trunk");
   v1::RunInput& input = *spec.add_inputs();
   input.set_kind("tokenizer");
@@ -86,7 +86,7 @@ TEST(RunSpecConversionTest, EveryFieldArrives) {
   EXPECT_EQ(to.identity.dataset_hash, "hash-8");
   EXPECT_EQ(to.identity.tokenizer_hash, "hash-9");
   EXPECT_EQ(to.identity.batch_tokens, 10);
-  EXPECT_EQ(to.identity.schedule, "schedule-11");
+  EXPECT_EQ(to.identity.schedule, run::Schedule::kWsd);
   EXPECT_EQ(to.identity.warmup_steps, 12);
   EXPECT_EQ(to.identity.learning_rate, 0.13);
   EXPECT_EQ(to.identity.seed, 14);
@@ -102,7 +102,7 @@ TEST(RunSpecConversionTest, EveryFieldArrives) {
   EXPECT_EQ(to.evaluation_windows, 25);
   EXPECT_EQ(to.ranks, 26);
   EXPECT_EQ(to.micro_batch, 27);
-  EXPECT_EQ(to.device, "device-28");
+  EXPECT_EQ(to.device, run::DeviceKind::kCuda);
   EXPECT_TRUE(to.deterministic);
   EXPECT_EQ(to.step_backend, "backend-29");
   ASSERT_TRUE(to.start.has_value());
@@ -121,9 +121,9 @@ TEST(RunSpecConversionTest, EveryFieldArrives) {
   EXPECT_EQ(to.identity.final_rate_fraction, 0.43);
   EXPECT_EQ(to.identity.tokenizer_key, "key-44");
   EXPECT_THAT(to.checkpoint_steps, ElementsAre(45));
-  EXPECT_EQ(to.kind, "kind-46");
+  EXPECT_EQ(to.kind, run::RunKind::kTokenizer);
   ASSERT_EQ(to.inputs.size(), 1u);  // the trunk is the start
-  EXPECT_EQ(to.inputs[0].kind, "tokenizer");
+  EXPECT_EQ(to.inputs[0].kind, run::InputKind::kTokenizer);
   EXPECT_EQ(to.inputs[0].run_key, "key-47");
   EXPECT_EQ(to.inputs[0].run_id, 48);
   EXPECT_EQ(to.inputs[0].file, "attempt-1/checkpoint-000000000049.safetensors");

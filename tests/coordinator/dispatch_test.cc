@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "coordinator/store/change_feed.h"
-#include "coordinator/retry_table.h"
 #include "coordinator/stages/submission.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -31,7 +30,6 @@ class DispatchTest : public ::testing::Test {
  protected:
   DispatchTest() : dispatch_({kLeaseMs, /*heartbeat_ms=*/20, &clock_}, feed_) {
     store::Options options;
-    options.exit_rule = coordinator::ApplyRetryTable;
     options.committed = [this](absl::Span<const store::RunRow> rows) { dispatch_.Committed(rows); };
     options.clock = &clock_;
     auto store = store::Store::Open(folder_.Path("allometry.db"), options);

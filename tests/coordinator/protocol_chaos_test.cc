@@ -15,7 +15,6 @@
 #include "coordinator/store/change_feed.h"
 #include "coordinator/leases/cluster_view.h"
 #include "coordinator/leases/dispatch.h"
-#include "coordinator/retry_table.h"
 #include "coordinator/stages/submission.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -37,7 +36,6 @@ class Coordinator {
       : clock_(clock), dispatch_(DispatchOptions(clock), feed_), view_(kLeaseMs * 1'000'000) {
     store::Options options;
     options.clock = &clock;
-    options.exit_rule = coordinator::ApplyRetryTable;
     options.committed = [this](absl::Span<const store::RunRow> rows) {
       for (const store::RunRow& row : rows) view_.Put(row, clock_.BootNanos());
       dispatch_.Committed(rows);

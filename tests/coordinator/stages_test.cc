@@ -1,7 +1,6 @@
 // Stages over a real store, without gRPC.
 #include "coordinator/stages/stages.h"
 
-#include "coordinator/retry_table.h"
 #include "coordinator/stages/submission.h"
 #include "coordinator/store/change_feed.h"
 #include "gtest/gtest.h"
@@ -15,7 +14,6 @@ namespace {
 TEST(StagesTest, ASweepFileIsParsedOnceHoweverOftenItsStageIsLookedAt) {
   const TemporaryFolder folder;
   store::Options options;
-  options.exit_rule = coordinator::ApplyRetryTable;
   ASSERT_OK_AND_ASSIGN(const auto store, store::Store::Open(folder.Path("allometry.db"), options));
   TinySweep sweep;
   sweep.rate = "{ladder: {rates: [1.5e-3, 3e-3], tune: {steps: 20}}}";

@@ -23,7 +23,7 @@ struct TinySweep {
 inline std::string TinyManifestJson(const TinySweep& sweep = {}) {
   data::Manifest manifest;
   manifest.name = "tiny-text";
-  manifest.kind = "text";
+  manifest.kind = data::DatasetKind::kText;
   manifest.licence = "none";
   manifest.source = "a test";
   manifest.generator = "TinySweep";

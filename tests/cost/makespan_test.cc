@@ -23,14 +23,29 @@ TEST(MakespanTest, OfSimilarWorkTheWideGoFirst) {
 }
 
 TEST(MakespanTest, TuningRunsGoFirst) {
-  // 1 and 4, then 4 in place of the 1, then at 4 the branch of 3. The longest first: 4 and 4, then
+  // 1 and 8, then 8 in place of the 1, then at 8 the branch of 3. The longest first: 8 and 8, then
   // the 1, and its branch only after that.
   const RunToPlace tuning = {1, "cpu", 1, -1, 0, -1, true};
   RunToPlace plain = tuning;
   plain.ahead = false;
   const RunToPlace branch = {1, "cpu", 3, 0, 1};
-  EXPECT_EQ(Makespan({tuning, OneRank(4), OneRank(4), branch}, kTwoSlots), 7);
-  EXPECT_EQ(Makespan({plain, OneRank(4), OneRank(4), branch}, kTwoSlots), 8);
+  EXPECT_EQ(Makespan({tuning, OneRank(8), OneRank(8), branch}, kTwoSlots), 11);
+  EXPECT_EQ(Makespan({plain, OneRank(8), OneRank(8), branch}, kTwoSlots), 12);
+}
+
+TEST(MakespanTest, ARunGoesWithWhatWaitsForIt) {
+  // The trunk of 1 and its branch of 9 are the longest way: they end at 10 and the others beside
+  // them. With the trunk as the shortest run it would begin at 4.
+  const RunToPlace branch = {1, "cpu", 9, 2, 1};
+  EXPECT_EQ(Makespan({OneRank(4), OneRank(4), OneRank(1), branch}, kTwoSlots), 10);
+}
+
+TEST(MakespanTest, ARunWaitsForADeviceWithItsMemory) {
+  const std::vector<WorkerSlots> unlike = {{"host-a", "cpu", 1, 1e9}, {"host-b", "cpu", 1, 4e9}};
+  RunToPlace large = OneRank(5);
+  large.memory_bytes = 2e9;
+  EXPECT_EQ(Makespan({large, large, OneRank(1)}, unlike), 10);
+  EXPECT_EQ(Makespan({OneRank(5), OneRank(5), OneRank(1)}, unlike), 6);
 }
 
 TEST(MakespanTest, MuchWorkGoesBeforeWidth) {

@@ -67,7 +67,7 @@ struct Wsd {
 TEST(ScheduleCostTest, WsdIsTheTrunkAndTheDecays) {
   const Wsd wsd;
   const ScheduleCost cost = CostOfSchedule({}, wsd.runs, wsd.cells);
-  EXPECT_EQ(cost.schedule, "wsd");
+  EXPECT_EQ(cost.schedule, run::Schedule::kWsd);
   EXPECT_EQ(cost.trunks, 1);
   EXPECT_EQ(cost.branches, 3);
   EXPECT_EQ(cost.flops, 6e6 * (800 + 50 + 100 + 200));

@@ -29,7 +29,7 @@ using Json = nlohmann::ordered_json;
 Manifest Example() {
   Manifest manifest;
   manifest.name = "tiny";
-  manifest.kind = "text";
+  manifest.kind = DatasetKind::kText;
   manifest.licence = "public domain";
   manifest.source = "a test";
   manifest.generator = "allo data text 0.1.0";
@@ -195,7 +195,7 @@ TEST(ManifestTest, EachDatasetOfAFolderIsJudgedAlone) {
 // Two episodes of three frames to train on and one held out; a frame is 2 + 1 tokens.
 Manifest Trajectories() {
   Manifest manifest = Example();
-  manifest.kind = "trajectories";
+  manifest.kind = DatasetKind::kTrajectories;
   manifest.vocabulary = 7;
   manifest.segments = {{.name = "observation", .begin = 0, .end = 4},
                        {.name = "action:0", .begin = 4, .end = 7}};
@@ -260,7 +260,7 @@ TEST(ManifestTest, TrajectoriesAreWholeEpisodesWithTheirSegments) {
   EXPECT_THAT(ParseTrajectories([](Json& j) { j["frames"].erase("tokens_per_action"); }),
               Refused({"frames.tokens_per_action is missing"}));
   EXPECT_THAT(ParseManifest(Edited([](Json& j) { j["kind"] = "sound"; })),
-              Refused({"'sound'", "text, trajectories and generated"}));
+              Refused({"'sound'", "text, trajectories, generated"}));
 }
 
 TEST(ManifestTest, ImagesAndActionsAreThoseOfTheFrames) {
@@ -278,7 +278,7 @@ TEST(ManifestTest, ImagesAndActionsAreThoseOfTheFrames) {
 
 TEST(ManifestTest, GeneratedDatasetHasASpecAndNoShards) {
   Manifest manifest = Trajectories();
-  manifest.kind = "generated";
+  manifest.kind = DatasetKind::kGenerated;
   manifest.generator = "strata:universe=7";
   manifest.name = manifest.generator;
   manifest.unique_tokens = 9 * (int64_t{1} << 40);

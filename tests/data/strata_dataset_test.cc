@@ -132,7 +132,7 @@ TEST(GeneratedManifestTest, TextsThatMeanTheSameGiveTheSameManifest) {
   ASSERT_OK_AND_ASSIGN(const Manifest b,
                        FindManifest("/nowhere", "strata:view=8,zo=16,universe=1"));
   EXPECT_EQ(a.hash, b.hash);
-  EXPECT_EQ(a.kind, "generated");
+  EXPECT_EQ(a.kind, DatasetKind::kGenerated);
   EXPECT_EQ(a.vocabulary, 4096 + 8);
   EXPECT_EQ(a.frames->tokens_per_frame(), 17);
   EXPECT_TRUE(IsGenerated(a.name));

@@ -224,7 +224,7 @@ TEST_F(WindowsTest, ImagesOfAFrameAreFoundAcrossShards) {
   ASSERT_OK(writer.Append("heldout", std::vector<uint32_t>{0, 3}));
   Manifest manifest;
   manifest.name = "counting";
-  manifest.kind = "trajectories";
+  manifest.kind = DatasetKind::kTrajectories;
   manifest.vocabulary = 4;
   manifest.segments = {{.name = "observation", .begin = 0, .end = 3},
                        {.name = "action:0", .begin = 3, .end = 4}};

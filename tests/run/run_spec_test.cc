@@ -28,7 +28,7 @@ RunSpec FullSpec() {
   spec.identity.optimizer = {0.8, 0.99, 0.05, 1e-10, 0.7};
   spec.identity.objective = "sparse";
   spec.identity.objective_seed = 11;
-  spec.identity.schedule = "wsd";
+  spec.identity.schedule = Schedule::kWsd;
   spec.identity.decay_begin = 900;
   spec.identity.decay_end = 1000;
   spec.identity.final_rate_fraction = 0.25;
@@ -40,13 +40,13 @@ RunSpec FullSpec() {
   spec.evaluation_windows = 12;
   spec.ranks = 2;
   spec.micro_batch = 8;
-  spec.device = "cuda";
+  spec.device = DeviceKind::kCuda;
   spec.deterministic = true;
   spec.step_backend = "autograd";
   spec.start = StartCheckpoint{2, 500, CheckpointFile(2, 500), "00000000000000ff", 6};
   spec.checkpoint_steps = {400, 800};
-  spec.kind = "tokenizer";
-  spec.inputs = {{"tokenizer", "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
+  spec.kind = RunKind::kTokenizer;
+  spec.inputs = {{InputKind::kTokenizer, "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
   return spec;
 }
 
@@ -89,7 +89,7 @@ TEST(RunSpecTest, OptionalFieldsKeepTheirDefaults) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->attempt, 1);
   EXPECT_EQ(spec->identity.optimizer.beta2, 0.95);
-  EXPECT_EQ(spec->device, "cpu");
+  EXPECT_EQ(spec->device, DeviceKind::kCpu);
   EXPECT_FALSE(spec->start.has_value());
 }
 

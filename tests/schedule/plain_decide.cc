@@ -114,7 +114,7 @@ class Plain {
     for (Pool& pool : pools_) {
       if (!CouldRun(pool, need)) continue;
       for (size_t i = 0; i < pool.places().size(); ++i) {
-        if (pool.places()[i].kept) continue;
+        if (pool.places()[i].sharing_blocked) continue;
         if (best != nullptr && pool.places()[i].ends >= best->places()[best_place].ends) continue;
         best = &pool;
         best_place = i;

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/run_choices.h"
 #include "tests/store/store_fixture.h"
 
 namespace allometry::store {
@@ -226,7 +227,7 @@ TEST_F(BranchesTest, FitsReadTheEndsOfBranchesAndNothingOfTheirTrunk) {
   EXPECT_EQ(rows[1].step, 100);
   for (const ObservationRow& row : rows) {
     EXPECT_TRUE(row.ends_cell);
-    EXPECT_EQ(row.schedule, "wsd");
+    EXPECT_EQ(row.run.schedule, run::Schedule::kWsd);
     EXPECT_EQ(row.trunk_run_id, kTrunk);
   }
 }

@@ -12,7 +12,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
-#include "coordinator/retry_table.h"
 #include "coordinator/store/store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -160,7 +159,6 @@ class Spool {
 class StoreFixture : public ::testing::Test {
  protected:
   StoreFixture() : folder_(MakeTemporaryFolder()), path_(folder_ + "/allometry.db") {
-    options_.exit_rule = coordinator::ApplyRetryTable;
     Reopen();
   }
   ~StoreFixture() override {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/sweep/difference.h"
 #include "coordinator/sweep/ladder_expansion.h"
+#include "run/choices.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 
@@ -101,12 +102,13 @@ TEST(LadderExpansionTest, BeginsWithTheSmallestSize) {
   ASSERT_THAT(expansion.runs, SizeIs(3));
   for (const v1::Run& run : expansion.runs) {
     EXPECT_EQ(run.size(), "5k");
-    EXPECT_EQ(run.stage(), kLadderStage);
+    EXPECT_EQ(run.stage(), run::NameOf(run::Stage::kLadder));
     EXPECT_EQ(run.spec().steps(), 49);  // 200k / 4096
     // Evaluated where the grid's cells end as well: 1e10 FLOPs.
     EXPECT_THAT(run.spec().evaluation_steps(), Contains(49));
   }
-  for (const v1::Cell& cell : expansion.cells) EXPECT_EQ(cell.stage(), kLadderStage);
+  for (const v1::Cell& cell : expansion.cells)
+    EXPECT_EQ(cell.stage(), run::NameOf(run::Stage::kLadder));
   EXPECT_EQ(expansion.sweep.runs(), 3);
   EXPECT_EQ(expansion.sweep.cells(), 3);
 }
@@ -126,7 +128,7 @@ TEST(LadderExpansionTest, TheGridContinuesTheChosenTuningRun) {
   for (const v1::Cell& cell : cells) {
     EXPECT_THAT(grid.spec().evaluation_steps(), Contains(cell.step()));
   }
-  EXPECT_EQ(RunOf(expansion, "5k", 1e-3).stage(), kLadderStage);
+  EXPECT_EQ(RunOf(expansion, "5k", 1e-3).stage(), run::NameOf(run::Stage::kLadder));
   EXPECT_THAT(CellsOf(expansion, RunOf(expansion, "20k", 4e-3).run_id()), SizeIs(1));
 }
 

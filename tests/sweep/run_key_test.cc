@@ -110,10 +110,10 @@ TEST(RunConversionTest, ASettingWithoutAFieldOfItsOwnTravelsByName) {
   EXPECT_EQ(ToProto(identity).settings_size(), 0);
   EXPECT_EQ(ToProto(identity).SerializeAsString(), Identity().SerializeAsString());
   const std::string key = run::RunKey(identity);
-  identity.precision = "tf32";
+  identity.precision = run::Precision::kTf32;
   const v1::RunIdentity message = ToProto(identity);
   EXPECT_EQ(message.settings().at("precision"), "tf32");
-  EXPECT_EQ(ToIdentity(message)->precision, "tf32");
+  EXPECT_EQ(ToIdentity(message)->precision, run::Precision::kTf32);
   EXPECT_NE(RunKey(message), key);
 }
 

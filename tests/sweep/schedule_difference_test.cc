@@ -4,6 +4,7 @@
 
 #include "coordinator/sweep/schedule.h"
 #include "coordinator/sweep/trunk_growth.h"
+#include "proto/run_choices.h"
 #include "tests/sweep/stored_sweep.h"
 #include "tests/testing/status_matchers.h"
 
@@ -61,7 +62,7 @@ TEST(ScheduleDifferenceTest, ALargerBudgetRaisesTheTrunkAndAddsABranchFromItsNew
   EXPECT_EQ(trunk.steps(), 782);  // 977 - round(195.4)
   EXPECT_THAT(trunk.checkpoint_steps(), ElementsAre(19, 195, 782));
   ASSERT_EQ(changes.new_runs.size(), 1u);
-  EXPECT_EQ(TrunkInput(changes.new_runs[0].spec())->step(), 782);
+  EXPECT_EQ(allometry::TrunkOf(changes.new_runs[0].spec())->step(), 782);
   EXPECT_THAT(changes.lines,
               ElementsAre("adds a branch to 2x32: 4e6 tokens, falling from step 782 to step 977",
                           "raises trunk 2x32: from step 195 to step 782, 1 more checkpoint to "
@@ -79,7 +80,7 @@ TEST(ScheduleDifferenceTest, ABranchBehindTheTrunkStartsFromTheCheckpointBeforeI
     EXPECT_THAT(changes->lines.at(0),
                 HasSubstr("500000 tokens, falling from step 98 to step 122; its trunk is past step "
                           "98 without a checkpoint there, so it trains from step "));
-    return TrunkInput(changes->new_runs[0].spec())->step();
+    return allometry::TrunkOf(changes->new_runs[0].spec())->step();
   };
   EXPECT_EQ(start(Trained(v1::RUN_SUCCEEDED, 195, {19, 195})), 19);
   EXPECT_EQ(start(Trained(v1::RUN_SUCCEEDED, 195, {19, 60, 195})), 60);
@@ -96,7 +97,7 @@ TEST(ScheduleDifferenceTest, ABranchAheadOfAWaitingTrunkIsOneMoreCheckpointOnIts
     ASSERT_EQ(changes.changed_runs.size(), 1u);
     EXPECT_FALSE(changes.changed_runs[0].raised);
     EXPECT_THAT(changes.changed_runs[0].spec.checkpoint_steps(), ElementsAre(19, 98, 195));
-    EXPECT_EQ(TrunkInput(changes.new_runs[0].spec())->step(), 98);
+    EXPECT_EQ(allometry::TrunkOf(changes.new_runs[0].spec())->step(), 98);
   }
 }
 
@@ -106,7 +107,7 @@ TEST(ScheduleDifferenceTest, ChangedSettingsKeepWhereABranchStartsAndWhereATrunk
   ASSERT_OK_AND_ASSIGN(const Changes changes, Submit(stored, Wsd() + "log_every: 5\n"));
   ASSERT_EQ(changes.changed_runs.size(), 3u);
   EXPECT_THAT(changes.changed_runs[0].spec.checkpoint_steps(), ElementsAre(19, 195));
-  EXPECT_EQ(TrunkInput(changes.changed_runs[2].spec)->step(), 60);
+  EXPECT_EQ(allometry::TrunkOf(changes.changed_runs[2].spec)->step(), 60);
   EXPECT_EQ(changes.changed_runs[2].spec.log_every(), 5);
   EXPECT_THAT(changes.lines,
               ElementsAre("changes run trunk 2x32 from its next attempt on: log_every 10 to 5",

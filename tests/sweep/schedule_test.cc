@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/run_choices.h"
 #include "proto/run_conversion.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
@@ -29,14 +30,14 @@ std::vector<int64_t> Evaluations(const v1::Run& run) {
 
 TEST(ScheduleTest, DefaultsDependOnTheSchedule) {
   ASSERT_OK_AND_ASSIGN(const SweepFile wsd, ParseSweepFile(Scheduled("schedule: wsd"), "a.yaml"));
-  EXPECT_EQ(wsd.schedule.name, "wsd");
+  EXPECT_EQ(wsd.schedule.kind, run::Schedule::kWsd);
   EXPECT_EQ(wsd.schedule.decay_fraction, 0.2);
   EXPECT_EQ(wsd.schedule.final_rate_fraction, 0);
   ASSERT_OK_AND_ASSIGN(const SweepFile cosine,
                        ParseSweepFile(Scheduled("schedule: cosine"), "a.yaml"));
   EXPECT_EQ(cosine.schedule.final_rate_fraction, 0.1);
   ASSERT_OK_AND_ASSIGN(const SweepFile constant, ParseSweepFile(kOneShape, "a.yaml"));
-  EXPECT_EQ(constant.schedule.name, "constant");
+  EXPECT_EQ(constant.schedule.kind, run::Schedule::kConstant);
   EXPECT_EQ(constant.schedule.final_rate_fraction, 0);
 }
 
@@ -63,12 +64,12 @@ TEST(ScheduleTest, KeysThatTheScheduleDoesNotReadAreMistakes) {
 }
 
 TEST(ScheduleTest, DecayBeginsAtAWholeStepAndTakesAtLeastOne) {
-  const ScheduleChoice wsd{"wsd", 0.2, 0};
+  const ScheduleChoice wsd{run::Schedule::kWsd, 0.2, 0};
   EXPECT_EQ(DecayBegin(wsd, 10, 244), 195);  // 48.8 is 49 steps
   EXPECT_EQ(DecayBegin(wsd, 10, 24), 19);
   EXPECT_EQ(DecayBegin(wsd, 0, 2), 1);
-  EXPECT_EQ(DecayBegin({"cosine", 0.2, 0.1}, 10, 244), 10);
-  EXPECT_EQ(DecayBegin({"constant", 0.2, 0}, 10, 244), std::nullopt);
+  EXPECT_EQ(DecayBegin({run::Schedule::kCosine, 0.2, 0.1}, 10, 244), 10);
+  EXPECT_EQ(DecayBegin({run::Schedule::kConstant, 0.2, 0}, 10, 244), std::nullopt);
 }
 
 TEST(ScheduleTest, WsdIsATrunkWithTheConstantRunsKeyAndABranchForEachCell) {
@@ -95,9 +96,9 @@ TEST(ScheduleTest, WsdIsATrunkWithTheConstantRunsKeyAndABranchForEachCell) {
     EXPECT_EQ(identity.decay_begin(), i == 1 ? 19 : 195);
     EXPECT_EQ(identity.decay_end(), i == 1 ? 24 : 244);
     EXPECT_EQ(branch.spec().steps(), identity.decay_end());
-    ASSERT_NE(TrunkInput(branch.spec()), nullptr);
-    EXPECT_EQ(TrunkInput(branch.spec())->run_key(), trunk.key());
-    EXPECT_EQ(TrunkInput(branch.spec())->step(), identity.decay_begin());
+    ASSERT_NE(TrunkOf(branch.spec()), nullptr);
+    EXPECT_EQ(TrunkOf(branch.spec())->run_key(), trunk.key());
+    EXPECT_EQ(TrunkOf(branch.spec())->step(), identity.decay_begin());
     EXPECT_EQ(wsd.cells[i - 1].run_id(), branch.run_id());
     EXPECT_EQ(wsd.cells[i - 1].step(), identity.decay_end());
     EXPECT_EQ(wsd.cells[i - 1].tokens(), constant.cells[i - 1].tokens());
@@ -133,7 +134,7 @@ TEST(ScheduleTest, EverySizeAndSeedHasItsOwnTrunk) {
   }
   EXPECT_EQ(trunks.size(), 6u);
   for (const v1::Run& run : wsd.runs) {
-    if (const v1::RunInput* input = TrunkInput(run.spec())) {
+    if (const v1::RunInput* input = TrunkOf(run.spec())) {
       EXPECT_EQ(trunks.count(input->run_key()), 1u);
     }
   }

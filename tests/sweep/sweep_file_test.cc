@@ -84,7 +84,7 @@ limits: {max_device_hours: 1.5, max_run_hours: 0.25}
   EXPECT_EQ(file.flops_convention, FlopsConvention::kExact);
   EXPECT_EQ(file.max_epochs, 2);
   EXPECT_TRUE(file.allow_repeat);
-  EXPECT_EQ(file.device, "cuda");
+  EXPECT_EQ(file.device, run::DeviceKind::kCuda);
   EXPECT_TRUE(file.deterministic);
   EXPECT_EQ(file.evaluation_windows, 2048);
   EXPECT_EQ(file.evaluations_per_decade, 10);

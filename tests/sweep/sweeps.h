@@ -56,7 +56,7 @@ inline std::string SweepWith(absl::string_view from, absl::string_view to,
 inline data::Manifest Words() {
   data::Manifest manifest;
   manifest.name = "words";
-  manifest.kind = "text";
+  manifest.kind = data::DatasetKind::kText;
   manifest.vocabulary = 99;
   manifest.tokenizer = "chars";
   manifest.tokenizer_hash = "00000000000000aa";
@@ -70,7 +70,7 @@ inline data::Manifest Words() {
 inline data::Manifest Walk() {
   data::Manifest manifest;
   manifest.name = "walk";
-  manifest.kind = "trajectories";
+  manifest.kind = data::DatasetKind::kTrajectories;
   manifest.segments = {{.name = "observation", .begin = 0, .end = 4096},
                        {.name = "action:0", .begin = 4096, .end = 4105}};
   manifest.vocabulary = 4105;

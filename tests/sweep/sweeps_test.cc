@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "data/generated.h"
+#include "proto/run_choices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::sweep {
@@ -32,7 +33,7 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
     }
     if (file.tokenizer) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=32,frames=16"));
-      manifest.kind = "trajectories";
+      manifest.kind = data::DatasetKind::kTrajectories;
     }
     manifest.name = file.dataset;
     EXPECT_OK(Expand(file, manifest)) << entry.path();
@@ -103,7 +104,7 @@ TEST(SweepsTest, WsdIsFourTrunksWithFourBranchesEach) {
   int64_t shared = 0, separate = 0;
   int trunks = 0;
   for (const v1::Run& run : expansion.runs) {
-    const v1::RunInput* trunk = TrunkInput(run.spec());
+    const v1::RunInput* trunk = TrunkOf(run.spec());
     shared += run.spec().steps() - (trunk == nullptr ? 0 : trunk->step());
     trunks += IsTrunk(run.spec());
   }

@@ -5,6 +5,7 @@
 #include "coordinator/sweep/stopping_expansion.h"
 #include "data/generated.h"
 #include "gmock/gmock.h"
+#include "proto/run_choices.h"
 #include "tests/sweep/stored_sweep.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
@@ -76,8 +77,8 @@ TEST(TokenizerTest, BranchesHaveTheirTrunkAndTheTokenizer) {
   ASSERT_EQ(expansion.runs.size(), 1u + 2u * 3u);
   const v1::RunSpec& branch = expansion.runs[2].spec();
   ASSERT_EQ(branch.inputs_size(), 2);
-  ASSERT_NE(TrunkInput(branch), nullptr);
-  EXPECT_EQ(TrunkInput(branch)->run_key(), expansion.runs[1].key());
+  ASSERT_NE(TrunkOf(branch), nullptr);
+  EXPECT_EQ(TrunkOf(branch)->run_key(), expansion.runs[1].key());
   // Submitted again with one more budget, the new branch leaves the stored trunk all the same.
   ASSERT_OK_AND_ASSIGN(const Changes first, Difference(StoredSweep(), expansion));
   StoredSweep stored;

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 // Frames of 16 + 4 tokens, 50 frames an episode.
 data::Manifest Walks() {
   data::Manifest manifest = Words();
-  manifest.kind = "trajectories";
+  manifest.kind = data::DatasetKind::kTrajectories;
   manifest.vocabulary = 512 + 12;
   manifest.segments = {{"observation", 0, 512},
                        {"action:0", 512, 515},

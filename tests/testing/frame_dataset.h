@@ -52,7 +52,7 @@ inline absl::StatusOr<data::Manifest> WriteFrameDataset(const std::string& data_
                                                         int64_t frames, int64_t side) {
   data::Manifest manifest;
   manifest.name = name;
-  manifest.kind = "trajectories";
+  manifest.kind = data::DatasetKind::kTrajectories;
   manifest.licence = "none";
   manifest.source = "a test";
   manifest.generator = "WriteFrameDataset";

@@ -24,7 +24,7 @@ inline absl::StatusOr<data::Manifest> WriteTokenDataset(const std::string& data_
   ALLO_RETURN_IF_ERROR(writer.Append("heldout", heldout));
   data::Manifest manifest;
   manifest.name = name;
-  manifest.kind = "text";
+  manifest.kind = data::DatasetKind::kText;
   manifest.licence = "none";
   manifest.source = "a test";
   manifest.generator = "WriteTokenDataset";

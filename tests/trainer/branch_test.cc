@@ -17,7 +17,7 @@ class BranchTest : public TrainerTest {
     trunk_.evaluation_steps = {25, 60};
     trunk_.checkpoint_steps = {30, 60};
     branch_ = trunk_;
-    branch_.identity.schedule = "wsd";
+    branch_.identity.schedule = run::Schedule::kWsd;
     branch_.identity.decay_begin = 30;
     branch_.identity.decay_end = branch_.steps = 38;
     branch_.evaluation_steps = {35, 38};
@@ -55,7 +55,7 @@ TEST_F(BranchTest, BranchFromTheTrunksCheckpointHasTheBitsOfItsRecipeFromStepZer
   const auto trunk = TrainTrunk();
   for (const char* schedule : {"wsd", "cosine"}) {  // whatever falls may branch
     run::RunSpec spec = branch_;
-    spec.identity.schedule = schedule;
+    spec.identity.schedule = *run::Parse<run::Schedule>(schedule);
     spec.identity.final_rate_fraction = 0.1;
     run_dir_ = folder_.Path(absl::StrCat(schedule, "-whole"));
     const SpoolContents whole = RunToEnd(spec, ExitReason::kSucceeded);

@@ -7,7 +7,7 @@ namespace {
 
 run::Identity WithSchedule(const std::string& schedule) {
   run::Identity identity;
-  identity.schedule = schedule;
+  identity.schedule = *run::Parse<run::Schedule>(schedule);
   identity.learning_rate = 0.5;
   identity.warmup_steps = 4;
   if (schedule == "constant") return identity;

@@ -71,7 +71,7 @@ TEST_F(StepChoiceTest, ABranchKeepsTheStepOfItsTrunk) {
   run::RunSpec branch = Continued(trunk.All<run::CheckpointRecord>().back());
   branch.attempt = 1;
   branch.start->run_id = 1;
-  branch.identity.schedule = "wsd";
+  branch.identity.schedule = run::Schedule::kWsd;
   branch.identity.decay_begin = 40;
   branch.identity.decay_end = 50;
   EXPECT_EQ(ExecutionConfigOf(RunToEnd(branch, ExitReason::kSucceeded)).step_backend, "autograd");

@@ -23,7 +23,7 @@ class TokenizerTest : public ResumeTest {
   }
   // A vqvae of 16 x 16 images to 2 x 2 codes of 8, 8 images an update.
   void TrainTokenizerOf(const std::string& dataset, int channels) {
-    spec_.kind = "tokenizer";
+    spec_.kind = run::RunKind::kTokenizer;
     spec_.identity.dataset = dataset;
     spec_.identity.dataset_hash = dataset == "walk" ? walk_hash_ : "";
     spec_.identity.shape = {"vqvae", 1, 1, 8, 4, 8, 16, 16, channels};
@@ -45,7 +45,7 @@ class TokenizerTest : public ResumeTest {
     ASSERT_FALSE(written.empty());
     EXPECT_EQ(written.back().step, spec_.steps);
     artifact_ = written.back();
-    spec_.kind = "train";
+    spec_.kind = run::RunKind::kTrain;
     spec_.inputs = {{"tokenizer", "00000000000000ab", 1, artifact_.file, artifact_.hash}};
     spec_.identity.tokenizer_key = "00000000000000ab";
     const int action_tokens = dataset == "walk" ? 2 : 1;

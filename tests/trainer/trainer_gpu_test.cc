@@ -17,7 +17,7 @@ class TrainerCudaTest : public TrainerTest {
 
 TEST_F(TrainerCudaTest, MachineWithoutAGpuIsASentence) {
   if (HasGpu()) GTEST_SKIP() << "this machine has a GPU";
-  spec_.device = "cuda";
+  spec_.device = run::DeviceKind::kCuda;
   const auto exit = RunToEnd(spec_, ExitReason::kDevice).All<run::ExitRecord>()[0];
   EXPECT_THAT(exit.message, HasSubstr("there is no GPU on this machine"));
   EXPECT_THAT(exit.message, HasSubstr("use a machine with one, or device cpu"));
@@ -39,7 +39,7 @@ TEST_F(TrainerCudaTest, GpuAgreesWithTheCpuAndResumesThroughACheckpoint) {
   run_dir_ = folder_.Path("cpu");
   RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&cpu, 40);
   run_dir_ = folder_.Path("gpu");
-  spec_.device = "cuda";
+  spec_.device = run::DeviceKind::kCuda;
   run::RunSpec half = spec_;
   half.steps = 20;
   half.evaluation_steps = {1, 10};

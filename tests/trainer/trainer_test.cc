@@ -189,7 +189,7 @@ TEST_F(TrainerTest, StartCheckpointThatDoesNotVerifyIsCheckpoint) {
 }
 
 TEST_F(TrainerTest, DeviceThatIsNotThereIsASentence) {
-  spec_.device = "cuda";
+  spec_.device = run::DeviceKind::kCuda;
   const auto exit = RunToEnd(spec_, ExitReason::kDevice).All<run::ExitRecord>()[0];
   EXPECT_THAT(exit.message, HasSubstr("use allo-trainer-cuda on a machine with a GPU"));
 }

@@ -1,14 +1,15 @@
 // The worker's agent: it offers slots, holds attempts under leases, and delivers what their
 // trainers write.
 //
-// Life: end what an earlier life left running; begin to check the trainers and the datasets;
-// register, giving its attempts back as AGENT_LOST, with a problem and no free slots until the
-// trainers have passed; then heartbeats, each reply saying everything that the agent should hold.
-// While the coordinator is away training goes on until the leases end, and spools are delivered
-// when it is back.
+// Life of an agent. It ends the processes that an earlier life left running, and begins to check
+// the trainers and the datasets. It registers and gives the earlier attempts back as AGENT_LOST;
+// until the trainers have passed their check it reports a problem and no free slots. Then it sends
+// heartbeats; each reply lists all attempts that the agent should hold. While the coordinator is
+// away, training goes on until the leases end; spools are delivered when it is back.
 //
-// One thread does it all: a loop over gRPC's completion queue with a tick of 50 ms, so there is no
-// shared state. What may block in it is short: a batch read from a spool, a process started.
+// All of it runs on one thread, a loop over gRPC's completion queue with a tick of 50 ms, so there
+// is no shared state. Blocking calls in it are short: reading a batch from a spool, starting a
+// process.
 #pragma once
 
 #include <atomic>
@@ -61,7 +62,7 @@ class Agent {
   Agent(AgentOptions options, std::unique_ptr<AttemptTable> attempts,
         std::unique_ptr<CoordinatorLink> link);
 
-  // What is due now.
+  // Steps of the loop.
   void ObserveStop(int stop_signals, int64_t now_ns);
   bool MayEnd(int64_t now_ns) const;
   void SendRecords(int64_t now_ns);

@@ -3,10 +3,10 @@
 //   running ── exits, is killed ──> ended ── exit record durable ──> delivered
 //      └────── Drop() ──────────────> dropped ── trainer gone ─────> forgotten
 //
-// Whatever happens, an attempt that is not dropped ends with an exit record: the trainer's own, or
-// one that the agent appends. A spool that is damaged before its tail ends the attempt as BUG, with
-// the place of the damage: nothing after it can be trusted, and the next attempt starts from a
-// checkpoint that was registered. One thread.
+// An attempt that is not dropped always ends with an exit record: the trainer's own, or one that
+// the agent appends. A spool that is damaged before its tail ends the attempt as BUG, with the
+// place of the damage: nothing after it can be trusted. The next attempt starts from a registered
+// checkpoint. One thread.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,8 @@ struct SuspiciousEnd {
 class Attempt {
  public:
   // Starts the trainer under a lease that ends at `deadline_ns` (CLOCK_BOOTTIME) and was asked for
-  // at `asked_ns`. Never fails: what cannot be started has ended, and says why.
+  // at `asked_ns`. Never fails: an attempt that cannot be started has ended, with the reason in its
+  // exit record.
   static std::unique_ptr<Attempt> Start(const AttemptContext& context, const v1::Hold& hold,
                                         int64_t asked_ns, int64_t deadline_ns);
 
@@ -72,10 +73,10 @@ class Attempt {
   // the time that the coordinator gave; 0: none.
   void Preempt(int64_t stop_by_ns, int64_t within_ms);
   void Cancel(int64_t stop_by_ns, int64_t within_ms);
-  // Ends the trainer; nothing more is delivered. One that has written its exit record is given
+  // Ends the trainer; nothing more is delivered. A trainer that has written its exit record gets
   // time to end by itself.
   void Drop();
-  // The same at once, before the agent itself ends.
+  // Kills the trainer at once; for the end of the agent.
   void Kill();
 
   // Reaps the trainer, enforces lease and stop deadlines, appends the exit record. Call often.
@@ -92,7 +93,7 @@ class Attempt {
   bool dropped() const { return dropped_; }
   // The trainer is gone and the exit record is in the spool.
   bool ended() const { return !running() && delivery_.has_exit(); }
-  // Nothing is left to do for it.
+  // Whether nothing is left to do for the attempt.
   bool finished() const { return !running() && (dropped_ || delivery_.delivered()); }
 
   // Null when there is nothing to send now; valid until the next call.

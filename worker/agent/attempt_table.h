@@ -1,7 +1,7 @@
-// Every attempt that an agent has, and the note in its state dir that survives it.
+// All attempts of an agent, and the file in its state dir that lists them.
 //
-// The note (held.json) names an attempt before its trainer starts and until its exit record is
-// durable, so a next life of the agent knows what to give back. One thread.
+// The file (held.json) names an attempt from before its trainer starts until its exit record is
+// durable, so that the agent's next life knows which attempts to give back. One thread.
 #pragma once
 
 #include <cstdint>
@@ -61,10 +61,10 @@ class AttemptTable {
   // Does what a heartbeat's reply asks for. `asked_ns`: when the heartbeat was sent (boot clock),
   // from which leases count. Without `may_start` nothing new is started.
   void Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, bool may_start);
-  // The coordinator's database is another than before: what it does not have is sent again.
+  // The coordinator's database is another one than before: sends again the records that it lacks.
   void GoBack(const v1::HeartbeatResponse& reply);
-  // Moves every attempt on. True when a slot became free or an attempt was delivered: worth a
-  // heartbeat.
+  // Continues every attempt. True if a slot became free or an attempt was delivered: then a
+  // heartbeat should be sent soon.
   bool Poll(int64_t now_ns);
   void PreemptAll(int64_t stop_by_ns);
   void KillAll();
@@ -76,7 +76,8 @@ class AttemptTable {
   // The stream broke: everything after the last acks is sent again.
   void Rewind();
 
-  // What a heartbeat says: attempts that are being dropped are not held, but still in the way.
+  // The attempts that a heartbeat lists. Attempts that are being dropped are listed as not held,
+  // but still occupy their devices.
   std::vector<v1::HeldAttempt> HeldAttempts() const;
   // On which fewer attempts run than may at once, but for those of lost hosts.
   std::vector<HostDevice> FreeDevices() const;
@@ -89,8 +90,8 @@ class AttemptTable {
   void CheckDatasetsWith(std::function<absl::Status(const std::string& dataset)> check) {
     context_.check_dataset = std::move(check);
   }
-  // Checkpoints that the coordinator named and that are gone, until ForgetDeleted says that it
-  // heard: what a lost message named is told again.
+  // Checkpoints that the coordinator named and that are deleted. They are reported in every
+  // heartbeat until ForgetDeleted says that the coordinator has received the report.
   std::vector<std::string> DeletedCheckpoints() const;
   void ForgetDeleted(const std::vector<std::string>& told);
 

@@ -1,9 +1,8 @@
-// The agent's end of the wire: two calls and one stream, all of them asynchronous on one queue, so
-// that a coordinator that hangs never stops the agent from enforcing a lease.
+// The agent's connection to the coordinator: two calls and one stream, all asynchronous on one
+// queue, so that a coordinator that hangs cannot stop the agent from enforcing leases.
 //
-// One thread: everything happens, callbacks included, inside WaitAndDispatch of the caller's
-// thread. Errors come as the statuses that gRPC gives; UNAVAILABLE and DEADLINE_EXCEEDED mean that
-// the coordinator is away.
+// One thread: all work and all callbacks run inside WaitAndDispatch, on the caller's thread. Errors
+// are gRPC's statuses; UNAVAILABLE and DEADLINE_EXCEEDED mean that the coordinator is away.
 #pragma once
 
 #include <cstdint>
@@ -37,14 +36,14 @@ class CoordinatorLink {
   void Register(const v1::RegisterRequest& request, int64_t timeout_ms, OnRegister done);
   void Heartbeat(const v1::HeartbeatRequest& request, int64_t timeout_ms, OnHeartbeat done);
 
-  // What the coordinator gave at registration; streams opened from now on bring it.
+  // Sets the session that the coordinator gave at registration; streams opened later carry it.
   void SetSession(std::string session);
   const std::string& session() const;
 
   // Opens the stream; only when there is none. `closed` is called once, at its end.
   void OpenStream(OnAck ack, OnStreamClosed closed);
   bool has_stream() const;
-  // The stream takes a batch now.
+  // Whether Send may be called now.
   bool writable() const;
   void Send(const v1::RecordBatch& batch);
 

@@ -1,9 +1,9 @@
 // Whether a folder with an identity was copied.
 //
 // A copy of a state directory or a run root has the same identity as the original, and two programs
-// that are one end each other's work. So the file that holds the identity is remembered by its
-// inode and the time of its last change: a copy has others. (A file system that numbers its inodes
-// anew at every mount leaves the time as it was.)
+// with one identity end each other's work. So the file with the identity is remembered by its inode
+// and the time of its last change; a copy has others. (A file system that renumbers its inodes at
+// every mount keeps the time.)
 #pragma once
 
 #include <string>

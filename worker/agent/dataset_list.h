@@ -1,10 +1,10 @@
-// The datasets that an agent offers: those in its data dir whose every shard has the hash that its
-// manifest says. A shard of the right size with other bytes would train without a word, and its
-// curve would go into fits.
+// The datasets that an agent offers: those in its data dir whose every shard has the hash in its
+// manifest. A shard of the right size with other bytes would be trained on without an error, and
+// its curve would go into fits.
 //
-// Each dataset is judged alone: a folder that cannot be read hides no other. Its files are looked
-// at every few seconds, and read again in the background when one of them changed
-// (verified_files.h) and after a trainer ended badly; meanwhile the dataset is not offered, and its
+// Each dataset is checked alone: a folder that cannot be read hides no other. Files are checked for
+// changes every few seconds. They are read again in the background if one changed
+// (verified_files.h) and after a trainer ended badly; meanwhile the dataset is not offered and its
 // runs wait.
 //
 // One thread calls it; a thread of its own reads the files.
@@ -31,10 +31,10 @@ class DatasetList {
   // Looks at the folder again, and begins to read what must be verified. An error: the folder
   // cannot be read, and nothing of it is offered until it can.
   absl::Status Refresh();
-  // True once after files were read: then Refresh knows more.
+  // True, once, after files were read: call Refresh then.
   bool Poll();
   bool verifying() const { return reading_ != nullptr; }
-  // Every file is read again before its dataset is offered.
+  // Makes every file be read again before its dataset is offered.
   void Suspect();
   // OK, or DataLoss where a shard of the dataset changed since it was verified. A dataset that is
   // not in the list, as a generated one, is OK.

@@ -1,4 +1,4 @@
-// Why a trainer ended that left no exit record in its spool.
+// The exit record of a trainer that left none in its spool.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace allometry::agent {
 
-// What the agent had to do with it.
+// What the agent had done before the trainer ended.
 enum class EndedBy {
   kItself,
   kLease,    // killed: its deadline passed
@@ -31,7 +31,7 @@ bool WasKilled(int wait_status);
 std::string LogTail(const std::string& path, int lines);
 
 // The kernel's count of OOM kills in this process's cgroup (version 2 or 1); 0 where unknown.
-// Each kill explains one attempt.
+// Each kill is the explanation of one attempt.
 class OomKills {
  public:
   OomKills();

@@ -1,8 +1,9 @@
-// What an agent does on a heartbeat's reply: a pure function of what it holds and what it should.
+// What an agent does on a heartbeat's reply: a pure function of the attempts that it holds and
+// those that it should hold.
 //
-// Both lists are whole, so a lost, repeated or late message needs no case of its own. The caller
-// makes one heartbeat at a time, so everything that it holds when the reply comes it held, or had
-// begun, when it asked.
+// Both lists are complete, so a lost, repeated or late message needs no case of its own. The caller
+// makes one heartbeat at a time, so every attempt that it holds when the reply comes, it held or
+// had begun when it sent the heartbeat.
 #pragma once
 
 #include <limits>
@@ -47,9 +48,9 @@ struct Actions {
   std::vector<Lease> drop;
 };
 
-// A new attempt waits for a later reply while something that is being ended still runs on one of
-// its devices or is an attempt of the same run. Holds without a spec that are not held are of
-// attempts that ended between request and reply: nothing to do.
+// A new attempt waits for a later reply while an attempt that is being ended still runs on one of
+// its devices, or is of the same run. A hold without a spec that the agent does not have belongs to
+// an attempt that ended between request and reply: nothing to do.
 Actions Reconcile(const std::vector<Held>& held, const v1::HeartbeatResponse& reply);
 
 }  // namespace allometry::agent

@@ -1,6 +1,6 @@
 // The folder that holds every run directory of an agent (layout: run/run_spec.h).
 //
-// Paths that come over the network never reach the file system unchecked: this is where they are.
+// Paths that come over the network are checked here before they reach the file system.
 #pragma once
 
 #include <string>
@@ -23,14 +23,15 @@ class RunRoot {
   // "ROOT_ID/run-7/attempt-2": in the environment of every process of the attempt.
   std::string AttemptName(const Lease& lease) const;
 
-  // An empty folder for the attempt. One that is there already belongs to another life of the
-  // coordinator's database: it is renamed, never mixed with, and its new name is in `moved_to`.
+  // Makes an empty folder for the attempt. A folder of that name that exists already belongs to
+  // another copy of the coordinator's database: it is renamed, and `moved_to` gets its new name.
   absl::Status MakeAttemptDir(const Lease& lease, std::string* moved_to) const;
 
   // NotFound: the path does not lead to this root any more (removed, unmounted, replaced).
   absl::Status Check() const;
 
-  // Removes what MakeAttemptDir renamed this long ago or longer. What cannot be removed stays.
+  // Removes folders that MakeAttemptDir renamed at least this long ago. What cannot be removed
+  // stays.
   void RemoveReplaced(int64_t older_than_s) const;
 
   // Removes "run-7/attempt-2/checkpoint-000000001200.safetensors". InvalidArgument for any other

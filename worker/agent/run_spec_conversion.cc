@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "data/manifest.h"
+#include "proto/run_choices.h"
 #include "proto/run_conversion.h"
 #include "worker/agent/run_root.h"
 
@@ -48,14 +49,18 @@ absl::StatusOr<run::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
     ALLO_ASSIGN_OR_RETURN(to.start, ToStartCheckpoint(spec.start(), root_id));
   }
   for (const v1::RunInput& input : spec.inputs()) {
-    if (input.kind() == "trunk") continue;  // that is the start
+    const std::optional<run::InputKind> kind = KindOf(input);
+    if (kind == run::InputKind::kTrunk) continue;  // that is the start
+    if (!kind.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("input kind '", input.kind(), "' is none of ",
+                                                     run::NamesOf<run::InputKind>()));
+    }
     if (!run::IsCheckpointFile(input.file())) {
       return absl::InvalidArgumentError(
           absl::StrCat("input ", input.kind(), ": '", input.file(),
                        "' is not of the form attempt-K/checkpoint-STEP"));
     }
-    to.inputs.push_back(
-        {input.kind(), input.run_key(), input.run_id(), input.file(), input.hash()});
+    to.inputs.push_back({*kind, input.run_key(), input.run_id(), input.file(), input.hash()});
   }
   return to;
 }

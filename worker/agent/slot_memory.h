@@ -1,4 +1,4 @@
-// How much memory a slot has: what a coordinator needs to know to put several runs on one device.
+// How much memory a slot has. The coordinator needs it to put several runs on one device.
 #pragma once
 
 #include <cstdint>

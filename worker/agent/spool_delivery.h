@@ -1,9 +1,10 @@
-// What of one attempt's spool was sent, and what is durable at the coordinator.
+// Delivery of one attempt's spool: which records were sent, and which the coordinator has stored.
 //
-// Records go out in batches of whole records in order; an ack moves on what is durable; when the
-// stream breaks, Rewind() sends again what was not acknowledged (the coordinator drops what it
-// has). At most kWindowRecords and one read are in memory: while the coordinator is slow or away
-// the rest waits in the file. One thread, no clock, no network.
+// Records are sent in order, in batches of whole records. An acknowledgement says up to which
+// record all are durable. If the stream breaks, Rewind() makes the records without acknowledgement
+// be sent again; the coordinator ignores those that it has. At most kWindowRecords and one read are
+// in memory: while the coordinator is slow or away the rest waits in the file. One thread, no
+// clock, no network.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@
 
 #include "base/status.h"
 #include "proto/worker.pb.h"
-#include "worker/agent/state_dir.h"
 #include "run/spool.h"
+#include "worker/agent/state_dir.h"
 
 namespace allometry::agent {
 
@@ -40,9 +41,9 @@ class SpoolDelivery {
   // the window is full. DataLoss: the spool is damaged, and all before the damage was returned.
   absl::StatusOr<const v1::RecordBatch*> NextBatch();
 
-  // Less than what was acknowledged before: the coordinator's database went back (a restored copy,
-  // a log lost with its machine), and what came after is read from the file and sent again.
-  // OutOfRange, DataLoss: the file does not have it any more.
+  // A value below an earlier one means that the coordinator's database went back (a restored copy,
+  // or a log lost with its machine): the records after it are read from the file and sent again.
+  // OutOfRange, DataLoss: the file does not have them any more.
   absl::Status Acknowledge(uint64_t durable_sequence);
   void Rewind();
 

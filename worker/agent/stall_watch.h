@@ -1,8 +1,8 @@
-// Whether a trainer still makes progress, judged by its spool alone.
+// Detects a trainer that makes no more progress, from the growth of its spool.
 //
-// A stopped rank, a hung collective or a dead file system leaves processes that live and do
-// nothing. A trainer that works makes its spool grow: points every log_every updates, evaluations,
-// checkpoints. It has stalled when the spool did not grow for
+// After a stopped rank, a hung collective or a dead file system the processes live and do nothing.
+// The spool of a working trainer grows: points every log_every updates, evaluations, checkpoints. A
+// trainer has stalled when its spool did not grow for
 //
 //   limit = max(floor, factor * median, 2 * longest)
 //

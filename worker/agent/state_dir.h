@@ -1,4 +1,4 @@
-// The agent's own small memory: who it is, and which attempts it holds.
+// The agent's state on disk: its identity, and the attempts that it holds.
 //
 //   STATE_DIR/lock        locked while an agent lives; holds its process id
 //   STATE_DIR/agent_secret, agent_secret.place

@@ -1,7 +1,6 @@
-// Whether this host's trainers work: each is started with --self-test, in the environment of an
-// attempt, before the agent offers a slot, and again after an attempt ended badly. One that does
-// not pass is tried again and again, less and less often, so a host that is mended goes on by
-// itself.
+// Checks that this host's trainers work. Each is started with --self-test, in the environment of an
+// attempt, before the agent offers a slot, and again after an attempt ended badly. A check that
+// fails is repeated at growing intervals, so that a repaired host goes on without a person.
 //
 // A host whose trainer cannot start fails runs in milliseconds, is therefore always free, and would
 // be given every run of a sweep. One thread.
@@ -31,7 +30,7 @@ class TrainerCheck {
  public:
   explicit TrainerCheck(TrainerCheckOptions options);
 
-  // From now on `problem` is not empty until all have passed again. `why` stands in it meanwhile.
+  // Starts a new check. Until all trainers have passed, `problem` is not empty and contains `why`.
   void Ask(const std::string& why);
   // Starts and reaps; call often. `now_ns` on the boot clock.
   void Poll(int64_t now_ns);

@@ -22,7 +22,7 @@ class TrainerProcess {
   static absl::StatusOr<std::unique_ptr<TrainerProcess>> Start(const launch::Command& command,
                                                                const std::string& log_path,
                                                                const std::string& mark);
-  // Kills what is left, and waits for the child.
+  // Kills the processes that are left, and waits for the child.
   ~TrainerProcess();
   TrainerProcess(const TrainerProcess&) = delete;
   TrainerProcess& operator=(const TrainerProcess&) = delete;
@@ -42,7 +42,8 @@ class TrainerProcess {
   // As if this process had died.
   void CloseInput();
 
-  // Moves the above on. True once the child was waited for and no process of the attempt is left.
+  // Continues Terminate and Kill. True once the child was waited for and no process of the attempt
+  // is left.
   bool Gone();
   // True once the child alone was waited for; what it left is not looked at.
   bool Exited();

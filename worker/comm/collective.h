@@ -1,4 +1,4 @@
-// What the ranks of one attempt say to each other: sums, one rank's bytes for all, and the end.
+// Communication between the ranks of one attempt: sums, broadcast, barrier, abort.
 //
 // Backends are rows of a table (registry.cc): `self` (one rank), `mpi` (host memory), `nccl` (GPU
 // memory). Every rank makes the same calls in the same order. Sums have the same bits on every
@@ -20,7 +20,7 @@ namespace allometry::comm {
 
 class Collective {
  public:
-  // Leaves the group in good order: waits for the other ranks. After an error, Abort instead.
+  // Waits for the other ranks and leaves the group. After an error call Abort instead.
   virtual ~Collective() = default;
 
   virtual int rank() const = 0;

@@ -38,8 +38,8 @@ class MpiWorld {
   absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars);
   absl::Status Broadcast(std::span<std::byte> bytes, int root);
   absl::Status Barrier();
-  // What all ranks are to do after a phase that may fail on one alone: OK where `mine` is OK on
-  // every rank, otherwise the failure of the lowest rank that has one, everywhere.
+  // For phases that may fail on one rank alone. Every rank gets OK if `mine` is OK on all of them,
+  // otherwise the failure of the lowest rank that has one.
   absl::Status Agree(const absl::Status& mine);
   // From any thread.
   [[noreturn]] void Abort(int exit_code);

@@ -1,13 +1,13 @@
-// Where the ranks of a job wait for each other without using the processor.
+// A rendezvous: the ranks of a job wait for each other without using the processor.
 //
 // MPI waits by polling. A rank that polls for a slower one takes processor time that the slower one
-// may need. So every collective begins with a meeting: ranks of one host spin for a few
-// microseconds and then sleep in the kernel, on a futex in memory that they share. Ranks of several
-// hosts poll an MPI_Ibarrier and sleep between the polls, up to a millisecond. What MPI does after
-// a meeting finds every rank there.
+// may need. So every collective begins with a rendezvous: ranks of one host spin for a few
+// microseconds and then sleep in the kernel, on a futex in shared memory. Ranks of several hosts
+// poll an MPI_Ibarrier and sleep between the polls, up to a millisecond. The MPI call that follows
+// then waits for no rank.
 //
-// Two ranks of a host also have mailboxes there. What a rank writes into its own before a meeting,
-// the other may read between that meeting and the next.
+// Two ranks of one host also have mailboxes in shared memory. What a rank writes into its own
+// mailbox before a rendezvous, the other may read until the next one.
 //
 // Threads: one thread uses a Rendezvous.
 #pragma once

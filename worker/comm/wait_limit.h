@@ -6,9 +6,9 @@
 
 namespace allometry::comm {
 
-// Counts what passed between two calls of Ended(), and of each step at most two seconds: more
-// passes only where this process was stopped (`scontrol suspend`, a debugger, a suspended machine),
-// and then its peers may have been stopped too.
+// Counts the time between two calls of Ended(), at most two seconds for each: more passes only if
+// this process was stopped (`scontrol suspend`, a debugger, a suspended machine), and then its
+// peers may have been stopped too.
 class WaitLimit {
  public:
   using Seconds = std::chrono::duration<double>;

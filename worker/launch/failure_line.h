@@ -1,4 +1,4 @@
-// What a program that failed said last, as the one line that is worth showing.
+// The one line of a failed program's log that is worth showing.
 #pragma once
 
 #include <string>

@@ -66,8 +66,7 @@ absl::Status CheckFit(const run::Shape& shape, const data::Manifest& read) {
 
 class WindowBatches final : public Batches {
  public:
-  WindowBatches(const run::Shape& shape, data::WindowSources sources,
-                models::Objective objective);
+  WindowBatches(const run::Shape& shape, data::WindowSources sources, models::Objective objective);
 
   const models::Objective& objective() const override { return objective_; }
   int64_t heldout_windows() const override { return sources_.heldout_count; }
@@ -191,11 +190,11 @@ absl::StatusOr<double> WindowBatches::HeldoutClassEntropy() {
   return models::ClassEntropy(objective_.classes(), counts);
 }
 
-// The input of kind "tokenizer"; nullptr where the run reads the dataset's own tokens.
+// The tokenizer among the inputs; nullptr where the run reads the dataset's own tokens.
 absl::StatusOr<const run::RunInput*> TokenizerOf(const run::RunSpec& spec) {
   if (spec.identity.tokenizer_key.empty()) return nullptr;
   for (const run::RunInput& input : spec.inputs) {
-    if (input.kind == "tokenizer") return &input;
+    if (input.kind == run::InputKind::kTokenizer) return &input;
   }
   return absl::FailedPreconditionError(
       absl::StrCat("the run reads the tokens of tokenizer ", spec.identity.tokenizer_key,
@@ -215,8 +214,7 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
   if (tokenizer != nullptr) {
     return OpenTokenized(run_dir, data_dir, *tokenizer, manifest, options);
   }
-  if (data::IsGenerated(identity.dataset)) return data::OpenGenerated(identity.dataset, options);
-  return data::OpenWindows(absl::StrCat(data_dir, "/", identity.dataset), options);
+  return data::OpenDataset(manifest.kind, data_dir, identity.dataset, options);
 }
 
 }  // namespace
@@ -224,7 +222,7 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
 absl::StatusOr<std::unique_ptr<Batches>> Batches::Open(const std::string& run_dir,
                                                        const std::string& data_dir,
                                                        const run::RunSpec& spec) {
-  if (spec.kind == "tokenizer") return OpenImageBatches(data_dir, spec);
+  if (spec.kind == run::RunKind::kTokenizer) return OpenImageBatches(data_dir, spec);
   const run::Identity& identity = spec.identity;
   const run::Shape& shape = identity.shape;
   const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);

@@ -62,7 +62,7 @@ absl::StatusOr<Progress> ReadProgress(const SafetensorsFile& file) {
 }
 
 run::Identity TrunkOf(run::Identity identity) {
-  identity.schedule = "constant";
+  identity.schedule = run::Schedule::kConstant;
   identity.decay_begin = 0;
   identity.decay_end = 0;
   identity.final_rate_fraction = 0;
@@ -119,10 +119,10 @@ absl::StatusOr<Progress> ReadVerified(const std::string& path, const run::StartC
 }  // namespace
 
 absl::StatusOr<run::CheckpointRecord> WriteCheckpoint(const std::string& run_dir, int attempt,
-                                                         const Progress& progress,
-                                                         const run::Identity& identity,
-                                                         const models::ParameterLayout& layout,
-                                                         const Buffers<const float>& buffers) {
+                                                      const Progress& progress,
+                                                      const run::Identity& identity,
+                                                      const models::ParameterLayout& layout,
+                                                      const Buffers<const float>& buffers) {
   const Metadata metadata = {
       {"format", kFormat},
       {"step", absl::StrCat(progress.step)},

@@ -1,5 +1,5 @@
-// A checkpoint: all that a later attempt needs to continue as if nothing had happened, in one
-// safetensors file.
+// A checkpoint: all that a later attempt needs to continue with the same bits, in one safetensors
+// file.
 //
 //   transformer.wte.weight, ...                      the parameters, nanoGPT's names and shapes
 //   optimizer.exp_avg.NAME, optimizer.exp_avg_sq.NAME   AdamW's moments of each
@@ -37,10 +37,10 @@ struct Buffers {
 // Writes RUN_DIR/attempt-K/checkpoint-STEP.safetensors, complete and synced when it returns.
 // ResourceExhausted on a full disk.
 absl::StatusOr<run::CheckpointRecord> WriteCheckpoint(const std::string& run_dir, int attempt,
-                                                         const Progress& progress,
-                                                         const run::Identity& identity,
-                                                         const models::ParameterLayout& layout,
-                                                         const Buffers<const float>& buffers);
+                                                      const Progress& progress,
+                                                      const run::Identity& identity,
+                                                      const models::ParameterLayout& layout,
+                                                      const Buffers<const float>& buffers);
 
 // Reads start.file of RUN_DIR, or of RUN_DIR/../run-<start.run_id> where that is set. Verifies the
 // file's hash, format, step and identity against what the run says, then fills `buffers`. Any

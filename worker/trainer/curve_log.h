@@ -1,7 +1,7 @@
 // The points of an attempt on their way to the spool. Only rank 0 has a spool; on other ranks
 // nothing happens here.
 //
-// What is written never depends on time, only when: buffered points reach the kernel within a
+// Time never decides which points are written, only when: buffered points reach the kernel within a
 // second of the next call.
 #pragma once
 

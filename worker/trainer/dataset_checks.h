@@ -17,8 +17,8 @@ absl::Status CheckDatasetHash(const run::Identity& identity, const data::Manifes
 // Frames with images of the shape's size.
 absl::Status CheckImages(const run::Shape& shape, const data::Manifest& manifest);
 
-// A dataset's shards as they were when a run opened them. They are mapped and read as training goes
-// on, so one that is written over would be trained on without a word.
+// The state of a dataset's shards when a run opened them. They are mapped and read as training goes
+// on, so without this check a shard that is overwritten would be trained on without an error.
 class ShardWatch {
  public:
   // Of the dataset's manifest; of one without files (generated, or not readable) it watches

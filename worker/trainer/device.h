@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "models/train_step.h"
+#include "run/choices.h"
 
 namespace allometry::trainer {
 
@@ -16,12 +17,11 @@ struct ComputeDevice {
   std::string model;       // "AMD EPYC 7B13 (avx2)", "NVIDIA H200"
 };
 
-// `kind` is "cpu" or "cuda"; with "cuda", the GPU that is this rank's by its place on the host, or
+// Of kCuda, the GPU that is this rank's by its place on the host, or
 // the only one that it sees.
 // FailedPrecondition, in a sentence, where there is none or this executable cannot use it.
 // `deterministic` asks LibTorch for deterministic kernels (CPU ones always are).
-absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,
-                                         bool deterministic);
+absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int local_rank, bool deterministic);
 
 // The most memory that this rank had so far, in bytes: on a GPU what LibTorch's allocator reserved
 // there (the CUDA context, some hundred MB, is not in it); on a CPU the resident set without files

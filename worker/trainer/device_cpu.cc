@@ -2,8 +2,8 @@
 
 namespace allometry::trainer {
 
-absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int, bool) {
-  if (kind == "cuda") {
+absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int, bool) {
+  if (kind == run::DeviceKind::kCuda) {
     return absl::FailedPreconditionError(
         "run.json asks for device cuda; this executable computes on CPUs only: use "
         "allo-trainer-cuda on a machine with a GPU, or device cpu");

@@ -11,9 +11,8 @@
 
 namespace allometry::trainer {
 
-absl::StatusOr<ComputeDevice> OpenDevice(const std::string& kind, int local_rank,
-                                         bool deterministic) {
-  if (kind == "cpu") return OpenCpu();
+absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int local_rank, bool deterministic) {
+  if (kind == run::DeviceKind::kCpu) return OpenCpu();
 
   int gpus = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&gpus); error != cudaSuccess || gpus == 0) {

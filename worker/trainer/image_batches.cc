@@ -81,16 +81,14 @@ absl::StatusOr<std::unique_ptr<Batches>> OpenImageBatches(const std::string& dat
   absl::Status fits = CheckDatasetHash(identity, manifest);
   if (fits.ok()) fits = CheckImages(identity.shape, manifest);
   if (!fits.ok()) return Annotate(fits, folder);
-  const bool generated = data::IsGenerated(identity.dataset);
   const int64_t frames =
-      generated ? std::min(kGeneratedFrames, manifest.frames->frames_per_episode) : 1;
+      manifest.has_files() ? 1 : std::min(kGeneratedFrames, manifest.frames->frames_per_episode);
   const data::WindowOptions options = {
       .context = frames * manifest.frames->tokens_per_frame(),
       .seed = identity.seed,
       .heldout_windows = (spec.evaluation_windows + frames - 1) / frames};
   ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
-                        generated ? data::OpenGenerated(identity.dataset, options)
-                                  : data::OpenWindows(folder, options));
+                        data::OpenDataset(manifest.kind, data_dir, identity.dataset, options));
   const int64_t heldout = std::min(spec.evaluation_windows, sources.heldout_count * frames);
   return std::unique_ptr<Batches>(
       std::make_unique<ImageBatches>(identity.shape, std::move(sources), frames, heldout));

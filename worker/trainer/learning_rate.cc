@@ -13,7 +13,7 @@ double FallingFraction(const run::Identity& identity, int64_t step) {
   if (step >= identity.decay_end) return final_fraction;
   const double length = static_cast<double>(identity.decay_end - identity.decay_begin);
   const double gone = static_cast<double>(step - identity.decay_begin);
-  if (identity.schedule == "cosine") {
+  if (identity.schedule == run::Schedule::kCosine) {
     const double wave = (1 + std::cos(std::numbers::pi * gone / length)) / 2;
     return final_fraction + (1 - final_fraction) * wave;
   }
@@ -27,7 +27,7 @@ double LearningRateAt(const run::Identity& identity, int64_t step) {
     return identity.learning_rate * static_cast<double>(step) /
            static_cast<double>(identity.warmup_steps);
   }
-  if (identity.schedule == "constant") return identity.learning_rate;
+  if (identity.schedule == run::Schedule::kConstant) return identity.learning_rate;
   return identity.learning_rate * FallingFraction(identity, step);
 }
 

@@ -1,4 +1,4 @@
-// A leased trainer lives by its lease: what the agent says on rank 0's standard input.
+// The lease of a leased trainer, as the agent sends it on rank 0's standard input.
 //
 //   lease BOOT_ID ASKED DEADLINE LEFT_MS   renewed (run/lease_line.h)
 //   preempt                                checkpoint and end as PREEMPTED
@@ -10,7 +10,7 @@
 // between the receipt of a line and its writing there. A line that was long on its way (a cable was
 // out) therefore ends when its lease does, and not that much later.
 //
-// End of file or a passed deadline means that the run may already be somebody else's: the trainer
+// After end of file or a passed deadline another worker may already have the run, so the trainer
 // ends at once without another write. The first lease must come within kFirstLeaseS.
 #pragma once
 

@@ -40,7 +40,10 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  if (!self_test.empty()) return allometry::trainer::SelfTest(self_test, device);
+  if (!self_test.empty()) {
+    return allometry::trainer::SelfTest(self_test,
+                                        *allometry::run::Parse<allometry::run::DeviceKind>(device));
+  }
   if (options.run_dir.empty()) return app.exit(CLI::RequiredError("RUN_DIR"));
   if (options.data_dir.empty()) return app.exit(CLI::RequiredError("--data-dir"));
   if (options.measure_seconds > 0) return allometry::trainer::MeasureTrainer(options);

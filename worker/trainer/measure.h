@@ -1,4 +1,4 @@
-// What an attempt costs on this machine, from a few seconds of it: what `allo plan` multiplies.
+// The cost of an attempt on this machine, measured in a few seconds, for `allo plan`.
 //
 // `allo-trainer RUN_DIR --measure SECONDS` trains the run of RUN_DIR/run.json from its first update
 // for about so long, then evaluates and writes a checkpoint, exactly as an attempt would, but into
@@ -12,7 +12,7 @@ namespace allometry::trainer {
 
 // All times in seconds of one rank's clock; updates are the same on every rank.
 struct Measurement {
-  double update_s = 0;  // mean, with what is logged on the way
+  double update_s = 0;      // mean, with what is logged on the way
   double update_cpu_s = 0;  // processor time of all ranks for an update
   double evaluation_s = 0;
   double checkpoint_s = 0;

@@ -1,12 +1,12 @@
-// How failures carry their exit reason: a status of the trainer says which of the agent's retry
-// rules applies to it.
+// Statuses of the trainer that carry an exit reason. The reason selects the rule of the retry table
+// (coordinator/schedule/after_exit.h) that applies to the attempt.
 #pragma once
 
 #include <exception>
 
 #include "base/status.h"
-#include "worker/comm/collective.h"
 #include "run/exit_reason.h"
+#include "worker/comm/collective.h"
 
 namespace allometry::trainer {
 

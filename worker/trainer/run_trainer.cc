@@ -77,7 +77,7 @@ absl::Status CheckRanks(const run::RunSpec& spec) {
 std::string CollectiveName(const std::string& asked, const run::RunSpec& spec) {
   if (asked != "auto") return asked;
   if (spec.ranks == 1) return "self";
-  return spec.device == "cuda" ? "nccl" : "mpi";
+  return spec.device == run::DeviceKind::kCuda ? "nccl" : "mpi";
 }
 
 // One rank's attempt and what has to be ended in order when it is over.
@@ -150,7 +150,8 @@ class Session {
     absl::StatusOr<ComputeDevice> device =
         OpenDevice(spec_.device, comm::LocalRank(), spec_.deterministic);
     if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
-    if (spec_.identity.precision == "tf32") at::globalContext().setAllowTF32CuBLAS(true);
+    if (spec_.identity.precision == run::Precision::kTf32)
+      at::globalContext().setAllowTF32CuBLAS(true);
     ALLO_RETURN_IF_ERROR(Connect(*device));
 
     TrainingParts parts;

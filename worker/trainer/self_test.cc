@@ -23,7 +23,7 @@ using run::ExitReason;
 
 constexpr size_t kBytes = 16 << 20;  // a small checkpoint
 
-absl::Status TryDevice(const std::string& kind) {
+absl::Status TryDevice(run::DeviceKind kind) {
   const absl::StatusOr<ComputeDevice> device = OpenDevice(kind, 0, /*deterministic=*/false);
   if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
   constexpr int64_t kSize = 64;
@@ -34,10 +34,10 @@ absl::Status TryDevice(const std::string& kind) {
   const double sum = ones.grad().sum().cpu().item<double>();
   const double expected = 2.0 * kSize * kSize * kSize;
   if (sum == expected) return absl::OkStatus();
-  return WithReason(
-      ExitReason::kDevice,
-      absl::InternalError(absl::StrFormat(
-          "%s computes wrongly: a sum of gradients is %g, and must be %g", kind, sum, expected)));
+  return WithReason(ExitReason::kDevice,
+                    absl::InternalError(absl::StrFormat(
+                        "%s computes wrongly: a sum of gradients is %g, and must be %g",
+                        run::NameOf(kind), sum, expected)));
 }
 
 absl::Status TryToWrite(const std::string& folder) {
@@ -47,7 +47,7 @@ absl::Status TryToWrite(const std::string& folder) {
   return written;
 }
 
-absl::Status TryAll(const std::string& folder, const std::string& device) {
+absl::Status TryAll(const std::string& folder, run::DeviceKind device) {
   try {
     ALLO_RETURN_IF_ERROR(TryDevice(device));
   } catch (const std::exception& error) {
@@ -58,7 +58,7 @@ absl::Status TryAll(const std::string& folder, const std::string& device) {
 
 }  // namespace
 
-int SelfTest(const std::string& folder, const std::string& device) {
+int SelfTest(const std::string& folder, run::DeviceKind device) {
   signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error of write(2) then
   const absl::Status status = TryAll(folder, device);
   if (status.ok()) return run::ProcessExitCode(ExitReason::kSucceeded);

@@ -1,13 +1,15 @@
-// Whether this trainer works on this host: what a run needs before its first update, in seconds.
+// A check, in seconds, that this trainer works on this host.
 #pragma once
 
 #include <string>
 
+#include "run/choices.h"
+
 namespace allometry::trainer {
 
-// Multiplies and differentiates on the device ("cpu" or "cuda"), and writes, syncs and removes a
+// Multiplies and differentiates on the device, and writes, syncs and removes a
 // file of 16 MiB in `folder`. Returns the exit code: 0, or that of the reason, with a sentence on
 // standard error. That the program's libraries are there, it shows by starting.
-int SelfTest(const std::string& folder, const std::string& device);
+int SelfTest(const std::string& folder, run::DeviceKind device);
 
 }  // namespace allometry::trainer

@@ -177,7 +177,7 @@ absl::StatusOr<data::WindowSources> OpenTokenized(const std::string& run_dir,
         frames.image_height, frames.image_width, frames.image_channels, shape.image_height,
         shape.image_width, shape.image_channels));
   }
-  if (manifest.kind == "generated") return OpenEncoded(file, manifest, tokenized, options);
+  if (!manifest.has_files()) return OpenEncoded(file, manifest, tokenized, options);
 
   // By hashes alone: runs of several sweeps may have the same file from different runs.
   tokenized.source = absl::StrFormat("dataset %s (%s) through tokenizer %s", manifest.name,

@@ -1,4 +1,4 @@
-// The artifact of a tokenizer run: its last checkpoint, which nobody trains any more.
+// The artifact of a tokenizer run: its last checkpoint.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,6 @@ struct TokenizerFile {
 
 // Reads RUN_DIR/../run-<input.run_id>/<input.file>. DataLoss where its hash is another one than the
 // input's or it cannot be read, FailedPrecondition where it is of no tokenizer.
-absl::StatusOr<TokenizerFile> ReadTokenizer(const std::string& run_dir,
-                                            const run::RunInput& input);
+absl::StatusOr<TokenizerFile> ReadTokenizer(const std::string& run_dir, const run::RunInput& input);
 
 }  // namespace allometry::trainer

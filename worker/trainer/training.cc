@@ -129,7 +129,7 @@ absl::Status TrainingImpl::RecordExecutionConfig() {
   parts_.spool->Append(run::ExecutionConfig{.ranks = collective_.world_size(),
                                             .hosts = absl::StrJoin(hosts, ","),
                                             .micro_batch = static_cast<int>(micro_batch_),
-                                            .device = spec_.device,
+                                            .device = run::NameOf(spec_.device),
                                             .device_model = parts_.device.model,
                                             .trainer_build = TrainerBuild(),
                                             .step_backend = learner_->step_backend()});
@@ -215,7 +215,8 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
   const int64_t columns = 1 + objective.frames();  // of a group: its sum, and its frames' sums
   std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group * columns), 0.0);
   std::vector<double> losses;
-  std::vector<double> codes(spec_.kind == "tokenizer" ? spec_.identity.shape.vocabulary : 0, 0.0);
+  std::vector<double> codes(
+      spec_.kind == run::RunKind::kTokenizer ? spec_.identity.shape.vocabulary : 0, 0.0);
   for (int64_t i = 0; i * group < windows; ++i) {
     if (i % collective_.world_size() != collective_.rank()) continue;
     const int64_t first = i * group;

@@ -16,11 +16,12 @@
 // than by diverging: nothing goes on until the rule is changed or the run retried. A larger size
 // begins when the one before has its rate.
 //
-// Rates are rounded to three significant digits, so that they can be written down; one that is a
-// rate of the rule times a power of ratio^(1/2) is rounded from that, so that half steps up and
-// down meet again: 0.008, which the file names, and not 0.00799. Pure: the same
-// rule and results give the same decision, in whatever order the results came, because a size moves
-// on only when all of its rates are measured.
+// Rates are rounded to three significant digits. A rate that is a rate of the rule times a power of
+// ratio^(1/2) is rounded from that product, so that half steps up and down give the same rate again
+// (0.008, as the file has it, and not 0.00799).
+//
+// Pure: the same rule and results give the same decision, in whatever order the results came,
+// because a size is decided only when all of its rates are measured.
 #pragma once
 
 #include <optional>
@@ -38,6 +39,8 @@ struct LadderRule {
   bool half_octave_on_ties = true;
   double tie_tolerance = 0.002;  // relative difference of two losses
   bool accept_edge = false;      // take an optimum at an end once max_widen is used up
+
+  bool operator==(const LadderRule&) const = default;
 };
 
 enum class TrialState { kMissing, kMeasured, kDiverged, kFailed };
@@ -72,12 +75,12 @@ struct LadderDecision {
   bool blocked = false;             // no run is missing, and it is not done
 };
 
-// `sizes` from the smallest model to the largest. One that was added below all that are decided
-// begins at the optimum of the next larger.
+// `sizes` from the smallest model to the largest. A size that was added below all decided ones
+// begins at the optimum of the next larger size.
 LadderDecision DecideLadder(const LadderRule& rule, absl::Span<const LadderSize> sizes);
 
-// What the sizes without a decided rate cost: at least, when nothing is widened or tied, and at
-// most. FLOPs are of whole tuning runs; the one at the chosen rate is continued by the grid.
+// What tuning the sizes without a decided rate costs: at least (nothing is widened, no ties) and at
+// most. FLOPs are of whole tuning runs; the grid continues the run at the chosen rate.
 struct LadderCost {
   int least_runs = 0;
   int most_runs = 0;

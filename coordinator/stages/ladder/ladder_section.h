@@ -1,5 +1,5 @@
-// What a learning-rate ladder and the grid behind it cost, in a plan that can know neither: which
-// rates are tried follows from losses, and the grid from rates. Its bounds are known.
+// What a learning-rate ladder and its grid cost, as bounds: which rates are tried depends on losses
+// that a plan does not know.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace allometry::stages {
 
-// What is to come of a ladder. Costs of a run do not depend on its rate, so the rates that these
-// runs are planned at are of no matter.
+// What is still to come of a ladder. The cost of a run does not depend on its learning rate, so
+// these runs are planned at any rate.
 struct LadderForecast {
   LadderRule rule;
   std::string tune;               // "2M tokens"

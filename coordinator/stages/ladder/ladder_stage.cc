@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
 #include "coordinator/sweep/ladder_file.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -25,7 +26,7 @@ absl::StatusOr<Stored> ReadDecisions(absl::Span<const std::string> decisions) {
   Stored stored;
   for (const std::string& text : decisions) {
     const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("stage", "") != sweep::kLadderStage) continue;
+    if (!json.is_object() || json.value("stage", "") != run::NameOf(run::Stage::kLadder)) continue;
     if (!json.contains("chosen") || !json["chosen"].is_object() || !json.contains("tried") ||
         !json["tried"].is_object()) {
       return absl::DataLossError("a stored decision of the ladder has no chosen and tried rates");
@@ -48,7 +49,7 @@ absl::StatusOr<Stored> ReadDecisions(absl::Span<const std::string> decisions) {
 }
 
 bool IsTrialCell(const v1::Cell& cell, const v1::Cell& trial) {
-  return cell.stage() == sweep::kLadderStage && cell.size() == trial.size() &&
+  return StageOf(cell) == run::Stage::kLadder && cell.size() == trial.size() &&
          (cell.step() == trial.step() ||
           std::abs(cell.asked_tokens() - trial.asked_tokens()) <= 1e-9 * trial.asked_tokens());
 }
@@ -79,7 +80,8 @@ std::vector<std::pair<const v1::Run*, const v1::Cell*>> TrialRows(
   std::map<int64_t, const v1::Run*> by_id;
   for (const v1::Run& run : runs) {
     const v1::RunIdentity& identity = run.spec().identity();
-    if (run.size() == step.label && identity.seed() == seed && identity.schedule() == "constant") {
+    if (run.size() == step.label && identity.seed() == seed &&
+        ScheduleOf(identity) == run::Schedule::kConstant) {
       by_id[run.run_id()] = &run;
     }
   }
@@ -89,17 +91,6 @@ std::vector<std::pair<const v1::Run*, const v1::Cell*>> TrialRows(
     if (run != by_id.end() && IsTrialCell(cell, step.trial)) rows.emplace_back(run->second, &cell);
   }
   return rows;
-}
-
-stages::LadderRule RuleOf(const sweep::LadderChoice& ladder) {
-  stages::LadderRule rule;
-  rule.rates = ladder.rates;
-  rule.ratio = ladder.ratio;
-  rule.max_widen = ladder.max_widen;
-  rule.half_octave_on_ties = ladder.half_octave_on_ties;
-  rule.tie_tolerance = ladder.tie_tolerance;
-  rule.accept_edge = ladder.accept_edge;
-  return rule;
 }
 
 std::vector<double> RatesOf(const stages::SizeDecision& size) {
@@ -118,7 +109,7 @@ absl::StatusOr<LadderView> ViewLadder(const sweep::SweepFile& file, const data::
                         sweep::LadderSteps(file, manifest));
   ALLO_ASSIGN_OR_RETURN(const Stored stored, ReadDecisions(decisions));
   LadderView view;
-  view.rule = RuleOf(*file.ladder);
+  view.rule = *file.ladder;
   view.tune = sweep::TuningBudgetText(*file.ladder);
   for (const sweep::LadderStep& step : steps) {
     stages::LadderSize size;
@@ -156,7 +147,7 @@ absl::StatusOr<LadderView> ViewLadder(const sweep::SweepFile& file, const data::
 
 v1::StageResult ToStageResult(const LadderView& view) {
   v1::StageResult result;
-  result.set_name(sweep::kLadderStage);
+  result.set_name(run::NameOf(run::Stage::kLadder));
   result.set_rule(absl::StrFormat("%s; tuning runs: %s, first seed, constant rate",
                                   stages::LadderRuleText(view.rule), view.tune));
   result.set_done(view.decision.done);
@@ -187,7 +178,7 @@ std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run>
   std::set<std::pair<std::string, double>> asked;
   Json inputs = Json::array();
   for (const v1::Cell& cell : cells) {
-    if (cell.stage() != sweep::kLadderStage) continue;
+    if (StageOf(cell) != run::Stage::kLadder) continue;
     const v1::Run& run = *by_id.at(cell.run_id());
     const double rate = run.spec().identity().learning_rate();
     asked.emplace(cell.size(), rate);
@@ -198,9 +189,12 @@ std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run>
                       {"state", cell.done() ? "MEASURED" : v1::ExitReason_Name(run.failure())},
                       {"loss", cell.done() ? Json(cell.loss()) : Json()}});
   }
-  Json json = {{"stage", sweep::kLadderStage}, {"rule", stages::LadderRuleText(view.rule)},
-               {"sentences", Json::array()},   {"inputs", std::move(inputs)},
-               {"chosen", Json::object()},     {"tried", Json::object()},
+  Json json = {{"stage", run::NameOf(run::Stage::kLadder)},
+               {"rule", stages::LadderRuleText(view.rule)},
+               {"sentences", Json::array()},
+               {"inputs", std::move(inputs)},
+               {"chosen", Json::object()},
+               {"tried", Json::object()},
                {"asks", Json::array()}};
   for (const stages::SizeDecision& size : view.decision.sizes) {
     json["sentences"].push_back(size.sentence);
@@ -215,6 +209,27 @@ std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run>
     }
   }
   return json.dump();
+}
+
+absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide) {
+  ALLO_ASSIGN_OR_RETURN(const LadderView view,
+                        ViewLadder(input.file, input.manifest, input.stored.runs,
+                                   input.stored.cells, input.decisions));
+  StageStep step;
+  step.result = ToStageResult(view);
+  step.is_active = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  ALLO_ASSIGN_OR_RETURN(
+      step.expansion,
+      sweep::ExpandLadder(input.file, input.manifest, decide ? view.as_decided : view.as_stored));
+  if (!decide) return step;
+  step.text = LadderDecisionJson(view, input.stored.runs, input.stored.cells);
+  for (const stages::SizeDecision& size : view.decision.sizes) {
+    if (size.chosen && !view.as_stored.chosen.contains(size.label)) {
+      step.sentences.push_back(size.sentence);
+    }
+  }
+  return step;
 }
 
 }  // namespace allometry::coordinator

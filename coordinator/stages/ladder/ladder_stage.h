@@ -1,4 +1,4 @@
-// The learning-rate ladder of a sweep, between its rows and its rule (ladder.h). Pure.
+// Applies the ladder's rule (ladder.h) to the rows of a sweep. Pure.
 //
 // The rule reads the held-out losses at the tuning runs' last steps and nothing else. A rate that
 // was chosen is stored with what it was chosen from, as JSON in an expansion of kind "stage", and
@@ -17,6 +17,7 @@
 #include "absl/types/span.h"
 #include "base/status.h"
 #include "coordinator/stages/ladder/ladder.h"
+#include "coordinator/stages/stage.h"
 #include "coordinator/store/rows.h"
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/sweep_file.h"
@@ -25,7 +26,7 @@
 
 namespace allometry::coordinator {
 
-// A sweep's ladder as it stands.
+// The current state of a sweep's ladder.
 struct LadderView {
   stages::LadderRule rule;
   std::vector<stages::LadderSize> sizes;  // by ascending params; `decided` as stored
@@ -51,5 +52,8 @@ v1::StageResult ToStageResult(const LadderView& view);
 // What is stored of it. `runs` and `cells` are those that it was made from.
 std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run> runs,
                                absl::Span<const v1::Cell> cells);
+
+// The row of the table of stages (stage.h).
+absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide);
 
 }  // namespace allometry::coordinator

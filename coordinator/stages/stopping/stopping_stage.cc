@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
 #include "coordinator/sweep/stopping_expansion.h"
+#include "run/choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -34,7 +35,8 @@ absl::StatusOr<Stored> ReadDecisions(absl::Span<const std::string> decisions) {
   };
   for (const std::string& text : decisions) {
     const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("stage", "") != kStoppingStage) continue;
+    if (!json.is_object() || json.value("stage", "") != run::NameOf(run::Stage::kStopping))
+      continue;
     if (!read(json, "granted", stored.granted) || !read(json, "stopped", stored.stopped)) {
       return absl::DataLossError(
           "a stored decision about early stopping has no granted and stopped budgets");
@@ -197,7 +199,7 @@ absl::StatusOr<StoppingView> ViewStopping(const sweep::SweepFile& file,
 
 v1::StageResult ToStageResult(const StoppingView& view) {
   v1::StageResult result;
-  result.set_name(kStoppingStage);
+  result.set_name(run::NameOf(run::Stage::kStopping));
   result.set_rule(stages::StoppingRuleText(view.rule));
   result.set_done(view.decision.done);
   Json stopped = Json::object();
@@ -216,9 +218,12 @@ v1::StageResult ToStageResult(const StoppingView& view) {
 }
 
 std::string StoppingDecisionJson(const StoppingView& view) {
-  Json json = {{"stage", kStoppingStage},     {"rule", stages::StoppingRuleText(view.rule)},
-               {"sentences", Json::object()}, {"inputs", Json::array()},
-               {"granted", Json::object()},   {"stopped", Json::object()}};
+  Json json = {{"stage", run::NameOf(run::Stage::kStopping)},
+               {"rule", stages::StoppingRuleText(view.rule)},
+               {"sentences", Json::object()},
+               {"inputs", Json::array()},
+               {"granted", Json::object()},
+               {"stopped", Json::object()}};
   for (const stages::SizeGrant& grant : view.decision.sizes) {
     json["granted"][grant.label] = view.granted.at(grant.label);
     if (!grant.stopped) continue;
@@ -245,6 +250,24 @@ absl::StatusOr<std::map<std::string, double>> StoppedSizes(
     absl::Span<const std::string> decisions) {
   ALLO_ASSIGN_OR_RETURN(Stored stored, ReadDecisions(decisions));
   return std::move(stored.stopped);
+}
+
+absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide) {
+  ALLO_ASSIGN_OR_RETURN(StoppingView view,
+                        ViewStopping(input.file, input.manifest, input.stored.runs,
+                                     input.stored.cells, input.decisions));
+  StageStep step;
+  step.result = ToStageResult(view);
+  step.is_active = !view.decision.done && !view.decision.blocked;
+  step.decides = view.decides;
+  if (decide) {
+    step.text = StoppingDecisionJson(view);
+    for (const stages::SizeGrant& grant : view.decision.sizes) {
+      if (grant.stopped_now) step.sentences.push_back(grant.sentence);
+    }
+  }
+  step.expansion = std::move(decide ? view.as_decided : view.as_stored);
+  return step;
 }
 
 }  // namespace allometry::coordinator

@@ -1,4 +1,4 @@
-// Frontier-aware stopping of a sweep, between its rows and its rule (stopping.h). Pure.
+// Applies the rule of frontier-aware stopping (stopping.h) to the rows of a sweep. Pure.
 //
 // The rule reads the held-out losses at the ends of the file's cells and nothing else. What it
 // decided is stored as JSON in an expansion of kind "stage"; a size that stopped stays so while the
@@ -16,6 +16,7 @@
 
 #include "absl/types/span.h"
 #include "base/status.h"
+#include "coordinator/stages/stage.h"
 #include "coordinator/stages/stopping/stopping.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
@@ -24,9 +25,7 @@
 
 namespace allometry::coordinator {
 
-inline constexpr char kStoppingStage[] = "stopping";
-
-// A sweep's stopping as it stands.
+// The current state of a sweep's stopping.
 struct StoppingView {
   stages::StoppingRule rule;
   stages::StoppingDecision decision;
@@ -53,5 +52,8 @@ v1::StageResult ToStageResult(const StoppingView& view);
 std::string StoppingDecisionJson(const StoppingView& view);
 // The sizes that have stopped, with after how many FLOPs: of the newest decision.
 absl::StatusOr<std::map<std::string, double>> StoppedSizes(absl::Span<const std::string> decisions);
+
+// The row of the table of stages (stage.h).
+absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide);
 
 }  // namespace allometry::coordinator

@@ -1,0 +1,99 @@
+// Settings and properties of a run that are one of a few words. Each is an enum with one table of
+// names; the names are what run.json, messages, the database, run keys and sweep files hold.
+//
+// To add a choice: an enumerator, a row of its table, and the code that acts on it. The names are
+// stored: never change one.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace allometry::run {
+
+template <class Enum>
+struct Choice {
+  Enum value;
+  const char* name;
+};
+
+// The shape of the learning rate over the updates (worker/trainer/learning_rate.h).
+enum class Schedule { kConstant, kWsd, kCosine };
+inline constexpr Choice<Schedule> kSchedules[] = {
+    {Schedule::kConstant, "constant"}, {Schedule::kWsd, "wsd"}, {Schedule::kCosine, "cosine"}};
+constexpr absl::Span<const Choice<Schedule>> ChoicesOf(Schedule) { return kSchedules; }
+
+// Of matrix products.
+enum class Precision { kFp32, kTf32, kBf16 };
+inline constexpr Choice<Precision> kPrecisions[] = {
+    {Precision::kFp32, "fp32"}, {Precision::kTf32, "tf32"}, {Precision::kBf16, "bf16"}};
+constexpr absl::Span<const Choice<Precision>> ChoicesOf(Precision) { return kPrecisions; }
+
+// The update rule.
+enum class UpdateRule { kAdamW };
+inline constexpr Choice<UpdateRule> kUpdateRules[] = {{UpdateRule::kAdamW, "adamw"}};
+constexpr absl::Span<const Choice<UpdateRule>> ChoicesOf(UpdateRule) { return kUpdateRules; }
+
+// The kind of device that a run's ranks need.
+enum class DeviceKind { kCpu, kCuda };
+inline constexpr Choice<DeviceKind> kDeviceKinds[] = {{DeviceKind::kCpu, "cpu"},
+                                                      {DeviceKind::kCuda, "cuda"}};
+constexpr absl::Span<const Choice<DeviceKind>> ChoicesOf(DeviceKind) { return kDeviceKinds; }
+
+// What a run makes: a trained model, or a tokenizer of images.
+enum class RunKind { kTrain, kTokenizer };
+inline constexpr Choice<RunKind> kRunKinds[] = {{RunKind::kTrain, "train"},
+                                                {RunKind::kTokenizer, "tokenizer"}};
+constexpr absl::Span<const Choice<RunKind>> ChoicesOf(RunKind) { return kRunKinds; }
+
+// What a run reads of another run: a checkpoint of its trunk to start from, or its tokenizer.
+enum class InputKind { kTrunk, kTokenizer };
+inline constexpr Choice<InputKind> kInputKinds[] = {{InputKind::kTrunk, "trunk"},
+                                                    {InputKind::kTokenizer, "tokenizer"}};
+constexpr absl::Span<const Choice<InputKind>> ChoicesOf(InputKind) { return kInputKinds; }
+
+// The stage of a sweep that a run or cell belongs to. The grid has no name. Stopping has no runs of
+// its own: its decisions add cells of the grid.
+enum class Stage { kGrid, kLadder, kStopping, kTokenizer };
+inline constexpr Choice<Stage> kStages[] = {{Stage::kGrid, ""},
+                                            {Stage::kLadder, "ladder"},
+                                            {Stage::kStopping, "stopping"},
+                                            {Stage::kTokenizer, "tokenizer"}};
+constexpr absl::Span<const Choice<Stage>> ChoicesOf(Stage) { return kStages; }
+
+template <class T>
+concept IsChoice = requires(T value) {
+  ChoicesOf(value);
+};
+
+template <IsChoice Enum>
+constexpr const char* NameOf(Enum value) {
+  for (const Choice<Enum>& choice : ChoicesOf(value)) {
+    if (choice.value == value) return choice.name;
+  }
+  return "";
+}
+
+// Unset: no row has this name.
+template <IsChoice Enum>
+constexpr std::optional<Enum> Parse(absl::string_view name) {
+  for (const Choice<Enum>& choice : ChoicesOf(Enum())) {
+    if (name == choice.name) return choice.value;
+  }
+  return std::nullopt;
+}
+
+// "constant, wsd, cosine"
+template <IsChoice Enum>
+std::string NamesOf() {
+  std::string names;
+  for (const Choice<Enum>& choice : ChoicesOf(Enum())) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", choice.name);
+  }
+  return names;
+}
+
+}  // namespace allometry::run
