@@ -405,7 +405,7 @@ absl::StatusOr<run::RunSpec> SpecOfSweep(const Context& context, const Arguments
   }
   ALLO_ASSIGN_OR_RETURN(run::RunSpec spec, ToRunSpec(smallest->spec()));
   if (arguments.steps > 0) {
-    spec.identity.schedule = "constant";
+    spec.identity.schedule = run::Schedule::kConstant;
     spec.identity.decay_begin = spec.identity.decay_end = 0;
     spec.identity.final_rate_fraction = 0;
     SetSteps(arguments.steps, spec);

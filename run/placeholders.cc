@@ -69,7 +69,7 @@ PlaceholderValues ValuesOf(const Identity& identity) {
       {"batch_tokens", JsonInteger(identity.batch_tokens)},
       {"context", JsonInteger(identity.shape.context)},
       {"warmup_steps", JsonInteger(identity.warmup_steps)},
-      {"schedule", JsonString(identity.schedule)},
+      {"schedule", JsonString(NameOf(identity.schedule))},
       {"decay_begin", JsonInteger(identity.decay_begin)},
       {"decay_end", JsonInteger(identity.decay_end)},
       {"final_rate_fraction", JsonReal(identity.final_rate_fraction)},
@@ -95,7 +95,7 @@ PlaceholderValues ValuesOf(const RunSpec& spec, const std::string& run_dir,
   values["attempt_dir"] = JsonString(AttemptDir(run_dir, spec.attempt));
   values["data_dir"] = JsonString(data_dir);
   values["devices"] = JsonInteger(spec.ranks);
-  values["device"] = JsonString(spec.device);
+  values["device"] = JsonString(NameOf(spec.device));
   values["attempt"] = JsonInteger(spec.attempt);
   values["steps"] = JsonInteger(spec.steps);
   return values;

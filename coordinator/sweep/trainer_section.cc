@@ -366,7 +366,7 @@ void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
                  "trainer and tokenizer are both given: the tokens of a tokenizer run are read by "
                  "allo-trainer alone");
   }
-  if (!run::CanDo(choice.trainer, "evaluation_steps") && file.schedule.name == "constant" &&
+  if (!run::CanDo(choice.trainer, "evaluation_steps") && file.schedule.kind == run::Schedule::kConstant &&
       (file.budgets.size() > 1 || file.ladder)) {
     mistakes.Add(choice.line,
                  absl::StrFormat("trainer.capabilities without evaluation_steps: under schedule "

@@ -131,7 +131,7 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
         "its trainer is a command, which is started on the worker's own host alone: this run's "
         "devices are on others");
   }
-  if (spec.device == "cuda") {
+  if (spec.device == run::DeviceKind::kCuda) {
     variables.insert_or_assign("CUDA_VISIBLE_DEVICES",
                                absl::StrJoin(request.hosts[0].devices, ","));
   } else {
