@@ -63,9 +63,9 @@ schedule::Outcome GrownMeanwhile(const schedule::Ended& ended, const RunRow& row
 }
 
 // What SUCCEEDED means against what is stored.
-absl::StatusOr<schedule::Outcome> AfterSuccess(Transaction& transaction, const v1::Lease& lease, const AttemptEnd& end,
-                                       const RunRow& row, const std::string& tries,
-                                       schedule::Ended& ended) {
+absl::StatusOr<schedule::Outcome> AfterSuccess(Transaction& transaction, const v1::Lease& lease,
+                                               const AttemptEnd& end, const RunRow& row,
+                                               const std::string& tries, schedule::Ended& ended) {
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> missing,
                         FirstMissingEvaluation(transaction.db, lease.run_id(), row.run.spec()));
   ALLO_ASSIGN_OR_RETURN(const std::optional<int64_t> unwritten,
@@ -90,8 +90,9 @@ absl::StatusOr<schedule::Outcome> AfterSuccess(Transaction& transaction, const v
   return schedule::AfterExit(ended);
 }
 
-absl::Status PutOutcome(Transaction& transaction, const v1::Lease& lease, const schedule::Outcome& next,
-                          const schedule::Ended& ended, const std::string& tries) {
+absl::Status PutOutcome(Transaction& transaction, const v1::Lease& lease,
+                        const schedule::Outcome& next, const schedule::Ended& ended,
+                        const std::string& tries) {
   if (next.charged_to_host) {
     ALLO_RETURN_IF_ERROR(
         transaction.db
@@ -124,7 +125,7 @@ absl::Status PutMicroBatch(Transaction& transaction, const v1::Run& run, int64_t
 
 // What the newest attempt of another run that got going on the host, or failed to, says of it.
 absl::StatusOr<schedule::OtherRuns> OtherRunsOn(Connection& db, absl::string_view host,
-                                                   int64_t run_id) {
+                                                int64_t run_id) {
   Statement find = db.Prepare(
       "SELECT got_going = 1 AND charged_to_host = 0 FROM attempts "
       "WHERE host = ?1 AND run_id <> ?2 AND (got_going = 1 OR charged_to_host = 1 OR exit_reason "
@@ -155,8 +156,8 @@ absl::StatusOr<bool> StartMayBeReadElsewhere(Connection& db, const v1::Lease& le
 
 // What the rule reads.
 absl::StatusOr<schedule::Ended> Describe(Connection& db, const v1::Lease& lease,
-                                      const FencedAttempt& attempt, const AttemptEnd& end,
-                                      const v1::RunSpec& spec) {
+                                         const FencedAttempt& attempt, const AttemptEnd& end,
+                                         const v1::RunSpec& spec) {
   schedule::Ended ended;
   ended.reason = end.reason;
   ended.message = Shortened(FirstLine(end.message), kLongestReason / 2);
@@ -209,8 +210,7 @@ absl::Status EndAttempt(Transaction& transaction, const v1::Lease& lease,
                         Describe(transaction.db, lease, attempt, end, row.attempt->spec));
   schedule::Outcome next;
   if (end.reason == v1::SUCCEEDED) {
-    ALLO_ASSIGN_OR_RETURN(next,
-                          AfterSuccess(transaction, lease, end, row, attempt.tries, ended));
+    ALLO_ASSIGN_OR_RETURN(next, AfterSuccess(transaction, lease, end, row, attempt.tries, ended));
   } else {
     next = schedule::AfterExit(ended);
   }

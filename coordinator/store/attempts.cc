@@ -250,9 +250,7 @@ absl::StatusOr<Attempt> Store::StartAttempt(int64_t run_id, absl::string_view ag
 }
 
 absl::Status Store::ExpireLease(const v1::Lease& lease) {
-  return parts_->writer->Run([&](Transaction& transaction) {
-    return Expire(transaction, lease);
-  });
+  return parts_->writer->Run([&](Transaction& transaction) { return Expire(transaction, lease); });
 }
 
 absl::Status Store::ReturnLease(const v1::Lease& lease) {
@@ -260,9 +258,8 @@ absl::Status Store::ReturnLease(const v1::Lease& lease) {
 }
 
 absl::Status Store::GiveBack(const v1::GivenBack& given_back) {
-  return parts_->writer->Run([&](Transaction& transaction) {
-    return TakeBack(transaction, given_back);
-  });
+  return parts_->writer->Run(
+      [&](Transaction& transaction) { return TakeBack(transaction, given_back); });
 }
 
 absl::StatusOr<std::vector<RunRow>> Store::OpenRuns() const {

@@ -72,8 +72,7 @@ std::string WhyNever(const v1::Checkpoint& checkpoint, int32_t attempt) {
 
 class Appending {
  public:
-  Appending(Transaction& transaction, const v1::RecordBatch& batch,
-            v1::RecordAck& ack)
+  Appending(Transaction& transaction, const v1::RecordBatch& batch, v1::RecordAck& ack)
       : transaction_(transaction), db_(transaction.db), batch_(batch), ack_(ack) {}
 
   absl::Status Run() {
@@ -335,8 +334,7 @@ void Store::Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::
   parts_->writer->Submit(
       [this, pending](Transaction& transaction) {
         pending->ack.Clear();
-        return Appending(transaction, pending->batch, pending->ack)
-            .Run();
+        return Appending(transaction, pending->batch, pending->ack).Run();
       },
       [pending, done = std::move(done)](absl::Status status) {
         if (status.ok()) {

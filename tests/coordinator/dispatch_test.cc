@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "coordinator/store/change_feed.h"
 #include "coordinator/stages/submission.h"
+#include "coordinator/store/change_feed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/coordinator/records.h"

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/store/change_feed.h"
 #include "coordinator/leases/cluster_view.h"
 #include "coordinator/leases/dispatch.h"
 #include "coordinator/stages/submission.h"
+#include "coordinator/store/change_feed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/coordinator/chaos_agent.h"

@@ -46,7 +46,8 @@ RunSpec FullSpec() {
   spec.start = StartCheckpoint{2, 500, CheckpointFile(2, 500), "00000000000000ff", 6};
   spec.checkpoint_steps = {400, 800};
   spec.kind = RunKind::kTokenizer;
-  spec.inputs = {{InputKind::kTokenizer, "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
+  spec.inputs = {
+      {InputKind::kTokenizer, "00000000000000ee", 4, "attempt-1/tokens.json", "00000000000000dd"}};
   return spec;
 }
 

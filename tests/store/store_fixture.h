@@ -158,9 +158,7 @@ class Spool {
 
 class StoreFixture : public ::testing::Test {
  protected:
-  StoreFixture() : folder_(MakeTemporaryFolder()), path_(folder_ + "/allometry.db") {
-    Reopen();
-  }
+  StoreFixture() : folder_(MakeTemporaryFolder()), path_(folder_ + "/allometry.db") { Reopen(); }
   ~StoreFixture() override {
     store_.reset();
     std::filesystem::remove_all(folder_);

@@ -46,7 +46,8 @@ class TokenizerTest : public ResumeTest {
     EXPECT_EQ(written.back().step, spec_.steps);
     artifact_ = written.back();
     spec_.kind = run::RunKind::kTrain;
-    spec_.inputs = {{"tokenizer", "00000000000000ab", 1, artifact_.file, artifact_.hash}};
+    spec_.inputs = {
+        {run::InputKind::kTokenizer, "00000000000000ab", 1, artifact_.file, artifact_.hash}};
     spec_.identity.tokenizer_key = "00000000000000ab";
     const int action_tokens = dataset == "walk" ? 2 : 1;
     spec_.identity.shape = {"gpt", 1, 2, 16, 4 * (4 + action_tokens), 8 + actions};
