@@ -163,7 +163,8 @@ std::string ReasonOf(const Hostile& hostile) {
   deployment.Allo({"submit", file});
   std::string reason;
   EXPECT_TRUE(Eventually([&] {
-    for (const v1::Run& run : deployment.Get(hostile.name).runs()) {
+    const v1::GetSweepResponse sweep = deployment.Get(hostile.name);
+    for (const v1::Run& run : sweep.runs()) {
       if (run.state() == v1::RUN_FAILED) reason = run.reason();
     }
     return !reason.empty();
