@@ -255,7 +255,8 @@ TEST(ForeignTrainerTest, AWorkerThatRunsNoCommandsGetsNoneAndTheSweepSaysSo) {
   const Deployment deployment(options);
   deployment.Allo({"submit", WriteSweep(deployment, "waiting", "", "[python3, waiting.py]")});
   EXPECT_TRUE(Eventually([&] {
-    for (const v1::Run& run : deployment.Get("waiting").runs()) {
+    const v1::GetSweepResponse sweep = deployment.Get("waiting");
+    for (const v1::Run& run : sweep.runs()) {
       if (absl::StrContains(run.reason(), "no connected worker runs commands")) return true;
     }
     return false;
@@ -270,7 +271,8 @@ TEST(ForeignTrainerTest, AFileThatChangedAfterTheSubmissionIsNamed) {
   deployment.Allo({"submit", file});
   deployment.Write("edited.py", "raise SystemExit(1)\n");
   EXPECT_TRUE(Eventually([&] {
-    for (const v1::Run& run : deployment.Get("edited").runs()) {
+    const v1::GetSweepResponse sweep = deployment.Get("edited");
+    for (const v1::Run& run : sweep.runs()) {
       if (run.state() == v1::RUN_FAILED &&
           absl::StrContains(run.reason(), "is not as it was submitted")) {
         return true;
