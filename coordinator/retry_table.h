@@ -11,7 +11,9 @@ inline store::NextState ApplyRetryTable(const store::EndedAttempt& ended) {
       {.reason = ended.reason,
        .message = ended.message,
        .host = ended.host,
-       .made_progress = ended.made_progress,
+       // A command's own failure says nothing about its host, whose trainer is another program.
+       .made_progress = ended.made_progress ||
+                        ended.spec.identity().settings().contains("trainer.command"),
        .others = !ended.others_made_progress.has_value() ? schedule::OtherRuns::kUnknown
                  : *ended.others_made_progress           ? schedule::OtherRuns::kMadeProgress
                                                          : schedule::OtherRuns::kMadeNone,
