@@ -480,6 +480,8 @@ void AddTrainer(CLI::App& app, Context& context) {
   check->add_option("COMMAND", arguments->command, "program and arguments, after '--'");
   check->add_option("--sweep", arguments->sweep,
                     "instead: the command of this sweep file, as its smallest run has it");
+  check->add_option("--data-dir", context.data_dir, "folder of the datasets (ALLO_DATA_DIR)")
+      ->capture_default_str();
   check->add_option("--steps", arguments->steps, "updates of a run; of a command alone 200")
       ->check(CLI::Range(int64_t{4}, int64_t{1'000'000'000}));
   check->add_option("--arg", arguments->args, "NAME=VALUE of run.json's trainer.args, repeatedly");

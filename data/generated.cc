@@ -59,6 +59,7 @@ absl::StatusOr<Manifest> ExternalManifest(absl::string_view text) {
   manifest.name = manifest.generator = std::string(text);
   manifest.kind = DatasetKind::kExternal;
   manifest.licence = manifest.source = "of the trainer that reads it";
+  manifest.vocabulary = 1;  // the trainer's own affair; a manifest has at least one
   absl::string_view rest = text;
   if (!IsExternal(text) || !IsGenerated(text)) return wrong("not such a text");
   absl::ConsumePrefix(&rest, kExternal);

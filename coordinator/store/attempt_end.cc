@@ -162,7 +162,9 @@ absl::StatusOr<schedule::Ended> Describe(Connection& db, const v1::Lease& lease,
   ended.reason = end.reason;
   ended.message = Shortened(FirstLine(end.message), kLongestReason / 2);
   ended.host = attempt.host;
-  ended.made_progress = attempt.made_progress || end.step > attempt.start_step;
+  // A command's own failure says nothing about its host, whose trainer is another program.
+  ended.made_progress = attempt.made_progress || end.step > attempt.start_step ||
+                        spec.identity().settings().contains("trainer.command");
   if (!ended.made_progress) {
     ALLO_ASSIGN_OR_RETURN(ended.others, OtherRunsOn(db, attempt.host, lease.run_id()));
   }

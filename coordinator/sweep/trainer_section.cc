@@ -171,7 +171,7 @@ class TrainerReader {
     for (const auto& [label, values] : examples_) {
       const auto replaced = run::ReplaceInJson(text, values);
       if (replaced.ok()) continue;
-      const bool of_size = absl::StrContains(replaced.status().message(), "{size.");
+      const bool of_size = absl::StrContains(replaced.status().message(), "placeholder {size.");
       mistakes_.Add(line, absl::StrCat(of_size ? absl::StrCat("size ", label, ": ") : "",
                                        replaced.status().message()));
       if (!of_size) return;

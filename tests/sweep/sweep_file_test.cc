@@ -246,7 +246,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.yaml:7: sizes and shapes are both given: one of them is allowed"},
         Mistake{"  sizes: [5k, 20k, 80k]\n", "",
                 "a.yaml:3: sizes is missing under model: parameter counts, such as [5k, 20k]; or "
-                "shapes or presets instead"},
+                "shapes, presets or table instead"},
         // Tables by size.
         Mistake{"learning_rate: 3e-3", "learning_rate: {5k: 1e-2, 21k: 1e-3}",
                 "a.yaml:10: learning_rate has a value for 21k, which is not a size of this sweep: "

@@ -93,7 +93,8 @@ std::unique_ptr<Attempt> Attempt::Start(const AttemptContext& context, const v1:
   if (const absl::Status started = attempt->Launch(hold); !started.ok()) {
     LogLine(absl::StrCat(name, ": cannot be started: ", started.message()));
     attempt->verdict_ = {ReasonOfStartFailure(started), std::string(started.message()), 0};
-    if (HostMayBeAtFault(attempt->verdict_->reason)) {
+    const bool is_command = hold.spec().identity().settings().contains("trainer.command");
+    if (!is_command && HostMayBeAtFault(attempt->verdict_->reason)) {
       attempt->suspicious_end_ =
           SuspiciousEnd{absl::StrCat(name, " could not be started"), attempt->verdict_->reason};
     }
@@ -272,6 +273,7 @@ void Attempt::OnTrainerExit() {
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
   const bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
   if (!verdict_.has_value()) verdict_ = judged;
+  if (rules_.has_value()) return;  // a command's end says nothing of this host's own trainer
   if (!failed || (!HostMayBeAtFault(judged.reason) && judged.reason != ExitReason::kNodeLost))
     return;
   suspicious_end_ = SuspiciousEnd{

@@ -106,12 +106,16 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
   const run::Trainer& trainer = spec.identity.trainer;
   const run::PlaceholderValues values = run::ValuesOf(spec, request.run_dir, request.data_dir);
   launch::Command command;
-  ALLO_ASSIGN_OR_RETURN(const run::JsonText words, run::ReplaceInJson(trainer.command, values));
-  ALLO_ASSIGN_OR_RETURN(command.arguments, run::StringsOf(words));
+  ALLO_ASSIGN_OR_RETURN(command.arguments, run::StringsOf(trainer.command));
+  for (std::string& word : command.arguments) {
+    ALLO_ASSIGN_OR_RETURN(word, run::Replace(word, values));
+  }
   if (command.arguments.empty()) return absl::InvalidArgumentError("its command is empty");
   ALLO_RETURN_IF_ERROR(CheckPolicy(command.arguments[0], policy));
-  ALLO_ASSIGN_OR_RETURN(const run::JsonText own, run::ReplaceInJson(trainer.environment, values));
-  ALLO_ASSIGN_OR_RETURN(auto variables, run::StringMapOf(own));
+  ALLO_ASSIGN_OR_RETURN(auto variables, run::StringMapOf(trainer.environment));
+  for (auto& [name, value] : variables) {
+    ALLO_ASSIGN_OR_RETURN(value, run::Replace(value, values));
+  }
 
   struct stat info {};
   if (stat(trainer.working_dir.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
