@@ -399,7 +399,7 @@ int64_t WindowsPerEpoch(const Manifest& manifest, int64_t tokens, int64_t contex
 }
 
 double Epochs(const Manifest& manifest, int64_t windows, int64_t context) {
-  if (!manifest.has_files()) return 1;
+  if (manifest.kind == DatasetKind::kGenerated) return 1;
   const int64_t epoch = WindowsPerEpoch(manifest, manifest.unique_tokens, context);
   if (epoch < 1) return std::numeric_limits<double>::infinity();
   return static_cast<double>(windows) / static_cast<double>(epoch);
