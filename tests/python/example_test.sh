@@ -46,7 +46,7 @@ if ! allo submit "$name.yaml" --data-dir data --watch; then
   exit 1
 fi
 allo runs "$sweep"
-[[ $(allo export "$sweep" --what observations | wc -l) -gt 3 ]]
+[[ $(allo export "$sweep" | wc -l) -gt 3 ]]
 if [[ $what == client ]]; then
   ALLO=$build/bin/allo python3 "$source_dir/tests/python/client_test.py" "unix:$work/socket"
 fi
