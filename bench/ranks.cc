@@ -24,9 +24,9 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "nlohmann/json.hpp"
+#include "run/run_spec.h"
 #include "tests/testing/temporary_folder.h"
 #include "tests/testing/token_dataset.h"
-#include "run/run_spec.h"
 
 namespace allometry {
 namespace {

@@ -86,8 +86,11 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
   command
       .add_option("--method", arguments.method, "all, parametric, frontier, isoflop, loss-compute")
       ->capture_default_str();
-  command.add_option("--law", arguments.law,
-                     "auto (standard, or coupled where standard's residuals have a pattern), " + fitting::LawNames())->capture_default_str();
+  command
+      .add_option("--law", arguments.law,
+                  "auto (standard, or coupled where standard's residuals have a pattern), " +
+                      fitting::LawNames())
+      ->capture_default_str();
   command.add_option("--floor", arguments.floor, "E of the law fixed-floor, nats");
   command.add_option("--objective", arguments.objective, "huber, lsq-log, lsq, lad")
       ->capture_default_str();

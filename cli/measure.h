@@ -30,8 +30,8 @@ struct MeasureOptions {
 
 struct MeasuredCosts {
   std::map<std::string, cost::RunCost> costs;  // by run key
-  int measured = 0, cached = 0;                   // shapes
-  std::vector<std::string> problems;              // what could not be measured, and why
+  int measured = 0, cached = 0;                // shapes
+  std::vector<std::string> problems;           // what could not be measured, and why
 };
 
 // Runs with nothing to train (cost::WorkOf) or of a kind other than training are left out.

@@ -46,10 +46,9 @@ absl::StatusOr<cost::RunCost> MeasureOne(run::RunSpec spec, const std::string& f
   request.agent_id = attempt_dir;
   ALLO_ASSIGN_OR_RETURN(const launch::Command command,
                         agent::MakeTrainerCommand(spec, request, {true, {}}));
-  ALLO_ASSIGN_OR_RETURN(
-      const std::unique_ptr<agent::TrainerProcess> process,
-      agent::TrainerProcess::Start(command, attempt_dir + "/log",
-                                   agent::AttemptMark(request.attempt_name)));
+  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<agent::TrainerProcess> process,
+                        agent::TrainerProcess::Start(command, attempt_dir + "/log",
+                                                     agent::AttemptMark(request.attempt_name)));
   const Clock& clock = Clock::Real();
   const int64_t began = clock.BootNanos();
   const int64_t end = began + static_cast<int64_t>(seconds * kSecond);
@@ -75,13 +74,12 @@ absl::StatusOr<cost::RunCost> MeasureOne(run::RunSpec spec, const std::string& f
   while (!process->Gone()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   if (last_step <= first_step) {
     const std::string log = agent::LogTail(attempt_dir + "/log", 5);
-    return absl::UnavailableError(
-        absl::StrFormat("in %.0f s its command logged no two losses%s", seconds,
-                        log.empty() ? "" : ": " + log));
+    return absl::UnavailableError(absl::StrFormat("in %.0f s its command logged no two losses%s",
+                                                  seconds, log.empty() ? "" : ": " + log));
   }
   cost::RunCost cost;
-  cost.update_s = static_cast<double>(last_ns - first_ns) / 1e9 /
-                  static_cast<double>(last_step - first_step);
+  cost.update_s =
+      static_cast<double>(last_ns - first_ns) / 1e9 / static_cast<double>(last_step - first_step);
   cost.start_s = std::max(0.0, static_cast<double>(first_ns - began) / 1e9 -
                                    static_cast<double>(first_step) * cost.update_s);
   cost.source = absl::StrFormat("its command, measured on this machine for %.0f s", seconds);
@@ -108,16 +106,16 @@ MeasuredCosts MeasureCommands(absl::Span<const v1::Run> runs, double seconds,
         options.progress(absl::StrFormat("measuring size %s for %.0f s", run.size(), seconds));
       }
       const absl::StatusOr<run::RunSpec> spec = ToRunSpec(run.spec());
-      found = by_size
-                  .emplace(run.size(), spec.ok() ? MeasureOne(*spec, folder, seconds,
-                                                              options.data_dir)
-                                                 : spec.status())
-                  .first;
+      found =
+          by_size
+              .emplace(run.size(), spec.ok() ? MeasureOne(*spec, folder, seconds, options.data_dir)
+                                             : spec.status())
+              .first;
       if (found->second.ok()) {
         ++result.measured;
       } else {
-        result.problems.push_back(absl::StrCat("size ", run.size(), " was not measured: ",
-                                               found->second.status().message()));
+        result.problems.push_back(absl::StrCat(
+            "size ", run.size(), " was not measured: ", found->second.status().message()));
       }
     }
     if (found->second.ok()) result.costs[run.key()] = *found->second;

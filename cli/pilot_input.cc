@@ -32,7 +32,8 @@ absl::StatusOr<fitting::Pilot> ReadPilot(const Context& context, const std::stri
         absl::StrCat("--pilot ", pilot, ": no such file of .csv or .json, and as a sweep of the ",
                      "coordinator at ", context.coordinator, ": ", status.error_message()));
   }
-  ALLO_ASSIGN_OR_RETURN(const fitting::Observations points, fitting::ParseCsv(csv, pilot, fitting::OwnExport()));
+  ALLO_ASSIGN_OR_RETURN(const fitting::Observations points,
+                        fitting::ParseCsv(csv, pilot, fitting::OwnExport()));
   return fitting::PilotFromObservations(points, pilot);
 }
 

@@ -91,8 +91,8 @@ void AppendDetails(const sweep::StudyRow& row, const Answer& answer, std::string
     total += plan.flops_6nd;
   }
   if (row.plan.size() > 1) {
-    Wrap(absl::StrFormat("together %s FLOPs by 6ND: %s on one such device",
-                         cost::FlopsText(total), cost::DurationText(total / kPlanFlopsPerS)),
+    Wrap(absl::StrFormat("together %s FLOPs by 6ND: %s on one such device", cost::FlopsText(total),
+                         cost::DurationText(total / kPlanFlopsPerS)),
          kIndent, out);
   }
   if (!row.source.empty()) Wrap("paper: " + row.source, kIndent, out);

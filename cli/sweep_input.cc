@@ -44,8 +44,8 @@ absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file) {
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
   // JSON is YAML.
   const nlohmann::ordered_json section = {{"working_dir", folder.string()}, {"files", files}};
-  return absl::StrCat("# The section below was added by 'allo submit'.\nsubmitted: ",
-                      section.dump(), "\n");
+  return absl::StrCat(
+      "# The section below was added by 'allo submit'.\nsubmitted: ", section.dump(), "\n");
 }
 
 }  // namespace

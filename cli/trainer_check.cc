@@ -1,5 +1,5 @@
-// allo trainer check: plays the agent to a command, and says of each rule of docs/trainer.md whether
-// the command keeps it.
+// allo trainer check: plays the agent to a command, and says of each rule of docs/trainer.md
+// whether the command keeps it.
 #include <stdlib.h>
 
 #include <chrono>
@@ -153,9 +153,9 @@ class Check {
       return false;
     }
     if (outcome.exit->reason != run::ExitReason::kSucceeded) {
-      Say(false, absl::StrCat(what, ": its exit record says ",
-                              run::ExitReasonName(outcome.exit->reason), ", ",
-                              outcome.exit->message, LogOf(outcome)));
+      Say(false,
+          absl::StrCat(what, ": its exit record says ", run::ExitReasonName(outcome.exit->reason),
+                       ", ", outcome.exit->message, LogOf(outcome)));
       return false;
     }
     Say(true, absl::StrFormat("%s, %d, with the held-out loss at each evaluation step", what,
@@ -174,14 +174,15 @@ class Check {
   }
 
   bool Stopped(const std::string& word, run::ExitReason reason, const Outcome& outcome) {
-    const std::string what = absl::StrFormat("told '%s', it ends as %s", word,
-                                             std::string(run::ExitReasonName(reason)));
+    const std::string what =
+        absl::StrFormat("told '%s', it ends as %s", word, std::string(run::ExitReasonName(reason)));
     if (!outcome.broken.empty()) {
       Say(false, absl::StrCat(what, ": ", outcome.broken));
     } else if (!outcome.ended) {
       Say(false, what + ": it went on, and was killed");
     } else if (!outcome.exit.has_value()) {
-      Say(false, absl::StrCat(what, ": ", EndOf(outcome), " without an exit record", LogOf(outcome)));
+      Say(false,
+          absl::StrCat(what, ": ", EndOf(outcome), " without an exit record", LogOf(outcome)));
     } else if (outcome.exit->reason == run::ExitReason::kSucceeded) {
       Print(Word::kNote, what + ": not seen, it was done first; give it more --steps");
     } else if (outcome.exit->reason != reason) {
@@ -195,11 +196,12 @@ class Check {
 
   void Resumed(const Outcome& whole, const Outcome& before) {
     const run::CheckpointRecord& from = *before.checkpoint;
-    const std::string what = absl::StrFormat("it resumes from its checkpoint at step %d", from.step);
+    const std::string what =
+        absl::StrFormat("it resumes from its checkpoint at step %d", from.step);
     const int attempt = attempt_;
     const Outcome outcome = Attempt(
-        Act::kNothing, run::StartCheckpoint{AttemptOf(from.file, attempt), from.step, from.file,
-                                            from.hash, 0});
+        Act::kNothing,
+        run::StartCheckpoint{AttemptOf(from.file, attempt), from.step, from.file, from.hash, 0});
     if (!outcome.broken.empty() || !outcome.exit.has_value() ||
         outcome.exit->reason != run::ExitReason::kSucceeded) {
       Say(false, absl::StrCat(what, ": ",
@@ -217,9 +219,8 @@ class Check {
         first = std::min(first, point->step);
       }
     }
-    Say(first >= from.step, first >= from.step
-                                ? what
-                                : absl::StrFormat("%s: it began again, at step %d", what, first));
+    Say(first >= from.step,
+        first >= from.step ? what : absl::StrFormat("%s: it began again, at step %d", what, first));
     int differ = 0;
     for (const auto& [step, loss] : outcome.heldout) {
       const auto other = whole.heldout.find(step);
@@ -228,10 +229,11 @@ class Check {
     if (differ == 0) {
       Print(Word::kOk, "resumed, its held-out losses are bit for bit those of the whole run");
     } else {
-      Print(Word::kNote, absl::StrFormat("resumed, %d of its %d held-out losses are not bit for bit "
-                                         "those of the whole run: it is not deterministic, or its "
-                                         "checkpoint leaves something out",
-                                         differ, outcome.heldout.size()));
+      Print(Word::kNote,
+            absl::StrFormat("resumed, %d of its %d held-out losses are not bit for bit "
+                            "those of the whole run: it is not deterministic, or its "
+                            "checkpoint leaves something out",
+                            differ, outcome.heldout.size()));
     }
   }
 
@@ -242,9 +244,10 @@ class Check {
     } else if (outcome.ended) {
       Say(true, absl::StrFormat("%s, after %.1f s", what, outcome.stop_s));
     } else {
-      Print(Word::kNote, what + ": it does not. An agent that lives kills it at that moment; where "
-                                "the agent died it goes on for nothing, until the agent's next "
-                                "start");
+      Print(Word::kNote, what +
+                             ": it does not. An agent that lives kills it at that moment; where "
+                             "the agent died it goes on for nothing, until the agent's next "
+                             "start");
     }
   }
 
@@ -354,8 +357,7 @@ class Check {
         }
       }
       if (process.Exited()) {
-        outcome.left =
-            static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
+        outcome.left = static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
         outcome.ended = !killed;
         outcome.stop_s = acted == 0 ? -1 : std::max(0.0, static_cast<double>(now - acted) / 1e9);
         break;
@@ -472,10 +474,10 @@ int RunCheck(const Context& context, const Arguments& arguments) {
 void AddTrainer(CLI::App& app, Context& context) {
   CLI::App* trainer = app.add_subcommand("trainer", "for who writes a trainer (docs/trainer.md)");
   trainer->require_subcommand(1);
-  CLI::App* check = trainer->add_subcommand(
-      "check",
-      "plays the agent to a command: starts, stops, kills and resumes it, takes its lease away, and "
-      "prints a line for each rule; 1 where one is broken");
+  CLI::App* check = trainer->add_subcommand("check",
+                                            "plays the agent to a command: starts, stops, kills "
+                                            "and resumes it, takes its lease away, and "
+                                            "prints a line for each rule; 1 where one is broken");
   auto arguments = std::make_shared<Arguments>();
   check->add_option("COMMAND", arguments->command, "program and arguments, after '--'");
   check->add_option("--sweep", arguments->sweep,

@@ -87,12 +87,12 @@ constexpr void ForEach(const Table& table, Visit visit) {
 inline constexpr std::tuple kShapeFields = {
     Field<Shape, std::string>{"family", &Shape::family, Presence::kOptional, kAnything,
                               KeySince::kFirst, SetIn::kNowhere, "model family (models/shape.h)"},
-    Field<Shape, int>{"layers", &Shape::layers, Presence::kRequired, kPositiveOfOurs, KeySince::kFirst,
-                      SetIn::kNowhere, "transformer blocks"},
-    Field<Shape, int>{"heads", &Shape::heads, Presence::kRequired, kPositiveOfOurs, KeySince::kFirst,
-                      SetIn::kNowhere, "attention heads; divides width"},
-    Field<Shape, int>{"width", &Shape::width, Presence::kRequired, kPositiveOfOurs, KeySince::kFirst,
-                      SetIn::kNowhere, "d_model"},
+    Field<Shape, int>{"layers", &Shape::layers, Presence::kRequired, kPositiveOfOurs,
+                      KeySince::kFirst, SetIn::kNowhere, "transformer blocks"},
+    Field<Shape, int>{"heads", &Shape::heads, Presence::kRequired, kPositiveOfOurs,
+                      KeySince::kFirst, SetIn::kNowhere, "attention heads; divides width"},
+    Field<Shape, int>{"width", &Shape::width, Presence::kRequired, kPositiveOfOurs,
+                      KeySince::kFirst, SetIn::kNowhere, "d_model"},
     Field<Shape, int>{"context", &Shape::context, Presence::kRequired, kPositive, KeySince::kFirst,
                       SetIn::kNowhere, "tokens a sequence"},
     Field<Shape, int>{"vocabulary", &Shape::vocabulary, Presence::kRequired, kPositiveOfOurs,
@@ -156,13 +156,12 @@ inline constexpr std::tuple kTrainerFields = {
     Field<Trainer, JsonText>{"size", &Trainer::size, Presence::kIfSet, kAnObject,
                              KeySince::kYounger, SetIn::kNowhere,
                              "the row of the sweep file's `model.table`", "trainer_size"},
-    Field<Trainer, JsonText>{"files", &Trainer::files, Presence::kIfSet, kAnObject,
-                             KeySince::kYounger, SetIn::kNowhere,
-                             "XXH3 of the command's files, by path below working_dir",
-                             "trainer_files"},
-    Field<Trainer, JsonText>{"capabilities", &Trainer::capabilities, Presence::kIfSet, kAnArray,
-                             KeySince::kNever, SetIn::kNowhere,
-                             "what the command can do: resume, branch, evaluation_steps; none: all"},
+    Field<Trainer, JsonText>{
+        "files", &Trainer::files, Presence::kIfSet, kAnObject, KeySince::kYounger, SetIn::kNowhere,
+        "XXH3 of the command's files, by path below working_dir", "trainer_files"},
+    Field<Trainer, JsonText>{
+        "capabilities", &Trainer::capabilities, Presence::kIfSet, kAnArray, KeySince::kNever,
+        SetIn::kNowhere, "what the command can do: resume, branch, evaluation_steps; none: all"},
     Field<Trainer, std::string>{"working_dir", &Trainer::working_dir, Presence::kIfSet, kAnything,
                                 KeySince::kNever, SetIn::kNowhere,
                                 "folder in which the command starts"},
@@ -292,8 +291,8 @@ concept HasFields = requires(const T* owner) {
 
 // The rows as a Markdown table: name, default, allowed, meaning. Stands in docs/run-json.md.
 std::string FieldsAsMarkdown();
-// The same, with `start` and `inputs`, as a JSON schema (2020-12) for whoever reads run.json: fields
-// that it does not know are a newer version's, and allowed.
+// The same, with `start` and `inputs`, as a JSON schema (2020-12) for whoever reads run.json:
+// fields that it does not know are a newer version's, and allowed.
 std::string RunJsonSchema();
 
 }  // namespace allometry::run

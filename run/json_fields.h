@@ -17,8 +17,8 @@
 #include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "nlohmann/json.hpp"
-#include "run/run_spec.h"
 #include "run/choices.h"
+#include "run/run_spec.h"
 
 namespace allometry::run {
 

@@ -154,8 +154,8 @@ absl::StatusOr<std::map<std::string, std::string>> StringMapOf(const JsonText& t
   }
   for (const auto& [name, value] : json.items()) {
     if (!value.is_string()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, " is ", DumpJson(value),
-                                                     ", not a string"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, " is ", DumpJson(value), ", not a string"));
     }
     strings[name] = value.get<std::string>();
   }

@@ -62,7 +62,7 @@ struct JsonText {
 // The command that trains in place of allo-trainer (docs/trainer.md). Its texts have placeholders
 // (run/placeholders.h), which the agent replaces.
 struct Trainer {
-  JsonText command;       // ["torchrun", "--nproc-per-node={devices}", "train.py"]; empty: allo-trainer
+  JsonText command;  // ["torchrun", "--nproc-per-node={devices}", "train.py"]; empty: allo-trainer
   JsonText environment;   // {"NAME": "value"}
   JsonText args;          // what the sweep file has for the command: an object
   JsonText size;          // of models that are not ours: label, params, flops_per_token, args, ...

@@ -156,7 +156,8 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view line) {
   const size_t digits = line.find(' ');
   if (digits != kHashDigits && digits != kCrcDigits) {
     return absl::DataLossError(
-        "the record does not begin with 16 hexadecimal digits of XXH3, or 8 of CRC-32, and a space");
+        "the record does not begin with 16 hexadecimal digits of XXH3, or 8 of CRC-32, and a "
+        "space");
   }
   const absl::string_view text = line.substr(digits + 1);
   const std::string hash = digits == kHashDigits ? HashHex(text) : CrcHex(text);

@@ -57,7 +57,7 @@ struct ExecutionConfig {
   std::string device_model;
   std::string trainer_build;
   std::string step_backend;
-  int64_t params = 0;    // that the trainer counts in its model; 0: it does not say
+  int64_t params = 0;         // that the trainer counts in its model; 0: it does not say
   std::string contract = {};  // the version of docs/trainer.md that it follows; empty: not said
 };
 
@@ -71,7 +71,8 @@ struct ExitRecord {
   int64_t step = 0;
 };
 
-using RecordBody = std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord, UnknownRecord>;
+using RecordBody =
+    std::variant<Point, CheckpointRecord, ExecutionConfig, ExitRecord, UnknownRecord>;
 
 struct Record {
   uint64_t sequence = 0;

@@ -37,7 +37,8 @@ TrainerRules::TrainerRules(RunSpec spec) : spec_(std::move(spec)) {
   const Json size =
       Json::parse(spec_.identity.trainer.size.text, nullptr, /*allow_exceptions=*/false);
   if (!size.is_object()) return;
-  if (const auto params = size.find("params"); params != size.end() && params->is_number_integer()) {
+  if (const auto params = size.find("params");
+      params != size.end() && params->is_number_integer()) {
     params_ = params->get<int64_t>();
   }
 }
@@ -47,23 +48,25 @@ std::optional<ExitRecord> TrainerRules::Check(const Record& record) {
   const std::string problem =
       std::visit([this](const auto& body) { return Problem(body); }, record.body);
   if (problem.empty()) return std::nullopt;
-  return ExitRecord{diverged_ ? ExitReason::kDiverged : ExitReason::kBug,
-                    diverged_ ? problem : absl::StrFormat("record %d: %s", record.sequence, problem),
-                    0};
+  return ExitRecord{
+      diverged_ ? ExitReason::kDiverged : ExitReason::kBug,
+      diverged_ ? problem : absl::StrFormat("record %d: %s", record.sequence, problem), 0};
 }
 
 std::string TrainerRules::Problem(const ExecutionConfig& numerics) const {
   const std::string& contract = numerics.contract;
   if (!contract.empty() && contract != kContractMajor &&
       !absl::StartsWith(contract, absl::StrCat(kContractMajor, "."))) {
-    return absl::StrFormat("the trainer follows version %s of the trainer's contract; known here "
-                           "is %s, and any %s.x",
-                           contract, kContractVersion, kContractMajor);
+    return absl::StrFormat(
+        "the trainer follows version %s of the trainer's contract; known here "
+        "is %s, and any %s.x",
+        contract, kContractVersion, kContractMajor);
   }
   if (numerics.params != 0 && params_ != 0 && numerics.params != params_) {
-    return absl::StrFormat("the trainer counts %d parameters in its model, and the sweep file says "
-                           "%d: one of them is wrong",
-                           numerics.params, params_);
+    return absl::StrFormat(
+        "the trainer counts %d parameters in its model, and the sweep file says "
+        "%d: one of them is wrong",
+        numerics.params, params_);
   }
   return "";
 }
@@ -101,16 +104,18 @@ std::string TrainerRules::Problem(const CheckpointRecord& checkpoint) const {
   }
   const std::string folder = absl::StrFormat("attempt-%d/", spec_.attempt);
   if (!IsCheckpointFile(checkpoint.file) || !absl::StartsWith(checkpoint.file, folder)) {
-    return absl::StrFormat("a checkpoint's file '%s': allowed is %scheckpoint-STEP, with an ending "
-                           "if you like",
-                           checkpoint.file, folder);
+    return absl::StrFormat(
+        "a checkpoint's file '%s': allowed is %scheckpoint-STEP, with an ending "
+        "if you like",
+        checkpoint.file, folder);
   }
   const std::string& hash = checkpoint.hash;
   if ((hash.size() != 8 && hash.size() != 16) ||
       hash.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    return absl::StrFormat("a checkpoint's hash '%s': allowed are 8 hexadecimal digits (CRC-32) or "
-                           "16 (XXH3)",
-                           hash);
+    return absl::StrFormat(
+        "a checkpoint's hash '%s': allowed are 8 hexadecimal digits (CRC-32) or "
+        "16 (XXH3)",
+        hash);
   }
   return "";
 }

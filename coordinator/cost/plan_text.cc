@@ -104,8 +104,7 @@ std::string ModelTable(const SweepPlan& plan) {
     // Of models that are not ours only N is known.
     const auto count = [](int value) { return value > 0 ? absl::StrCat(value) : "-"; };
     table.Add({Label(run.size), count(run.layers), count(run.heads), count(run.width),
-               absl::StrCat(run.params),
-               absl::StrFormat("%.3g", run.learning_rate)});
+               absl::StrCat(run.params), absl::StrFormat("%.3g", run.learning_rate)});
   }
   return table.Text();
 }

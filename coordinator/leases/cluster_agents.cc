@@ -113,8 +113,8 @@ bool ClusterView::RecordHeartbeat(const v1::HeartbeatRequest& request, int64_t n
       dirty_ = true;
     }
   }
-  std::set<std::string> hashes = HashesOf(
-      request.datasets(), state().agents.at(request.agent_id()).runs_commands);
+  std::set<std::string> hashes =
+      HashesOf(request.datasets(), state().agents.at(request.agent_id()).runs_commands);
   if (hashes == state().agents.at(request.agent_id()).dataset_hashes) return false;
   agent.datasets.assign(request.datasets().begin(), request.datasets().end());
   scheduler_.ChangeAgent(request.agent_id(), [&](schedule::AgentState& own) {
@@ -193,11 +193,10 @@ int ClusterView::LiveSlots() const {
 
 void ClusterView::SuspectDataset(const std::string& agent_id, const std::string& hash) {
   if (agents_.count(agent_id) == 0) return;
-  scheduler_.ChangeAgent(agent_id,
-                         [&](schedule::AgentState& agent) {
-                           agent.dataset_hashes.erase(hash);
-                           agent.dataset_hashes.erase(schedule::CommandsWith(hash));
-                         });
+  scheduler_.ChangeAgent(agent_id, [&](schedule::AgentState& agent) {
+    agent.dataset_hashes.erase(hash);
+    agent.dataset_hashes.erase(schedule::CommandsWith(hash));
+  });
   RefreshPlaces();
 }
 

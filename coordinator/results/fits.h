@@ -13,8 +13,8 @@ namespace allometry::coordinator {
 // Whether nobody waits for the result any more; asked between pieces of the work, from any thread.
 using IsGone = std::function<bool()>;
 
-// FailedPrecondition: the sweep has no observation yet; says every reason. Cancelled, and nothing is
-// stored: is_gone() became true.
+// FailedPrecondition: the sweep has no observation yet; says every reason. Cancelled, and nothing
+// is stored: is_gone() became true.
 absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitRequest& request,
                                          const IsGone& is_gone);
 

@@ -57,10 +57,9 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
   const bool any_worker = std::any_of(state.agents.begin(), state.agents.end(),
                                       [](const auto& entry) { return entry.second.live; });
   if (!any_worker) return "waiting: no worker is connected; start one with 'allo worker'";
-  const bool any_runs_commands =
-      std::any_of(state.agents.begin(), state.agents.end(), [](const auto& entry) {
-        return entry.second.live && entry.second.runs_commands;
-      });
+  const bool any_runs_commands = std::any_of(
+      state.agents.begin(), state.agents.end(),
+      [](const auto& entry) { return entry.second.live && entry.second.runs_commands; });
   if (run.is_command && !any_runs_commands) {
     return "waiting: its trainer is a command of the sweep file, and no connected worker runs "
            "commands; start one with 'allo worker --allow-commands'";

@@ -58,10 +58,10 @@ absl::StatusOr<Asked> Read(const store::Store& store, const v1::CreateSweepReque
   Asked asked;
   ALLO_ASSIGN_OR_RETURN(asked.file, sweep::ParseSweepFile(request.sweep_yaml(), name));
   if (asked.file.trainer && asked.file.trainer->trainer.working_dir.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ":", asked.file.trainer->line,
-                     ": a file with a trainer is submitted by 'allo submit', which adds the section "
-                     "submitted: the folder and the hashes of its files"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ":", asked.file.trainer->line,
+        ": a file with a trainer is submitted by 'allo submit', which adds the section "
+        "submitted: the folder and the hashes of its files"));
   }
   asked.manifest_json = request.manifest_json();
   if (asked.manifest_json.empty()) {

@@ -126,8 +126,8 @@ std::vector<std::string> ChangedFiles(const v1::RunIdentity& before, const v1::R
     } else if (new_file == new_files.end()) {
       changed.push_back(absl::StrCat(name, " is gone"));
     } else if (old_file->second != new_file->second) {
-      changed.push_back(absl::StrFormat("%s changed (hash %s to %s)", name, old_file->second,
-                                        new_file->second));
+      changed.push_back(
+          absl::StrFormat("%s changed (hash %s to %s)", name, old_file->second, new_file->second));
     }
   }
   return changed;
@@ -170,9 +170,10 @@ std::vector<std::string> Conflicts(const StoredSweep& stored, const Expansion& e
   if (!stored.runs.empty() && !expansion.runs.empty()) {
     for (const std::string& file : ChangedFiles(stored.runs.front().spec().identity(),
                                                 expansion.runs.front().spec().identity())) {
-      conflicts.push_back(absl::StrFormat("sweep %s was submitted with other files of its trainer: "
-                                          "%s: %s",
-                                          stored.sweep.name(), file, otherwise));
+      conflicts.push_back(
+          absl::StrFormat("sweep %s was submitted with other files of its trainer: "
+                          "%s: %s",
+                          stored.sweep.name(), file, otherwise));
     }
   }
   std::set<std::string> told;

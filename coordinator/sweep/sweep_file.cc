@@ -34,11 +34,11 @@ constexpr double kMostInteger = 9e15;  // doubles count whole numbers up to 2^53
 constexpr double kMostTokens = 1e15;
 
 constexpr absl::string_view kTopKeys[] = {
-    "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
-    "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
-    "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer",
-    "trainer",      "submitted"};
-constexpr absl::string_view kModelKeys[] = {"family", "context", "frames", "vocabulary",
+    "name",        "dataset",          "model",        "training", "budgets",
+    "conventions", "max_epochs",       "devices",      "device",   "evaluation",
+    "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic",
+    "limits",      "stopping",         "tokenizer",    "trainer",  "submitted"};
+constexpr absl::string_view kModelKeys[] = {"family", "context", "frames",  "vocabulary",
                                             "sizes",  "shapes",  "presets", "table"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
 constexpr std::array<absl::string_view, 10> kOwnTrainingKeys = {

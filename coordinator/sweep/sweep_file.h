@@ -85,7 +85,8 @@ struct TokenizerChoice {
 
 // trainer: {...}: a command in place of allo-trainer (trainer_section.h).
 struct TrainerChoice {
-  run::Trainer trainer;  // as every run has it, but for its size; files and working_dir as submitted
+  run::Trainer
+      trainer;  // as every run has it, but for its size; files and working_dir as submitted
   std::vector<std::string> files;  // paths below working_dir
   std::string working_dir = ".";   // as written
   double measure_seconds = 0;      // of allo plan; 0: it does not start the command

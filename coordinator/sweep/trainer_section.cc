@@ -94,8 +94,8 @@ Json ReadObject(const Field& field, absl::string_view what, Mistakes& mistakes) 
   Json json = Json::object();
   if (!IsMapOf(field, what, mistakes)) return json;
   for (const Field& entry : ReadTable(field, kMostArguments, mistakes)) {
-    auto value = ValueOf(entry.node, absl::StrCat(field.name, ".", entry.name), entry.line, 1,
-                         mistakes);
+    auto value =
+        ValueOf(entry.node, absl::StrCat(field.name, ".", entry.name), entry.line, 1, mistakes);
     if (value) json[entry.name] = *std::move(value);
   }
   return json;
@@ -180,8 +180,7 @@ class TrainerReader {
 
   Json ReadCommand(const Field& command) {
     Json json = Json::array();
-    for (const Field& item :
-         ReadList(command, "[python3, train.py]", kMostArguments, mistakes_)) {
+    for (const Field& item : ReadList(command, "[python3, train.py]", kMostArguments, mistakes_)) {
       const auto text = ReadText(item, mistakes_);
       if (!text) continue;
       if (json.empty() && text->empty()) {
@@ -262,8 +261,9 @@ void ReadExternalDataset(const Field& dataset, absl::Span<const Section> section
     const auto text = ReadText(field, mistakes);
     if (!text) return "";
     if (IsDatasetWord(*text)) return *text;
-    mistakes.Add(field.line, absl::StrFormat("%s '%s': allowed are 1 to 64 letters, digits, . _ and -",
-                                             field.name, absl::CHexEscape(text->substr(0, 80))));
+    mistakes.Add(field.line,
+                 absl::StrFormat("%s '%s': allowed are 1 to 64 letters, digits, . _ and -",
+                                 field.name, absl::CHexEscape(text->substr(0, 80))));
     return "";
   };
   const auto name = fields.Require("external", "the name of the data that the trainer reads");
@@ -300,9 +300,8 @@ std::vector<SizeChoice> ReadSizeTable(const Field& table, absl::Span<const Secti
       row.params_non_embedding = ReadInteger(*field, {1, kMostParams}, mistakes).value_or(0);
       row.has_params_non_embedding = true;
       if (size.params > 0 && row.params_non_embedding > size.params) {
-        mistakes.Add(field->line,
-                     absl::StrFormat("params_non_embedding %d are more than params %d",
-                                     row.params_non_embedding, size.params));
+        mistakes.Add(field->line, absl::StrFormat("params_non_embedding %d are more than params %d",
+                                                  row.params_non_embedding, size.params));
       }
     }
     fields.Real("flops_per_token", {0, 1e20, /*open_low=*/true}, &row.flops_per_token);
@@ -351,7 +350,8 @@ void ReadSubmitted(const Field& submitted, absl::Span<const Section> sections, S
 
 void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
   if (!file.trainer) {
-    constexpr char kNeeds[] = "needs the section trainer: allo-trainer can neither build nor read it";
+    constexpr char kNeeds[] =
+        "needs the section trainer: allo-trainer can neither build nor read it";
     if (file.family == run::kExternalFamily) {
       mistakes.Add(file.model_line, absl::StrCat("model.table ", kNeeds));
     }
@@ -366,8 +366,8 @@ void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
                  "trainer and tokenizer are both given: the tokens of a tokenizer run are read by "
                  "allo-trainer alone");
   }
-  if (!run::CanDo(choice.trainer, "evaluation_steps") && file.schedule.kind == run::Schedule::kConstant &&
-      (file.budgets.size() > 1 || file.ladder)) {
+  if (!run::CanDo(choice.trainer, "evaluation_steps") &&
+      file.schedule.kind == run::Schedule::kConstant && (file.budgets.size() > 1 || file.ladder)) {
     mistakes.Add(choice.line,
                  absl::StrFormat("trainer.capabilities without evaluation_steps: under schedule "
                                  "constant a run serves all its budgets, and this one could be "

@@ -12,8 +12,8 @@
 
 namespace allometry::sweep {
 
-inline constexpr absl::string_view kTrainerKeys[] = {"command", "env",          "args",   "working_dir",
-                                                     "files",   "capabilities", "measure"};
+inline constexpr absl::string_view kTrainerKeys[] = {
+    "command", "env", "args", "working_dir", "files", "capabilities", "measure"};
 inline constexpr absl::string_view kTrainerMeasureKeys[] = {"seconds"};
 inline constexpr absl::string_view kTableKeys[] = {"label", "params", "params_non_embedding",
                                                    "flops_per_token", "args"};

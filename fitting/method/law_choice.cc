@@ -24,8 +24,8 @@ Tried Try(LawKind kind, const DataView& view, const Clusters& clusters, const Fi
   const Optimum optimum = FindOptimum(problem, sample);
   tried.identified = !optimum.refused;
   if (!tried.identified) return tried;
-  tried.lack = TestLackOfFit(*problem.law, sample, Restrict(clusters, windowed.index),
-                             optimum.theta);
+  tried.lack =
+      TestLackOfFit(*problem.law, sample, Restrict(clusters, windowed.index), optimum.theta);
   return tried;
 }
 

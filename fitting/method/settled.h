@@ -28,7 +28,7 @@ struct CurveStarts {
   double between = 0;  // standard deviation of the curves' mean residuals
   double chi_squared = 0;
   double p = 1;
-  bool read = false;      // at least half of the curves have points enough to be judged
+  bool read = false;  // at least half of the curves have points enough to be judged
   bool settled = true;
 };
 

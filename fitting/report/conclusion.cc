@@ -123,8 +123,8 @@ class Rules {
                   *report_.window->start, *report_.window->start_p, *report_.window->between_runs));
     }
     const std::optional<BackTest>& test = report_.back_test;
-    if (test && !test->refused && test->fitted_decades >= 1 && test->held_out > 0 && test->mean_error &&
-        std::abs(*test->mean_error) > 0.01 &&
+    if (test && !test->refused && test->fitted_decades >= 1 && test->held_out > 0 &&
+        test->mean_error && std::abs(*test->mean_error) > 0.01 &&
         std::abs(*test->mean_error) > kBackTestBias * *test->rms_error_inside) {
       Condemn(Method::kParametric, "back-test",
               absl::StrFormat("parametric: fitted below C = %.3g it is off by %+.1f %% of the loss "

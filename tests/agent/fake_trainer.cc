@@ -81,7 +81,8 @@ int Train(const std::string& run_dir) {
   std::thread(Listen).detach();
 
   SpoolWriter& out = **spool;
-  out.Append(ExecutionConfig{spec->ranks, "here", 1, run::NameOf(spec->device), "none", "fake", "fake"});
+  out.Append(
+      ExecutionConfig{spec->ranks, "here", 1, run::NameOf(spec->device), "none", "fake", "fake"});
   const std::string& script = spec->step_backend;
   int64_t step = spec->start.has_value() ? spec->start->step : 0;
   while (step < spec->steps) {

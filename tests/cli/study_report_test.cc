@@ -153,8 +153,8 @@ std::string Curves(double scale) {
   std::string csv = "size,run_id,params,tokens,loss,run\n";
   for (int k = 1; k <= 3; ++k) {
     for (double step = 1; step < 1000; step *= 1.2) {
-      absl::StrAppendFormat(&csv, "%dk,%d,%d,%.17g,%.17g,%d\n", k, k, 1000 * k,
-                            1e4 * scale * step, 1 + 1 / step, k);
+      absl::StrAppendFormat(&csv, "%dk,%d,%d,%.17g,%.17g,%d\n", k, k, 1000 * k, 1e4 * scale * step,
+                            1 + 1 / step, k);
     }
   }
   return csv;

@@ -95,7 +95,8 @@ double RealisedWidth(const Points& design, const fitting::Pilot& pilot, const st
   fitting::FitOptions options;
   options.method = fitting::Method::kParametric;
   options.objective = fitting::ObjectiveKind::kLsqLog;
-  options.window.kind = fitting::WindowKind::kAll;  // the curves that are drawn lean, and stay whole
+  options.window.kind =
+      fitting::WindowKind::kAll;  // the curves that are drawn lean, and stay whole
   const auto report = fitting::Fit(observations, options);
   if (!report.ok() || report->fits.empty()) return std::nan("");
   const fitting::Estimate* estimate = report->fits.front().Find(name);

@@ -286,7 +286,8 @@ TEST_F(TextTest, SplitWithoutADocumentIsRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("none of the 1 documents"), HasSubstr("split"))));
   EXPECT_THAT(MakeTextDataset(Options("\n\n"), DataDir()).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none of its 2 bytes is in a document")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("none of its 2 bytes is in a document")));
   EXPECT_FALSE(std::filesystem::exists(Folder() + "/dataset.json"));
 }
 

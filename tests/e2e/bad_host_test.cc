@@ -138,8 +138,7 @@ TEST(WatchTest, SaysWhyNothingRuns) {
   const Deployment deployment(options);
   deployment.Submit(TwelveRuns());
   ChildProcess watch;
-  watch.Start({ALLO_BIN_DIR "/allo", "--coordinator",
-               deployment.address(), "watch", kName},
+  watch.Start({ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(), "watch", kName},
               deployment.Path("watch"));
   EXPECT_TRUE(Eventually([&] {
     return ReadFile(deployment.Path("watch"))
@@ -195,9 +194,8 @@ TEST(SubmitTest, ADatasetThatOnlyAWorkerHasIsNamedWithItsHost) {
   ASSERT_TRUE(std::filesystem::create_directory(deployment.Path("empty")));
   ChildProcess submit;
   submit.Start(
-      {ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(),
-       "submit", deployment.Write("sweep.yaml", TwelveRuns()), "--data-dir",
-       deployment.Path("empty")},
+      {ALLO_BIN_DIR "/allo", "--coordinator", deployment.address(), "submit",
+       deployment.Write("sweep.yaml", TwelveRuns()), "--data-dir", deployment.Path("empty")},
       deployment.Path("submit"));
   EXPECT_NE(submit.Wait(), 0);
   EXPECT_THAT(ReadFile(deployment.Path("submit")).value_or(""),

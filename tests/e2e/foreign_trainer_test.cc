@@ -47,8 +47,7 @@ TEST(ForeignTrainerTest, ABashScriptTrainsASweepAndItsLawIsFound) {
   const std::string fit = deployment.Allo({"fit", "synthetic-law", "--json", "--method",
                                            "parametric", "--resamples", "20", "--budget", "1e18"});
   EXPECT_THAT(fit, HasSubstr("\"alpha\""));
-  for (const auto& [name, planted] :
-       {std::pair("E", 1.7), {"alpha", 0.34}, {"beta", 0.28}}) {
+  for (const auto& [name, planted] : {std::pair("E", 1.7), {"alpha", 0.34}, {"beta", 0.28}}) {
     const size_t at = fit.find(absl::StrCat("\"", name, "\""));
     ASSERT_NE(at, std::string::npos) << fit;
     const size_t digit = fit.find_first_of("0123456789", at + 3 + std::string(name).size());
@@ -84,7 +83,8 @@ run.finish()
 std::string WriteSweep(const Deployment& deployment, const std::string& name,
                        const std::string& script, const std::string& command,
                        const std::string& more = "") {
-  deployment.Write(name + ".py", absl::StrReplaceAll(script, {{"PARAMS", "0"}, {"PAUSE", "0.004"}}));
+  deployment.Write(name + ".py",
+                   absl::StrReplaceAll(script, {{"PARAMS", "0"}, {"PAUSE", "0.004"}}));
   std::string table;
   for (const int params : {1000, 4000, 16000, 64000, 256000}) {
     absl::StrAppend(&table, "    - {label: ", params, ", params: ", params, "}\n");
@@ -184,8 +184,9 @@ TEST_P(HostileTrainerTest, IsToldInASentence) {
 INSTANTIATE_TEST_SUITE_P(
     Each, HostileTrainerTest,
     ::testing::Values(
-        Hostile{"counts", "from allometry.trainer import Run\nRun.from_environment(params=7)\n"
-                          "import time\ntime.sleep(100)\n",
+        Hostile{"counts",
+                "from allometry.trainer import Run\nRun.from_environment(params=7)\n"
+                "import time\ntime.sleep(100)\n",
                 "[python3, counts.py]",
                 "the trainer counts 7 parameters in its model, and the sweep file says"},
         Hostile{"missing", "", "[no-such-program, x]",
@@ -265,8 +266,8 @@ TEST(ForeignTrainerTest, AWorkerThatRunsNoCommandsGetsNoneAndTheSweepSaysSo) {
 
 TEST(ForeignTrainerTest, AFileThatChangedAfterTheSubmissionIsNamed) {
   const Deployment deployment;
-  const std::string file = WriteSweep(deployment, "edited", kSteady, "[python3, edited.py]",
-                                      "priority: 0\n");
+  const std::string file =
+      WriteSweep(deployment, "edited", kSteady, "[python3, edited.py]", "priority: 0\n");
   const std::string script = deployment.Path("edited.py");
   deployment.Allo({"submit", file});
   deployment.Write("edited.py", "raise SystemExit(1)\n");

@@ -22,9 +22,9 @@ Observations CoupledSweep(uint64_t seed) {
       Observation point;
       point.params = params;
       point.tokens = params * 5 * std::pow(200.0, i / 7.0);
-      point.loss = 1.0 + std::pow(130 * std::pow(point.params, -0.6) +
-                                      53000 * std::pow(point.tokens, -0.85),
-                                  0.45);
+      point.loss =
+          1.0 + std::pow(130 * std::pow(point.params, -0.6) + 53000 * std::pow(point.tokens, -0.85),
+                         0.45);
       point.loss *= std::exp(0.001 * random.Normal());
       sweep.Add(point);
     }

@@ -52,7 +52,8 @@ const Point& PointOf(const Record& record) { return std::get<Point>(record.body)
 TEST_F(SpoolTest, EveryKindRoundTripsInOrder) {
   auto writer = SpoolWriter::Create(dir_);
   ASSERT_TRUE(writer.ok()) << writer.status();
-  (*writer)->Append(ExecutionConfig{2, "a,b", 8, "cpu", "Xeon \"x\"", "0.1", "autograd", 1234, "1.0"});
+  (*writer)->Append(
+      ExecutionConfig{2, "a,b", 8, "cpu", "Xeon \"x\"", "0.1", "autograd", 1234, "1.0"});
   (*writer)->Append(Point{10, 640, "heldout/frame=3", 0.1 + 0.2});
   (*writer)->Append(CheckpointRecord{10, "attempt-1/x", "00ff", int64_t{1} << 40});
   (*writer)->Append(ExitRecord{ExitReason::kOom, "line\nbreak \xff", 10});

@@ -31,9 +31,7 @@ std::string Broken(const RunSpec& spec, const std::vector<RecordBody>& bodies) {
   for (const RecordBody& body : bodies) {
     EXPECT_EQ(message, "") << "before record " << sequence + 1;
     const auto end = rules.Check({++sequence, body});
-    message = end.has_value()
-                  ? std::string(ExitReasonName(end->reason)) + ": " + end->message
-                  : "";
+    message = end.has_value() ? std::string(ExitReasonName(end->reason)) + ": " + end->message : "";
   }
   return message;
 }
@@ -50,17 +48,18 @@ RecordBody Counts(int64_t params, const std::string& contract = "") {
 }
 
 TEST(TrainerRulesTest, AWholeRunBreaksNothing) {
-  EXPECT_EQ(Broken(SpecOf(), {Counts(1000, "1.7"), Loss(5, 3, "train"), Loss(20), Loss(50),
-                              CheckpointRecord{60, "attempt-2/checkpoint-60.pt", "0a1b2c3d", 5},
-                              UnknownRecord{"song"}, Loss(100),
-                              ExitRecord{ExitReason::kSucceeded, "", 100}}),
+  EXPECT_EQ(Broken(SpecOf(),
+                   {Counts(1000, "1.7"), Loss(5, 3, "train"), Loss(20), Loss(50),
+                    CheckpointRecord{60, "attempt-2/checkpoint-60.pt", "0a1b2c3d", 5},
+                    UnknownRecord{"song"}, Loss(100), ExitRecord{ExitReason::kSucceeded, "", 100}}),
             "");
 }
 
 TEST(TrainerRulesTest, AnotherParameterCountNamesBoth) {
-  EXPECT_EQ(Broken(SpecOf(), {Counts(999)}),
-            "BUG: record 1: the trainer counts 999 parameters in its model, and the sweep file says "
-            "1000: one of them is wrong");
+  EXPECT_EQ(
+      Broken(SpecOf(), {Counts(999)}),
+      "BUG: record 1: the trainer counts 999 parameters in its model, and the sweep file says "
+      "1000: one of them is wrong");
   EXPECT_EQ(Broken(SpecOf(), {Counts(0)}), "");  // it does not say
 }
 
@@ -86,7 +85,8 @@ TEST(TrainerRulesTest, TokensAreThoseOfTheBatch) {
 }
 
 TEST(TrainerRulesTest, ALossThatIsNotFiniteIsADivergence) {
-  EXPECT_EQ(Broken(SpecOf(), {Loss(20, NAN)}), "DIVERGED: the heldout loss at step 20 is not finite");
+  EXPECT_EQ(Broken(SpecOf(), {Loss(20, NAN)}),
+            "DIVERGED: the heldout loss at step 20 is not finite");
   EXPECT_EQ(Broken(SpecOf(), {Loss(20, NAN, "grad_norm")}), "");
 }
 
@@ -94,9 +94,9 @@ TEST(TrainerRulesTest, SuccessNeedsEveryEvaluationAfterTheStartAndTheLastStep) {
   const ExitRecord done{ExitReason::kSucceeded, "", 100};
   EXPECT_THAT(Broken(SpecOf(), {Loss(20), done}),
               HasSubstr("without the held-out loss at step 50, 100"));
-  EXPECT_THAT(Broken(SpecOf(), {Loss(20), Loss(50), Loss(100),
-                                ExitRecord{ExitReason::kSucceeded, "", 99}}),
-              HasSubstr("at step 99: the run's last is 100"));
+  EXPECT_THAT(
+      Broken(SpecOf(), {Loss(20), Loss(50), Loss(100), ExitRecord{ExitReason::kSucceeded, "", 99}}),
+      HasSubstr("at step 99: the run's last is 100"));
   RunSpec resumed = SpecOf();
   resumed.start = StartCheckpoint{1, 50, "attempt-1/checkpoint-50", "00000000", 0};
   EXPECT_EQ(Broken(resumed, {Loss(100), done}), "");
@@ -112,8 +112,8 @@ TEST(TrainerRulesTest, ACheckpointIsNamedAfterItsAttempt) {
   EXPECT_EQ(with("attempt-2/checkpoint-5", "00000000"), "");
   EXPECT_EQ(with("attempt-2/checkpoint-5.safetensors", "0011223344556677"), "");
   for (const char* file : {"attempt-1/checkpoint-5", "attempt-2/../x", "attempt-2/checkpoint-",
-                           "attempt-2/checkpoint-5.", "attempt-2/model-5", "attempt-2/checkpoint-5/x",
-                           "/attempt-2/checkpoint-5", ""}) {
+                           "attempt-2/checkpoint-5.", "attempt-2/model-5",
+                           "attempt-2/checkpoint-5/x", "/attempt-2/checkpoint-5", ""}) {
     EXPECT_THAT(with(file, "00000000"), HasSubstr("a checkpoint's file")) << file;
   }
   EXPECT_THAT(with("attempt-2/checkpoint-5", "0000"), HasSubstr("8 hexadecimal digits"));

@@ -223,7 +223,6 @@ TEST_F(DurabilityTest, AnotherProgramsDatabaseIsRefused) {
                                                      HasSubstr("not a database of Allometry")));
 }
 
-
 TEST_F(DurabilityTest, ADamagedPageIsDataLossAndNotACrash) {
   SubmitAndRegister();
   for (int i = 0; i < 200; ++i) ASSERT_OK(store_->AddEvent(0, 0, std::string(300, 'e')));

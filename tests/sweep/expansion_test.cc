@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "proto/run_conversion.h"
 #include "models/shape.h"
+#include "proto/run_conversion.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 

@@ -73,9 +73,8 @@ TEST(TrainerSectionTest, RunsHaveTheCommandTheirSizeAndItsArithmetic) {
   EXPECT_EQ(large.spec().micro_batch(), 0);
   ASSERT_OK_AND_ASSIGN(const run::Identity identity, ToIdentity(large.spec().identity()));
   EXPECT_EQ(identity.shape.family, "external");
-  EXPECT_EQ(
-      identity.trainer.command.text,
-      R"(["torchrun","--nproc-per-node={devices}","train.py","--run-dir","{run_dir}"])");
+  EXPECT_EQ(identity.trainer.command.text,
+            R"(["torchrun","--nproc-per-node={devices}","train.py","--run-dir","{run_dir}"])");
   EXPECT_EQ(identity.trainer.args.text,
             R"({"depth":"{size.depth}","lr":"{learning_rate}","name":"{size.label}","tied":true})");
   EXPECT_EQ(identity.trainer.environment.text, R"({"OMP_NUM_THREADS":"1","SEED":"{seed}"})");
@@ -135,7 +134,8 @@ budgets: {tokens: [1M]}
 )");
   const std::string all = absl::StrJoin(mistakes, "\n");
   for (const char* expected :
-       {"a.yaml:2: external 'a b': allowed are 1 to 64 letters", "a.yaml:2: tokens 0 is out of range",
+       {"a.yaml:2: external 'a b': allowed are 1 to 64 letters",
+        "a.yaml:2: tokens 0 is out of range",
         "a.yaml:2: unknown key holdout: did you mean heldout?",
         "a.yaml:4: placeholder {sead} is not known: allowed are {attempt}",
         "a.yaml:5: env ALLOMETRY_X is not a variable's name", "a.yaml:5: env 2A is not",
@@ -158,8 +158,7 @@ TEST(TrainerSectionTest, ATableAndExternalDataNeedATrainer) {
 }
 
 TEST(TrainerSectionTest, WhatATableLeavesOutIsAskedForWhereItIsNeeded) {
-  const std::string yaml =
-      Changed({{", params_non_embedding: 2.6e8, flops_per_token: 2.1e9", ""}});
+  const std::string yaml = Changed({{", params_non_embedding: 2.6e8, flops_per_token: 2.1e9", ""}});
   EXPECT_EQ(OneMistake(yaml), "");
   EXPECT_THAT(OneMistake(yaml + "conventions: {params: non-embedding, flops: exact}\n"),
               AllOf(HasSubstr("a.yaml:10: size 300M: conventions.params non-embedding needs its "
@@ -174,7 +173,8 @@ TEST(TrainerSectionTest, CapabilitiesChangeThePlan) {
                     {"  learning_rate: 3e-4", training}});
   };
   constexpr absl::string_view kWsd = "  learning_rate: 3e-4\n  schedule: wsd";
-  ASSERT_OK_AND_ASSIGN(const Expansion all, Expanded(with("[resume, branch, evaluation_steps]", kWsd)));
+  ASSERT_OK_AND_ASSIGN(const Expansion all,
+                       Expanded(with("[resume, branch, evaluation_steps]", kWsd)));
   EXPECT_EQ(all.runs.size(), 6u);  // two trunks, four branches
   ASSERT_OK_AND_ASSIGN(const Expansion alone, Expanded(with("[resume, evaluation_steps]", kWsd)));
   EXPECT_EQ(alone.runs.size(), 4u);
@@ -201,9 +201,10 @@ TEST(TrainerSectionTest, AChangedFileOrSizeIsNamedAndNeverSilent) {
                                  "0011223344556677 to ffff223344556677)")));
   EXPECT_THAT(difference(Changed({{"tied: true", "tied: false"}})),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("has trainer args")));
-  EXPECT_THAT(difference(Changed({{"1.02e9", "1.03e9"}})),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr("size 1B"), HasSubstr("1020000000"), HasSubstr("1030000000"))));
+  EXPECT_THAT(
+      difference(Changed({{"1.02e9", "1.03e9"}})),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               AllOf(HasSubstr("size 1B"), HasSubstr("1020000000"), HasSubstr("1030000000"))));
 }
 
 TEST(TrainerSectionTest, OurOwnSizesMayHaveACommandToo) {
@@ -216,7 +217,8 @@ TEST(TrainerSectionTest, OurOwnSizesMayHaveACommandToo) {
   ASSERT_OK_AND_ASSIGN(const run::Identity identity,
                        ToIdentity(expansion.runs[0].spec().identity()));
   EXPECT_GT(identity.shape.layers, 0);
-  EXPECT_THAT(identity.trainer.size.text, AllOf(HasSubstr("\"label\":\"20k\""), HasSubstr("layers")));
+  EXPECT_THAT(identity.trainer.size.text,
+              AllOf(HasSubstr("\"label\":\"20k\""), HasSubstr("layers")));
 }
 
 }  // namespace

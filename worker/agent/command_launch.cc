@@ -18,13 +18,12 @@ namespace allometry::agent {
 namespace {
 
 // docs/trainer.md lists them.
-constexpr absl::string_view kInherited[] = {"PATH",   "HOME",   "USER",   "LOGNAME",        "LANG",
-                                            "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH"};
+constexpr absl::string_view kInherited[] = {"PATH",   "HOME",   "USER", "LOGNAME",        "LANG",
+                                            "LC_ALL", "TMPDIR", "TZ",   "LD_LIBRARY_PATH"};
 
 bool IsProgram(const std::string& path) {
   struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-         access(path.c_str(), X_OK) == 0;
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && access(path.c_str(), X_OK) == 0;
 }
 
 absl::StatusOr<std::string> FindProgram(const std::string& name, const std::string& working_dir,
@@ -119,16 +118,15 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
 
   struct stat info {};
   if (stat(trainer.working_dir.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return absl::NotFoundError(absl::StrCat("its command's folder '", trainer.working_dir,
-                                            "' is not on this host"));
+    return absl::NotFoundError(
+        absl::StrCat("its command's folder '", trainer.working_dir, "' is not on this host"));
   }
   command.working_dir = trainer.working_dir;
   ALLO_RETURN_IF_ERROR(CheckFiles(trainer));
   const char* path = std::getenv("PATH");
   variables.emplace("PATH", path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
-  ALLO_ASSIGN_OR_RETURN(
-      command.arguments[0],
-      FindProgram(command.arguments[0], trainer.working_dir, variables.at("PATH")));
+  ALLO_ASSIGN_OR_RETURN(command.arguments[0], FindProgram(command.arguments[0], trainer.working_dir,
+                                                          variables.at("PATH")));
 
   if (request.hosts.size() != 1 || !request.hosts[0].is_here) {
     return absl::InvalidArgumentError(

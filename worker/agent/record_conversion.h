@@ -4,8 +4,8 @@
 #include <string>
 
 #include "proto/worker.pb.h"
-#include "worker/agent/state_dir.h"
 #include "run/spool.h"
+#include "worker/agent/state_dir.h"
 
 namespace allometry::agent {
 

@@ -117,9 +117,9 @@ absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {
   const size_t slash = relative.find('/');
   if (slash == std::string::npos || !IsNumbered(relative.substr(0, slash), "run-") ||
       !run::IsCheckpointFile(relative.substr(slash + 1))) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "'", relative, "' is not a checkpoint: only run-N/attempt-K/checkpoint-S may ",
-        "be deleted"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", relative, "' is not a checkpoint: only run-N/attempt-K/checkpoint-S may ",
+                     "be deleted"));
   }
   const std::vector<std::string> parts = absl::StrSplit(relative, '/');
   int folder = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -136,7 +136,8 @@ absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {
     // A command's. By the folder that was opened: no link leads elsewhere.
     std::error_code error;
     std::filesystem::remove_all(absl::StrCat("/proc/self/fd/", folder, "/", parts.back()), error);
-    if (error) status = absl::UnavailableError(absl::StrCat(relative, ": delete: ", error.message()));
+    if (error)
+      status = absl::UnavailableError(absl::StrCat(relative, ": delete: ", error.message()));
   } else if (folder < 0 || unlinkat(folder, parts.back().c_str(), 0) != 0) {
     status = errno == ENOENT ? absl::OkStatus() : ErrnoStatus(path_ + "/" + relative, "delete");
   }

@@ -45,5 +45,4 @@ class RunRoot {
   std::string id_;
 };
 
-
 }  // namespace allometry::agent

@@ -21,9 +21,8 @@ bool IsPlainName(absl::string_view name) {
 absl::StatusOr<run::StartCheckpoint> ToStartCheckpoint(const v1::Checkpoint& from,
                                                        const std::string& root_id) {
   if (!run::IsCheckpointFile(from.file())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("start checkpoint: '", from.file(),
-                     "' is not of the form attempt-K/checkpoint-STEP"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "start checkpoint: '", from.file(), "' is not of the form attempt-K/checkpoint-STEP"));
   }
   if (!from.root_id().empty() && from.root_id() != root_id) {
     return absl::FailedPreconditionError(absl::StrCat("start checkpoint: ", from.file(),

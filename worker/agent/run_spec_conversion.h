@@ -13,6 +13,6 @@ namespace allometry::agent {
 // is not of its one allowed form; FailedPrecondition where the start checkpoint is under a run root
 // other than `root_id`. Numbers are checked by whoever reads run.json.
 absl::StatusOr<run::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
-                                             const std::string& root_id);
+                                          const std::string& root_id);
 
 }  // namespace allometry::agent

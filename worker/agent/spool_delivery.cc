@@ -103,8 +103,7 @@ void SpoolDelivery::Rewind() {
 void SpoolDelivery::AppendExit(run::ExitRecord exit) {
   ALLO_CHECK(!has_exit()) << LeaseName(lease_);
   exit.step = last_step_;
-  absl::StatusOr<std::unique_ptr<run::SpoolWriter>> writer =
-      run::SpoolWriter::Continue(*reader_);
+  absl::StatusOr<std::unique_ptr<run::SpoolWriter>> writer = run::SpoolWriter::Continue(*reader_);
   // An exit that the file has and that could not be synced is read again at most by a person.
   if (writer.ok() && (*writer)->last_sequence() == last_sequence_) {
     (*writer)->Append(exit);

@@ -75,8 +75,8 @@ class SpoolDelivery {
   const std::string attempt_dir_;
   const std::string root_id_;
   std::unique_ptr<run::SpoolReader> reader_;
-  std::deque<v1::RecordBatch> outbox_;         // read and not sent, or to be sent again
-  std::deque<v1::RecordBatch> sent_;           // sent and not acknowledged
+  std::deque<v1::RecordBatch> outbox_;  // read and not sent, or to be sent again
+  std::deque<v1::RecordBatch> sent_;    // sent and not acknowledged
   std::function<std::optional<run::ExitRecord>(const run::Record&)> check_;  // may be null
   uint64_t checked_ = 0;                    // the newest record that it saw
   std::optional<run::ExitRecord> refused_;  // what it said

@@ -92,7 +92,8 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
     close(input[1]);
     return spawned;
   }
-  return std::unique_ptr<TrainerProcess>(new TrainerProcess(pid, input[1], mark, command.is_foreign));
+  return std::unique_ptr<TrainerProcess>(
+      new TrainerProcess(pid, input[1], mark, command.is_foreign));
 }
 
 TrainerProcess::~TrainerProcess() {

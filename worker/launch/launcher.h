@@ -43,8 +43,8 @@ struct Command {
   std::vector<std::pair<std::string, std::string>> environment;  // over this process's own
   // Variables of this process's own that go on although a batch system set them.
   std::vector<std::string> kept;
-  // The command of a sweep file (docs/trainer.md), which brings a launcher of its own where it needs
-  // one: of this process's own variables only `kept` go on, and it may leave children.
+  // The command of a sweep file (docs/trainer.md), which brings a launcher of its own where it
+  // needs one: of this process's own variables only `kept` go on, and it may leave children.
   bool is_foreign = false;
   std::string working_dir = {};  // in which it starts; empty: this process's own
 };

@@ -102,7 +102,7 @@ absl::StatusOr<Progress> Learner::Restore(const std::string& run_dir,
 }
 
 absl::StatusOr<run::CheckpointRecord> Learner::Save(const std::string& run_dir, int attempt,
-                                                       const Progress& progress) const {
+                                                    const Progress& progress) const {
   // On a CPU these are the buffers themselves.
   const at::Tensor parameters = state_->parameters.cpu(), exp_avg = state_->exp_avg.cpu(),
                    exp_avg_sq = state_->exp_avg_sq.cpu();

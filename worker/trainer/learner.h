@@ -31,10 +31,9 @@ class Learner {
   const std::string& step_backend() const;  // the one chosen
 
   // Parameters and moments from and to a checkpoint. Blocks until the device is idle.
-  absl::StatusOr<Progress> Restore(const std::string& run_dir,
-                                   const run::StartCheckpoint& start);
+  absl::StatusOr<Progress> Restore(const std::string& run_dir, const run::StartCheckpoint& start);
   absl::StatusOr<run::CheckpointRecord> Save(const std::string& run_dir, int attempt,
-                                                const Progress& progress) const;
+                                             const Progress& progress) const;
 
   // gradient = 0, loss = 0; then, a micro-batch at a time, += weight * (gradient, loss).
   void BeginGradient();

@@ -8,10 +8,10 @@ namespace allometry::trainer {
 struct TrainerOptions {
   std::string run_dir;
   std::string data_dir;
-  std::string collective = "auto";  // or a name of comm's table
+  std::string collective = "auto";    // or a name of comm's table
   double collective_timeout_s = 600;  // how long to wait for other ranks
-  bool leased = false;              // standard input carries the lease (lease_watch.h)
-  double measure_seconds = 0;       // above 0: measure instead (measure.h)
+  bool leased = false;                // standard input carries the lease (lease_watch.h)
+  double measure_seconds = 0;         // above 0: measure instead (measure.h)
 };
 
 // Trains what RUN_DIR/run.json says and returns the exit code (run/exit_reason.h). Rank 0 ends

@@ -24,9 +24,9 @@
 #include <string>
 
 #include "base/status.h"
-#include "worker/comm/collective.h"
 #include "run/run_spec.h"
 #include "run/spool.h"
+#include "worker/comm/collective.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
 #include "worker/trainer/measure.h"
@@ -41,7 +41,7 @@ struct TrainingParts {
   bool progress = false;  // lines on standard error
   comm::Collective* collective = nullptr;
   run::SpoolWriter* spool = nullptr;  // rank 0 only
-  const LeaseWatch* lease = nullptr;     // rank 0 of a leased trainer only
+  const LeaseWatch* lease = nullptr;  // rank 0 of a leased trainer only
 };
 
 // How an attempt ended while every rank was in step.
