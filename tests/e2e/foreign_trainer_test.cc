@@ -135,7 +135,10 @@ TEST(ForeignTrainerTest, KilledCoordinatorWorkerAndTrainerLeaveEveryPointOnceAnd
     deployment.KillAndRestartCoordinator();
     ASSERT_TRUE(Eventually([&] { return HasCheckpoint(deployment); })) << deployment.Logs();
     deployment.KillAndRestartWorker();
-    ASSERT_TRUE(Eventually([&] { return HasCheckpoint(deployment); })) << deployment.Logs();
+    ASSERT_TRUE(Eventually([&] {
+      return absl::StrContains(deployment.Logs(), "attempt 2: started") &&
+             HasCheckpoint(deployment);
+    })) << deployment.Logs();
     for (const pid_t pid : launch::ProcessesWithEnvironment(deployment.MarkOf(0))) {
       hit += kill(pid, SIGKILL) == 0;
     }
@@ -237,7 +240,8 @@ TEST(ForeignTrainerTest, OneThatIgnoresItsLeaseIsKilledAndAnotherAttemptGoesOn) 
   options.lease_ms = 2000;
   Deployment deployment(options);
   deployment.Allo({"submit", WriteSweep(deployment, "deaf", kScript, "[python3, deaf.py]")});
-  ASSERT_TRUE(Eventually([&] { return !deployment.NoTrainerLeft(); })) << deployment.Logs();
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(deployment.Logs(), "started on"); }))
+      << deployment.Logs();
   // The coordinator is away for longer than a lease: the agent ends what it cannot renew.
   deployment.KillCoordinator();
   ASSERT_TRUE(Eventually([&] { return deployment.NoTrainerLeft(); })) << deployment.Logs();
