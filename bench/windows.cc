@@ -18,9 +18,9 @@ const Problem kHuber{&FindLaw(LawKind::kStandard), {ObjectiveKind::kHuber, 1e-3}
 void Print(const char* name, const WindowChoice& choice) {
   std::printf("%s %s", name, Name(choice.window).c_str());
   if (choice.all) {
-    std::printf(" all rms %.5f mean %+.5f, chosen rms %.5f mean %+.5f n %d of %d candidates",
-                choice.all->rms, choice.all->mean, choice.chosen->rms, choice.chosen->mean,
-                int(choice.chosen->points), choice.candidates);
+    std::printf(" all rms %.5f mean %+.5f, chosen rms %.5f mean %+.5f n %d", choice.all->rms,
+                choice.all->mean, choice.chosen->rms, choice.chosen->mean,
+                int(choice.chosen->points));
   }
   std::printf(" (%s)\n", choice.why.c_str());
 }

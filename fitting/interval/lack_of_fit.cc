@@ -12,7 +12,6 @@ namespace {
 
 constexpr double kExplained = 1e-6;   // of z's own square: what is left of it is rounding
 constexpr double kNoiseFree = 1e-10;  // rms of ln L: rounding has patterns, and no meaning
-
 constexpr double kWinsor = 3;       // robust standard deviations: what lies further is a stray run
 constexpr int kExactClusters = 13;  // up to 2^12 sign changes are all tried
 constexpr int kMostFlips = 4096;

@@ -25,10 +25,10 @@
 // least kPatternShare of the residuals' sum of squares, and at least kPatternSize of the loss. All
 // are needed: p alone rejects any law at some number of points (Chinchilla's 240 runs: p = .0002, a
 // pattern of 14 %), says little with few clusters, for G of them have a smallest p of 2^(1 - G),
-// and where runs hardly differ a pattern of a thousandth of the loss stands out. Measured on 200
+// and where runs hardly differ a pattern of a thousandth of the loss stands out. Measured on 100
 // sound sweeps a row (6 to 16 sizes; independent, shared and AR(1) errors): p <= .05 in .03 to .11,
-// the pattern's share .01 to .11 in the median. Warm-ups of every size leave patterns of .30 to
-// .46. What some sizes do alone has a test of its own (fitting/method/settled.h).
+// the pattern's share .02 to .08 in the median. Warm-ups of all of 9 or 12 sizes leave patterns of
+// .30 to .44. What some sizes do alone has a test of its own (fitting/method/settled.h).
 #pragma once
 
 #include <optional>

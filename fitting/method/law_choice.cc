@@ -1,32 +1,28 @@
 #include "fitting/method/law_choice.h"
 
 #include "absl/strings/str_format.h"
-#include "fitting/interval/lack_of_fit.h"
-#include "fitting/method/window.h"
 
 namespace allometry::fitting {
 namespace {
 
-struct Tried {
-  bool identified = false;
-  LackOfFit lack;
-};
-
-Tried Try(LawKind kind, const DataView& view, const Clusters& clusters, const FitOptions& options) {
-  const Problem problem{&FindLaw(kind), {options.objective, options.delta}, 0};
-  const Window window = options.window.kind == WindowKind::kAuto
-                            ? ChooseWindow(view, problem).window
-                            : options.window;
-  const WindowedView windowed = Restrict(view, window);
-  Tried tried;
-  if (windowed.index.empty()) return tried;
-  const Sample& sample = windowed.view.sample;
-  const Optimum optimum = FindOptimum(problem, sample);
-  tried.identified = !optimum.refused;
-  if (!tried.identified) return tried;
-  tried.lack =
-      TestLackOfFit(*problem.law, sample, Restrict(clusters, windowed.index), optimum.theta);
-  return tried;
+LawFit FitLaw(LawKind kind, const DataView& view, const Clusters& clusters,
+              const FitOptions& options) {
+  LawFit fit;
+  fit.problem = {&FindLaw(kind), {options.objective, options.delta}, options.fixed_floor};
+  if (options.window.kind == WindowKind::kAuto) {
+    fit.window = ChooseWindow(view, fit.problem);
+  } else {
+    fit.window.window = options.window;
+    fit.window.why = "as asked for";
+  }
+  fit.windowed = Restrict(view, fit.window.window);
+  fit.clusters = Restrict(clusters, fit.windowed.index);
+  const Sample& sample = fit.windowed.view.sample;
+  fit.optimum = FindOptimum(fit.problem, sample);
+  if (!fit.optimum.refused) {
+    fit.lack = TestLackOfFit(*fit.problem.law, sample, fit.clusters, fit.optimum.theta);
+  }
+  return fit;
 }
 
 std::string Pattern(const LackOfFit& lack) {
@@ -38,13 +34,17 @@ std::string Pattern(const LackOfFit& lack) {
 
 LawChoice ChooseLaw(const DataView& view, const Clusters& clusters, const FitOptions& options) {
   LawChoice choice;
-  const Tried standard = Try(LawKind::kStandard, view, clusters, options);
-  if (!standard.identified || !standard.lack.Rejected()) return choice;
-  const Tried coupled = Try(LawKind::kCoupled, view, clusters, options);
-  if (!coupled.identified || coupled.lack.Rejected()) return choice;
-  choice.law = LawKind::kCoupled;
+  if (!options.choose_law) {
+    choice.fit = FitLaw(options.law, view, clusters, options);
+    return choice;
+  }
+  choice.fit = FitLaw(LawKind::kStandard, view, clusters, options);
+  if (!choice.fit.lack.Rejected()) return choice;
+  LawFit coupled = FitLaw(LawKind::kCoupled, view, clusters, options);
+  if (coupled.optimum.refused || coupled.lack.Rejected()) return choice;
   choice.why = absl::StrFormat("law coupled instead of standard: of standard %s; of coupled %s",
-                               Pattern(standard.lack), Pattern(coupled.lack));
+                               Pattern(choice.fit.lack), Pattern(coupled.lack));
+  choice.fit = std::move(coupled);
   return choice;
 }
 

@@ -52,12 +52,13 @@ void ListOutliers(const DataView& view, ParametricFit& fit) {
 
 }  // namespace
 
-ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
-                            const FitOptions& options) {
+ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
   ParametricFit fit;
-  const Law& law = FindLaw(options.law);
-  fit.problem = {&law, {options.objective, options.delta}, options.fixed_floor};
-  fit.optimum = FindOptimum(fit.problem, view.sample);
+  const DataView& view = fitted.windowed.view;
+  const Clusters& clusters = fitted.clusters;
+  fit.problem = fitted.problem;
+  fit.optimum = fitted.optimum;
+  const Law& law = *fit.problem.law;
   MethodFit& report = fit.report;
   report.method = Method::kParametric;
   report.law = law.name;
@@ -131,10 +132,7 @@ ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
         std::exp(view.cost.log_k), view.cost.s, view.cost.rms,
         a.Value(law, view.sample, fit.optimum.theta, nullptr)));
   }
-  if (!fit.optimum.refused) {
-    ListOutliers(view, fit);
-    fit.lack = TestLackOfFit(law, view.sample, clusters, fit.optimum.theta);
-  }
+  if (!fit.optimum.refused) ListOutliers(view, fit);
   if (options.profile && !fit.optimum.refused) {
     report.profile = ProfileIntervals(fit.problem, view.sample, fit.optimum);
   }

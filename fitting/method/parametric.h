@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "fitting/data/result.h"
-#include "fitting/interval/lack_of_fit.h"
+#include "fitting/method/law_choice.h"
 #include "fitting/method/resample.h"
 #include "fitting/method/view.h"
 #include "fitting/method/window.h"
@@ -18,12 +18,10 @@ struct ParametricFit {
   Optimum optimum;
   std::vector<Prediction> predictions;  // one per budget, unless refused
   double robust_sd = 0;                 // of ln L about the law: 1.4826 median |r|
-  LackOfFit lack;
-  std::vector<Picture::Band> bands;  // N* and L* over the data's C and a decade beyond
+  std::vector<Picture::Band> bands;     // N* and L* over the data's C and a decade beyond
 };
 
-ParametricFit FitParametric(const DataView& view, const Clusters& clusters,
-                            const FitOptions& options);
+ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options);
 
 // The same law and objective refitted to resampled sweeps, for differences between methods.
 // `windowed` must outlive it.

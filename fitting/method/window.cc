@@ -38,8 +38,9 @@ double Measure(WindowKind kind, const Observation& p) {
   return std::numeric_limits<double>::infinity();
 }
 
-// Sizes with at least kFewestOfSize points in the window.
-int SizesLeft(const DataView& view, const Clusters& sizes, const Window& window, int64_t* points) {
+// Whether a window leaves enough points, of enough sizes; sets their number.
+bool LeavesEnough(const DataView& view, const Clusters& sizes, const Problem& problem,
+                  const Window& window, int64_t* points) {
   std::vector<int> count(sizes.count, 0);
   *points = 0;
   for (size_t i = 0; i < view.points.size(); ++i) {
@@ -47,8 +48,10 @@ int SizesLeft(const DataView& view, const Clusters& sizes, const Window& window,
     ++*points;
     ++count[sizes.of[i]];
   }
-  return static_cast<int>(
-      std::count_if(count.begin(), count.end(), [](int n) { return n >= kFewestOfSize; }));
+  const auto left =
+      std::count_if(count.begin(), count.end(), [](int n) { return n >= kFewestOfSize; });
+  const auto share = static_cast<int64_t>(static_cast<double>(view.points.size()) * kFewestShare);
+  return left >= kFewestClusters && *points >= std::max<int64_t>(4 * problem.law->free, share);
 }
 
 DataView Thinned(const DataView& view) {
@@ -64,10 +67,35 @@ DataView Thinned(const DataView& view) {
   return thin;
 }
 
-int64_t FewestPoints(const DataView& view, const Problem& problem) {
-  return std::max<int64_t>(
-      4 * problem.law->free,
-      static_cast<int64_t>(static_cast<double>(view.points.size()) * kFewestShare));
+// The targets of the back-test, by index into view.points: at each tenth of a decade of C, the
+// points of the best sizes.
+std::vector<int> NearOptimal(const DataView& view) {
+  const Clusters sizes = MakeClusters(view.points, Cluster::kParams);
+  std::map<int, std::map<int, std::vector<int>>> bins;  // bin of C -> size -> points
+  for (size_t i = 0; i < view.points.size(); ++i) {
+    const int bin = static_cast<int>(std::floor(std::log10(view.points[i].flops) / kBin));
+    bins[bin][sizes.of[i]].push_back(static_cast<int>(i));
+  }
+  std::vector<int> near;
+  for (const auto& [bin, of_size] : bins) {
+    std::vector<std::pair<double, const std::vector<int>*>> means;
+    for (const auto& [size, members] : of_size) {
+      double mean = 0;
+      for (int i : members) {
+        mean += view.sample.log_loss[i] / static_cast<double>(members.size());
+      }
+      means.push_back({mean, &members});
+    }
+    std::sort(means.begin(), means.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    const size_t best =
+        static_cast<size_t>(std::ceil(kTargetShare * static_cast<double>(means.size())));
+    for (size_t k = 0; k < best; ++k) {
+      near.insert(near.end(), means[k].second->begin(), means[k].second->end());
+    }
+  }
+  std::sort(near.begin(), near.end());
+  return near;
 }
 
 // A window, and the law fitted to its points.
@@ -76,6 +104,8 @@ struct Candidate {
   int64_t points = 0;
   Theta theta = Theta::Zero();
   CurveStarts starts;
+
+  bool Settled() const { return starts.read && starts.settled; }
 };
 
 bool FitWindow(const DataView& view, const Clusters& curves, const Problem& problem,
@@ -95,7 +125,6 @@ bool FitWindow(const DataView& view, const Clusters& curves, const Problem& prob
 std::vector<Candidate> SettledWindows(const DataView& view, const Clusters& curves,
                                       const Problem& problem, const Theta& of_all) {
   const Clusters sizes = MakeClusters(view.points, Cluster::kParams);
-  const int64_t fewest = FewestPoints(view, problem);
   std::vector<Candidate> settled, strictest;
   for (WindowKind kind : {WindowKind::kTokens, WindowKind::kTokensPerParam, WindowKind::kFlops}) {
     double least = std::numeric_limits<double>::infinity();
@@ -105,24 +134,23 @@ std::vector<Candidate> SettledWindows(const DataView& view, const Clusters& curv
     for (int k = 1;; ++k) {
       Candidate candidate;
       candidate.window = {kind, least * std::pow(kThreshold, k)};
-      const int left = SizesLeft(view, sizes, candidate.window, &candidate.points);
-      if (left < kFewestClusters || candidate.points < fewest) break;
+      if (!LeavesEnough(view, sizes, problem, candidate.window, &candidate.points)) break;
       if (!FitWindow(view, curves, problem, theta, candidate)) continue;
       theta = candidate.theta;
       last = candidate;
-      if (candidate.starts.read && candidate.starts.settled) break;
+      if (candidate.Settled()) break;
     }
-    if (last && last->starts.read && last->starts.settled) {
+    if (!last) continue;
+    if (last->Settled()) {
       // What the test no longer sees still moves the exponents.
       Candidate beyond;
       beyond.window = {kind, last->window.at_least * kBeyond};
-      const int left = SizesLeft(view, sizes, beyond.window, &beyond.points);
-      if (left >= kFewestClusters && beyond.points >= fewest &&
+      if (LeavesEnough(view, sizes, problem, beyond.window, &beyond.points) &&
           FitWindow(view, curves, problem, last->theta, beyond) && beyond.starts.settled) {
         last = beyond;
       }
     }
-    if (last) (last->starts.read && last->starts.settled ? settled : strictest).push_back(*last);
+    (last->Settled() ? settled : strictest).push_back(*last);
   }
   return settled.empty() ? strictest : settled;
 }
@@ -133,7 +161,7 @@ std::vector<WindowScore> BackTestWindows(const DataView& view, const Problem& pr
                                          const std::vector<Candidate>& candidates) {
   const Objective log_residual{ObjectiveKind::kLad, 0};
   const Box box = Box::For(view.sample, *problem.law);
-  const std::vector<int> near = NearOptimal(view, kTargetShare);
+  const std::vector<int> near = NearOptimal(view);
   std::vector<WindowScore> scores;
   for (const Candidate& one : candidates) scores.push_back({one.window, one.points});
   double origins = 0;
@@ -237,34 +265,6 @@ bool MostlyCurves(const DataView& view) {
   return in_curves * 2 >= view.points.size();
 }
 
-std::vector<int> NearOptimal(const DataView& view, double share) {
-  const Clusters sizes = MakeClusters(view.points, Cluster::kParams);
-  std::map<int, std::map<int, std::vector<int>>> bins;  // bin of C -> size -> points
-  for (size_t i = 0; i < view.points.size(); ++i) {
-    const int bin = static_cast<int>(std::floor(std::log10(view.points[i].flops) / kBin));
-    bins[bin][sizes.of[i]].push_back(static_cast<int>(i));
-  }
-  std::vector<int> near;
-  for (const auto& [bin, of_size] : bins) {
-    std::vector<std::pair<double, const std::vector<int>*>> means;
-    for (const auto& [size, members] : of_size) {
-      double mean = 0;
-      for (int i : members) {
-        mean += view.sample.log_loss[i] / static_cast<double>(members.size());
-      }
-      means.push_back({mean, &members});
-    }
-    std::sort(means.begin(), means.end(),
-              [](const auto& a, const auto& b) { return a.first < b.first; });
-    const size_t best = static_cast<size_t>(std::ceil(share * static_cast<double>(means.size())));
-    for (size_t k = 0; k < best; ++k) {
-      near.insert(near.end(), means[k].second->begin(), means[k].second->end());
-    }
-  }
-  std::sort(near.begin(), near.end());
-  return near;
-}
-
 WindowChoice ChooseWindow(const DataView& whole, const Problem& problem) {
   WindowChoice choice;
   choice.window.kind = WindowKind::kAll;
@@ -297,7 +297,7 @@ WindowChoice ChooseWindow(const DataView& whole, const Problem& problem) {
     choice.why = "the curves begin off the law, and no window leaves enough of them";
     return choice;
   }
-  const bool settled = candidates.front().starts.read && candidates.front().starts.settled;
+  const bool settled = candidates.front().Settled();
   candidates.push_back(all);
   const std::vector<WindowScore> scores = BackTestWindows(view, problem, candidates);
   size_t best = 0;
@@ -310,7 +310,6 @@ WindowChoice ChooseWindow(const DataView& whole, const Problem& problem) {
     }
   }
   choice.window = candidates[best].window;
-  choice.candidates = static_cast<int>(candidates.size());
   if (!scores.empty()) {
     choice.chosen = scores[best];
     choice.all = scores.back();

@@ -22,7 +22,7 @@
 //   3. Otherwise, of each of the three kinds, the smallest threshold from which they do, in steps
 //   of
 //      a factor of two, as long as enough points (a fifth, and four a parameter) of five sizes are
-//      left.
+//      left; moved on by a factor of two where that leaves enough too.
 //   4. Among these the back-test with a rolling origin chooses: for C_o half a decade, one decade
 //      and one and a half below the largest C, the law is fitted to the window's points below C_o
 //      and predicts ln L of the points above it that a compute-optimal run could have: at each C,
@@ -53,15 +53,10 @@ struct WindowChoice {
   std::optional<WindowScore> all;     // of every point; none where nothing was compared
   std::optional<WindowScore> chosen;  // of the window
   std::string why;                    // a clause, for the report
-  int candidates = 0;
 };
 
 // At least half of the points belong to training curves that are long enough to have a beginning.
 bool MostlyCurves(const DataView& view);
-
-// The targets of the back-test, by index into view.points: at each tenth of a decade of C, the
-// points of the best sizes.
-std::vector<int> NearOptimal(const DataView& view, double share);
 
 WindowChoice ChooseWindow(const DataView& view, const Problem& problem);
 

@@ -29,29 +29,30 @@ bool Wants(const FitOptions& options, Method method) {
   return options.method == Method::kAll || options.method == method;
 }
 
-// Restricts `windowed` to the window asked for, or chosen.
-WindowSummary SummariseWindow(const DataView& view, const Problem& problem, const Window& asked,
-                              WindowedView& windowed) {
+// `curves`: of the points in the window; none where the data are no training curves.
+WindowSummary SummariseWindow(const LawFit& fit, bool chosen, size_t total,
+                              const std::optional<Clusters>& curves) {
   WindowSummary summary;
-  summary.total = static_cast<int64_t>(view.points.size());
-  Window window = asked;
-  if (asked.kind == WindowKind::kAuto) {
-    const WindowChoice choice = ChooseWindow(view, problem);
-    window = choice.window;
-    summary.chosen = true;
-    summary.why = choice.why;
-    if (choice.all) {
-      summary.rms_of_all = choice.all->rms;
-      summary.mean_of_all = choice.all->mean;
-      summary.rms = choice.chosen->rms;
-      summary.mean = choice.chosen->mean;
-    }
-  } else {
-    summary.why = "as asked for";
+  summary.window = Name(fit.window.window);
+  summary.chosen = chosen;
+  summary.why = fit.window.why;
+  summary.points = static_cast<int64_t>(fit.windowed.index.size());
+  summary.total = static_cast<int64_t>(total);
+  if (fit.window.all) {
+    summary.rms_of_all = fit.window.all->rms;
+    summary.mean_of_all = fit.window.all->mean;
+    summary.rms = fit.window.chosen->rms;
+    summary.mean = fit.window.chosen->mean;
   }
-  windowed = Restrict(view, window);
-  summary.window = Name(window);
-  summary.points = static_cast<int64_t>(windowed.index.size());
+  if (!curves || !fit.optimum.exists) return summary;
+  const CurveStarts starts =
+      ReadStarts(fit.windowed.view, *curves, *fit.problem.law, fit.optimum.theta);
+  summary.settled = starts.settled;
+  if (starts.curves > 0) {
+    summary.start = starts.rms;
+    summary.start_p = starts.p;
+    summary.between_runs = starts.between;
+  }
   return summary;
 }
 
@@ -117,17 +118,18 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
     options.budgets = {10 * base.highest_flops()};
   }
   const Layout layout{options.budgets};
-  if (options.choose_law && Wants(options, Method::kParametric)) {
-    const LawChoice choice = ChooseLaw(base, views.clusters, options);
-    options.law = choice.law;
-    if (!choice.why.empty()) report.notes.push_back(choice.why);
-  }
-  const Problem problem{
-      &FindLaw(options.law), {options.objective, options.delta}, options.fixed_floor};
   // What the law is asked to explain, under every convention the same points.
   WindowedView first = Restrict(base, {WindowKind::kAll, 0});
+  std::optional<LawFit> fitted;  // under the report's conventions
   if (Wants(options, Method::kParametric)) {
-    report.window = SummariseWindow(base, problem, options.window, first);
+    LawChoice choice = ChooseLaw(base, views.clusters, options);
+    fitted = std::move(choice.fit);
+    if (!choice.why.empty()) report.notes.push_back(choice.why);
+    first = fitted->windowed;
+    std::optional<Clusters> curves;
+    if (MostlyCurves(base)) curves = Restrict(views.curves, first.index);
+    report.window = SummariseWindow(*fitted, options.window.kind == WindowKind::kAuto,
+                                    base.points.size(), curves);
     if (first.index.empty()) {
       return absl::InvalidArgumentError(absl::StrFormat("window %s leaves none of the %d points",
                                                         report.window->window, report.used));
@@ -147,26 +149,9 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
     const DataView& view = views.all[v];
     ThrowIf(options.cancelled);
     if (Wants(options, Method::kParametric)) {
-      Problem own = problem;
-      Optimum optimum;
-      if (v == 0) {
-        parametric =
-            FitParametric(windows[0].view, Restrict(views.clusters, windows[0].index), options);
-        own = parametric->problem;
-        optimum = parametric->optimum;
-        if (optimum.exists && MostlyCurves(base)) {
-          const CurveStarts starts = ReadStarts(
-              windows[0].view, Restrict(views.curves, windows[0].index), *own.law, optimum.theta);
-          report.window->settled = starts.settled;
-          if (starts.curves > 0) {
-            report.window->start = starts.rms;
-            report.window->start_p = starts.p;
-            report.window->between_runs = starts.between;
-          }
-        }
-      } else {
-        optimum = FindOptimum(own, windows[v].view.sample);
-      }
+      const Problem& own = fitted->problem;
+      if (v == 0) parametric = FitParametric(*fitted, options);
+      const Optimum optimum = v == 0 ? fitted->optimum : FindOptimum(own, windows[v].view.sample);
       if (!optimum.refused && options.method == Method::kAll && small) {
         estimators.push_back(ParametricEstimator(windows[v], v, own, optimum.theta, layout));
       }
@@ -208,9 +193,9 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
     report.predictions = parametric->predictions;
     report.back_test = RunBackTest(windows[0].view, parametric->problem);
     report.influence = FindInfluence(windows[0].view, *parametric);
-    if (!parametric->lack.contrasts.empty()) {
-      report.lack_of_fit = LackOfFitSummary{parametric->lack.p, parametric->lack.Rejected(),
-                                            parametric->lack.worst, parametric->lack.share};
+    const LackOfFit& lack = fitted->lack;
+    if (!lack.contrasts.empty()) {
+      report.lack_of_fit = LackOfFitSummary{lack.p, lack.Rejected(), lack.worst, lack.share};
     }
   }
   for (CurveFit& fit : curve_fits) {

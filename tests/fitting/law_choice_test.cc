@@ -9,7 +9,9 @@ namespace {
 
 LawChoice Choose(const Observations& sweep) {
   const Views views = MakeViews(sweep, {}, false);
-  return ChooseLaw(views.all.front(), views.clusters, {});
+  FitOptions options;
+  options.choose_law = true;
+  return ChooseLaw(views.all.front(), views.clusters, options);
 }
 
 // Losses of the coupled law: alpha .6, beta .85, gamma .45.
@@ -35,17 +37,17 @@ Observations CoupledSweep(uint64_t seed) {
 TEST(LawChoiceTest, StandardWhereItHolds) {
   for (int seed = 0; seed < 10; ++seed) {
     const LawChoice choice = Choose(GridSweep(seed, {}));
-    EXPECT_EQ(choice.law, LawKind::kStandard) << seed << " " << choice.why;
+    EXPECT_EQ(choice.fit.problem.law->kind, LawKind::kStandard) << seed << " " << choice.why;
     EXPECT_EQ(choice.why, "");
   }
-  EXPECT_EQ(Choose(Chinchilla240()).law, LawKind::kStandard);
+  EXPECT_EQ(Choose(Chinchilla240()).fit.problem.law->kind, LawKind::kStandard);
 }
 
 TEST(LawChoiceTest, CoupledWhereStandardLeavesAPattern) {
   int coupled = 0;
   for (int seed = 0; seed < 10; ++seed) {
     const LawChoice choice = Choose(CoupledSweep(seed));
-    if (choice.law != LawKind::kCoupled) continue;
+    if (choice.fit.problem.law->kind != LawKind::kCoupled) continue;
     ++coupled;
     EXPECT_NE(choice.why.find("law coupled instead of standard"), std::string::npos);
   }
