@@ -1,11 +1,7 @@
 #include "transport/certificates.h"
 
 #include <arpa/inet.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509.h>
-#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -14,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "base/files.h"
 #include "base/private_files.h"
+#include "transport/openssl.h"
 
 namespace allometry::transport {
 namespace {
@@ -22,34 +19,13 @@ constexpr long kHour = 3600, kDay = 24 * kHour;
 constexpr long kAuthorityDays = 3650, kHostDays = 365;
 constexpr size_t kLongestName = 64;  // of a common name, RFC 5280
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* pointer) const {
-    Free(pointer);
-  }
-};
-using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
-using Extension = std::unique_ptr<X509_EXTENSION, Freed<X509_EXTENSION_free>>;
-using Memory = std::unique_ptr<BIO, Freed<BIO_free>>;
-
 absl::Status Failed() { return absl::InternalError("OpenSSL cannot make a key and certificate"); }
 
 std::string AuthorityPath(const std::string& dir) { return dir + "/ca.pem"; }
 std::string AuthorityKeyPath(const std::string& dir) { return dir + "/ca.key"; }
 
-bool AddExtension(X509* certificate, X509* issuer, int nid, const std::string& value) {
-  X509V3_CTX context;
-  X509V3_set_ctx_nodb(&context);
-  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-  const Extension extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
-  return extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1;
-}
-
 // What authority and host have alike; `issuer` is the certificate itself where it signs itself.
 bool Fill(X509* certificate, X509* issuer, EVP_PKEY* key, const std::string& name, long days) {
-  X509_NAME* subject = X509_get_subject_name(certificate);
   unsigned char serial[16];
   if (RAND_bytes(serial, sizeof(serial)) != 1) return false;
   serial[0] &= 0x7F;  // positive
@@ -58,28 +34,12 @@ bool Fill(X509* certificate, X509* issuer, EVP_PKEY* key, const std::string& nam
          BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)) != nullptr &&
          X509_gmtime_adj(X509_getm_notBefore(certificate), -kHour) != nullptr &&
          X509_gmtime_adj(X509_getm_notAfter(certificate), days * kDay) != nullptr &&
-         X509_set_pubkey(certificate, key) == 1 &&
-         X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-                                    reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
-                                    0) == 1 &&
-         X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) == 1;
-}
-
-template <class Write>
-std::string ToPem(Write write) {
-  const Memory memory(BIO_new(BIO_s_mem()));
-  if (memory == nullptr || write(memory.get()) != 1) return "";
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(memory.get(), &data);
-  return std::string(data, static_cast<size_t>(size));
+         SetNames(certificate, issuer, key, name);
 }
 
 // The key first: a certificate without one is of no use.
 absl::Status WritePair(const std::string& path, EVP_PKEY* key, X509* certificate) {
-  const std::string key_text = ToPem([&](BIO* out) {
-    return PEM_write_bio_PKCS8PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
-  });
-  const std::string text = ToPem([&](BIO* out) { return PEM_write_bio_X509(out, certificate); });
+  const std::string key_text = PemOf(key), text = PemOf(certificate);
   if (key_text.empty() || text.empty()) return Failed();
   const mode_t before = umask(077);
   absl::Status written = WriteFileAtomically(path + ".key", key_text);
