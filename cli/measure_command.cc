@@ -1,10 +1,7 @@
 #include "cli/measure_command.h"
 
-#include <stdlib.h>
-
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <thread>
@@ -13,11 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/clock.h"
-#include "base/files.h"
+#include "cli/scratch_folder.h"
+#include "cli/trainer_attempt.h"
 #include "proto/run_conversion.h"
 #include "run/lease_line.h"
 #include "run/spool.h"
-#include "worker/agent/command_launch.h"
 #include "worker/agent/exit_verdict.h"
 #include "worker/agent/trainer_process.h"
 
@@ -31,29 +28,16 @@ absl::StatusOr<cost::RunCost> MeasureOne(run::RunSpec spec, const std::string& f
   spec.attempt = 1;
   spec.log_every = 1;
   spec.start.reset();
-  const std::string run_dir = folder + "/run-1", attempt_dir = run::AttemptDir(run_dir, 1);
+  const std::string run_dir = folder + "/run-1";
   std::error_code error;
   std::filesystem::remove_all(run_dir, error);
-  ALLO_RETURN_IF_ERROR(MakeDirectories(attempt_dir));
-  ALLO_ASSIGN_OR_RETURN(spec, agent::WithArgs(std::move(spec), run_dir, data_dir));
-  ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir, spec));
-  agent::LaunchRequest request;
-  request.run_dir = run_dir;
-  request.data_dir = data_dir;
-  launch::HostRanks& here = request.hosts.emplace_back();
-  for (int i = 0; i < spec.ranks; ++i) here.devices.push_back(absl::StrCat(i));
-  request.attempt_name = attempt_dir;
-  request.agent_id = attempt_dir;
-  ALLO_ASSIGN_OR_RETURN(const launch::Command command,
-                        agent::MakeTrainerCommand(spec, request, {true, {}}));
-  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<agent::TrainerProcess> process,
-                        agent::TrainerProcess::Start(command, attempt_dir + "/log",
-                                                     agent::AttemptMark(request.attempt_name)));
+  ALLO_ASSIGN_OR_RETURN(const StartedAttempt attempt, StartAttempt(spec, run_dir, data_dir));
+  agent::TrainerProcess* const process = attempt.process.get();
   const Clock& clock = Clock::Real();
   const int64_t began = clock.BootNanos();
   const int64_t end = began + static_cast<int64_t>(seconds * kSecond);
   process->WriteLine(run::WriteLeaseLine(began, end + 60 * kSecond, began));
-  run::SpoolReader reader(attempt_dir);
+  run::SpoolReader reader(attempt.attempt_dir);
   int64_t first_step = -1, first_ns = 0, last_step = -1, last_ns = 0;
   for (bool ended = false; !ended && clock.BootNanos() < end;) {
     ended = process->Exited();
@@ -73,7 +57,7 @@ absl::StatusOr<cost::RunCost> MeasureOne(run::RunSpec spec, const std::string& f
   process->Kill();
   while (!process->Gone()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   if (last_step <= first_step) {
-    const std::string log = agent::LogTail(attempt_dir + "/log", 5);
+    const std::string log = agent::LogTail(attempt.attempt_dir + "/log", 5);
     return absl::UnavailableError(absl::StrFormat("in %.0f s its command logged no two losses%s",
                                                   seconds, log.empty() ? "" : ": " + log));
   }
@@ -92,10 +76,9 @@ MeasuredCosts MeasureCommands(absl::Span<const v1::Run> runs, double seconds,
                               const MeasureOptions& options) {
   MeasuredCosts result;
   const auto pipe_before = std::signal(SIGPIPE, SIG_IGN);
-  const char* tmp = std::getenv("TMPDIR");
-  std::string folder = absl::StrCat(tmp != nullptr ? tmp : "/tmp", "/allo-measure-XXXXXX");
-  if (mkdtemp(folder.data()) == nullptr) {
-    result.problems.push_back(std::string(ErrnoStatus(folder, "create").message()));
+  const auto folder = ScratchFolder::Make("allo-measure");
+  if (!folder.ok()) {
+    result.problems.push_back(std::string(folder.status().message()));
     return result;
   }
   std::map<std::string, absl::StatusOr<cost::RunCost>> by_size;
@@ -106,11 +89,11 @@ MeasuredCosts MeasureCommands(absl::Span<const v1::Run> runs, double seconds,
         options.progress(absl::StrFormat("measuring size %s for %.0f s", run.size(), seconds));
       }
       const absl::StatusOr<run::RunSpec> spec = ToRunSpec(run.spec());
-      found =
-          by_size
-              .emplace(run.size(), spec.ok() ? MeasureOne(*spec, folder, seconds, options.data_dir)
-                                             : spec.status())
-              .first;
+      found = by_size
+                  .emplace(run.size(), spec.ok() ? MeasureOne(*spec, (*folder)->path(), seconds,
+                                                              options.data_dir)
+                                                 : spec.status())
+                  .first;
       if (found->second.ok()) {
         ++result.measured;
       } else {
@@ -120,8 +103,6 @@ MeasuredCosts MeasureCommands(absl::Span<const v1::Run> runs, double seconds,
     }
     if (found->second.ok()) result.costs[run.key()] = *found->second;
   }
-  std::error_code error;
-  std::filesystem::remove_all(folder, error);
   std::signal(SIGPIPE, pipe_before);
   return result;
 }

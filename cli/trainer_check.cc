@@ -2,13 +2,10 @@
 // whether the command keeps it.
 #include <stdlib.h>
 
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <map>
-#include <thread>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -16,30 +13,21 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "base/clock.h"
 #include "base/files.h"
 #include "cli/commands.h"
 #include "cli/sweep_input.h"
+#include "cli/trainer_attempt.h"
 #include "nlohmann/json.hpp"
 #include "proto/run_conversion.h"
 #include "run/fields.h"
-#include "run/lease_line.h"
 #include "run/placeholders.h"
 #include "run/trainer_rules.h"
-#include "worker/agent/command_launch.h"
-#include "worker/agent/exit_verdict.h"
-#include "worker/agent/trainer_process.h"
-#include "worker/launch/processes.h"
 
 namespace allometry::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using agent::TrainerProcess;
 using Json = nlohmann::json;
-
-constexpr int64_t kMs = 1'000'000;  // nanoseconds
-constexpr int kLogLines = 10;
 
 struct Arguments {
   std::vector<std::string> command;
@@ -49,26 +37,6 @@ struct Arguments {
   std::string without;
   double seconds = 60;
 };
-
-// What one attempt did.
-struct Outcome {
-  bool started = false;
-  std::string why_not;
-  bool ended = false;  // by itself, in time
-  int wait_status = 0;
-  std::vector<run::Record> records;
-  std::string broken;  // the first rule that a record broke, or the damage of the spool
-  double first_record_s = -1;
-  double stop_s = -1;  // from what was done to it to its end
-  std::optional<run::ExitRecord> exit;
-  std::optional<run::CheckpointRecord> checkpoint;  // the last
-  std::map<int64_t, double> heldout;
-  int left = 0;  // processes of it after its end
-  std::string log;
-};
-
-// What is done to an attempt once it has logged a loss.
-enum class Act { kNothing, kPreempt, kCancel, kKill, kCloseInput, kLetLeaseEnd };
 
 class Check {
  public:
@@ -257,123 +225,11 @@ class Check {
     return attempt;
   }
 
-  static void Read(run::SpoolReader& reader, run::TrainerRules& rules, Outcome& outcome) {
-    for (;;) {
-      const auto records = reader.Read(1000);
-      if (!records.ok()) {
-        if (outcome.broken.empty()) outcome.broken = std::string(records.status().message());
-        return;
-      }
-      if (records->empty()) return;
-      for (const run::Record& record : *records) {
-        const auto broken = rules.Check(record);
-        if (broken.has_value() && outcome.broken.empty()) outcome.broken = broken->message;
-        if (const auto* exit = std::get_if<run::ExitRecord>(&record.body)) outcome.exit = *exit;
-        if (const auto* saved = std::get_if<run::CheckpointRecord>(&record.body)) {
-          outcome.checkpoint = *saved;
-        }
-        if (const auto* point = std::get_if<run::Point>(&record.body);
-            point != nullptr && point->series == "heldout" && point->value.has_value()) {
-          outcome.heldout[point->step] = *point->value;
-        }
-        outcome.records.push_back(record);
-      }
-    }
-  }
-
-  static bool HasLogged(const Outcome& outcome, bool wants_checkpoint) {
-    if (wants_checkpoint && outcome.checkpoint.has_value()) return true;
-    for (const run::Record& record : outcome.records) {
-      if (!wants_checkpoint && std::holds_alternative<run::Point>(record.body)) return true;
-    }
-    return false;
-  }
-
   Outcome Attempt(Act act, std::optional<run::StartCheckpoint> start) {
-    Outcome outcome;
     run::RunSpec spec = spec_;
     spec.attempt = ++attempt_;
     spec.start = std::move(start);
-    if (act == Act::kKill && run::CanDo(spec.identity.trainer, "resume")) {
-      spec.checkpoint_every_s = 0.2;  // something to go on from
-    }
-    const std::string attempt_dir = run::AttemptDir(run_dir_, attempt_);
-    agent::LaunchRequest request;
-    request.run_dir = run_dir_;
-    request.data_dir = data_dir_;
-    launch::HostRanks& here = request.hosts.emplace_back();
-    for (int i = 0; i < spec.ranks; ++i) here.devices.push_back(absl::StrCat(i));
-    request.attempt_name = absl::StrCat(run_dir_, "/attempt-", attempt_);
-    request.agent_id = request.attempt_name;
-    const std::string mark = agent::AttemptMark(request.attempt_name);
-    const auto begin = [&]() -> absl::StatusOr<std::unique_ptr<TrainerProcess>> {
-      ALLO_RETURN_IF_ERROR(MakeDirectories(attempt_dir));
-      ALLO_ASSIGN_OR_RETURN(spec, agent::WithArgs(spec, run_dir_, data_dir_));
-      ALLO_RETURN_IF_ERROR(run::WriteRunSpec(run_dir_, spec));
-      ALLO_ASSIGN_OR_RETURN(const launch::Command command,
-                            agent::MakeTrainerCommand(spec, request, {true, {}}));
-      return TrainerProcess::Start(command, attempt_dir + "/log", mark);
-    };
-    auto process = begin();
-    if (!process.ok()) {
-      outcome.why_not = std::string(process.status().message());
-      return outcome;
-    }
-    outcome.started = true;
-    Watch(act, spec, attempt_dir, mark, **process, outcome);
-    outcome.wait_status = (*process)->wait_status();
-    process->reset();
-    outcome.log = agent::LogTail(attempt_dir + "/log", kLogLines);
-    return outcome;
-  }
-
-  void Watch(Act act, const run::RunSpec& spec, const std::string& attempt_dir,
-             const std::string& mark, TrainerProcess& process, Outcome& outcome) {
-    run::SpoolReader reader(attempt_dir);
-    run::TrainerRules rules(spec);
-    const Clock& clock = Clock::Real();
-    const int64_t began = clock.BootNanos();
-    const bool lease_ends = act == Act::kLetLeaseEnd;
-    const int64_t lease_ms = lease_ends ? std::min<int64_t>(patience_ms_, 4000) : patience_ms_ * 2;
-    process.WriteLine(run::WriteLeaseLine(began, began + lease_ms * kMs, began));
-    int64_t acted = lease_ends ? began + lease_ms * kMs : 0;
-    bool killed = false;
-    for (;;) {
-      const int64_t now = clock.BootNanos();
-      Read(reader, rules, outcome);
-      if (outcome.first_record_s < 0 && !outcome.records.empty()) {
-        outcome.first_record_s = static_cast<double>(now - began) / 1e9;
-      }
-      const bool waits_for_checkpoint =
-          act == Act::kKill && run::CanDo(spec.identity.trainer, "resume");
-      if (acted == 0 && act != Act::kNothing && HasLogged(outcome, waits_for_checkpoint)) {
-        acted = now;
-        if (act == Act::kPreempt) process.WriteLine("preempt");
-        if (act == Act::kCancel) process.WriteLine("cancel");
-        if (act == Act::kCloseInput) process.CloseInput();
-        if (act == Act::kKill) {
-          process.Kill();
-          killed = true;
-        }
-      }
-      if (process.Exited()) {
-        outcome.left = static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
-        outcome.ended = !killed;
-        outcome.stop_s = acted == 0 ? -1 : std::max(0.0, static_cast<double>(now - acted) / 1e9);
-        break;
-      }
-      const int64_t since = acted != 0 && act != Act::kKill ? acted : began;
-      if (now > since + patience_ms_ * kMs && !killed) {
-        killed = true;
-        process.Kill();
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    while (!process.Gone()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    Read(reader, rules, outcome);
-    if (act == Act::kKill) {
-      outcome.left = static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
-    }
+    return PlayAttempt(act, std::move(spec), run_dir_, data_dir_, patience_ms_);
   }
 
   const run::RunSpec spec_;
