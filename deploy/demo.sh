@@ -21,8 +21,8 @@ fi
 [ -r "$corpus" ] || fail "$corpus is missing: 'make setup' installs it (package dict-gcide)"
 take_home
 
-# 24 MB of the dictionary's 40: two epochs of it are fewer tokens than the smallest model's largest
-# budget asks for, so the plan leaves that cell out and says so.
+# 24 MB of the dictionary's 40: two epochs of it are fewer tokens than the two smallest models'
+# largest budgets ask for, so the plan leaves those cells out and says so.
 "$allo" data text "$corpus" --name gcide-chars --max-bytes 24000000 --data-dir "$home/data" || exit 1
 
 start_both cpu:2
