@@ -106,7 +106,8 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
       ->capture_default_str();
   command
       .add_option("--window", arguments.window,
-                  "points that the parametric law explains: auto (by back-test), all, tokens>=3e6, "
+                  "points that the parametric law explains: auto (from where curves have settled), "
+                  "all, tokens>=3e6, "
                   "tokens_per_param>=2, flops>=1e18")
       ->capture_default_str();
   command.add_option("--seed", arguments.seed, "of the resamples")->capture_default_str();

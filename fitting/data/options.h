@@ -57,7 +57,7 @@ enum class FlopsConvention {
 
 // Which points the parametric law is asked to explain (fitting/method/window.h).
 enum class WindowKind {
-  kAuto,            // chosen by back-test
+  kAuto,            // chosen
   kAll,             // every point
   kTokens,          // D at least at_least
   kTokensPerParam,  // D / N at least at_least
