@@ -126,7 +126,11 @@ class TwoHostsTest : public AgentMpiTest {
     script << "#!/bin/sh\nwhile :; do case $1 in -o) shift 2 ;; -*) shift ;; *) break ;; esac; "
            << "done\n"
            << "[ -e " << folder_.Path("dead-") << "$1 ] && exit 255\n"
-           << "echo \"$1\" >>" << folder_.Path("called") << "\nshift\nexec sh -c \"$*\"\n";
+           << "echo \"$1\" >>" << folder_.Path("called")
+           << "\n"
+           // The daemons of two hosts never share a temporary folder, and race where they do.
+           << "TMPDIR=" << folder_.Path("") << "$1\nexport TMPDIR\nmkdir -p $TMPDIR\n"
+           << "shift\nexec sh -c \"$*\"\n";
     script.close();
     chmod(ssh_.c_str(), 0700);
     worker_.extra_arguments = {"--hosts", "far1:1,far2:1", "--ssh", ssh_, "--launcher", "mpirun"};

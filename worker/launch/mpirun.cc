@@ -75,7 +75,10 @@ Command OverHosts(const Job& job) {
   arguments.insert(
       arguments.end(),
       {"--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism", "none", "--mca",
-       "plm_rsh_agent", Ssh(job.settings), "--mca", "plm_rsh_no_tree_spawn", "1"});
+       "plm_rsh_agent", Ssh(job.settings), "--mca", "plm_rsh_no_tree_spawn", "1",
+       // Each ssh stays until its daemon ends. Where it does not, mpirun waits for ever for a
+       // daemon that died before its first report.
+       "--mca", "orte_leave_session_attached", "1"});
   bool first = true;
   for (const HostRanks& host : job.hosts) {
     if (!std::exchange(first, false)) arguments.push_back(":");
