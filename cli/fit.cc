@@ -79,7 +79,7 @@ struct Arguments {
   uint64_t seed = 0;
   bool profile = false, allow_repeat = false;
   std::vector<std::string> columns, units;
-  std::string group, decimal;
+  std::string group, decimal, served, smaller;
 };
 
 void AddFitOptions(CLI::App& command, Arguments& arguments) {
@@ -113,6 +113,12 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
   command.add_option("--seed", arguments.seed, "of the resamples")->capture_default_str();
   command.add_option("--budget", arguments.budgets,
                      "FLOPs to predict at, between commas: 1e21,3e22; 1e18..1e24 is every decade");
+  command.add_option("--served", arguments.served,
+                     "tokens that the model will serve: at each budget the cheapest model of the "
+                     "same loss, 1e12,1e13");
+  command.add_option("--smaller", arguments.smaller,
+                     "at each budget, models so many times smaller than N*, and what they cost: "
+                     "2,4");
   command.add_option("--withhold", arguments.withhold,
                      "sizes that the fit does not read but predicts: 200k,600k");
   command.add_flag("--profile", arguments.profile,
@@ -159,6 +165,10 @@ absl::StatusOr<fitting::FitOptions> FileOptions(const Arguments& arguments) {
   ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(arguments.minimum));
   ALLO_ASSIGN_OR_RETURN(options.window, fitting::ParseWindow(arguments.window));
   ALLO_ASSIGN_OR_RETURN(options.budgets, fitting::ParseBudgets(arguments.budgets));
+  ALLO_ASSIGN_OR_RETURN(options.served_tokens,
+                        fitting::ParseNumbers(arguments.served, "served tokens", 0));
+  ALLO_ASSIGN_OR_RETURN(options.times_smaller,
+                        fitting::ParseNumbers(arguments.smaller, "times smaller than N*", 1));
   options.withhold = fitting::ParseLabels(arguments.withhold);
   options.delta = arguments.delta;
   options.fixed_floor = arguments.floor;
@@ -188,6 +198,10 @@ v1::FitOptions SweepOptions(const Arguments& arguments, const fitting::FitOption
   options.set_profile(checked.profile);
   options.set_minimum(arguments.minimum);
   if (arguments.window != "auto") options.set_window(arguments.window);
+  options.mutable_served_tokens()->Assign(checked.served_tokens.begin(),
+                                          checked.served_tokens.end());
+  options.mutable_times_smaller()->Assign(checked.times_smaller.begin(),
+                                          checked.times_smaller.end());
   options.mutable_withhold()->Assign(checked.withhold.begin(), checked.withhold.end());
   return options;
 }

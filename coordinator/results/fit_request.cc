@@ -39,6 +39,8 @@ absl::StatusOr<fitting::FitOptions> ToFitOptions(const v1::FitOptions& request) 
   options.profile = request.profile();
   options.withhold.assign(request.withhold().begin(), request.withhold().end());
   options.budgets.assign(request.budgets_flops().begin(), request.budgets_flops().end());
+  options.served_tokens.assign(request.served_tokens().begin(), request.served_tokens().end());
+  options.times_smaller.assign(request.times_smaller().begin(), request.times_smaller().end());
   ALLO_RETURN_IF_ERROR(fitting::Validate(options));
   return options;
 }

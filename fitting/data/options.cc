@@ -122,6 +122,20 @@ absl::StatusOr<std::vector<double>> ParseBudgets(absl::string_view text) {
   return budgets;
 }
 
+absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view text, const char* what,
+                                                 double above) {
+  std::vector<double> numbers;
+  for (const std::string& piece : ParseLabels(text)) {
+    double value = 0;
+    if (!absl::SimpleAtod(piece, &value) || !std::isfinite(value) || value <= above) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s '%s' is not a number above %g: write 2,4 or 1e12", what, piece, above));
+    }
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
 std::vector<std::string> ParseLabels(absl::string_view text) {
   std::vector<std::string> labels;
   for (absl::string_view piece : absl::StrSplit(text, ',')) {
@@ -163,6 +177,25 @@ absl::Status Validate(const FitOptions& options) {
     if (!std::isfinite(budget) || budget <= 0) {
       return absl::InvalidArgumentError(
           absl::StrFormat("budget %g: a positive number of FLOPs is needed", budget));
+    }
+  }
+  if (!(options.served_tokens.empty() && options.times_smaller.empty()) &&
+      options.method != Method::kAll && options.method != Method::kParametric) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("served tokens and smaller models are read from the parametric law, and "
+                        "method %s is asked for",
+                        Name(options.method)));
+  }
+  for (double served : options.served_tokens) {
+    if (!std::isfinite(served) || served <= 0 || served > 1e30) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("served tokens %g: allowed are numbers above 0 up to 1e30", served));
+    }
+  }
+  for (double times : options.times_smaller) {
+    if (!std::isfinite(times) || times <= 1 || times > 1e6) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%g times smaller than N*: allowed are numbers above 1 up to 1e6", times));
     }
   }
   if (options.threads < 1 || options.threads > 1024) {

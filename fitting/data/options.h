@@ -80,6 +80,9 @@ struct FitOptions {
   Cluster cluster = Cluster::kParams;
   uint64_t seed = 0;            // of every resample; results do not depend on `threads`
   std::vector<double> budgets;  // FLOPs at which to predict N*, D*, L*
+  // What serving so many tokens makes of each budget's answer, and models so many times smaller
+  // than N* (fitting/law/trade_off.h).
+  std::vector<double> served_tokens, times_smaller;
   // Families (the sizes of a sweep) that the fit does not read, but predicts.
   std::vector<std::string> withhold;
   bool profile = false;  // adds profile-likelihood intervals, valid for independent errors only
@@ -113,6 +116,10 @@ std::string Name(Minimum minimum);
 std::string Name(FlopsConvention convention);
 // As ParseWindow reads it.
 std::string Name(const Window& window);
+
+// "2, 4": numbers above `above`, named `what` in errors.
+absl::StatusOr<std::vector<double>> ParseNumbers(absl::string_view text, const char* what,
+                                                 double above);
 
 // INVALID_ARGUMENT for values outside their range: delta, resamples, budgets, fixed_floor, threads.
 absl::Status Validate(const FitOptions& options);

@@ -94,6 +94,14 @@ struct Prediction {
   std::optional<std::string> not_usable = std::nullopt;  // as of the fit
 };
 
+// A model other than the compute-optimal one of a budget (fitting/law/trade_off.h).
+struct TradeOff {
+  double flops = 0;
+  bool serving = false;  // or a smaller model
+  double of = 0;         // served tokens, or how many times smaller
+  std::vector<NamedEstimate> parts;
+};
+
 // Refit without the top decade of compute; errors there are ln L - ln Lhat.
 struct BackTest {
   double cutoff_flops = 0;

@@ -16,6 +16,7 @@
 // N* and D*, which are exponentiated afterwards.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,16 +48,20 @@ enum class QuantityKind {
   kLogTokens,  // ln D*(C)
   kLoss,       // L*(C)
   kExtra,      // a Formula's own parameter
+  kOwn,        // Quantity::own
 };
 
 struct Quantity {
-  QuantityKind kind;
+  QuantityKind kind = QuantityKind::kOwn;
   double flops = 0;  // of N*, D*, L*
   Cost cost;
-  // Of kExtra: its place after E, its name, and whether reports show its exponential.
+  // Of kExtra: its place after E.
   int extra = 0;
-  std::string extra_name = "";
-  bool extra_logarithmic = false;
+  // Of kExtra and kOwn: the name, and whether reports show the exponential.
+  std::string own_name = "";
+  bool own_logarithmic = false;
+  // Of kOwn: the value, whose gradient is taken by central differences.
+  std::function<double(const Law&, const Sample&, const Theta&)> own = nullptr;
 
   // The name it has in reports: "alpha", "E", "A", "a", "params", ...
   std::string name() const;

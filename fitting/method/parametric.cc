@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "fitting/interval/interval.h"
 #include "fitting/interval/profile.h"
+#include "fitting/law/trade_off.h"
 #include "fitting/solve/statistics.h"
 
 namespace allometry::fitting {
@@ -50,6 +51,26 @@ void ListOutliers(const DataView& view, ParametricFit& fit) {
   }
 }
 
+// Rows to fill, and the quantities of their parts in the same order.
+void AddTradeOffs(const FitOptions& options, const Cost& cost, std::vector<Quantity>& quantities,
+                  std::vector<TradeOff>& rows) {
+  const auto add = [&](double flops, bool serving, double of, const std::vector<Quantity>& parts) {
+    TradeOff& row = rows.emplace_back(TradeOff{flops, serving, of, {}});
+    for (const Quantity& part : parts) {
+      row.parts.push_back({part.name(), {}});
+      quantities.push_back(part);
+    }
+  };
+  for (double flops : options.budgets) {
+    for (double served : options.served_tokens) {
+      add(flops, true, served, ServingQuantities(flops, served, cost));
+    }
+    for (double times : options.times_smaller) {
+      add(flops, false, times, SmallerQuantities(flops, times, cost));
+    }
+  }
+}
+
 }  // namespace
 
 ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
@@ -85,6 +106,8 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
     }
     for (Quantity& quantity : BudgetQuantities(budgets, view.cost)) quantities.push_back(quantity);
   }
+  const size_t trades = quantities.size();
+  if (!fit.optimum.refused) AddTradeOffs(options, view.cost, quantities, fit.trade_offs);
   IntervalOptions interval;
   interval.resamples = options.resamples > 0
                            ? options.resamples
@@ -99,7 +122,7 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
   for (size_t k = 0; k < own; ++k) {
     report.parameters.push_back({quantities[k].name(), intervals.estimates[k]});
   }
-  for (size_t k = own; k < quantities.size(); k += 3) {
+  for (size_t k = own; k < trades; k += 3) {
     const double flops = quantities[k].flops;
     if (fit.predictions.size() == options.budgets.size()) {
       fit.bands.push_back({flops, intervals.estimates[k], intervals.estimates[k + 2]});
@@ -112,6 +135,10 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
     prediction.tokens = intervals.estimates[k + 1];
     prediction.loss = intervals.estimates[k + 2];
     prediction.decades_outside = view.DecadesOutside(flops);
+  }
+  size_t next = trades;
+  for (TradeOff& one : fit.trade_offs) {
+    for (NamedEstimate& part : one.parts) part.value = intervals.estimates[next++];
   }
   if (options.cluster == Cluster::kNone) {
     report.notes.push_back(

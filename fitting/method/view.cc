@@ -169,6 +169,12 @@ std::string FitId(const Views& views, const Observations& observations, const Fi
   text(Name(options.window));
   number(static_cast<double>(options.budgets.size()));
   for (double budget : options.budgets) number(budget);
+  // Absent, as before there was such a thing, where not asked.
+  for (const auto& [name, values] : {std::pair("served", &options.served_tokens),
+                                     std::pair("smaller", &options.times_smaller)}) {
+    if (!values->empty()) text(name);
+    for (double value : *values) number(value);
+  }
   for (const DataView& view : views.all) {
     text(view.params_policy);
     text(view.flops_convention);

@@ -171,6 +171,13 @@ class Rules {
         one->lower.reset(), one->upper.reset(), one->df.reset();
       }
     }
+    const MethodFit* law = FindFit(report_, Method::kParametric);
+    for (TradeOff& row : report_.trade_offs) {
+      for (NamedEstimate& part : row.parts) {
+        if (law == nullptr || !law->not_usable) break;
+        part.value.lower.reset(), part.value.upper.reset(), part.value.df.reset();
+      }
+    }
   }
 
   const DataView& view_;

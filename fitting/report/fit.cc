@@ -191,6 +191,7 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
   if (parametric) {
     report.fits.push_back(parametric->report);
     report.predictions = parametric->predictions;
+    report.trade_offs = parametric->trade_offs;
     report.back_test = RunBackTest(windows[0].view, parametric->problem);
     report.influence = FindInfluence(windows[0].view, *parametric);
     const LackOfFit& lack = fitted->lack;

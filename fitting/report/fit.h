@@ -127,6 +127,7 @@ struct FitReport {
   std::vector<MethodFit> fits;
   std::vector<Agreement> agreement;
   std::vector<Prediction> predictions;
+  std::vector<TradeOff> trade_offs;  // of the parametric law
   std::optional<BackTest> back_test;
   std::optional<Influence> influence;
   std::optional<WindowSummary> window;  // of the parametric law

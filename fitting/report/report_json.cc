@@ -98,6 +98,14 @@ Json ToJson(const IntervalSummary& interval) {
           {"intraclass_correlation", Number(interval.intraclass_correlation)}};
 }
 
+Json ToJson(const TradeOff& row) {
+  Json json = {{"flops", Number(row.flops)},
+               {"served_tokens", row.serving ? Number(row.of) : Json(nullptr)},
+               {"times_smaller", row.serving ? Json(nullptr) : Number(row.of)}};
+  for (const NamedEstimate& part : row.parts) json[part.name] = ToJson(part.value, false);
+  return json;
+}
+
 Json ToJson(const Certificate& certificate) {
   return {{"gradient_norm", Number(certificate.gradient_norm)},
           {"starts", certificate.starts},
@@ -262,6 +270,7 @@ std::string ReportJson(const FitReport& report) {
       {"fits", Array(report.fits)},
       {"agreement", Array(report.agreement)},
       {"predictions", Array(report.predictions)},
+      {"trade_offs", Array(report.trade_offs)},
       {"back_test", report.back_test ? ToJson(*report.back_test) : Json(nullptr)},
       {"influence", report.influence ? ToJson(*report.influence) : Json(nullptr)},
       {"extrapolations", Array(report.extrapolations)},

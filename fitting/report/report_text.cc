@@ -167,6 +167,69 @@ void AppendPredictions(const FitReport& report, std::string& out) {
   absl::StrAppend(&out, "  outside: decades of C beyond what the method used\n");
 }
 
+const Estimate& Part(const TradeOff& row, absl::string_view name) {
+  return std::find_if(row.parts.begin(), row.parts.end(),
+                      [&](const NamedEstimate& part) { return part.name == name; })
+      ->value;
+}
+
+std::string Percent(const Estimate& estimate) {
+  if (!estimate.estimate) return "-";
+  std::string text = absl::StrFormat("%.1f %%", 100 * *estimate.estimate);
+  if (estimate.lower && estimate.upper) {
+    absl::StrAppendFormat(&text, " %.1f..%.1f", 100 * *estimate.lower, 100 * *estimate.upper);
+  }
+  return text;
+}
+
+// A multiple of C; a model that never reaches the loss has none.
+std::string Multiple(const Estimate& estimate) {
+  if (!estimate.estimate || !std::isfinite(*estimate.estimate)) return "never reached";
+  std::string text = absl::StrFormat("%.3g C", *estimate.estimate);
+  if (estimate.lower && estimate.upper) {
+    absl::StrAppendFormat(&text, " %.3g..%.3g", *estimate.lower, *estimate.upper);
+  } else {
+    absl::StrAppend(&text, " (no interval)");
+  }
+  return text;
+}
+
+void AppendTradeOffs(const FitReport& report, std::string& out) {
+  const auto some = [&](bool serving) {
+    return std::any_of(report.trade_offs.begin(), report.trade_offs.end(),
+                       [&](const TradeOff& row) { return row.serving == serving; });
+  };
+  if (some(true)) {
+    absl::StrAppend(&out,
+                    "\nserving: the cheapest model with the loss L*(C), trained and served\n");
+    absl::StrAppendFormat(&out, "  %-8s %-8s %-22s %-22s %-20s %s\n", "C", "served", "N", "D",
+                          "training FLOPs", "saved of all FLOPs");
+    for (const TradeOff& row : report.trade_offs) {
+      if (!row.serving) continue;
+      absl::StrAppendFormat(&out, "  %-8s %-8s %-22s %-22s %-20s %s\n", Short(row.flops, 2),
+                            Short(row.of, 2), ShortCell(Part(row, "params")),
+                            ShortCell(Part(row, "tokens")), ShortCell(Part(row, "training_flops")),
+                            Percent(Part(row, "saved")));
+    }
+  }
+  if (some(false)) {
+    absl::StrAppend(&out, "\nsmaller models: at the same C, and what the loss L*(C) costs them\n");
+    absl::StrAppendFormat(&out, "  %-8s %-8s %-22s %-22s %-20s %s\n", "C", "smaller", "N", "D at C",
+                          "loss at C", "L*(C) costs");
+    for (const TradeOff& row : report.trade_offs) {
+      if (row.serving) continue;
+      absl::StrAppendFormat(&out, "  %-8s %-8s %-22s %-22s %-20s %s\n", Short(row.flops, 2),
+                            absl::StrFormat("%gx", row.of), ShortCell(Part(row, "params")),
+                            ShortCell(Part(row, "tokens")), LossCell(Part(row, "loss")),
+                            Multiple(Part(row, "multiple")));
+    }
+  }
+  const MethodFit& law = report.fits.front();
+  if (!report.trade_offs.empty() && law.not_usable) {
+    Wrap("of a law that is not usable: " + *law.not_usable, 2, out);
+  }
+}
+
 // "1.32e6 (2.2e4 to 7.8e7)", or that the data do not say.
 std::string AnswerCell(const Estimate& estimate, bool loss) {
   if (!estimate.estimate) return "not determined";
@@ -349,6 +412,7 @@ std::string ReportText(const FitReport& report) {
          0, out);
   }
   AppendPredictions(report, out);
+  AppendTradeOffs(report, out);
   AppendExtrapolations(report, out);
   return out;
 }
