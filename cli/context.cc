@@ -48,9 +48,13 @@ int Fail(const Context& context, const grpc::Status& status) {
       if (!usable.ok() && reason == transport::kAsksForToken) return Fail(usable);
       const std::string proxy = transport::ProxyNote(connection);
       std::cerr << "allo: no coordinator answers at " << context.coordinator
-                << (proxy.empty() ? "" : " ") << proxy << ": " << reason
-                << ". Start one with 'allo coordinator --db FILE', or say where it is with"
-                << " --coordinator ADDRESS or ALLO_COORDINATOR\n";
+                << (proxy.empty() ? "" : " ") << proxy << ": " << reason;
+      // Somebody does answer there.
+      if (!absl::StartsWith(reason, transport::kRefusesCertificate)) {
+        std::cerr << ". Start one with 'allo coordinator --db FILE', or say where it is with"
+                  << " --coordinator ADDRESS or ALLO_COORDINATOR";
+      }
+      std::cerr << "\n";
       return kExitUnreachable;
     }
     case grpc::StatusCode::RESOURCE_EXHAUSTED:

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "base/files.h"
 #include "transport/address.h"
+#include "transport/certificate_check.h"
 #include "transport/identity.h"
 #include "transport/proxy.h"
 #include "transport/socket_folder.h"
@@ -32,6 +33,21 @@ absl::Status NeedsToken(const Address& address) {
       "the coordinator at ", address.ToString(),
       " asks for a token: give --token-file (or ALLO_TOKEN_FILE) with the file that it was started "
       "with; only a Unix socket needs none"));
+}
+
+absl::StatusOr<std::string> ReadAuthorities(const std::string& tls_ca) {
+  absl::StatusOr<std::string> pem = ReadFile(tls_ca);
+  if (!pem.ok()) return Annotate(pem.status(), "--tls-ca");
+  ALLO_RETURN_IF_ERROR(CheckAuthorities(*pem, tls_ca));
+  return pem;
+}
+
+// What is wrong with the certificate of a coordinator that a client with --tls-ca does not take;
+// empty: not known. What a proxy lets through is not tried again without it.
+std::string CertificateFault(const ConnectionOptions& options) {
+  const absl::StatusOr<Address> address = ParseAddress(options.address, options.option);
+  if (options.tls_ca.empty() || !address.ok() || !ProxyOf(*address).url.empty()) return "";
+  return WhyRefused(*address, options.tls_ca);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> ConnectUnix(
@@ -68,7 +84,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ConnectTls(const Address& address
     tls.pem_root_certs = identity.certificate;
     arguments.SetSslTargetNameOverride(identity.name);
   } else {
-    ALLO_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadFile(options.tls_ca));
+    ALLO_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadAuthorities(options.tls_ca));
   }
   // gRPC's own reading of the environment knows neither capitals nor networks.
   if (const Proxy proxy = ProxyOf(address); proxy.url.empty()) {
@@ -92,7 +108,7 @@ absl::Status Validate(const ConnectionOptions& options) {
   if (options.token_file.empty()) return NeedsToken(address);
   ALLO_RETURN_IF_ERROR(ReadTokens(options.token_file).status());
   if (options.tls_ca.empty()) return absl::OkStatus();
-  return Annotate(ReadFile(options.tls_ca).status(), "--tls-ca");
+  return ReadAuthorities(options.tls_ca).status();
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ConnectionOptions& options,
@@ -140,16 +156,22 @@ std::string PlainReason(const ConnectionOptions& options, const grpc::Status& st
   if (!IsFromTransport(status)) return status.error_message();
   const std::string& message = status.error_message();
   const auto has = [&](absl::string_view words) { return absl::StrContains(message, words); };
-  if (has("certificate verify failed") || has("CERTIFICATE_VERIFY_FAILED") ||
-      has("Hostname Verification")) {
-    if (options.tls_ca.empty() && options.token_file.empty()) return kAsksForToken;
-    return options.tls_ca.empty()
-               ? absl::StrCat("what answers there does not know the token in ", options.token_file,
-                              ": the coordinator has another one, or another program has its port")
-               : absl::StrCat(
-                     "the certificate that is shown there is not for this host, has "
-                     "expired, or is not signed by ",
-                     options.tls_ca);
+  const bool is_unproved = has("certificate verify failed") || has("CERTIFICATE_VERIFY_FAILED") ||
+                           has("Hostname Verification") || has("not in peer certificate");
+  if (is_unproved && options.tls_ca.empty()) {
+    if (options.token_file.empty()) return kAsksForToken;
+    return absl::StrCat("what answers there does not know the token in ", options.token_file,
+                        ": the coordinator has another one, or another program has its port");
+  }
+  // A signature of another authority fails the handshake in other words.
+  if (is_unproved || has("andshake")) {
+    const std::string fault = CertificateFault(options);
+    if (!fault.empty()) return absl::StrCat(kRefusesCertificate, fault);
+  }
+  if (is_unproved) {
+    return absl::StrCat(kRefusesCertificate,
+                        "it is not for this host, has expired, or is not signed by ",
+                        options.tls_ca);
   }
   if (has("andshake")) return "what answers there is not a coordinator: it does not speak TLS";
   if (has("Connection refused") || has("No such file") || has("Not a directory")) {

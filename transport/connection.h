@@ -41,8 +41,11 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ConnectionOptions& 
 bool IsFromTransport(const grpc::Status& status);
 
 inline constexpr char kAsksForToken[] = "it asks for a token";
+// Begins what PlainReason says of a certificate that --tls-ca does not prove.
+inline constexpr char kRefusesCertificate[] = "the certificate that is shown there is refused: ";
 
-// Why, in plain words and without gRPC's: "nothing listens there".
+// Why, in plain words and without gRPC's: "nothing listens there". Where a certificate is refused
+// it looks at that once more itself, for at most two seconds, to say what is wrong with it.
 std::string PlainReason(const ConnectionOptions& options, const grpc::Status& status);
 
 // "through the proxy HOST:PORT that https_proxy names"; empty: no proxy is used.

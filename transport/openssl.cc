@@ -1,5 +1,7 @@
 #include "transport/openssl.h"
 
+#include "absl/strings/str_format.h"
+
 namespace allometry::transport {
 namespace {
 
@@ -28,6 +30,13 @@ bool SetNames(X509* certificate, X509* issuer, EVP_PKEY* key, const std::string&
                                     reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
                                     0) == 1 &&
          X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) == 1;
+}
+
+std::string TimeText(const ASN1_TIME* time) {
+  tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return "a time that cannot be read";
+  return absl::StrFormat("%04d-%02d-%02d %02d:%02d UTC", parts.tm_year + 1900, parts.tm_mon + 1,
+                         parts.tm_mday, parts.tm_hour, parts.tm_min);
 }
 
 std::string PemOf(X509* certificate) {

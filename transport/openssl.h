@@ -28,6 +28,9 @@ bool AddExtension(X509* certificate, X509* issuer, int nid, const std::string& v
 // Sets public key, the subject's common name and the issuer's name.
 bool SetNames(X509* certificate, X509* issuer, EVP_PKEY* key, const std::string& name);
 
+// "2026-11-29 10:00 UTC".
+std::string TimeText(const ASN1_TIME* time);
+
 // As PEM text; "" where OpenSSL fails.
 std::string PemOf(X509* certificate);
 std::string PemOf(EVP_PKEY* private_key);

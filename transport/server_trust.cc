@@ -18,6 +18,7 @@
 #include "base/files.h"
 #include "base/mutex.h"
 #include "transport/identity.h"
+#include "transport/openssl.h"
 #include "transport/token.h"
 
 namespace allometry::transport {
@@ -34,7 +35,8 @@ Stamp StampOf(const std::string& path) {
   return {status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 
-// InvalidArgument where the key is not the certificate's.
+// InvalidArgument where the key is not the certificate's. Of a certificate that is not valid now a
+// line is said: clients with the token alone do not look at it.
 absl::Status CheckPair(const Identity& pair, const ServerTrustOptions& options) {
   const auto memory = [](const std::string& text) {
     return std::unique_ptr<BIO, decltype(&BIO_free)>(
@@ -59,6 +61,16 @@ absl::Status CheckPair(const Identity& pair, const ServerTrustOptions& options) 
     return absl::InvalidArgumentError(absl::StrCat("--tls-key ", options.tls_key_file,
                                                    " is not the key of --tls-cert ",
                                                    options.tls_cert_file));
+  }
+  const ASN1_TIME* from = X509_get0_notBefore(certificate.get());
+  const ASN1_TIME* to = X509_get0_notAfter(certificate.get());
+  const bool is_early = X509_cmp_current_time(from) > 0;
+  if (is_early || X509_cmp_current_time(to) < 0) {
+    std::cerr << absl::StrCat("allo-coordinator: --tls-cert ", options.tls_cert_file,
+                              is_early ? " is valid only from " : " expired on ",
+                              TimeText(is_early ? from : to),
+                              ": clients with --tls-ca will refuse it\n")
+              << std::flush;
   }
   return absl::OkStatus();
 }
