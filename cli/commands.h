@@ -18,6 +18,7 @@ void AddWorkers(CLI::App& app, Context& context);
 void AddDrain(CLI::App& app, Context& context);
 void AddRetry(CLI::App& app, Context& context);
 void AddFit(CLI::App& app, Context& context);
+void AddCompare(CLI::App& app, Context& context);
 void AddPredict(CLI::App& app, Context& context);
 void AddReport(CLI::App& app, Context& context);
 void AddExport(CLI::App& app, Context& context);

@@ -1,8 +1,7 @@
-// allo fit, allo predict.
+// allo fit, allo compare, allo predict.
 #include "fitting/report/fit.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,8 +12,11 @@
 #include "cli/answer_table.h"
 #include "cli/commands.h"
 #include "cli/fit_file.h"
+#include "cli/sweep_observations.h"
 #include "cli/ticker.h"
+#include "fitting/data/csv.h"
 #include "fitting/law/law_names.h"
+#include "fitting/report/compare.h"
 
 namespace allometry::cli {
 namespace {
@@ -71,6 +73,8 @@ int PredictSweep(const Context& context, const std::string& sweep, const v1::Fit
 
 struct Arguments {
   std::string target;
+  std::string other;  // of compare: the second
+  bool paired = false;
   std::string method = "all", law = "auto", objective = "huber", cluster = "params";
   std::string window = "auto", minimum = "parabola", flops, params, series, svg, table, budgets,
               withhold;
@@ -135,7 +139,7 @@ void AddSweepOptions(CLI::App& command, Arguments& arguments) {
                    "of a sweep: use observations beyond its max_epochs");
 }
 
-void AddFileOptions(CLI::App& command, Arguments& arguments) {
+void AddFileOptions(CLI::App& command, Arguments& arguments, bool groups) {
   command
       .add_option(
           "--column", arguments.columns,
@@ -147,8 +151,10 @@ void AddFileOptions(CLI::App& command, Arguments& arguments) {
                   "of a file: N=M, D=B, C=PF-days, loss=bits (or bits alone); N=1: as it stands")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command.add_option("--group", arguments.group,
-                     "of a file: a fit for each value of this column, beside each other");
+  if (groups) {
+    command.add_option("--group", arguments.group,
+                       "of a file: a fit for each value of this column, beside each other");
+  }
   command.add_option("--decimal", arguments.decimal, "of a file: point or comma");
 }
 
@@ -206,10 +212,13 @@ v1::FitOptions SweepOptions(const Arguments& arguments, const fitting::FitOption
   return options;
 }
 
-// A file where one is meant: it is there, is "-", or the name cannot be a sweep's.
-bool NamesAFile(const std::string& target) {
-  return target == "-" || target.find('/') != std::string::npos || target.ends_with(".csv") ||
-         std::filesystem::is_regular_file(target);
+fitting::CsvOptions CsvOf(const Arguments& arguments) {
+  fitting::CsvOptions csv;
+  csv.columns = arguments.columns;
+  csv.units = arguments.units;
+  csv.group = arguments.group;
+  csv.decimal = arguments.decimal;
+  return csv;
 }
 
 int Fit(const Context& context, const Arguments& arguments) {
@@ -242,12 +251,8 @@ int Fit(const Context& context, const Arguments& arguments) {
     if (!flops.ok()) return Fail(flops.status());
     options->flops = *flops;
   }
-  fitting::CsvOptions csv;
-  csv.columns = arguments.columns;
-  csv.units = arguments.units;
-  csv.group = arguments.group;
-  csv.decimal = arguments.decimal;
-  return RunFitFile({arguments.target, *options, csv, context.json, table, arguments.svg});
+  return RunFitFile(
+      {arguments.target, *options, CsvOf(arguments), context.json, table, arguments.svg});
 }
 
 int ListPredictions(const Context& context, const std::string& sweep) {
@@ -272,6 +277,37 @@ int Predict(const Context& context, const Arguments& arguments) {
   return PredictSweep(context, arguments.target, SweepOptions(arguments, *options));
 }
 
+absl::StatusOr<fitting::Observations> ReadTarget(const Context& context, const std::string& target,
+                                                 const fitting::CsvOptions& csv) {
+  if (!NamesAFile(target)) return SweepObservations(context, target);
+  return fitting::ReadCsv(target == "-" ? "/dev/stdin" : target, csv);
+}
+
+int Compare(const Context& context, const Arguments& arguments) {
+  absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
+  if (!options.ok()) return Fail(options.status());
+  fitting::CsvOptions csv = CsvOf(arguments);
+  if (!arguments.flops.empty()) {
+    absl::StatusOr<fitting::FlopsConvention> flops = fitting::ParseFlopsConvention(arguments.flops);
+    if (!flops.ok()) return Fail(flops.status());
+    options->flops = csv.flops = *flops;
+  }
+  std::optional<Ticker> ticker;
+  ticker.emplace("allo compare", "fitting both");
+  const absl::StatusOr<fitting::Observations> first = ReadTarget(context, arguments.target, csv);
+  if (!first.ok()) return Fail(first.status());
+  const absl::StatusOr<fitting::Observations> second = ReadTarget(context, arguments.other, csv);
+  if (!second.ok()) return Fail(second.status());
+  const absl::StatusOr<fitting::Comparison> comparison =
+      fitting::Compare(*first, *second, *options, arguments.paired);
+  ticker.reset();
+  if (!comparison.ok()) return Fail(comparison.status());
+  std::cout << (context.json ? CompareJson(*comparison, arguments.target, arguments.other)
+                             : CompareText(*comparison, arguments.target, arguments.other))
+            << std::flush;
+  return kExitOk;
+}
+
 }  // namespace
 
 void AddFit(CLI::App& app, Context& context) {
@@ -284,11 +320,28 @@ void AddFit(CLI::App& app, Context& context) {
       ->required();
   AddFitOptions(*command, *arguments);
   AddSweepOptions(*command, *arguments);
-  AddFileOptions(*command, *arguments);
+  AddFileOptions(*command, *arguments, true);
   command->add_option("--table", arguments->table, "the answers alone: text, csv, markdown, latex");
   command->add_option("--svg", arguments->svg, "write the picture of data, frontier and fit here");
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return Fit(context, *arguments); };
+  });
+}
+
+void AddCompare(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand(
+      "compare",
+      "whether two sweeps or CSV files have different laws, and what one is worth in compute of "
+      "the other (docs/fitting.md)");
+  auto arguments = std::make_shared<Arguments>();
+  command->add_option("A", arguments->target, "a sweep of the coordinator, or a file")->required();
+  command->add_option("B", arguments->other, "the same")->required();
+  command->add_flag("--paired", arguments->paired,
+                    "equal sizes of both share their errors: same seeds and order of data");
+  AddFitOptions(*command, *arguments);
+  AddFileOptions(*command, *arguments, false);
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return Compare(context, *arguments); };
   });
 }
 

@@ -74,6 +74,7 @@ int Main(int argc, char** argv) {
   AddWorkers(app, context);
   AddDrain(app, context);
   AddFit(app, context);
+  AddCompare(app, context);
   AddPredict(app, context);
   AddReport(app, context);
   AddExport(app, context);

@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "base/files.h"
+#include "cli/sweep_observations.h"
 #include "fitting/data/csv.h"
 
 namespace allometry::cli {
@@ -16,25 +17,15 @@ absl::StatusOr<fitting::Pilot> ReadPilot(const Context& context, const std::stri
     ALLO_ASSIGN_OR_RETURN(const std::string report, ReadFile(pilot));
     return fitting::PilotFromReport(report, pilot);
   }
-  ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<v1::ClientService::Stub> stub, Connect(context));
-  v1::ExportRequest request;
-  request.set_sweep(pilot);
-  request.set_what("observations");
-  const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 60);
-  const std::unique_ptr<grpc::ClientReader<v1::ExportResponse>> reader =
-      stub->Export(call.get(), request);
-  std::string csv;
-  v1::ExportResponse piece;
-  while (reader->Read(&piece)) csv += piece.csv();
-  const grpc::Status status = reader->Finish();
-  if (!status.ok()) {
+  grpc::Status why;
+  const absl::StatusOr<fitting::Observations> points = SweepObservations(context, pilot, &why);
+  if (!why.ok()) {
     return absl::NotFoundError(
         absl::StrCat("--pilot ", pilot, ": no such file of .csv or .json, and as a sweep of the ",
-                     "coordinator at ", context.coordinator, ": ", status.error_message()));
+                     "coordinator at ", context.coordinator, ": ", why.error_message()));
   }
-  ALLO_ASSIGN_OR_RETURN(const fitting::Observations points,
-                        fitting::ParseCsv(csv, pilot, fitting::OwnExport()));
-  return fitting::PilotFromObservations(points, pilot);
+  ALLO_RETURN_IF_ERROR(points.status());
+  return fitting::PilotFromObservations(*points, pilot);
 }
 
 }  // namespace allometry::cli

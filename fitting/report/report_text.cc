@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "fitting/report/cells.h"
 #include "fitting/report/conclusion.h"
 #include "fitting/report/fit.h"
 #include "fitting/report/influence.h"
@@ -13,32 +14,7 @@
 namespace allometry::fitting {
 namespace {
 
-constexpr size_t kColumns = 100;
 constexpr size_t kListedExclusions = 5;
-
-// Appends `text` broken at spaces to lines of at most kColumns, continued under `indent`.
-void Wrap(const std::string& text, size_t indent, std::string& out) {
-  std::string line(indent, ' ');
-  bool fresh = true;
-  for (absl::string_view word : absl::StrSplit(text, ' ')) {
-    if (!fresh && line.size() + 1 + word.size() > kColumns) {
-      absl::StrAppend(&out, line, "\n");
-      line.assign(indent + 2, ' ');
-      fresh = true;
-    }
-    if (!fresh) line.push_back(' ');
-    // A word longer than a line (a path, a reason with no spaces) is cut.
-    while (line.size() + word.size() > kColumns) {
-      const size_t room = kColumns - line.size();
-      absl::StrAppend(&out, line, word.substr(0, room), "\n");
-      word.remove_prefix(room);
-      line.assign(indent + 2, ' ');
-    }
-    line.append(word.data(), word.size());
-    fresh = false;
-  }
-  absl::StrAppend(&out, line, "\n");
-}
 
 std::string Show(const std::optional<double>& value) {
   return value ? absl::StrFormat("%.6g", *value) : "-";
@@ -114,37 +90,6 @@ void AppendFit(const MethodFit& fit, std::string& out) {
          2, out);
   }
   for (const std::string& note : fit.notes) Wrap("note: " + note, 2, out);
-}
-
-// 9.72e10: no plus sign, no leading zero.
-std::string Short(double value, int digits) {
-  const std::string full = absl::StrFormat("%.*e", digits, value);
-  const size_t e = full.find('e');
-  if (e == std::string::npos) return full;
-  std::string exponent = full.substr(e + 1);
-  const bool negative = exponent[0] == '-';
-  exponent.erase(0, std::min(exponent.find_first_not_of("+-0"), exponent.size() - 1));
-  return absl::StrCat(full.substr(0, e), "e", negative ? "-" : "", exponent);
-}
-
-std::string ShortCell(const Estimate& estimate) {
-  if (!estimate.estimate) return "-";
-  if (!Determined(estimate, true)) return "not determined";
-  std::string text = Short(*estimate.estimate, 2);
-  if (estimate.lower && estimate.upper) {
-    absl::StrAppend(&text, " ", Short(*estimate.lower, 1), "..", Short(*estimate.upper, 1));
-  }
-  return text;
-}
-
-std::string LossCell(const Estimate& estimate) {
-  if (!estimate.estimate) return "-";
-  if (!Determined(estimate, false)) return "not determined";
-  std::string text = absl::StrFormat("%.4f", *estimate.estimate);
-  if (estimate.lower && estimate.upper) {
-    absl::StrAppendFormat(&text, " %.3f..%.3f", *estimate.lower, *estimate.upper);
-  }
-  return text;
 }
 
 void AppendPredictions(const FitReport& report, std::string& out) {
