@@ -19,6 +19,7 @@ void AddDrain(CLI::App& app, Context& context);
 void AddRetry(CLI::App& app, Context& context);
 void AddFit(CLI::App& app, Context& context);
 void AddCompare(CLI::App& app, Context& context);
+void AddOptima(CLI::App& app, Context& context);
 void AddPredict(CLI::App& app, Context& context);
 void AddReport(CLI::App& app, Context& context);
 void AddExport(CLI::App& app, Context& context);

@@ -75,6 +75,7 @@ int Main(int argc, char** argv) {
   AddDrain(app, context);
   AddFit(app, context);
   AddCompare(app, context);
+  AddOptima(app, context);
   AddPredict(app, context);
   AddReport(app, context);
   AddExport(app, context);

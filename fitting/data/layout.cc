@@ -136,7 +136,8 @@ absl::Status NoHeader(absl::string_view ahead, const std::string& name) {
   if (widest.size() < 3) {
     return Refuse(name, line,
                   absl::StrFormat("the header has %d column%s (%s): N, D and loss are needed, or C "
-                                  "in place of N or D",
+                                  "in place of N or D ('allo optima' fits a table of C with the "
+                                  "best N or loss)",
                                   widest.size(), widest.size() == 1 ? "" : "s", seen));
   }
   if (absl::StrContains(seen, "Wall time") && absl::StrContains(seen, "Value")) {

@@ -33,6 +33,29 @@ Leverage MakeLeverage(const Eigen::MatrixXd& gram, const Eigen::MatrixXd& r_inve
   return leverage;
 }
 
+Cr2Sum::Cr2Sum(Eigen::VectorXd h)
+    : h_(std::move(h)), zz_(Eigen::MatrixXd::Zero(h_.size(), h_.size())) {}
+
+void Cr2Sum::Add(const Leverage& leverage, const Eigen::VectorXd& meat) {
+  const double part = h_.dot(meat);
+  variance_ += part * part;
+  const Eigen::VectorXd mh = leverage.m * h_;
+  const Eigen::VectorXd z = leverage.k * mh;
+  const double own = mh.dot(z) - z.squaredNorm();  // Q_cc
+  trace_ += own;
+  diagonal_ += own * own;
+  crossed_ += z.squaredNorm() * z.squaredNorm();
+  zz_.noalias() += z * z.transpose();
+}
+
+double Cr2Sum::error() const { return std::sqrt(variance_); }
+
+double Cr2Sum::df() const {
+  // Off the diagonal Q_cd = -z_c'z_d; their squares sum to |Z'Z|^2 less the diagonal.
+  const double squares = diagonal_ + std::max(0.0, zz_.squaredNorm() - crossed_);
+  return squares > 0 ? std::max(1.0, trace_ * trace_ / squares) : 1.0;
+}
+
 Cr2 ComputeCr2(const Problem& problem, const Sample& sample, const Clusters& clusters,
                const Theta& theta, const std::vector<Quantity>& quantities,
                const std::vector<double>* residuals) {
@@ -44,15 +67,12 @@ Cr2 ComputeCr2(const Problem& problem, const Sample& sample, const Clusters& clu
   const Eigen::MatrixXd r = cholesky.matrixU();
   const Eigen::MatrixXd r_inverse =
       r.triangularView<Eigen::Upper>().solve(Eigen::MatrixXd::Identity(p, p));
-  const size_t count = quantities.size();
-  std::vector<Eigen::VectorXd> h(count);  // R^-T g: then J_c B g = Q_c h
-  for (size_t k = 0; k < count; ++k) {
+  std::vector<Cr2Sum> sums;
+  for (const Quantity& quantity : quantities) {
     Theta gradient;
-    quantities[k].Value(*problem.law, sample, theta, &gradient);
-    h[k] = r_inverse.transpose() * gradient.head(p);
+    quantity.Value(*problem.law, sample, theta, &gradient);
+    sums.emplace_back(r_inverse.transpose() * gradient.head(p));
   }
-  std::vector<double> variance(count, 0), trace(count, 0), diagonal(count, 0), crossed(count, 0);
-  std::vector<Eigen::MatrixXd> zz(count, Eigen::MatrixXd::Zero(p, p));
   std::vector<Eigen::VectorXd> rows;
   std::vector<double> rest;
   for (const std::vector<int>& members : clusters.Members()) {
@@ -77,23 +97,11 @@ Cr2 ComputeCr2(const Problem& problem, const Sample& sample, const Clusters& clu
           (rest[j] + rows[j].dot(shift)) / std::sqrt(sample.weight[members[j]]);
     }
     const Eigen::VectorXd meat = leverage.m * q_score;  // Q_c'A_c r_c
-    for (size_t k = 0; k < count; ++k) {
-      const double part = h[k].dot(meat);
-      variance[k] += part * part;
-      const Eigen::VectorXd mh = leverage.m * h[k];
-      const Eigen::VectorXd z = leverage.k * mh;
-      const double own = mh.dot(z) - z.squaredNorm();  // Q_cc
-      trace[k] += own;
-      diagonal[k] += own * own;
-      crossed[k] += z.squaredNorm() * z.squaredNorm();
-      zz[k].noalias() += z * z.transpose();
-    }
+    for (Cr2Sum& sum : sums) sum.Add(leverage, meat);
   }
-  for (size_t k = 0; k < count; ++k) {
-    // Off the diagonal Q_cd = -z_c'z_d; their squares sum to |Z'Z|^2 less the diagonal.
-    const double squares = diagonal[k] + std::max(0.0, zz[k].squaredNorm() - crossed[k]);
-    result.error.push_back(std::sqrt(variance[k]));
-    result.df.push_back(squares > 0 ? std::max(1.0, trace[k] * trace[k] / squares) : 1.0);
+  for (const Cr2Sum& sum : sums) {
+    result.error.push_back(sum.error());
+    result.df.push_back(sum.df());
   }
   return result;
 }

@@ -20,14 +20,16 @@ constexpr size_t kFewestPoints = 5;  // three parameters and two more
 
 struct Curve {
   std::vector<double> u, loss;  // ln(C / C_ref), L
+  std::vector<double> weight;
 };
 
 // The best (E, e) within bounds at a given c, and their sum of squares.
 std::array<double, 3> AtExponent(const Curve& curve, double c) {
   double n = 0, x = 0, xx = 0, y = 0, xy = 0;
   for (size_t i = 0; i < curve.u.size(); ++i) {
-    const double power = std::exp(-c * curve.u[i]);
-    n += 1, x += power, xx += power * power, y += curve.loss[i], xy += power * curve.loss[i];
+    const double power = std::exp(-c * curve.u[i]), w = curve.weight[i];
+    n += w, x += w * power, xx += w * power * power;
+    y += w * curve.loss[i], xy += w * power * curve.loss[i];
   }
   const double determinant = n * xx - x * x;
   double excess = determinant > 1e-12 * n * xx ? (n * xy - x * y) / determinant : 0;
@@ -40,7 +42,7 @@ std::array<double, 3> AtExponent(const Curve& curve, double c) {
   double squares = 0;
   for (size_t i = 0; i < curve.u.size(); ++i) {
     const double r = curve.loss[i] - floor - excess * std::exp(-c * curve.u[i]);
-    squares += r * r;
+    squares += curve.weight[i] * r * r;
   }
   return {squares, floor, excess};
 }
@@ -57,13 +59,13 @@ class CurveCost final : public ceres::CostFunction {
                 double** jacobians) const override {
     const double* p = parameters[0];
     for (size_t i = 0; i < curve_.u.size(); ++i) {
-      const double power = std::exp(-p[2] * curve_.u[i]);
-      residuals[i] = curve_.loss[i] - p[0] - p[1] * power;
+      const double power = std::exp(-p[2] * curve_.u[i]), root = std::sqrt(curve_.weight[i]);
+      residuals[i] = root * (curve_.loss[i] - p[0] - p[1] * power);
       if (jacobians == nullptr || jacobians[0] == nullptr) continue;
       double* row = jacobians[0] + 3 * i;
-      row[0] = -1;
-      row[1] = -power;
-      row[2] = p[1] * power * curve_.u[i];
+      row[0] = -root;
+      row[1] = -root * power;
+      row[2] = root * p[1] * power * curve_.u[i];
     }
     return true;
   }
@@ -106,10 +108,10 @@ Normal MakeNormal(const Curve& curve, const std::array<double, 3>& p) {
   for (size_t i = 0; i < curve.u.size(); ++i) {
     const double power = p[1] * std::exp(-p[2] * curve.u[i]);
     const Eigen::Vector3d row(1, power, -power * curve.u[i]);
-    const double r = curve.loss[i] - p[0] - power;
-    normal.information += row * row.transpose();
-    normal.gradient -= 2 * r * row;
-    normal.squares += r * r;
+    const double r = curve.loss[i] - p[0] - power, w = curve.weight[i];
+    normal.information += w * row * row.transpose();
+    normal.gradient -= 2 * w * r * row;
+    normal.squares += w * r * r;
   }
   // Parameters at a bound stay there.
   const bool held[3] = {p[0] <= kLowestFloor, p[1] <= 0, std::abs(p[2]) >= kSteepest};
@@ -145,13 +147,43 @@ Normal Polish(const Curve& curve, std::array<double, 3>& p) {
   return at;
 }
 
+Curve MakeCurve(const std::vector<FrontierPoint>& points, double log_reference,
+                const std::vector<double>* weights) {
+  Curve curve;
+  for (size_t i = 0; i < points.size(); ++i) {
+    curve.u.push_back(points[i].log_flops - log_reference);
+    curve.loss.push_back(std::exp(points[i].log_loss));
+    curve.weight.push_back(weights != nullptr ? (*weights)[i] : 1);
+  }
+  return curve;
+}
+
 }  // namespace
+
+std::optional<Eigen::Matrix3d> LossCovariance(const std::vector<FrontierPoint>& points,
+                                              const std::vector<double>* weights,
+                                              const LossCompute& fit) {
+  if (!fit.solved || fit.refused || points.size() < 4) return std::nullopt;
+  const Curve curve = MakeCurve(points, fit.log_reference, weights);
+  double p[3] = {fit.floor, fit.excess, fit.exponent};
+  ceres::Problem problem;
+  problem.AddResidualBlock(new CurveCost(curve), nullptr, p);
+  ceres::Covariance::Options options;
+  options.algorithm_type = ceres::DENSE_SVD;
+  ceres::Covariance covariance(options);
+  const std::vector<std::pair<const double*, const double*>> blocks = {{p, p}};
+  if (!covariance.Compute(blocks, &problem)) return std::nullopt;
+  Eigen::Matrix<double, 3, 3, Eigen::RowMajor> block;
+  covariance.GetCovarianceBlock(p, p, block.data());
+  return block * (fit.value / static_cast<double>(points.size() - 3));
+}
 
 double LossCompute::Loss(double flops) const {
   return floor + excess * std::exp(-exponent * (std::log(flops) - log_reference));
 }
 
-LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_reference) {
+LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_reference,
+                           const std::vector<double>* weights) {
   LossCompute fit;
   if (points.size() < kFewestPoints) {
     fit.refused = absl::StrFormat("%d frontier points for 3 parameters: at least %d are needed",
@@ -161,11 +193,7 @@ LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_
   fit.log_reference = log_reference != 0
                           ? log_reference
                           : 0.5 * (points.front().log_flops + points.back().log_flops);
-  Curve curve;
-  for (const FrontierPoint& point : points) {
-    curve.u.push_back(point.log_flops - fit.log_reference);
-    curve.loss.push_back(std::exp(point.log_loss));
-  }
+  const Curve curve = MakeCurve(points, fit.log_reference, weights);
   constexpr int kGrid = 20;  // to each side of c = 0, where E and e cannot be told apart
   std::vector<std::array<double, 3>> grid;
   std::vector<double> exponents;

@@ -14,6 +14,7 @@
 // digits over the parameters that are not at a bound.
 #pragma once
 
+#include <Eigen/Core>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,14 @@ struct LossCompute {
 };
 
 // `log_reference` of 0 takes the middle of the points; resamples pass the estimate's own.
-LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_reference = 0);
+// `weights`: of each point's square; null is 1 for all.
+LossCompute FitLossCompute(const std::vector<FrontierPoint>& points, double log_reference = 0,
+                           const std::vector<double>* weights = nullptr);
+
+// Of (E, e, c) for independent errors of equal variance over the weights: s^2 (J'J)^-1 by
+// ceres::Covariance, s^2 the value over n - 3. Nothing where the fit is refused.
+std::optional<Eigen::Matrix3d> LossCovariance(const std::vector<FrontierPoint>& points,
+                                              const std::vector<double>* weights,
+                                              const LossCompute& fit);
 
 }  // namespace allometry::fitting
