@@ -20,6 +20,8 @@ void AddRetry(CLI::App& app, Context& context);
 void AddFit(CLI::App& app, Context& context);
 void AddCompare(CLI::App& app, Context& context);
 void AddOptima(CLI::App& app, Context& context);
+void AddRates(CLI::App& app, Context& context);
+void AddScores(CLI::App& app, Context& context);
 void AddPredict(CLI::App& app, Context& context);
 void AddReport(CLI::App& app, Context& context);
 void AddExport(CLI::App& app, Context& context);

@@ -76,6 +76,8 @@ int Main(int argc, char** argv) {
   AddFit(app, context);
   AddCompare(app, context);
   AddOptima(app, context);
+  AddRates(app, context);
+  AddScores(app, context);
   AddPredict(app, context);
   AddReport(app, context);
   AddExport(app, context);
