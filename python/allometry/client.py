@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
@@ -17,7 +18,7 @@ except ImportError as error:
     raise ImportError("allometry.connect needs grpcio and protobuf: "
                       "pip install 'allometry[client]'") from error
 
-from .fitting import Fit, _flags, run_allo
+from .fitting import Fit, run_allo
 
 _SERVICE = "allometry.v1.ClientService"
 
@@ -60,6 +61,21 @@ def _value(text: str) -> Any:
     return text or None
 
 
+class CoordinatorError(RuntimeError):
+    """What the coordinator answers instead: its sentence, and gRPC's code ("NOT_FOUND")."""
+
+    def __init__(self, error: Any) -> None:
+        super().__init__(error.details() or str(error.code()))
+        self.code: str = error.code().name
+
+
+def _sentences(replies: Any) -> Iterator[Any]:
+    try:
+        yield from replies
+    except grpc.RpcError as error:
+        raise CoordinatorError(error) from error
+
+
 class Client:
     def __init__(self, address: Optional[str], token: Optional[str], tls_ca: Optional[str],
                  timeout_s: float = 60.0) -> None:
@@ -67,6 +83,7 @@ class Client:
         self.timeout_s = timeout_s
         if not self.address:
             raise ValueError("no address: give 'unix:PATH' or 'HOST:PORT', or set ALLO_COORDINATOR")
+        self._token = token
         if self.address.startswith("unix:"):
             self._channel = grpc.insecure_channel(self.address)
         else:
@@ -94,7 +111,12 @@ class Client:
         function = kind(f"/{_SERVICE}/{method}",
                         request_serializer=lambda message: message.SerializeToString(),
                         response_deserializer=_class(found.output_type).FromString)
-        return function(request, timeout=None if found.server_streaming else self.timeout_s)
+        if found.server_streaming:
+            return _sentences(function(request))
+        try:
+            return function(request, timeout=self.timeout_s)
+        except grpc.RpcError as error:
+            raise CoordinatorError(error) from error
 
     def sweeps(self) -> List[str]:
         return [sweep.name for sweep in self.call("ListSweeps").sweeps]
@@ -104,14 +126,25 @@ class Client:
         return dict(json_format.MessageToDict(reply, preserving_proto_field_name=True,
                                               descriptor_pool=_POOL))
 
-    def submit(self, file: "str | os.PathLike[str]", data_dir: Optional[str] = None,
+    def _allo(self, *arguments: str) -> Dict[str, Any]:
+        """What the program `allo` prints as JSON, on this coordinator."""
+        words = ["--json", "--coordinator", self.address, *arguments]
+        with tempfile.TemporaryDirectory() as folder:  # of this user alone
+            if self._token:
+                token_file = Path(folder) / "token"
+                token_file.touch(mode=0o600)
+                token_file.write_text(self._token + "\n")
+                words[:0] = ["--token-file", str(token_file)]
+            return dict(json.loads(run_allo(words)))
+
+    def submit(self, file: "str | os.PathLike[str]", data_dir: "str | os.PathLike[str] | None" = None,
                dry_run: bool = False) -> List[str]:
         """Submits a sweep file by the program `allo`, which reads its dataset and the files of its
-        trainer; returns what it adds. A coordinator on TCP is named by allo's own variables."""
-        arguments = ["--json", "--coordinator", self.address, "submit", os.fspath(file)]
-        arguments += ["--data-dir", data_dir] if data_dir else []
+        trainer; returns what it adds."""
+        arguments = ["submit", os.fspath(file)]
+        arguments += ["--data-dir", os.fspath(data_dir)] if data_dir else []
         arguments += ["--dry-run"] if dry_run else []
-        return list(json.loads(run_allo(arguments)).get("changes", []))
+        return list(self._allo(*arguments).get("changes", []))
 
     def watch(self, name: str) -> Iterator[Dict[str, Any]]:
         """The sweep's state now and after every change, until it has ended."""
@@ -142,11 +175,13 @@ class Client:
             **options: Any) -> Fit:
         """Options are the fields of FitOptions in proto/client.proto."""
         reply = self.call("Fit", sweep=name, options=self._options(budget, options))
-        return Fit(reply.report_json, reply.report_text, reply.report_svg)
+        return Fit(reply.report_json, reply.report_text, reply.report_svg,
+                   self._export(name, "observations", options.get("series", "heldout")))
 
     def predict(self, name: str, budget: Union[float, Sequence[float]], **options: Any) -> Fit:
         reply = self.call("Predict", sweep=name, options=self._options(budget, options))
-        return Fit(reply.report_json, reply.report_text)
+        return Fit(reply.report_json, reply.report_text,
+                   points=self._export(name, "observations", options.get("series", "heldout")))
 
     @staticmethod
     def _options(budget: Union[float, Sequence[float], None],

@@ -1,53 +1,103 @@
-"""The client on a coordinator that has trained examples/trainers/synthetic_law.yaml."""
+"""The client on a coordinator that has trained examples/trainers/synthetic_law.yaml.
+
+    client_test.py ADDRESS                        over a Unix socket
+    client_test.py ADDRESS TOKEN_FILE TLS_CA      over TCP
+"""
 
 import json
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 import allometry
+import matplotlib
+import pandas
 
+matplotlib.use("Agg")
 NAME = "synthetic-law"
 
 
-def main(address):
-    with allometry.connect(address) as client:
-        assert client.sweeps() == [NAME], client.sweeps()
-        sweep = client.sweep(NAME)
-        assert all(run["state"] == "RUN_SUCCEEDED" for run in sweep["runs"])
-        states = list(client.watch(NAME))
-        assert states and states[-1]["sweep"]["cells_done"] == sweep["sweep"]["cells"]
-        cells = client.cells(NAME)
-        curves = client.curves(NAME, "heldout")
-        assert len(cells) == sweep["sweep"]["cells"] and len(curves) >= len(cells)
-        assert curves["value"].min() > 1.7, curves
-        fit = client.fit(NAME, budget=1e18, resamples=20)
-        table = client.observations(NAME)
-        assert "alpha" in json.dumps(fit.json) and fit.text and fit._repr_svg_().startswith("<svg")
-        assert client.predict(NAME, 1e18, resamples=20).json
-        assert client.submit("synthetic_law.yaml") == []  # nothing new
-        try:
-            client.sweep("nobody")
-        except Exception as error:
-            assert "nobody" in str(error), error
-        else:
-            raise AssertionError("an unknown sweep was found")
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "points.parquet")
-            client.export(NAME, path)
-            import pandas
-
-            assert len(pandas.read_parquet(path)) >= len(curves)
-    # The same fit without the coordinator, from the table.
-    alone = allometry.fit(table, budget=1e18, resamples=20)
-    assert alone.json and alone._repr_svg_().startswith("<svg"), alone
+def raises(words, call, *arguments, **options):
     try:
-        allometry.fit(os.devnull)
-    except RuntimeError as error:
-        assert str(error)
+        call(*arguments, **options)
+    except Exception as error:
+        assert words in str(error), (words, error)
     else:
-        raise AssertionError("an empty file was fitted")
+        raise AssertionError(f"{words}: nothing was raised")
+
+
+def look(client):
+    assert NAME in client.sweeps(), client.sweeps()
+    sweep = client.sweep(NAME)
+    assert all(run["state"] == "RUN_SUCCEEDED" for run in sweep["runs"])
+    states = client.watch(NAME)
+    assert iter(states) is states  # one after the other, not all at the end
+    last = list(states)[-1]
+    assert last["sweep"]["cells_done"] == sweep["sweep"]["cells"]
+    raises("nobody", client.sweep, "nobody")
+    raises("nobody", lambda: list(client.watch("nobody")))
+
+
+def tables(client):
+    cells, curves = client.cells(NAME), client.curves(NAME, "heldout")
+    assert isinstance(cells, pandas.DataFrame) and isinstance(curves, pandas.DataFrame)
+    assert len(cells) == client.sweep(NAME)["sweep"]["cells"] and len(curves) >= len(cells)
+    assert (curves.groupby("run_id")["step"].diff().dropna() > 0).all()
+    # The law that the script prints.
+    params = cells["params"].astype(float)
+    law = 1.7 + 400 / params ** 0.34 + 410 / cells["tokens"].astype(float) ** 0.28
+    assert (abs(cells["loss"] - law) < 1e-9).all(), cells
+    with tempfile.TemporaryDirectory() as folder:
+        for what, rows in (("points", len(curves)), ("observations", len(cells))):
+            for ending, read in ((".parquet", pandas.read_parquet), (".csv", pandas.read_csv)):
+                path = os.path.join(folder, what + ending)
+                client.export(NAME, path, what=what)
+                assert len(read(path)) >= rows, (path, rows)
+        parquet = pandas.read_parquet(os.path.join(folder, "observations.parquet"))
+        assert parquet["loss"].dtype == float and parquet["tokens"].dtype.kind == "i"
+        assert parquet["loss"].tolist() == client.observations(NAME)["loss"].tolist()
+
+
+def fits(client):
+    fit = client.fit(NAME, budget=[1e18, 1e19], resamples=20)
+    assert fit.text and fit._repr_svg_().startswith("<svg")
+    law = fit["fits"][0]["parameters"]
+    assert abs(law["alpha"]["estimate"] - 0.34) < 0.01, law
+    answers = client.predict(NAME, 1e18, resamples=20)["conclusion"]["answers"]
+    assert len(answers) == 1 and answers[0]["flops"] == 1e18
+    # The same fit without the coordinator, from the table.
+    alone = allometry.fit(client.observations(NAME), budget=[1e18, 1e19], resamples=20)
+    assert alone["fits"][0]["parameters"]["alpha"] == law["alpha"]
+    for one in (fit, alone):
+        axes = one.plot()
+        assert axes.get_xlabel().startswith("training compute")
+        assert len(axes.collections[0].get_offsets()) == one["observations"]["total"]
+        assert len(axes.get_legend().get_texts()) >= 1
+        with tempfile.TemporaryDirectory() as folder:
+            axes.figure.savefig(os.path.join(folder, "fit.png"))
+            assert os.path.getsize(os.path.join(folder, "fit.png")) > 5000
+    raises("empty", allometry.fit, os.devnull)
+    raises("median", client.fit, NAME, objective="median")
+
+
+def main(address, token_file=None, tls_ca=None):
+    if token_file is None:
+        with allometry.connect(address) as client:
+            look(client)
+            tables(client)
+            fits(client)
+            assert client.submit("synthetic_law.yaml") == []  # nothing new
+    else:
+        token = Path(token_file).read_text().split()[0]
+        raises("token and tls_ca", allometry.connect, address)
+        with allometry.connect(address, token=token, tls_ca=tls_ca) as client:
+            look(client)
+            assert client.submit("synthetic_law.yaml", dry_run=True) == []
+            assert json.dumps(client.fit(NAME, resamples=20).json)
+        with allometry.connect(address, token="wrong" * 8, tls_ca=tls_ca) as client:
+            raises("the token is not one of those", client.sweeps)
     print("client: ok")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

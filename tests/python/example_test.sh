@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# example_test.sh BUILD_DIR notebook: docs/first-sweep.ipynb from top to bottom.
 # example_test.sh BUILD_DIR NAME: 'allo trainer check' on examples/trainers/NAME.yaml, then its whole
 # sweep with a coordinator and a worker of its own; with the name client, the bash script's sweep and
 # then client_test.py. 77: skipped, and the reason is said.
@@ -12,6 +13,17 @@ if [[ $what != synthetic_law ]]; then
   case $name in
     nano_gpt | torchrun) python3 -c 'import torch' || skip "the wheel's Python half does not load" ;;
   esac
+fi
+
+if [[ $what == notebook ]]; then
+  # A copy: it looks for ../examples.
+  work=$(mktemp -d "${TMPDIR:-/tmp}/allo-notebook-XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  mkdir "$work/docs"
+  cp -r "$source_dir/examples" "$work"
+  cp "$source_dir/docs/first-sweep.ipynb" "$work/docs"
+  TMPDIR=$work ALLO=$build/bin/allo python3 "$source_dir/tests/python/notebook_test.py" "$work/docs/first-sweep.ipynb"
+  exit
 fi
 
 # The sweep as it is for people, in a copy: what runs write lies beside it nowhere.
@@ -48,5 +60,18 @@ fi
 allo runs "$sweep"
 [[ $(allo export "$sweep" | wc -l) -gt 3 ]]
 if [[ $what == client ]]; then
-  ALLO=$build/bin/allo python3 "$source_dir/tests/python/client_test.py" "unix:$work/socket"
+  export ALLO=$build/bin/allo
+  python3 "$source_dir/tests/python/client_test.py" "unix:$work/socket"
+  # The same database over TCP.
+  kill "${pids[0]}"
+  wait "${pids[0]}" || true
+  allo certs init --dir certs 127.0.0.1 >/dev/null
+  "$build/bin/allo-coordinator" --db db --listen 127.0.0.1:0 --address-file address \
+    --token-file token --tls-cert certs/127.0.0.1.pem --tls-key certs/127.0.0.1.key >>coordinator.log 2>&1 &
+  pids[0]=$!
+  for _ in $(seq 300); do
+    [[ -s address ]] && break
+    sleep 0.1
+  done
+  python3 "$source_dir/tests/python/client_test.py" "$(cat address)" token certs/ca.pem
 fi
