@@ -52,7 +52,7 @@ class Chooser {
     return absl::InvalidArgumentError(
         absl::StrFormat("%s:%d: %s", sample_.name, layout_.header_line, reason));
   }
-  std::string Seen() const { return SafePrefix(absl::StrJoin(layout_.header, ", "), 200); }
+  std::string Headers() const { return SafePrefix(absl::StrJoin(layout_.header, ", "), 200); }
   const std::string& HeaderOf(int field) const { return layout_.header[field]; }
   bool Decided(Role role) const { return decided_[static_cast<int>(role)]; }
 
@@ -66,7 +66,7 @@ class Chooser {
     }
     if (found.size() == 1) return found[0];
     return Refuse(absl::StrFormat("--%s %s: %s column has that name; the header has: %s", option,
-                                  text, found.empty() ? "no" : "more than one", Seen()));
+                                  text, found.empty() ? "no" : "more than one", Headers()));
   }
 
   CsvColumn MakeColumn(int field, const HeaderMatch& match) const {
@@ -405,7 +405,7 @@ class Chooser {
       if (layout_[role]) continue;
       if (role == Role::kFlops && options_.flops == FlopsConvention::k6nd) continue;
       return Refuse(absl::StrFormat("--unit %s=...: no column is read as %s; the header has: %s",
-                                    RoleName(role), RoleName(role), Seen()));
+                                    RoleName(role), RoleName(role), Headers()));
     }
     const bool params = bool(layout_[Role::kParams]), tokens = bool(layout_[Role::kTokens]);
     const bool flops = bool(layout_[Role::kFlops]), loss = bool(layout_[Role::kLoss]);
@@ -413,7 +413,7 @@ class Chooser {
     if (layout_.header.size() < 3) {
       return Refuse(absl::StrFormat(
           "the header has %d column%s (%s): N, D and loss are needed, or C in place of N or D",
-          layout_.header.size(), layout_.header.size() == 1 ? "" : "s", Seen()));
+          layout_.header.size(), layout_.header.size() == 1 ? "" : "s", Headers()));
     }
     std::string what, spelled, hint;
     if (!loss) {
@@ -453,7 +453,7 @@ class Chooser {
           HeaderOf(field), range, role, role, HeaderOf(field));
     }
     return Refuse(absl::StrFormat("no column for %s (spelled %s)%s; the header has: %s", what,
-                                  spelled, hint, Seen()));
+                                  spelled, hint, Headers()));
   }
 
   absl::Status TakeGroup() {

@@ -102,7 +102,7 @@ FrontierPlan::FrontierPlan(const DataView& view, const Clusters& curves, Minimum
   const double low = std::log(view.lowest_flops()), high = std::log(view.highest_flops());
   const double step = std::max(kGridStep, (high - low) / kMostGrid);
   for (double at = low; at <= high; at += step) grid_.push_back(at);
-  sights_.resize(grid_.size());
+  curves_at_.resize(grid_.size());
   for (size_t g = 0; g < grid_.size(); ++g) {
     for (size_t c = 0; c < curves_.size(); ++c) {
       const std::vector<double>& flops = curves_[c].log_flops;
@@ -111,7 +111,7 @@ FrontierPlan::FrontierPlan(const DataView& view, const Clusters& curves, Minimum
       const int knot = static_cast<int>(above - flops.begin()) - 1;
       const double gap = flops[knot + 1] - flops[knot];
       if (gap > kWidestGap) continue;
-      sights_[g].push_back({static_cast<int>(c), knot, (grid_[g] - flops[knot]) / gap});
+      curves_at_[g].push_back({static_cast<int>(c), knot, (grid_[g] - flops[knot]) / gap});
     }
   }
 }
@@ -130,42 +130,43 @@ std::vector<std::vector<double>> FrontierPlan::Smooth(const std::vector<double>&
   return smooth;
 }
 
-std::vector<FrontierPlan::Seen> FrontierPlan::Look(
+std::vector<FrontierPlan::SizeAt> FrontierPlan::SizesAt(
     size_t g, const std::vector<std::vector<double>>& smooth) const {
-  std::vector<Seen> seen;
+  std::vector<SizeAt> sizes_at;
   std::vector<int> times;
-  for (const Sight& sight : sights_[g]) {
-    const Curve& curve = curves_[sight.curve];
-    const std::vector<double>& y = smooth[sight.curve];
-    const double loss = y[sight.knot] + sight.fraction * (y[sight.knot + 1] - y[sight.knot]);
+  for (const CurveAt& at_curve : curves_at_[g]) {
+    const Curve& curve = curves_[at_curve.curve];
+    const std::vector<double>& y = smooth[at_curve.curve];
+    const double loss =
+        y[at_curve.knot] + at_curve.fraction * (y[at_curve.knot + 1] - y[at_curve.knot]);
     const double tokens =
-        curve.log_tokens[sight.knot] +
-        sight.fraction * (curve.log_tokens[sight.knot + 1] - curve.log_tokens[sight.knot]);
-    const auto same =
-        std::find_if(seen.begin(), seen.end(), [&](const Seen& s) { return s.size == curve.size; });
-    if (same == seen.end()) {
-      seen.push_back({curve.size, size_log_params_[curve.size], tokens, loss});
+        curve.log_tokens[at_curve.knot] +
+        at_curve.fraction * (curve.log_tokens[at_curve.knot + 1] - curve.log_tokens[at_curve.knot]);
+    const auto same = std::find_if(sizes_at.begin(), sizes_at.end(),
+                                   [&](const SizeAt& s) { return s.size == curve.size; });
+    if (same == sizes_at.end()) {
+      sizes_at.push_back({curve.size, size_log_params_[curve.size], tokens, loss});
       times.push_back(1);
     } else {
-      const int k = static_cast<int>(same - seen.begin());
+      const int k = static_cast<int>(same - sizes_at.begin());
       ++times[k];
       same->log_loss += (loss - same->log_loss) / times[k];
       same->log_tokens += (tokens - same->log_tokens) / times[k];
     }
   }
-  std::sort(seen.begin(), seen.end(),
-            [](const Seen& a, const Seen& b) { return a.log_params < b.log_params; });
+  std::sort(sizes_at.begin(), sizes_at.end(),
+            [](const SizeAt& a, const SizeAt& b) { return a.log_params < b.log_params; });
   // Sizes that nearly coincide are one: a parabola through two of them has their difference for a
   // slope, and its vertex anywhere.
-  std::vector<Seen> merged;
+  std::vector<SizeAt> merged;
   int members = 0;
-  for (const Seen& one : seen) {
+  for (const SizeAt& one : sizes_at) {
     if (merged.empty() || one.log_params - merged.back().log_params > kNearSize) {
       merged.push_back(one);
       members = 1;
       continue;
     }
-    Seen& into = merged.back();
+    SizeAt& into = merged.back();
     ++members;
     into.log_params += (one.log_params - into.log_params) / members;
     into.log_loss += (one.log_loss - into.log_loss) / members;
@@ -177,43 +178,45 @@ std::vector<FrontierPlan::Seen> FrontierPlan::Look(
 namespace {
 
 // ln D at ln N, between the sizes on either side.
-template <class Seen>
-double TokensAt(const std::vector<Seen>& seen, double log_params) {
+template <class SizeAt>
+double TokensAt(const std::vector<SizeAt>& sizes_at, double log_params) {
   size_t k = 1;
-  while (k + 1 < seen.size() && seen[k].log_params < log_params) ++k;
-  const double fraction =
-      (log_params - seen[k - 1].log_params) / (seen[k].log_params - seen[k - 1].log_params);
-  return seen[k - 1].log_tokens + fraction * (seen[k].log_tokens - seen[k - 1].log_tokens);
+  while (k + 1 < sizes_at.size() && sizes_at[k].log_params < log_params) ++k;
+  const double fraction = (log_params - sizes_at[k - 1].log_params) /
+                          (sizes_at[k].log_params - sizes_at[k - 1].log_params);
+  return sizes_at[k - 1].log_tokens +
+         fraction * (sizes_at[k].log_tokens - sizes_at[k - 1].log_tokens);
 }
 
 }  // namespace
 
-std::optional<FrontierPoint> FrontierPlan::MinimumAbout(const std::vector<Seen>& seen, double at,
-                                                        int center, int side) const {
-  const int n = static_cast<int>(seen.size());
-  Vertex vertex{seen[center].log_params, seen[center].log_loss};
+std::optional<FrontierPoint> FrontierPlan::MinimumAbout(const std::vector<SizeAt>& sizes_at,
+                                                        double at, int center, int side) const {
+  const int n = static_cast<int>(sizes_at.size());
+  Vertex vertex{sizes_at[center].log_params, sizes_at[center].log_loss};
   if (minimum_ != Minimum::kArgmin) {
     std::vector<double> x, y;
     const int reach = minimum_ == Minimum::kAkima ? n : side;
     int best = std::max(0, center - reach);
     for (int k = best; k <= std::min(n - 1, center + reach); ++k) {
-      x.push_back(seen[k].log_params);
-      y.push_back(seen[k].log_loss);
-      if (seen[k].log_loss < seen[best].log_loss) best = k;
+      x.push_back(sizes_at[k].log_params);
+      y.push_back(sizes_at[k].log_loss);
+      if (sizes_at[k].log_loss < sizes_at[best].log_loss) best = k;
     }
     const auto found = minimum_ == Minimum::kAkima ? AkimaMinimum(x, y) : ParabolaVertex(x, y);
     if (!found || found->x <= x.front() || found->x >= x.back()) return std::nullopt;
     if (best > 0 && best + 1 < n) {
-      const double climb =
-          std::max(seen[best - 1].log_loss, seen[best + 1].log_loss) - seen[best].log_loss;
-      if (seen[best].log_loss - found->y > std::max(kDeepestAlways, kDeepest * climb)) {
+      const double climb = std::max(sizes_at[best - 1].log_loss, sizes_at[best + 1].log_loss) -
+                           sizes_at[best].log_loss;
+      if (sizes_at[best].log_loss - found->y > std::max(kDeepestAlways, kDeepest * climb)) {
         return std::nullopt;
       }
     }
     vertex = *found;
   }
-  return FrontierPoint{
-      at, vertex.x, six_n_d_ ? at - std::log(6.0) - vertex.x : TokensAt(seen, vertex.x), vertex.y};
+  return FrontierPoint{at, vertex.x,
+                       six_n_d_ ? at - std::log(6.0) - vertex.x : TokensAt(sizes_at, vertex.x),
+                       vertex.y};
 }
 
 FrontierResult FrontierPlan::Trace(const std::vector<std::vector<double>>& smooth, int side) const {
@@ -221,17 +224,17 @@ FrontierResult FrontierPlan::Trace(const std::vector<std::vector<double>>& smoot
   result.widest = 2 * side + 1;
   std::set<int> centers;
   for (size_t g = 0; g < grid_.size(); ++g) {
-    if (static_cast<int>(sights_[g].size()) < 2 * side + 1) continue;
-    const std::vector<Seen> seen = Look(g, smooth);
-    const int n = static_cast<int>(seen.size());
+    if (static_cast<int>(curves_at_[g].size()) < 2 * side + 1) continue;
+    const std::vector<SizeAt> sizes_at = SizesAt(g, smooth);
+    const int n = static_cast<int>(sizes_at.size());
     if (n < 2 * side + 1) continue;
     int best = 0;
     for (int k = 1; k < n; ++k) {
-      if (seen[k].log_loss < seen[best].log_loss) best = k;
+      if (sizes_at[k].log_loss < sizes_at[best].log_loss) best = k;
     }
     if (best < side || best + side >= n) continue;
-    if (const auto point = MinimumAbout(seen, grid_[g], best, side)) {
-      centers.insert(seen[best].size);
+    if (const auto point = MinimumAbout(sizes_at, grid_[g], best, side)) {
+      centers.insert(sizes_at[best].size);
       result.points.push_back(*point);
     }
   }
@@ -250,34 +253,35 @@ FrontierResult FrontierPlan::Trace(const std::vector<std::vector<double>>& smoot
 FrontierResult FrontierPlan::TraceCrossings(const std::vector<std::vector<double>>& smooth) const {
   FrontierResult result;
   result.widest = 1;
-  struct Reign {
+  struct Range {
     double first, last;
     double log_tokens, log_loss;
     bool edge = false;
   };
-  std::vector<std::optional<Reign>> reigns(size_log_params_.size());
+  std::vector<std::optional<Range>> ranges(size_log_params_.size());
   for (size_t g = 0; g < grid_.size(); ++g) {
-    const std::vector<Seen> seen = Look(g, smooth);
-    if (seen.size() < 3) continue;
+    const std::vector<SizeAt> sizes_at = SizesAt(g, smooth);
+    if (sizes_at.size() < 3) continue;
     size_t best = 0;
-    for (size_t k = 1; k < seen.size(); ++k) {
-      if (seen[k].log_loss < seen[best].log_loss) best = k;
+    for (size_t k = 1; k < sizes_at.size(); ++k) {
+      if (sizes_at[k].log_loss < sizes_at[best].log_loss) best = k;
     }
-    std::optional<Reign>& reign = reigns[seen[best].size];
-    if (!reign) reign = Reign{grid_[g], grid_[g], seen[best].log_tokens, seen[best].log_loss};
-    reign->last = grid_[g];
-    reign->edge |= best == 0 || best + 1 == seen.size();
+    std::optional<Range>& range = ranges[sizes_at[best].size];
+    if (!range)
+      range = Range{grid_[g], grid_[g], sizes_at[best].log_tokens, sizes_at[best].log_loss};
+    range->last = grid_[g];
+    range->edge |= best == 0 || best + 1 == sizes_at.size();
   }
-  for (size_t size = 0; size < reigns.size(); ++size) {
-    if (!reigns[size] || reigns[size]->edge) continue;
-    const double at = 0.5 * (reigns[size]->first + reigns[size]->last);
+  for (size_t size = 0; size < ranges.size(); ++size) {
+    if (!ranges[size] || ranges[size]->edge) continue;
+    const double at = 0.5 * (ranges[size]->first + ranges[size]->last);
     const size_t g = std::min(grid_.size() - 1,
                               static_cast<size_t>((at - grid_[0]) / (grid_[1] - grid_[0]) + 0.5));
-    for (const Seen& seen : Look(g, smooth)) {
-      if (seen.size != static_cast<int>(size)) continue;
-      result.points.push_back({at, seen.log_params,
-                               six_n_d_ ? at - std::log(6.0) - seen.log_params : seen.log_tokens,
-                               seen.log_loss});
+    for (const SizeAt& one : SizesAt(g, smooth)) {
+      if (one.size != static_cast<int>(size)) continue;
+      result.points.push_back({at, one.log_params,
+                               six_n_d_ ? at - std::log(6.0) - one.log_params : one.log_tokens,
+                               one.log_loss});
     }
   }
   std::sort(result.points.begin(), result.points.end(),
@@ -299,7 +303,8 @@ FrontierResult FrontierPlan::Evaluate(const std::vector<double>& log_loss) const
         absl::StrFormat("%d model sizes: a bracketed minimum needs at least 3", sizes());
     return result;
   }
-  if (std::all_of(sights_.begin(), sights_.end(), [](const auto& s) { return s.size() < 3; })) {
+  if (std::all_of(curves_at_.begin(), curves_at_.end(),
+                  [](const auto& s) { return s.size() < 3; })) {
     FrontierResult result;
     result.refused =
         "at no C do three curves have points within a factor of two of it on both sides: there is "

@@ -74,20 +74,20 @@ class FrontierPlan {
     std::vector<Knot> knots;  // one per entry of order
     std::vector<double> log_flops, log_tokens;
   };
-  struct Sight {  // one curve seen at one C of the grid
+  struct CurveAt {  // one curve seen at one C of the grid
     int curve, knot;
     double fraction;  // between knot and knot + 1
   };
 
   // ln L (and ln D) of every size seen at grid point g, ascending in N.
-  struct Seen {
+  struct SizeAt {
     int size;
     double log_params, log_tokens, log_loss;
   };
-  std::vector<Seen> Look(size_t g, const std::vector<std::vector<double>>& smooth) const;
+  std::vector<SizeAt> SizesAt(size_t g, const std::vector<std::vector<double>>& smooth) const;
   std::vector<std::vector<double>> Smooth(const std::vector<double>& log_loss) const;
-  std::optional<FrontierPoint> MinimumAbout(const std::vector<Seen>& seen, double at, int center,
-                                            int side) const;
+  std::optional<FrontierPoint> MinimumAbout(const std::vector<SizeAt>& sizes_at, double at,
+                                            int center, int side) const;
   FrontierResult Trace(const std::vector<std::vector<double>>& smooth, int side) const;
   FrontierResult TraceCrossings(const std::vector<std::vector<double>>& smooth) const;
 
@@ -95,8 +95,8 @@ class FrontierPlan {
   bool six_n_d_;
   std::vector<Curve> curves_;
   std::vector<double> size_log_params_;
-  std::vector<double> grid_;                // ln C
-  std::vector<std::vector<Sight>> sights_;  // per grid point
+  std::vector<double> grid_;                     // ln C
+  std::vector<std::vector<CurveAt>> curves_at_;  // per grid point
 };
 
 // A parabola's minimum through (x, y), by least squares; nothing where it opens downwards.

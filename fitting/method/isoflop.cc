@@ -166,12 +166,12 @@ FrontierResult IsoflopPlan::EvaluateCurves(const std::vector<double>& log_loss) 
   const std::vector<std::vector<double>> smooth = curves_.Smooth(log_loss);
   std::vector<double> x, y;
   for (size_t g = 0; g < curves_.grid_.size(); g += kGridStride) {
-    const auto seen = curves_.Look(g, smooth);
-    const int n = static_cast<int>(seen.size());
+    const auto sizes_at = curves_.SizesAt(g, smooth);
+    const int n = static_cast<int>(sizes_at.size());
     if (n < kFewestSizes) continue;
     int best = 0;
     for (int k = 1; k < n; ++k) {
-      if (seen[k].log_loss < seen[best].log_loss) best = k;
+      if (sizes_at[k].log_loss < sizes_at[best].log_loss) best = k;
     }
     // The same reach to both sides: a lopsided parabola leans.
     const int reach = std::min({kSide, best, n - 1 - best});
@@ -180,8 +180,8 @@ FrontierResult IsoflopPlan::EvaluateCurves(const std::vector<double>& log_loss) 
     if (reach == 1) (first > 0 ? first-- : last++);  // four sizes: more than a parabola needs
     x.clear(), y.clear();
     for (int k = first; k <= last; ++k) {
-      x.push_back(seen[k].log_params);
-      y.push_back(std::exp(seen[k].log_loss));
+      x.push_back(sizes_at[k].log_params);
+      y.push_back(std::exp(sizes_at[k].log_loss));
     }
     result.widest = std::max(result.widest, static_cast<int>(x.size()));
     const std::optional<Vertex> vertex = LocalMinimum(x, y);
@@ -189,10 +189,11 @@ FrontierResult IsoflopPlan::EvaluateCurves(const std::vector<double>& log_loss) 
     double tokens = curves_.grid_[g] - std::log(6.0) - vertex->x;
     if (!six_n_d_) {
       int k = first + 1;
-      while (k < last && seen[k].log_params < vertex->x) ++k;
-      const double fraction =
-          (vertex->x - seen[k - 1].log_params) / (seen[k].log_params - seen[k - 1].log_params);
-      tokens = seen[k - 1].log_tokens + fraction * (seen[k].log_tokens - seen[k - 1].log_tokens);
+      while (k < last && sizes_at[k].log_params < vertex->x) ++k;
+      const double fraction = (vertex->x - sizes_at[k - 1].log_params) /
+                              (sizes_at[k].log_params - sizes_at[k - 1].log_params);
+      tokens = sizes_at[k - 1].log_tokens +
+               fraction * (sizes_at[k].log_tokens - sizes_at[k - 1].log_tokens);
     }
     result.points.push_back({curves_.grid_[g], vertex->x, tokens, std::log(vertex->y)});
   }

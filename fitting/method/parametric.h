@@ -18,8 +18,8 @@ struct ParametricFit {
   Optimum optimum;
   std::vector<Prediction> predictions;  // one per budget, unless refused
   std::vector<TradeOff> trade_offs;
-  double robust_sd = 0;                 // of ln L about the law: 1.4826 median |r|
-  std::vector<Picture::Band> bands;     // N* and L* over the data's C and a decade beyond
+  double robust_sd = 0;              // of ln L about the law: 1.4826 median |r|
+  std::vector<Picture::Band> bands;  // N* and L* over the data's C and a decade beyond
 };
 
 ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options);

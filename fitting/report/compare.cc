@@ -66,8 +66,8 @@ bool Logarithmic(const std::string& quantity) {
 
 // The estimate of a quantity in one report, without the compute multiplier; nullptr where it has
 // none. `why`: what contradicts it there.
-const Estimate* Look(const FitReport& report, const ComparedQuantity& row,
-                     std::optional<std::string>* why) {
+const Estimate* EstimateOf(const FitReport& report, const ComparedQuantity& row,
+                           std::optional<std::string>* why) {
   const MethodFit* fit = FitOf(report, row.method);
   if (fit == nullptr || fit->refused) return nullptr;
   if (why != nullptr && fit->not_usable) *why = fit->not_usable;
@@ -121,8 +121,8 @@ std::optional<double> ChangeOf(const ComparedQuantity& row, const FitReport& fir
     if (!crossing) return std::nullopt;
     return crossing->log_flops - std::log(*row.flops);
   }
-  const Estimate* one = Look(first, row, nullptr);
-  const Estimate* other = Look(second, row, nullptr);
+  const Estimate* one = EstimateOf(first, row, nullptr);
+  const Estimate* other = EstimateOf(second, row, nullptr);
   if (one == nullptr || other == nullptr || !one->estimate || !other->estimate) return std::nullopt;
   if (Logarithmic(row.quantity)) return std::log(*one->estimate / *other->estimate);
   return *one->estimate - *other->estimate;
@@ -140,8 +140,8 @@ std::vector<ComparedQuantity> IndependentRows(const FitReport& first, const FitR
     const bool of_compute = quantity == "compute";
     ComparedQuantity read = row;
     if (of_compute) read.quantity = "loss";
-    const Estimate* one = Look(first, read, &row.not_usable);
-    const Estimate* other = Look(second, read, &row.not_usable);
+    const Estimate* one = EstimateOf(first, read, &row.not_usable);
+    const Estimate* other = EstimateOf(second, read, &row.not_usable);
     if (one == nullptr || other == nullptr || !one->estimate || !other->estimate) return;
     row.first = *one, row.second = *other;
     const std::optional<double> change = ChangeOf(row, first, second);
