@@ -412,7 +412,8 @@ class Chooser {
     if (loss && (params || (flops && tokens)) && (tokens || flops)) return absl::OkStatus();
     if (layout_.header.size() < 3) {
       return Refuse(absl::StrFormat(
-          "the header has %d column%s (%s): N, D and loss are needed, or C in place of N or D",
+          "the header has %d column%s (%s): N, D and loss are needed, or C in place of N or D "
+          "('allo optima' fits a table of C with the best N or loss)",
           layout_.header.size(), layout_.header.size() == 1 ? "" : "s", Headers()));
     }
     std::string what, spelled, hint;

@@ -256,11 +256,16 @@ absl::StatusOr<RateFit> FitRates(const RateTable& table, std::vector<double> siz
   fit.rate.quantity = "learning_rate";
   std::map<std::pair<int, int>, std::vector<Tried>> batches;  // of the best rates
   std::map<std::pair<int, int>, const RateRun*> of_batches;
+  int single = 0;  // runs of a grid whose rate is given
   for (const auto& [key, members] : groups) {
     const RateRun& first = table.runs[members.front()];
     std::vector<Tried> tried;
     for (size_t i : members) {
       Add(tried, std::log(table.runs[i].rate), std::log(table.runs[i].loss));
+    }
+    if (tried.size() == 1) {
+      ++single;
+      continue;
     }
     absl::StatusOr<BestRate> best = Optimum(std::move(tried), "learning rates");
     if (!best.ok()) {
@@ -273,6 +278,10 @@ absl::StatusOr<RateFit> FitRates(const RateTable& table, std::vector<double> siz
     const std::pair<int, int> run_of = {std::get<0>(key), std::get<1>(key)};
     if (first.batch > 0) Add(batches[run_of], std::log(first.batch), std::log(best->loss));
     of_batches[run_of] = &first;
+  }
+  if (single > 0) {
+    fit.rate.left_out.push_back(
+        absl::StrFormat("%d group%s of one learning rate", single, single == 1 ? "" : "s"));
   }
   FitLaw(sizes, Varies(log_b), fit.rate);
   if (!Varies(log_b)) return fit;

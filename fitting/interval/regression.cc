@@ -15,9 +15,8 @@ Regression Regress(const Eigen::MatrixXd& x, const Eigen::VectorXd& y,
                    const std::vector<double>& weight, const std::vector<int>& cluster) {
   Regression fit;
   const int n = static_cast<int>(x.rows()), p = static_cast<int>(x.cols());
-  if (n < p + 1) {
-    fit.refused =
-        absl::StrFormat("%d rows for %d coefficients: at least %d are needed", n, p, p + 1);
+  if (n < p) {
+    fit.refused = absl::StrFormat("%d rows for %d coefficients", n, p);
     return fit;
   }
   Eigen::VectorXd root(n);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -67,10 +68,35 @@ TEST_F(AlloTest, WhatCannotBeWrittenIsAFailure) {
   EXPECT_NE(Allo("fit " + csv + " >/dev/full").exit_code, 0);
 }
 
+TEST_F(AlloTest, TablesThatAreNoTablesOfRunsHaveTheirCommands) {
+  const std::string optima = Write("optima.csv", "C,N_opt\n1e18,1e7\n1e19,3e7\n1e20,1e8\n");
+  EXPECT_THAT(Allo("optima " + optima).output, HasSubstr("N* = coefficient C^a"));
+  const Outcome fit = Allo("fit " + Write("two.csv", "C,loss\n1e18,3\n"));
+  EXPECT_EQ(fit.exit_code, 2);
+  EXPECT_THAT(fit.output, HasSubstr("'allo optima' fits a table of C"));
+  const std::string rates =
+      Write("rates.csv", "N,D,loss,lr\n1e7,1e9,3.1,1e-3\n1e7,1e9,3,2e-3\n1e7,1e9,3.2,4e-3\n");
+  EXPECT_THAT(Allo("rates " + rates).output, HasSubstr("1 group with an optimum"));
+  const std::string scores = Write("scores.csv", "loss,score\n3,.2\n2.5,.5\n2.2,.8\n2,.9\n");
+  EXPECT_THAT(Allo("scores " + scores).output, HasSubstr("4 of 4 rows"));
+  const Outcome needs = Allo("scores " + scores + " --budget 1e20");
+  EXPECT_EQ(needs.exit_code, 2) << needs.output;
+  for (const std::string& wrong :
+       {"optima " + folder_ + "/none.csv", "rates " + optima, "scores " + optima,
+        "optima " + optima + " --budget -1", "rates " + rates + " --size x",
+        "scores " + scores + " --chance 2", "compare " + optima + " " + rates}) {
+    const Outcome outcome = Allo(wrong);
+    EXPECT_EQ(outcome.exit_code, 2) << wrong << outcome.output;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1)
+        << wrong << outcome.output;
+  }
+}
+
 TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
   for (const char* command :
-       {"", "plan", "submit", "watch", "sweeps", "runs", "cancel", "retry", "fit", "predict",
-        "next", "report", "export", "backup", "data", "coordinator", "worker"}) {
+       {"",      "plan",   "submit",  "watch",  "sweeps", "runs",        "cancel",
+        "retry", "fit",    "compare", "optima", "rates",  "scores",      "predict",
+        "next",  "report", "export",  "backup", "data",   "coordinator", "worker"}) {
     const Outcome outcome = Allo(std::string(command) + " --help");
     EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("--")) << command;

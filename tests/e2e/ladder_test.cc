@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
@@ -17,6 +18,7 @@ namespace {
 
 using ::allometry::testing::Deployment;
 using ::testing::Gt;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -85,6 +87,18 @@ TEST(LadderTest, IsWidenedFromTheEdgeAndTheGridContinuesItsRuns) {
     EXPECT_NE(std::next(best), losses.end()) << size;
     for (const auto& [rate, loss] : losses) EXPECT_GE(loss, best->second) << size << " " << rate;
   }
+  // The same runs as a law of the best rate: one optimum a size, near the rate that was chosen.
+  const nlohmann::json law = nlohmann::json::parse(deployment.Allo({"--json", "rates", "ladder"}));
+  const nlohmann::json& rates = law["learning_rate"];
+  ASSERT_EQ(rates["groups"].size(), 2u) << law;
+  EXPECT_TRUE(rates["parameters"].contains("N")) << law;
+  for (const nlohmann::json& group : rates["groups"]) {
+    const double rate = chosen[group["params"].get<double>() < 2e4 ? "5k" : "80k"];
+    EXPECT_GT(group["best"].get<double>(), rate / 2);
+    EXPECT_LT(group["best"].get<double>(), rate * 2);
+  }
+  EXPECT_THAT(deployment.Allo({"compare", "ladder", "ladder", "--method", "frontier"}),
+              HasSubstr("A: ladder"));
   EXPECT_THAT(deployment.Submit(kSweep).changes(), IsEmpty());
   if (::testing::Test::HasFailure()) std::cerr << deployment.Logs();
 }

@@ -129,7 +129,7 @@ TEST(RatesTest, SeedsAreAveragedAndFewRatesAreNoGroup) {
   ASSERT_EQ(fit->rate.groups.size(), 1u);
   EXPECT_EQ(fit->rate.groups[0].tried, 3);
   EXPECT_NEAR(fit->rate.groups[0].best, 0.002, 1e-5);
-  EXPECT_THAT(fit->rate.left_out, Contains(HasSubstr("1 different learning rates")));
+  EXPECT_THAT(fit->rate.left_out, Contains("1 group of one learning rate"));
   ASSERT_TRUE(fit->rate.refused);
   EXPECT_THAT(*fit->rate.refused, HasSubstr("1 group with an optimum"));
 }
