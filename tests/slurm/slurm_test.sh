@@ -69,6 +69,24 @@ says() { grep -q "$2" "$out/workers-$1.out"; }
 state() { "$on" squeue -h -j "$1" -o %T; }
 job_is() { state "$1" | grep -qE "$2"; }
 gone() { ! state "$1" | grep -q .; }
+starts() { grep -c 'started on' "$out/workers-$1.out"; }
+has_starts() { [ "$(starts "$1")" -ge "$2" ]; }
+trainers() { HOST=$1 "$on" pgrep -f '^[^ ]*/allo-trainer'; }
+no_trainers() { for host; do ! trainers "$host" || return; done; }
+# Every point that was ever due is there, and once.
+one_curve() {
+  allo export "$1" --points --series train > "$out/points.csv" && "$here/one_curve.py" "$out/points.csv" 20
+}
+goes_on() { # sweep: its curve grows
+  local was
+  was=$(allo export "$1" --points --series train | wc -l)
+  within 60 grows "$1" "$was"
+}
+grows() { [ "$(allo export "$1" --points --series train | wc -l)" -gt "$2" ]; }
+power_on() { # a node of the cluster
+  "$here/hosts.sh" up "$1"
+  HOST=$1 "$on" slurmd -N "$1" -f "$LAB/slurm/slurm.conf"
+}
 failed_attempts() { allo runs "$1" --json | grep -o '"failures": *"*[0-9]*' | grep -qv '[^0-9]0$'; }
 no_failures() { ! failed_attempts "$1"; }
 
@@ -117,13 +135,17 @@ preempt() {
   check "and stays away" gone "$job"
 }
 
+restarted() { "$on" scontrol show job "$1" | grep -q Restarts=1; }
 limit() {
-  serve -w n1
-  job=$(workers --nodes=1 --time=2)
+  serve -w n1 --time=2
+  coordinator=$("$on" squeue -h -n allo-coordinator -o %i)
+  job=$(workers -w n2 --nodes=1 --time=2)
   within 40 hosts_offered 1
   sleep 30
   check "a job of 2 minutes is used for more than half of one" job_is "$job" RUNNING
   check "it stops before its limit, and goes back into the queue" within 120 says "$job" 'restart 1'
+  check "so does the coordinator's" within 60 restarted "$coordinator"
+  check "and serves as before" within 60 hosts_offered 1
 }
 
 move() {
@@ -146,21 +168,41 @@ share() {
     "grep -q registered $out/workers-$a.out && grep -q registered $out/workers-$b.out"
 }
 
+# A node that has ranks of the only run, and not the worker.
+node_of_run() { grep 'started on' "$out/workers-$1.out" | tail -1 | grep -o 'n[34]/' | head -1 | tr -d /; }
+
 node() {
   serve -w n1
   job=$(workers -w n2,n3,n4 --nodes=3 --cpus-per-task=2)
   within 40 hosts_offered 3
-  submit node '{default: 5}' '[20k]' '[3e12]'
+  submit node '{default: 4}' '[20k]' '[3e12]'
   within 60 is node running
   sleep 6
-  "$here/hosts.sh" kill n4
-  check "a node loses its power: its run ends as NODE_LOST" within 90 says "$job" NODE_LOST
+  lost=$(node_of_run "$job")
+  killed=$SECONDS
+  "$here/hosts.sh" kill "$lost"
+  check "a node loses its power: its run is back within 60 s" within 60 has_starts "$job" 2
+  echo "      (after $((SECONDS - killed)) s)"
+  check "it ended as NODE_LOST" says "$job" NODE_LOST
   check "the job goes on" job_is "$job" RUNNING
   check "nothing is counted as a failure" no_failures node
-  submit rest '{default: 4}' '[10k]' '[3e9]'
-  check "the other nodes take runs" within 90 all_done rest
-  "$here/hosts.sh" up n4
-  HOST=n4 "$on" slurmd -N n4 -f "$LAB/slurm/slurm.conf"
+  check "and the run goes on" goes_on node
+  power_on "$lost"
+}
+
+agent_node() {
+  serve -w n1
+  job=$(workers -w n2,n3,n4 --nodes=3 --cpus-per-task=2)
+  within 40 hosts_offered 3
+  submit power '{default: 3}' '[10k, 20k]' '[3e12]'
+  within 60 trainers n3 && within 60 trainers n4
+  sleep 6
+  "$here/hosts.sh" kill n2
+  check "the worker's own node loses its power: trainers elsewhere end" within 40 no_trainers n3 n4
+  power_on n2
+  check "the job is back in the queue" within 120 says "$job" 'restart 1'
+  check "and its runs go on" goes_on power
+  check "nothing is lost or doubled" one_curve power
 }
 
 agent() {
@@ -189,10 +231,8 @@ has_nodes() { [ "$(nodes_of_workers)" "$@" ]; }
 
 scale() {
   serve -w n1
-  "$on" env ALLO_COORDINATOR="$(cat "$ALLO_HOME/address")" "$ALLO_BIN/allo" \
-    --tls-ca "$ALLO_HOME/cert.pem" --token-file "$ALLO_HOME/token" slurm scale --max-nodes 3 \
-    --every 2 --idle-exit 8 --script "$src/deploy/slurm/workers.sbatch" -- --cpus-per-task=1 \
-    --time=60 --output="$out/workers-%j.out" > "$out/scale.out" 2>&1 &
+  allo slurm scale --max-nodes 3 --every 2 --idle-exit 8 --script "$src/deploy/slurm/workers.sbatch" \
+    -- --cpus-per-task=1 --time=60 --output="$out/workers-%j.out" > "$out/scale.out" 2>&1 &
   scaler=$!
   sleep 6
   check "scale: no job without runs" has_nodes -eq 0
@@ -200,52 +240,113 @@ scale() {
   check "scale: up to three nodes" within 60 has_nodes -eq 3
   check "scale: the sweep is trained" within 180 all_done scale
   check "scale: back to none" within 60 has_nodes -eq 0
-  kill "$scaler"
+  stop_scaler
+  submit more '{default: 1}' '[5k, 10k, 20k]' '[3e10]'
+  allo slurm scale --max-nodes 3 --once --dry-run --script "$src/deploy/slurm/workers.sbatch" \
+    > "$out/scale.out" 2>&1
+  check "scale: a dry run says what it would submit" grep -q "would submit: 'sbatch'" "$out/scale.out"
+  check "scale: and submits nothing" has_nodes -eq 0
+  printf '#!/bin/bash\nexit 1\n' > "$out/broken.sbatch"
+  allo slurm scale --max-nodes 3 --every 1 --job-name broken --script "$out/broken.sbatch" \
+    -- --output=/dev/null > "$out/scale.out" 2>&1 &
+  scaler=$!
+  check "scale: three failed jobs end in a pause" within 60 grep -q 'last 3 worker jobs failed' "$out/scale.out"
+  sleep 5
+  check "scale: of which no fourth comes" test \
+    "$("$on" squeue -h --states=all -n broken -o %T | grep -c .)" = 3
+  stop_scaler
+}
+# `on` enters the host by nsenter, which waits for the program.
+stop_scaler() {
+  "$on" pkill -f 'allo .*slurm scale'
   wait "$scaler" 2> /dev/null
 }
 
-# The same without Slurm: one worker over three hosts by ssh, and a cable that is out for 15 s.
-by_ssh() {
-  "$ALLO_BIN/allo" certs init --dir "$ALLO_HOME/certs" n1
+# The same without Slurm: one worker over three hosts by ssh.
+start_ssh_worker() {
+  HOST=n2 "$on" "$ALLO_BIN/allo-worker" --coordinator-file "$ALLO_HOME/address" \
+    --token-file "$ALLO_HOME/token" --state-dir "$ALLO_HOME/agent" --run-root "$ALLO_HOME/runs" \
+    --data-dir "$ALLO_HOME/data" --hosts n2:2,n3:2,n4:2 --ssh "ssh -F $LAB/ssh/config" \
+    >> "$out/workers-ssh.out" 2>&1 &
+  worker=$!
+}
+start_ssh() {
+  "$ALLO_BIN/allo" certs init --dir "$ALLO_HOME/certs" n1 > /dev/null
   cp "$ALLO_HOME/certs/ca.pem" "$ALLO_HOME/cert.pem"
   HOST=n1 "$on" "$ALLO_BIN/allo-coordinator" --db "$ALLO_HOME/allometry.db" --listen n1:7447 \
     --token-file "$ALLO_HOME/token" --address-file "$ALLO_HOME/address" \
     --tls-cert "$ALLO_HOME/certs/n1.pem" --tls-key "$ALLO_HOME/certs/n1.key" \
     > "$out/coordinator.out" 2>&1 &
   coordinator=$!
-  HOST=n2 "$on" "$ALLO_BIN/allo-worker" --coordinator-file "$ALLO_HOME/address" \
-    --token-file "$ALLO_HOME/token" --state-dir "$ALLO_HOME/agent" --run-root "$ALLO_HOME/runs" \
-    --data-dir "$ALLO_HOME/data" --hosts n2:2,n3:2,n4:2 --ssh "ssh -F $LAB/ssh/config" \
-    > "$out/workers-ssh.out" 2>&1 &
-  worker=$!
+  start_ssh_worker
   check "by ssh: three hosts are offered" within 40 hosts_offered 3
+}
+stop_ssh() {
+  HOST=n2 "$on" pkill -f '^[^ ]*/allo-worker'
+  wait "$worker"
+  HOST=n1 "$on" pkill -f '^[^ ]*/allo-coordinator'
+  wait "$coordinator"
+}
+
+by_ssh() {
+  start_ssh
   submit ssh '{default: 1, 10k: 2, 20k: 5}' '[5k, 10k, 20k]' '[3e9, 1e10]'
   check "by ssh: runs of 1, 2 and 5 ranks on hosts of 2 slots" within 180 all_done ssh
   submit cable '{default: 5}' '[20k]' '[3e12]'
   within 60 is cable running
   sleep 6
+  began=$(starts ssh)
   "$here/hosts.sh" cut n4
   sleep 15
   "$here/hosts.sh" mend n4
-  sleep 20
-  check "by ssh: a cable is out for 15 s: the run goes on" bash -c \
-    "! grep -qE 'run 4 attempt 1: [A-Z]' $out/workers-ssh.out && tail -1 $ALLO_HOME/runs/run-4/attempt-1/spool | grep -q seq"
-  check "and has not started again" is cable running
-  "$here/hosts.sh" kill n4
-  check "by ssh: a host loses its power: NODE_LOST" within 90 says ssh NODE_LOST
+  check "by ssh: a cable is out for 15 s: the run goes on" goes_on cable
+  check "and has not started again" test "$(starts ssh)" = "$began"
+  stop_ssh
+}
+
+# Cables that are out for longer than a lease, and power.
+by_ssh_longer() {
+  start_ssh
+  submit cable '{default: 4}' '[20k]' '[3e12]'
+  within 60 is cable running
+  sleep 6
+  lost=$(node_of_run ssh)
+  "$here/hosts.sh" cut "$lost"
+  check "by ssh: a host's cable is out for 50 s: its run is back within 60 s" \
+    within 60 has_starts ssh 2
+  sleep 10
+  "$here/hosts.sh" mend "$lost"
+  check "by ssh: that host's ranks are gone" within 60 no_foreign_trainers "$lost"
+  check "by ssh: the host is offered again" within 60 hosts_offered 3
+  "$here/hosts.sh" cut n2
+  sleep 45
+  "$here/hosts.sh" mend n2
+  check "by ssh: the worker's cable is out for 45 s: its run goes on" goes_on cable
+  check "by ssh: nothing is lost or doubled" one_curve cable
   check "nothing is counted as a failure" no_failures cable
-  "$here/hosts.sh" up n4
-  HOST=n4 "$on" slurmd -N n4 -f "$LAB/slurm/slurm.conf"
-  kill "$worker"
+  "$here/hosts.sh" kill n2
+  check "by ssh: the worker's host loses its power: trainers elsewhere end with their lease" \
+    within 40 no_trainers n3 n4
   wait "$worker"
-  kill "$coordinator"
-  wait "$coordinator"
+  power_on n2
+  start_ssh_worker
+  check "by ssh: a new worker goes on with its run" goes_on cable
+  check "by ssh: nothing is lost or doubled" one_curve cable
+  stop_ssh
+}
+# Trainers there are of the newest attempt.
+no_foreign_trainers() {
+  local newest
+  newest=$(grep -o 'run [0-9]* attempt [0-9]*: started on' "$out/workers-ssh.out" | tail -1 | awk '{print "run-" $2 "/attempt-" $4 + 0}')
+  ! for pid in $(trainers "$1"); do
+    HOST=$1 "$on" cat "/proc/$pid/environ" | tr '\0' '\n' | grep '^ALLOMETRY_ATTEMPT=' | grep -v "$newest$"
+  done | grep -q .
 }
 
 NODES="n1 n2 n3 n4" "$here/up.sh" | tail -1 || exit 1
 trap '"$here/hosts.sh" down' EXIT
 # shellcheck disable=SC2068
-for test in ${@:-sweep preempt limit move share node agent again scale by_ssh}; do
+for test in ${@:-sweep preempt limit move share node agent_node agent again scale by_ssh by_ssh_longer}; do
   clear_all
   "$test"
 done
