@@ -1,9 +1,15 @@
 #include "worker/agent/launch.h"
 
+#include <sys/stat.h>
+
+#include <cstdlib>
+
 #include "absl/strings/str_join.h"
+#include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/temporary_folder.h"
 #include "worker/agent/slots.h"
 
 namespace allometry::agent {
@@ -104,6 +110,49 @@ TEST(SlotsTest, WhatIsNoSlotIsNamed) {
   }
   EXPECT_THAT(ParseSlots("cuda:1,cuda:1"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice")));
+}
+
+// A program in place of nvidia-smi.
+class NvidiaSmi {
+ public:
+  explicit NvidiaSmi(const std::string& script) : before_(std::getenv("PATH")) {
+    const std::string path = folder_.Path("nvidia-smi");
+    EXPECT_OK(WriteFileAtomically(path, "#!/bin/sh\n" + script));
+    EXPECT_EQ(chmod(path.c_str(), 0755), 0);
+    setenv("PATH", absl::StrCat(folder_.path(), ":", before_).c_str(), 1);
+  }
+  ~NvidiaSmi() { setenv("PATH", before_.c_str(), 1); }
+
+ private:
+  const allometry::testing::TemporaryFolder folder_;
+  const std::string before_;
+};
+
+TEST(SlotsTest, GpusAreNamedByTheirUuids) {
+  const NvidiaSmi driver(
+      "echo 'GPU 0: NVIDIA H200 (UUID: GPU-aa-0)'; echo 'GPU 1: NVIDIA H200 (UUID: GPU-bb-1)'");
+  // Two workers of a host may mean two GPUs by "0", or one by "0" and "1".
+  EXPECT_THAT(NamedByUuid({"cuda:1", "cpu:0", "cuda:GPU-cc"}),
+              ElementsAre("cuda:GPU-bb-1", "cpu:0", "cuda:GPU-cc"));
+}
+
+TEST(SlotsTest, AnIndexStaysWhereTheDriverMayCountInAnotherOrderThanCuda) {
+  const NvidiaSmi driver(
+      "echo 'GPU 0: NVIDIA T4 (UUID: GPU-aa)'; echo 'GPU 1: NVIDIA H200 (UUID: GPU-bb)'");
+  EXPECT_THAT(NamedByUuid({"cuda:1"}), ElementsAre("cuda:1"));
+  setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 1);
+  EXPECT_THAT(NamedByUuid({"cuda:1"}), ElementsAre("cuda:GPU-bb"));
+  unsetenv("CUDA_DEVICE_ORDER");
+}
+
+TEST(SlotsTest, AnIndexStaysWhereTheDriverGivesNoUuidOrTheGpuIsDivided) {
+  const NvidiaSmi fails("echo 'GPU 0: NVIDIA H200 (UUID: GPU-aa)'; exit 9");
+  EXPECT_THAT(NamedByUuid({"cuda:0"}), ElementsAre("cuda:0"));
+  EXPECT_THAT(NamedByUuid({"cuda:0"}, "GPU 0: NVIDIA H200\nnonsense\n"), ElementsAre("cuda:0"));
+  EXPECT_THAT(NamedByUuid({"cuda:0"},
+                          "GPU 0: NVIDIA H200 (UUID: GPU-aa)\n"
+                          "  MIG 1g.18gb     Device  0: (UUID: MIG-bb)\n"),
+              ElementsAre("cuda:0"));
 }
 
 TEST(SlotsTest, AutoHonoursTheGpusThatAreVisible) {

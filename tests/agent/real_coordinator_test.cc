@@ -236,6 +236,26 @@ TEST_F(RealCoordinatorTest, LeasesAreRenewedOverASlowLink) {
   worker_ = NewWorker(address_);
 }
 
+// A lease lasts an hour here, so devices that wait for its end would not be free within this test.
+TEST_F(RealCoordinatorTest, ACleanStopFreesDevicesAndRunsAtOnce) {
+  coordinator_.Signal(SIGTERM);
+  coordinator_.Wait();
+  StartCoordinator("127.0.0.1:0", "3600000");
+  Submit();
+  worker_ = NewWorker(address_);
+  worker_->Start();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
+  const auto next = NewWorker(address_);  // of the same devices
+  next->Start();
+  ASSERT_TRUE(Eventually([&] { return next->output().find("is held by") != std::string::npos; }))
+      << next->output();
+  EXPECT_THAT(next->output(), Not(HasSubstr("registered")));
+  worker_->Signal(SIGTERM);
+  EXPECT_EQ(worker_->Wait(), 0);
+  ExpectEveryRunEndsWithItsWholeCurve();
+  EXPECT_THAT(next->output(), HasSubstr("registered"));
+}
+
 // Whoever started the worker may have left this signal ignored.
 TEST_F(RealCoordinatorTest, TrainersAreWaitedForWhereTheParentIgnoresTheirEnds) {
   worker_->wrapper = {"/bin/sh", "-c", "trap '' CHLD; exec \"$0\" \"$@\""};

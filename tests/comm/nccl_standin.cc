@@ -13,6 +13,7 @@
 //
 //   STANDIN_FAIL=unique_id@0   this call fails on this rank: unique_id, malloc or init
 //   STANDIN_HANG=init@1        this rank's set-up does not end
+//   STANDIN_GPUS=1             so many GPUs are seen by each rank; 8 unless said
 #include "tests/comm/nccl_standin.h"
 
 #include <cuda_runtime_api.h>
@@ -192,7 +193,8 @@ void StandinVanish() { latest->Close(); }
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 8;
+  const char* text = std::getenv("STANDIN_GPUS");
+  *count = text != nullptr ? std::atoi(text) : 8;
   return cudaSuccess;
 }
 const char* cudaGetErrorString(cudaError_t error) {
@@ -223,6 +225,10 @@ cudaError_t cudaStreamQuery(cudaStream_t) {
   return Stream::The().IsEmpty() ? cudaSuccess : cudaErrorNotReady;
 }
 
+ncclResult_t ncclGetVersion(int* version) {
+  *version = 22'803;
+  return ncclSuccess;
+}
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   if (Asked("STANDIN_FAIL", "unique_id")) return ncclSystemError;
   if (getrandom(id->internal, 32, 0) != 32) return ncclSystemError;

@@ -47,14 +47,22 @@ absl::Status Exchange(Collective& ranks, int step) {
 int Main(const std::string& mode) {
   Options options;
   options.on_gpu = true;
-  options.gpu = LocalRank();
   options.timeout_s = 3;
+  options.deterministic = mode == "--deterministic";
+  // The launcher's word on the place of a rank does not count.
+  setenv("OMPI_COMM_WORLD_LOCAL_RANK", "7", 1);
+  options.open_gpu = [&](int gpu) -> absl::StatusOr<void*> {
+    std::cerr << absl::StrCat("rank ", LaunchedRank(), " has GPU ", gpu, "\n");
+    if (mode == "--no-gpu" && LaunchedRank() == 1) return absl::InternalError("GPU 1 is broken");
+    return nullptr;
+  };
   auto created = Create("nccl", options);
   if (!created.ok()) {
     std::cerr << "set-up: " << created.status() << std::endl;
     return kExpected;
   }
   Collective& ranks = **created;
+  std::cerr << "rank " + std::to_string(ranks.rank()) + " sums by " + ranks.library() + "\n";
   for (int step = 1; step <= kSteps; ++step) {
     if (step == 5 && ranks.rank() == ranks.world_size() - 1) {
       if (mode == "--stop") raise(SIGSTOP);

@@ -109,6 +109,9 @@ absl::Status RunAgent(Flags flags) {
   options.launcher_name = source.variable("SLURMD_NODENAME");
   if (!flags.hosts.empty()) {
     ALLO_ASSIGN_OR_RETURN(options.hosts, allometry::agent::ParseHosts(flags.hosts, source));
+    for (allometry::agent::Host& host : options.hosts) {
+      if (host.is_here) host.devices = allometry::agent::NamedByUuid(std::move(host.devices));
+    }
     if (options.attempts.launcher->probe == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("--launcher ", options.attempts.launcher->name,
                                                      " starts nothing on other hosts"));
@@ -117,6 +120,7 @@ absl::Status RunAgent(Flags flags) {
       options.host = "slurm-" + source.variable("SLURM_JOB_ID");
     }
   }
+  options.devices = allometry::agent::NamedByUuid(std::move(options.devices));
   options.idle_exit_ms = static_cast<int64_t>(flags.idle_exit_s * 1000);
   CountStopSignals();
   if (!WaitForCoordinator(options)) return absl::OkStatus();

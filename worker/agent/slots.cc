@@ -11,15 +11,17 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 
 namespace allometry::agent {
 namespace {
 
 constexpr int kMaxCpuSlots = 4096;
 
-int CountOfGpus() {
-  int count = 0;
+size_t CountOfDeviceFiles() {
+  size_t count = 0;
   std::error_code error;
   for (std::filesystem::directory_iterator it("/dev", error), end; !error && it != end;
        it.increment(error)) {
@@ -27,15 +29,17 @@ int CountOfGpus() {
     int index = 0;
     if (absl::StartsWith(name, "nvidia") && absl::SimpleAtoi(name.substr(6), &index)) ++count;
   }
-  if (count > 0) return count;
-  // Some containers and WSL have GPUs without such files.
+  return count;
+}
+
+// What `nvidia-smi -L` prints; empty where it is not there or fails.
+std::string GpuList() {
   FILE* list = popen("nvidia-smi -L 2>/dev/null", "re");
-  if (list == nullptr) return 0;
+  if (list == nullptr) return "";
+  std::string text;
   char line[512];
-  while (std::fgets(line, sizeof(line), list) != nullptr) {
-    if (absl::StartsWith(line, "GPU ")) ++count;
-  }
-  return pclose(list) == 0 ? count : 0;
+  while (std::fgets(line, sizeof(line), list) != nullptr) text += line;
+  return pclose(list) == 0 ? text : "";
 }
 
 std::vector<std::string> DetectGpus() {
@@ -48,12 +52,56 @@ std::vector<std::string> DetectGpus() {
     }
     return devices;
   }
-  const int count = CountOfGpus();
-  for (int i = 0; i < count; ++i) devices.push_back(absl::StrCat("cuda:", i));
+  size_t count = CountOfDeviceFiles();
+  // Some containers and WSL have GPUs without such files.
+  if (count == 0) count = ParseGpuList(GpuList()).size();
+  for (size_t i = 0; i < count; ++i) devices.push_back(absl::StrCat("cuda:", i));
   return devices;
 }
 
 }  // namespace
+
+std::vector<ListedGpu> ParseGpuList(absl::string_view text) {
+  std::vector<ListedGpu> gpus;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    // "GPU 0: NVIDIA H200 (UUID: GPU-5a...)"; a part of a GPU (MIG) is on a line of its own,
+    // indented.
+    if (!absl::ConsumePrefix(&line, "GPU ")) continue;
+    const size_t name = line.find(": "), uuid = line.rfind(" (UUID: ");
+    if (name == line.npos || uuid == line.npos || uuid < name) continue;
+    absl::string_view id = line.substr(uuid + 8);
+    id = id.substr(0, id.find(')'));
+    gpus.push_back({std::string(line.substr(name + 2, uuid - name - 2)), std::string(id)});
+  }
+  return gpus;
+}
+
+std::vector<std::string> NamedByUuid(std::vector<std::string> devices, absl::string_view list) {
+  const std::vector<ListedGpu> listed = ParseGpuList(list);
+  // Of a GPU that is divided CUDA takes the parts alone.
+  if (absl::StrContains(list, "\n  MIG ")) return devices;
+  const char* order = std::getenv("CUDA_DEVICE_ORDER");
+  const bool by_bus = order != nullptr && absl::string_view(order) == "PCI_BUS_ID";
+  const bool alike = std::all_of(listed.begin(), listed.end(), [&](const ListedGpu& gpu) {
+    return gpu.model == listed.front().model;
+  });
+  if (!by_bus && !alike) return devices;
+  for (std::string& device : devices) {
+    size_t index = 0;
+    if (DeviceKind(device) == "cuda" && absl::SimpleAtoi(DeviceIndex(device), &index) &&
+        index < listed.size()) {
+      device = absl::StrCat("cuda:", listed[index].uuid);
+    }
+  }
+  return devices;
+}
+
+std::vector<std::string> NamedByUuid(std::vector<std::string> devices) {
+  const bool has_gpus = std::any_of(devices.begin(), devices.end(), [](const std::string& device) {
+    return DeviceKind(device) == "cuda";
+  });
+  return has_gpus ? NamedByUuid(std::move(devices), GpuList()) : devices;
+}
 
 std::vector<std::string> DetectDevices() {
   std::vector<std::string> devices = DetectGpus();

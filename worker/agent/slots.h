@@ -28,6 +28,20 @@ struct HostDevice {
 // run on.
 std::vector<std::string> DetectDevices();
 
+struct ListedGpu {
+  std::string model;  // "NVIDIA H200"
+  std::string uuid;   // "GPU-5a2c..."
+};
+// What `nvidia-smi -L` prints, by index.
+std::vector<ListedGpu> ParseGpuList(absl::string_view text);
+// `devices` with the UUIDs of that list in place of GPUs' indices: an index depends on
+// CUDA_VISIBLE_DEVICES, so two workers of a host may mean two GPUs by one index, or one GPU by two.
+// nvidia-smi counts along the bus and CUDA from the fastest on, so where models differ an index
+// stays, unless CUDA_DEVICE_ORDER is PCI_BUS_ID.
+std::vector<std::string> NamedByUuid(std::vector<std::string> devices, absl::string_view list);
+// The same by this machine's nvidia-smi; as they are where there is none.
+std::vector<std::string> NamedByUuid(std::vector<std::string> devices);
+
 // "cpu" of "cpu:0".
 std::string DeviceKind(absl::string_view device);
 // "3" of "cuda:3".

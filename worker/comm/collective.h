@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/status.h"
 
@@ -25,14 +26,17 @@ class Collective {
 
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
+  // The library whose version decides the bits of a sum: "NCCL 2.28.9 (Ring, Simple)"; empty where
+  // the trainer's own build does.
+  virtual std::string library() const { return ""; }
 
   // values[i] = the sum over ranks of values[i], and scalars[i] likewise, in the memory of the
-  // backend's device; scalars are few and may be none. With nccl it is enqueued on Options::stream,
-  // in order with the work of that stream.
+  // backend's device; scalars are few and may be none. With nccl it is enqueued on the GPU's
+  // stream, in order with the work of that stream.
   virtual absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) = 0;
   // The same for a few host values, done when it returns.
   virtual absl::Status AllReduceSum(std::span<double> values) = 0;
-  // Returns when all work enqueued on Options::stream is done, sums and others. Before anything
+  // Returns when all work enqueued on the GPU's stream is done, sums and others. Before anything
   // that blocks until the stream is empty: that would wait for a lost rank without a timeout.
   virtual absl::Status Wait() = 0;
   // Rank `root`'s `bytes` of host memory to every rank.
@@ -46,9 +50,14 @@ class Collective {
 };
 
 struct Options {
-  bool on_gpu = false;  // AllReduceSum(float) gets memory of GPU `gpu`
-  int gpu = 0;
-  void* stream = nullptr;  // a cudaStream_t
+  bool on_gpu = false;  // AllReduceSum(float) gets memory of a GPU
+  // nccl: called once the ranks have met, with the GPU that is this rank's; returns the
+  // cudaStream_t that its work is enqueued on. A failure on one rank is told on all. Not set: the
+  // default stream.
+  std::function<absl::StatusOr<void*>(int gpu)> open_gpu;
+  // nccl: the same algorithm and protocol whatever the size of a message and whatever NCCL's
+  // measurements say: Ring and Simple, unless NCCL_ALGO and NCCL_PROTO name others.
+  bool deterministic = false;
   // How long to wait for the other ranks: at the set-up, in every call and at the end. Above what
   // one rank may do alone, such as writing a checkpoint.
   double timeout_s = 600;
@@ -74,7 +83,5 @@ absl::StatusOr<std::unique_ptr<Collective>> Create(absl::string_view name, const
 int LaunchedRanks();
 // Which of them this one is, before there is a collective to ask; 0 where there is no launcher.
 int LaunchedRank();
-// This rank's place among those of its host, as the launcher says it; 0 where there is none.
-int LocalRank();
 
 }  // namespace allometry::comm

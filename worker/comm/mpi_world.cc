@@ -61,6 +61,12 @@ absl::Status MpiWorld::Start(bool share_memory) {
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  MPI_Comm host = MPI_COMM_NULL;
+  ALLO_RETURN_IF_ERROR(FromMpi(
+      MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host),
+      "MPI_Comm_split_type"));
+  MPI_Comm_rank(host, &local_rank_);
+  MPI_Comm_free(&host);
   ALLO_ASSIGN_OR_RETURN(rendezvous_, Rendezvous::Create(MPI_COMM_WORLD, share_memory));
   return absl::OkStatus();
 }

@@ -32,6 +32,9 @@ class MpiWorld {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  // This rank's place among those of its host: of those that can share memory, whatever the
+  // launcher's variables say.
+  int local_rank() const { return local_rank_; }
 
   // Each is summed as MPI_Allreduce does it; of two ranks of one host in memory that they share,
   // with the same bits.
@@ -57,6 +60,7 @@ class MpiWorld {
   const double timeout_s_;
   int rank_ = 0;
   int size_ = 1;
+  int local_rank_ = 0;
   bool leaves_at_once_ = false;
   Watchdog watchdog_;
   std::unique_ptr<Rendezvous> rendezvous_;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <utility>
@@ -43,11 +44,7 @@ absl::Status FromNccl(ncclResult_t result, absl::string_view what, ncclComm_t co
 
 class Nccl final : public Collective {
  public:
-  explicit Nccl(const Options& options)
-      : options_(options),
-        gpu_(options.gpu),
-        stream_(static_cast<cudaStream_t>(options.stream)),
-        timeout_s_(options.timeout_s) {}
+  explicit Nccl(const Options& options) : options_(options), timeout_s_(options.timeout_s) {}
 
   ~Nccl() override {
     if (comm_ != nullptr && !failed_ && ncclCommFinalize(comm_) != ncclSuccess) {
@@ -84,6 +81,15 @@ class Nccl final : public Collective {
 
   int rank() const override { return rank_; }
   int world_size() const override { return world_size_; }
+
+  std::string library() const override {
+    int version = 0;
+    if (ncclGetVersion(&version) != ncclSuccess) return "NCCL";
+    const std::string name =
+        absl::StrFormat("NCCL %d.%d.%d", version / 10'000, version / 100 % 100, version % 100);
+    if (!options_.deterministic) return name;
+    return absl::StrFormat("%s (%s, %s)", name, std::getenv(kAlgorithm), std::getenv(kProtocol));
+  }
 
   absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) override {
     ALLO_RETURN_IF_ERROR(Sum(values.data(), values.size(), ncclFloat32));
@@ -124,10 +130,37 @@ class Nccl final : public Collective {
 
  private:
   static constexpr size_t kScratchBytes = 1 << 16;
+  static constexpr char kAlgorithm[] = "NCCL_ALGO", kProtocol[] = "NCCL_PROTO";
+
+  // Which of the GPUs that this rank sees is its own. Slurm and others may show each rank its own
+  // alone.
+  absl::StatusOr<int> ChooseGpu() const {
+    int gpus = 0, local_rank = 0;
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaGetDeviceCount(&gpus), "cudaGetDeviceCount"));
+#ifdef ALLO_COMM_MPI
+    local_rank = world_->local_rank();
+#endif
+    if (gpus == 1) return 0;
+    if (local_rank < gpus) return local_rank;
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%d ranks or more are on this host, which shows %d GPUs: start one rank a "
+                        "GPU",
+                        local_rank + 1, gpus));
+  }
 
   // What this rank can do alone. `id` on rank 0.
   absl::Status Prepare(ncclUniqueId* id) {
-    ALLO_RETURN_IF_ERROR(FromCuda(cudaSetDevice(gpu_), "cudaSetDevice"));
+    ALLO_ASSIGN_OR_RETURN(const int gpu, ChooseGpu());
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaSetDevice(gpu), "cudaSetDevice"));
+    if (options_.open_gpu) {
+      ALLO_ASSIGN_OR_RETURN(void* const stream, options_.open_gpu(gpu));
+      stream_ = static_cast<cudaStream_t>(stream);
+    }
+    if (options_.deterministic) {
+      // NCCL reads them when a communicator is made.
+      setenv(kAlgorithm, "Ring", /*overwrite=*/0);
+      setenv(kProtocol, "Simple", /*overwrite=*/0);
+    }
     ALLO_RETURN_IF_ERROR(FromCuda(cudaMalloc(&scratch_, kScratchBytes), "cudaMalloc"));
     if (rank_ != 0) return absl::OkStatus();
     return FromNccl(ncclGetUniqueId(id), "ncclGetUniqueId", nullptr);
@@ -201,9 +234,8 @@ class Nccl final : public Collective {
   }
 
   const Options options_;
-  const int gpu_;
-  const cudaStream_t stream_;
   const double timeout_s_;
+  cudaStream_t stream_ = nullptr;
   int rank_ = 0;
   int world_size_ = 1;
 #ifdef ALLO_COMM_MPI
@@ -223,10 +255,6 @@ absl::StatusOr<std::unique_ptr<Collective>> CreateNccl(const Options& options) {
     return absl::FailedPreconditionError(
         absl::StrCat("there is no GPU on this machine (", cudaGetErrorString(error),
                      "): use the collective mpi or self with device cpu"));
-  }
-  if (options.gpu < 0 || options.gpu >= gpus) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "GPU ", options.gpu, " was asked for; this machine has ", gpus, ": start one rank a GPU"));
   }
   if (!options.on_gpu) {
     return absl::FailedPreconditionError(

@@ -51,8 +51,4 @@ int LaunchedRanks() {
 
 int LaunchedRank() { return FirstNumber({"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}, 0); }
 
-int LocalRank() {
-  return FirstNumber({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0);
-}
-
 }  // namespace allometry::comm

@@ -17,11 +17,10 @@ struct ComputeDevice {
   std::string model;       // "AMD EPYC 7B13 (avx2)", "NVIDIA H200"
 };
 
-// Of kCuda, the GPU that is this rank's by its place on the host, or
-// the only one that it sees.
+// Of kCuda, the GPU `index` of those that this process sees.
 // FailedPrecondition, in a sentence, where there is none or this executable cannot use it.
 // `deterministic` asks LibTorch for deterministic kernels (CPU ones always are).
-absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int local_rank, bool deterministic);
+absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int index, bool deterministic);
 
 // The most memory that this rank had so far, in bytes: on a GPU what LibTorch's allocator reserved
 // there (the CUDA context, some hundred MB, is not in it); on a CPU the resident set without files

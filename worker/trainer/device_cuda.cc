@@ -11,7 +11,7 @@
 
 namespace allometry::trainer {
 
-absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int local_rank, bool deterministic) {
+absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int index, bool deterministic) {
   if (kind == run::DeviceKind::kCpu) return OpenCpu();
 
   int gpus = 0;
@@ -19,13 +19,6 @@ absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int local_rank, b
     return absl::FailedPreconditionError(
         absl::StrCat("run.json asks for device cuda and there is no GPU on this machine (",
                      cudaGetErrorString(error), "): use a machine with one, or device cpu"));
-  }
-  // Slurm and others may show each rank its own GPU only. Where all ranks of a host see the same
-  // one, NCCL refuses it by name.
-  const int index = gpus == 1 ? 0 : local_rank;
-  if (index >= gpus) {
-    return absl::FailedPreconditionError(absl::StrCat("rank ", local_rank, " of this host finds ",
-                                                      gpus, " GPUs: start one rank a GPU"));
   }
   cudaDeviceProp properties;
   if (const cudaError_t error = cudaGetDeviceProperties(&properties, index); error != cudaSuccess) {

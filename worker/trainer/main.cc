@@ -3,6 +3,7 @@
 
 #include "CLI/CLI.hpp"
 #include "base/standard_output.h"
+#include "worker/trainer/device.h"
 #include "worker/trainer/run_trainer.h"
 #include "worker/trainer/self_test.h"
 
@@ -39,6 +40,7 @@ int Main(int argc, char** argv) {
   app.add_option("--device", device, "of the self-test: cpu or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
+  app.set_version_flag("--version", allometry::trainer::TrainerBuild(), "print what was compiled");
   CLI11_PARSE(app, argc, argv);
   if (!self_test.empty()) {
     return allometry::trainer::SelfTest(self_test,

@@ -147,24 +147,21 @@ class Session {
   // The device, the ranks and the training. An error is this rank's alone; an end is what all
   // ranks agreed on.
   absl::StatusOr<std::optional<TrainingEnd>> Prepare() {
-    absl::StatusOr<ComputeDevice> device =
-        OpenDevice(spec_.device, comm::LocalRank(), spec_.deterministic);
-    if (!device.ok()) return WithReason(ExitReason::kDevice, device.status());
+    ALLO_ASSIGN_OR_RETURN(const ComputeDevice device, Connect());
     if (spec_.identity.precision == run::Precision::kTf32)
       at::globalContext().setAllowTF32CuBLAS(true);
-    ALLO_RETURN_IF_ERROR(Connect(*device));
 
     TrainingParts parts;
     parts.run_dir = options_.run_dir;
     parts.data_dir = options_.data_dir;
     parts.spec = spec_;
-    parts.device = *device;
-    if (spec_.step_backend == "auto" && !device->device.cuda) {
-      ALLO_RETURN_IF_ERROR(AgreeOnStep(*collective_, options_.run_dir, spec_, *device,
+    parts.device = device;
+    if (spec_.step_backend == "auto" && !device.device.cuda) {
+      ALLO_RETURN_IF_ERROR(AgreeOnStep(*collective_, options_.run_dir, spec_, device,
                                        /*log=*/options_.measure_seconds == 0,
                                        &parts.spec.step_backend));
     }
-    device_model_ = device->model;
+    device_model_ = device.model;
     parts.progress = !options_.leased && options_.measure_seconds == 0;
     parts.collective = collective_.get();
     parts.spool = spool_.get();
@@ -195,17 +192,27 @@ class Session {
     _exit(code);
   }
 
-  absl::Status Connect(const ComputeDevice& device) {
+  // Opens the device and joins the other ranks. NCCL's ranks know only then which GPU is theirs.
+  absl::StatusOr<ComputeDevice> Connect() {
+    const std::string name = CollectiveName(options_.collective, spec_);
+    absl::StatusOr<ComputeDevice> device = absl::InternalError("no device was opened");
+    const auto open = [&](int index) {
+      device = OpenDevice(spec_.device, index, spec_.deterministic);
+      return device.ok() ? absl::StatusOr<void*>(device->stream) : device.status();
+    };
     comm::Options options;
-    options.on_gpu = device.device.cuda;
-    options.gpu = device.device.index;
-    options.stream = device.stream;
+    options.on_gpu = spec_.device == run::DeviceKind::kCuda;
+    options.deterministic = spec_.deterministic;
+    if (name == "nccl") {
+      options.open_gpu = open;
+    } else if (const absl::Status opened = open(0).status(); !opened.ok()) {
+      return WithReason(ExitReason::kDevice, opened);
+    }
     options.timeout_s = options_.collective_timeout_s;
     options.on_hang = [this](const absl::Status& why) {
       EndNow(ExitReason::kNodeLost, std::string(why.message()));
     };
-    absl::StatusOr<std::unique_ptr<comm::Collective>> collective =
-        comm::Create(CollectiveName(options_.collective, spec_), options);
+    absl::StatusOr<std::unique_ptr<comm::Collective>> collective = comm::Create(name, options);
     if (!collective.ok()) {
       return absl::IsAborted(collective.status())
                  ? collective.status()
@@ -218,7 +225,7 @@ class Session {
           "the launcher says rank %d of %d, the collective says rank %d of %d",
           comm::LaunchedRank(), spec_.ranks, collective_->rank(), collective_->world_size()));
     }
-    return absl::OkStatus();
+    return device;
   }
 
   void RecordExit(TrainingEnd* last) {

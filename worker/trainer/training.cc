@@ -126,12 +126,14 @@ absl::Status TrainingImpl::RecordExecutionConfig() {
     hosts.emplace_back(host.data());
   }
   if (!writes()) return absl::OkStatus();
+  std::string build = TrainerBuild();
+  if (!collective_.library().empty()) absl::StrAppend(&build, ", ", collective_.library());
   parts_.spool->Append(run::ExecutionConfig{.ranks = collective_.world_size(),
                                             .hosts = absl::StrJoin(hosts, ","),
                                             .micro_batch = static_cast<int>(micro_batch_),
                                             .device = run::NameOf(spec_.device),
                                             .device_model = parts_.device.model,
-                                            .trainer_build = TrainerBuild(),
+                                            .trainer_build = build,
                                             .step_backend = learner_->step_backend()});
   return parts_.spool->Flush();
 }
