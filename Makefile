@@ -3,7 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := words
 # make study NAME=char
 NAME ?=
-.PHONY: words setup build programs demo demo-clean study test test-slurm bench check clean
+# make install PREFIX=/opt/allometry [CUDA=1]
+PREFIX ?= /usr/local
+.PHONY: words setup build programs install demo demo-clean study test test-slurm bench check clean
 
 # LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
 export LIBTORCH
@@ -29,6 +31,12 @@ programs: setup
 	@echo "build: configuring and compiling the programs in build/bin"
 	@$(CONFIGURE) cpu >/dev/null
 	@cmake/build.sh build programs
+
+install: programs ## programs, LibTorch and deploy/ into PREFIX=/usr/local; CUDA=1 with the CUDA trainer
+	@$(if $(CUDA),cmake/build.sh build allo-trainer-cuda)
+	@DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(abspath $(PREFIX))" >/dev/null
+	@$(if $(CUDA),DESTDIR="$(DESTDIR)" cmake --install build --prefix "$(abspath $(PREFIX))" --component cuda >/dev/null)
+	@echo "install: $(DESTDIR)$(abspath $(PREFIX))/bin/allo, and its libraries in lib/allometry"
 
 demo: programs ## train sweeps/quickstart.yaml on two slots of this machine and fit it
 	@deploy/demo.sh

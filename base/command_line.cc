@@ -82,6 +82,8 @@ std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) 
 }
 
 std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv) {
+  app.set_version_flag("--version", absl::StrCat(app.get_name(), " ", ALLO_VERSION),
+                       "print the version");
   try {
     app.parse(argc, argv);
     return std::nullopt;

@@ -90,6 +90,10 @@ TEST(ParseCommandLineTest, AMistakeIsSaidWithTheProgramsNameAndExitsWithTwo) {
   EXPECT_THAT(said, AllOf(HasSubstr("allo-coordinator: "), HasSubstr("--lease-ms = soon")));
   EXPECT_EQ(parse({"--lease-ms", "5"}, &said), 2);
   EXPECT_THAT(said, HasSubstr("--db is required"));
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(parse({"--version"}, &said), 0);
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(),
+              ::testing::MatchesRegex("allo-coordinator [0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
 }  // namespace

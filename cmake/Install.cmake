@@ -1,0 +1,46 @@
+# What `make install PREFIX=DIR` puts where. The tree may be moved as a whole: programs find LibTorch
+# by $ORIGIN, and each other beside themselves.
+#
+#   bin/                      the programs
+#   lib/allometry/            LibTorch's libraries that they load; all others are Debian's
+#   lib/systemd/system/       units for a coordinator and a worker, with this prefix in them
+#   lib/sysusers.d/           the user allometry, for `systemd-sysusers`
+#   share/allometry/          Slurm's scripts, Kubernetes' manifests, a container's recipe, sweeps
+#
+# Component cuda: allo-trainer-cuda with CUDA's libraries, some GB; not installed unless named.
+set(programs allo allo-coordinator allo-worker allo-trainer)
+set(rpath "$ORIGIN/../lib/allometry")
+# HDF5's and Open MPI's folders are Debian's own and outside of the loader's path.
+foreach(folder ${HDF5_LIBRARY_DIRS} /usr/lib/x86_64-linux-gnu/hdf5/serial
+        /usr/lib/x86_64-linux-gnu/openmpi/lib)
+  list(APPEND rpath "${folder}")
+endforeach()
+list(REMOVE_DUPLICATES rpath)
+set_target_properties(${programs} PROPERTIES INSTALL_RPATH "${rpath}")
+
+set(system_libraries "^/lib" "^/usr/lib")
+install(TARGETS ${programs} RUNTIME_DEPENDENCY_SET loaded RUNTIME DESTINATION bin)
+install(RUNTIME_DEPENDENCY_SET loaded
+  POST_EXCLUDE_REGEXES ${system_libraries} DESTINATION lib/allometry)
+if(TARGET allo-trainer-cuda)
+  set_target_properties(allo-trainer-cuda PROPERTIES INSTALL_RPATH "${rpath}")
+  install(TARGETS allo-trainer-cuda RUNTIME_DEPENDENCY_SET loaded_cuda
+    RUNTIME DESTINATION bin COMPONENT cuda EXCLUDE_FROM_ALL)
+  # The driver's library comes with the driver.
+  install(RUNTIME_DEPENDENCY_SET loaded_cuda PRE_EXCLUDE_REGEXES "^libcuda\\.so"
+    POST_EXCLUDE_REGEXES ${system_libraries} DESTINATION lib/allometry COMPONENT cuda
+    EXCLUDE_FROM_ALL)
+endif()
+
+install(DIRECTORY deploy/slurm deploy/kubernetes deploy/container sweeps
+  DESTINATION share/allometry USE_SOURCE_PERMISSIONS PATTERN "*.md" EXCLUDE)
+install(FILES deploy/systemd/allometry.conf DESTINATION lib/sysusers.d)
+install(CODE "
+  foreach(unit allo-coordinator allo-worker)
+    file(READ \"${PROJECT_SOURCE_DIR}/deploy/systemd/\${unit}.service\" text)
+    string(REPLACE /usr/local/ \"\${CMAKE_INSTALL_PREFIX}/\" text \"\${text}\")
+    set(folder \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")
+    file(MAKE_DIRECTORY \"\${folder}\")
+    file(WRITE \"\${folder}/\${unit}.service\" \"\${text}\")
+    message(STATUS \"Installing: \${folder}/\${unit}.service\")
+  endforeach()")
