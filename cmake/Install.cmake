@@ -18,18 +18,38 @@ endforeach()
 list(REMOVE_DUPLICATES rpath)
 set_target_properties(${programs} PROPERTIES INSTALL_RPATH "${rpath}")
 
-set(system_libraries "^/lib" "^/usr/lib")
+set(system_libraries ^/lib ^/usr/lib)
 install(TARGETS ${programs} RUNTIME_DEPENDENCY_SET loaded RUNTIME DESTINATION bin)
 install(RUNTIME_DEPENDENCY_SET loaded
   POST_EXCLUDE_REGEXES ${system_libraries} DESTINATION lib/allometry)
 if(TARGET allo-trainer-cuda)
   set_target_properties(allo-trainer-cuda PROPERTIES INSTALL_RPATH "${rpath}")
-  install(TARGETS allo-trainer-cuda RUNTIME_DEPENDENCY_SET loaded_cuda
-    RUNTIME DESTINATION bin COMPONENT cuda EXCLUDE_FROM_ALL)
-  # The driver's library comes with the driver.
-  install(RUNTIME_DEPENDENCY_SET loaded_cuda PRE_EXCLUDE_REGEXES "^libcuda\\.so"
-    POST_EXCLUDE_REGEXES ${system_libraries} DESTINATION lib/allometry COMPONENT cuda
-    EXCLUDE_FROM_ALL)
+  install(TARGETS allo-trainer-cuda RUNTIME DESTINATION bin COMPONENT cuda EXCLUDE_FROM_ALL)
+  # The toolkit and the wheel may have a library each: the first counts. What LibTorch and cuDNN load
+  # by name goes with them; the driver's library comes with the driver.
+  install(CODE "
+    set(by_name)
+    foreach(name libtorch_cuda_linalg.so libcaffe2_nvrtc.so)
+      if(EXISTS \"${ALLOMETRY_LIBTORCH_DIR}/lib/\${name}\")
+        list(APPEND by_name \"${ALLOMETRY_LIBTORCH_DIR}/lib/\${name}\")
+      endif()
+    endforeach()
+    file(GET_RUNTIME_DEPENDENCIES EXECUTABLES \"$<TARGET_FILE:allo-trainer-cuda>\" LIBRARIES \${by_name}
+      RESOLVED_DEPENDENCIES_VAR found CONFLICTING_DEPENDENCIES_PREFIX several
+      PRE_EXCLUDE_REGEXES \"^libcuda\\\\.so\" POST_EXCLUDE_REGEXES ${system_libraries})
+    foreach(name IN LISTS several_FILENAMES)
+      list(GET several_\${name} 0 first)
+      list(APPEND found \"\${first}\")
+    endforeach()
+    foreach(path IN LISTS found)
+      if(path MATCHES \"/libcudnn.so\")
+        get_filename_component(folder \"\${path}\" DIRECTORY)
+        file(GLOB parts \"\${folder}/libcudnn_*.so.[0-9]\")
+        list(APPEND found \${parts})
+      endif()
+    endforeach()
+    file(INSTALL DESTINATION \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/lib/allometry\" TYPE SHARED_LIBRARY
+      FOLLOW_SYMLINK_CHAIN FILES \${found} \${by_name})" COMPONENT cuda EXCLUDE_FROM_ALL)
 endif()
 
 install(DIRECTORY deploy/slurm deploy/kubernetes deploy/container sweeps

@@ -135,7 +135,7 @@ preempt() {
   check "and stays away" gone "$job"
 }
 
-restarted() { "$on" scontrol show job "$1" | grep -q Restarts=1; }
+restarted() { "$on" scontrol show job "$1" | grep -q "Restarts=[1-9]"; }
 limit() {
   serve -w n1 --time=2
   coordinator=$("$on" squeue -h -n allo-coordinator -o %i)
