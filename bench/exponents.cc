@@ -1,4 +1,5 @@
-// How far off are the exponents of the frontier and of isoFLOP? build/bench/exponents [--sweeps=N]
+// How far off are the exponents of the frontier and of isoFLOP?
+//   build/bench/exponents [--sweeps=N] [--curves-only]
 //
 // Settings: laws of several asymmetries; isoFLOP grids of several widths and numbers of sizes, on
 // and off centre, drifting; noise-free and noisy. Curves of six noisy sizes for the frontier.
@@ -83,23 +84,24 @@ void Frontier(int sweeps, int sizes, double noise, double offset) {
   options.budgets = {1e22};
   for (Method method : {Method::kFrontier, Method::kIsoflop}) {
     options.method = method;
-    double bias = 0, squares = 0, covered = 0, n = 0, params = 0;
+    double bias = 0, squares = 0, covered = 0, n = 0, params = 0, bounded = 0;
     for (int k = 0; k < sweeps; ++k) {
       const auto report = Fit(TransientSweep(k, design), options);
       if (!report.ok() || report->fits[0].refused) continue;
       const Estimate& a = *report->fits[0].Find("a");
       const Estimate& best = report->predictions[0].params;
       bias += *a.estimate - truth.a(), squares += std::pow(*a.estimate - truth.a(), 2), n += 1;
+      bounded += a.lower.has_value();
       covered += a.lower && *a.lower <= truth.a() && truth.a() <= *a.upper;
       params += best.lower && *best.lower <= truth.BestParams(1e22) &&
                 truth.BestParams(1e22) <= *best.upper;
     }
     std::printf(
-        "%s %d sizes noise %.3f offset %.3f: a bias %+.4f (s.e. %.4f) rms %.4f, covers a "
-        "%.3f N* %.3f, of %.0f\n",
+        "%s %d sizes noise %.3f offset %.3f: a bias %+.4f (s.e. %.4f) rms %.4f, of %.0f; of %.0f "
+        "with an interval it covers a %.3f N* %.3f\n",
         Name(method).c_str(), sizes, noise, offset, bias / n,
-        std::sqrt((squares / n - bias * bias / n / n) / n), std::sqrt(squares / n), covered / n,
-        params / n, n);
+        std::sqrt((squares / n - bias * bias / n / n) / n), std::sqrt(squares / n), n, bounded,
+        covered / bounded, params / bounded);
     std::fflush(stdout);
   }
 }
@@ -110,11 +112,13 @@ void Frontier(int sweeps, int sizes, double noise, double offset) {
 int main(int argc, char** argv) {
   using namespace allometry::fitting;
   int sweeps = 40;
+  bool curves_only = false;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
+    curves_only |= arg == "--curves-only";
     if (arg.rfind("--sweeps=", 0) == 0) sweeps = std::stoi(arg.substr(9));
   }
-  Isoflop(sweeps);
+  if (!curves_only) Isoflop(sweeps);
   Frontier(sweeps, 6, 0.002, 0.004);
   Frontier(sweeps, 6, 0, 0);
   Frontier(sweeps, 9, 0.002, 0.004);

@@ -18,6 +18,7 @@
 #include <ceres/jet.h>
 
 #include <Eigen/Core>
+#include <string>
 #include <vector>
 
 #include "fitting/law/law.h"
@@ -43,6 +44,8 @@ struct Formula {
   std::vector<Extra> extras;
   // ln L and, where not null, its gradient and Hessian over theta (entries beyond the free ones 0).
   double (*evaluate)(const Theta& theta, const Point& point, Theta* gradient, ThetaMatrix* hessian);
+  // What the fitted numbers mean, in a sentence of the report; none where F has no Remark.
+  std::string (*remark)(const Theta& theta) = nullptr;
 };
 
 template <class F, int n>
@@ -82,7 +85,8 @@ double EvaluateFormula(const Theta& theta, const Point& point, Theta* gradient,
 template <class F, int n>
 const Formula* MakeFormula() {
   static_assert(n >= 5 && n <= kMaxParameters);
-  static const Formula formula{F::kName, F::kText, F::Extras(), &EvaluateFormula<F, n>};
+  static Formula formula{F::kName, F::kText, F::Extras(), &EvaluateFormula<F, n>};
+  if constexpr (requires(const Theta& theta) { F::Remark(theta); }) formula.remark = &F::Remark;
   return &formula;
 }
 

@@ -12,8 +12,10 @@
 // identified, and the fit is refused as rank-deficient.
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "fitting/law/formula.h"
 
 namespace allometry::fitting {
@@ -42,6 +44,15 @@ struct RepeatedData {
     if (excess > T(0)) log_n = optimal + log(1.0 + Worth(excess, exp(theta[6])));
     const T u = theta[kLogA] - theta[kAlpha] * log_n, v = theta[kLogB] - theta[kBeta] * log_d;
     return log(exp(u) + exp(v) + exp(theta[kLogE]));
+  }
+
+  static std::string Remark(const Theta& theta) {
+    const double r = std::exp(theta[5]);
+    const auto worth = [&](double epochs) { return 1 + Worth(epochs - 1, r); };
+    return absl::StrFormat(
+        "epochs: 4 passes over the data are worth %.3g times it in new data, 16 passes %.3g times, "
+        "and no number of passes more than %.3g times",
+        worth(4), worth(16), 1 + r);
   }
 
  private:

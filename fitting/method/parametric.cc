@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "fitting/interval/interval.h"
 #include "fitting/interval/profile.h"
+#include "fitting/law/formula.h"
 #include "fitting/law/trade_off.h"
 #include "fitting/solve/statistics.h"
 
@@ -158,6 +159,9 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
         "a = %.4f, and predictions use that",
         std::exp(view.cost.log_k), view.cost.s, view.cost.rms,
         a.Value(law, view.sample, fit.optimum.theta, nullptr)));
+  }
+  if (law.own != nullptr && law.own->remark != nullptr && !fit.optimum.refused) {
+    report.notes.push_back(law.own->remark(fit.optimum.theta));
   }
   if (!fit.optimum.refused) ListOutliers(view, fit);
   if (options.profile && !fit.optimum.refused) {
