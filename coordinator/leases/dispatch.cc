@@ -61,7 +61,9 @@ void Dispatch::Committed(absl::Span<const store::RunRow> rows) {
     MutexLock lock(mutex_);
     for (const store::RunRow& row : rows) view_.Put(row, now_ns);
   }
-  feed_.Announce();
+  std::vector<int64_t> run_ids;
+  for (const store::RunRow& row : rows) run_ids.push_back(row.run.run_id());
+  feed_.Announce(run_ids);
 }
 
 absl::Status Dispatch::Start(store::Store& store) {
@@ -281,8 +283,11 @@ void Dispatch::Append(v1::RecordBatch batch,
   store_->Append(std::move(batch),
                  [this, progress, done = std::move(done)](absl::StatusOr<v1::RecordAck> ack) {
                    if (ack.ok() && !ack->stale()) {
-                     MutexLock lock(mutex_);
-                     view_.Progress(ack->lease(), progress.step, progress.tokens_per_second);
+                     {
+                       MutexLock lock(mutex_);
+                       view_.Progress(ack->lease(), progress.step, progress.tokens_per_second);
+                     }
+                     feed_.Announce({ack->lease().run_id()});
                    }
                    done(std::move(ack));
                  });

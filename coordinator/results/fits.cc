@@ -59,7 +59,7 @@ std::vector<store::Prediction> ToRows(const std::vector<fitting::Prediction>& pr
   return rows;
 }
 
-// Fits and stores; `kind` is "fit" or "predict".
+// Fits, and stores the fit as of this kind, "fit" or "predict"; an empty one stores nothing.
 absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::string& sweep,
                                                 const v1::FitOptions& request,
                                                 const std::string& kind, const IsGone& is_gone) {
@@ -70,6 +70,7 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
       gathered.exact_flops ? fitting::FlopsConvention::kData : fitting::FlopsConvention::k6nd;
   ALLO_ASSIGN_OR_RETURN(fitting::FitReport report, fitting::Fit(gathered.points, options));
 
+  if (kind.empty()) return report;
   store::Fit row;
   row.fit_id = report.fit_id;
   row.sweep_id = gathered.sweep.sweep_id();
@@ -93,7 +94,8 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
 absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitRequest& request,
                                          const IsGone& is_gone) {
   ALLO_ASSIGN_OR_RETURN(const fitting::FitReport report,
-                        FitAndRecord(store, request.sweep(), request.options(), "fit", is_gone));
+                        FitAndRecord(store, request.sweep(), request.options(),
+                                     request.dry_run() ? "" : "fit", is_gone));
   v1::FitResponse response;
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));

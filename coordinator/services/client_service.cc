@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/results/curves.h"
 #include "coordinator/results/export.h"
 #include "coordinator/results/fits.h"
 #include "coordinator/results/predictions.h"
@@ -12,7 +13,9 @@
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/services/request_limits.h"
 #include "coordinator/services/run_remarks.h"
+#include "coordinator/services/run_summary.h"
 #include "coordinator/services/watch.h"
+#include "coordinator/services/watch_changes.h"
 #include "coordinator/stages/submission.h"
 
 namespace allometry::coordinator {
@@ -79,6 +82,10 @@ ClientService::ClientService(store::Store& store, Dispatch& dispatch, Stages& st
   ServerStream("Export", &ClientService::Export);
   Unary("ListWorkers", kWords, &ClientService::ListWorkers);
   ServerStream("Backup", &ClientService::Backup);
+  ServerStream("WatchChanges", &ClientService::WatchChanges);
+  Unary("GetCurves", kWords, &ClientService::GetCurves);
+  Unary("GetRun", kWords, &ClientService::GetRun);
+  Unary("GetSource", kWords, &ClientService::GetSource);
   CheckComplete();
 }
 
@@ -248,6 +255,55 @@ grpc::Status ClientService::Backup(grpc::ServerContext* context, const v1::Backu
   last.set_total_bytes(summary->bytes);
   last.set_hash(summary->hash);
   writer->Write(last);
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::WatchChanges(grpc::ServerContext* context,
+                                         const v1::WatchChangesRequest* request,
+                                         grpc::ServerWriter<v1::SweepChanges>* writer) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  const auto place = watches_.Enter(*context);
+  if (!place.ok()) return ToClient(place.status());
+  return coordinator::WatchChanges(
+      store_, dispatch_, stages_, feed_, *request, *context,
+      [&](const v1::SweepChanges& message) { return (*place)->Write(*writer, message); });
+}
+
+grpc::Status ClientService::GetCurves(grpc::ServerContext* context,
+                                      const v1::GetCurvesRequest* request,
+                                      v1::GetCurvesResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  absl::StatusOr<v1::GetCurvesResponse> curves = absl::CancelledError();
+  const absl::Status done =
+      curves_.Run(HasLeft(*context), [&] { curves = coordinator::GetCurves(store_, *request); });
+  return done.ok() ? Answer(std::move(curves), response) : ToClient(done);
+}
+
+grpc::Status ClientService::GetRun(grpc::ServerContext*, const v1::GetRunRequest* request,
+                                   v1::GetRunResponse* response) {
+  const absl::StatusOr<store::RunRow> row = store_.GetRun(request->run_id());
+  if (!row.ok()) return ToClient(row.status());
+  const absl::StatusOr<std::vector<store::Attempt>> attempts = store_.Attempts(request->run_id());
+  if (!attempts.ok()) return ToClient(attempts.status());
+  response->set_sweep(row->sweep);
+  response->set_flops_convention(row->flops_convention);
+  google::protobuf::RepeatedPtrField<v1::Run> runs;
+  *runs.Add() = row->run;
+  dispatch_.AddReasons(runs);
+  *response->mutable_run() = runs[0];
+  for (const store::Attempt& attempt : *attempts) {
+    *response->add_attempts() = SummaryOf(attempt);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::GetSource(grpc::ServerContext*, const v1::GetSourceRequest* request,
+                                      v1::GetSourceResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  absl::StatusOr<store::SweepSource> source = store_.GetSource(request->name());
+  if (!source.ok()) return ToClient(source.status());
+  response->set_file_name(source->file_name);
+  response->set_sweep_yaml(source->text);
   return grpc::Status::OK;
 }
 

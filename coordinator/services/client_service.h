@@ -55,6 +55,14 @@ class ClientService final : public BoundedService {
                            v1::ListWorkersResponse* response);
   grpc::Status Backup(grpc::ServerContext* context, const v1::BackupRequest* request,
                       grpc::ServerWriter<v1::BackupResponse>* writer);
+  grpc::Status WatchChanges(grpc::ServerContext* context, const v1::WatchChangesRequest* request,
+                            grpc::ServerWriter<v1::SweepChanges>* writer);
+  grpc::Status GetCurves(grpc::ServerContext* context, const v1::GetCurvesRequest* request,
+                         v1::GetCurvesResponse* response);
+  grpc::Status GetRun(grpc::ServerContext* context, const v1::GetRunRequest* request,
+                      v1::GetRunResponse* response);
+  grpc::Status GetSource(grpc::ServerContext* context, const v1::GetSourceRequest* request,
+                         v1::GetSourceResponse* response);
 
  private:
   // Runs a computation that takes seconds in its turn, unless the client has left meanwhile.
@@ -73,6 +81,8 @@ class ClientService final : public BoundedService {
   LongCalls backups_{4, "backups", /*oldest_gives_way=*/false};
   // What is read of a sweep file takes two hundred times its bytes for a while.
   HeavyWork submissions_{2};
+  // A picture reads every point of a sweep, on a reader of the database: two of the four.
+  HeavyWork curves_{2};
   // As many fits at once as the machine has cores.
   HeavyWork fits_{static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
 };

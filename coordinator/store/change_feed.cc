@@ -2,9 +2,15 @@
 
 namespace allometry::coordinator {
 
-void ChangeFeed::Announce() {
+void ChangeFeed::Announce(absl::Span<const int64_t> run_ids) {
   MutexLock lock(mutex_);
-  ++version_;
+  for (const int64_t run_id : run_ids) {
+    uint64_t& of_run = version_of_run_[run_id];
+    run_by_version_.erase(of_run);
+    of_run = ++version_;
+    run_by_version_[of_run] = run_id;
+  }
+  if (run_ids.empty()) ++version_;
   changed_.NotifyAll();
 }
 
@@ -22,6 +28,16 @@ bool ChangeFeed::closed() const {
 uint64_t ChangeFeed::version() const {
   MutexLock lock(mutex_);
   return version_;
+}
+
+std::vector<int64_t> ChangeFeed::ChangedSince(uint64_t version) const {
+  std::vector<int64_t> run_ids;
+  MutexLock lock(mutex_);
+  for (auto changed = run_by_version_.upper_bound(version); changed != run_by_version_.end();
+       ++changed) {
+    run_ids.push_back(changed->second);
+  }
+  return run_ids;
 }
 
 uint64_t ChangeFeed::WaitBeyond(uint64_t seen, std::chrono::milliseconds timeout) const {

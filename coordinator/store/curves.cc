@@ -10,21 +10,6 @@
 namespace allometry::store {
 namespace {
 
-absl::StatusOr<std::vector<CurvePoint>> LoadCurve(Connection& db, int64_t run_id,
-                                                  absl::string_view series) {
-  std::vector<CurvePoint> curve;
-  Statement list = db.Prepare(
-      "SELECT step, tokens, value, attempt FROM points WHERE run_id = ?1 AND series_id = "
-      "(SELECT series_id FROM series WHERE name = ?2) ORDER BY step");
-  list.With(run_id, series);
-  while (list.Step()) {
-    curve.push_back(
-        {list.Int(0), list.Int(1), list.OptionalReal(2), static_cast<int32_t>(list.Int(3))});
-  }
-  ALLO_RETURN_IF_ERROR(list.status());
-  return curve;
-}
-
 // What every observation of a run has in common; `epochs` is set to those of one token.
 ObservationRow ReadRun(const Statement& row) {
   ObservationRow run;
@@ -129,11 +114,95 @@ absl::StatusOr<std::vector<ExportedPoint>> LoadPage(Connection& db, absl::string
   return page;
 }
 
+absl::StatusOr<std::vector<CurveExtent>> LoadExtents(Connection& db, absl::string_view sweep,
+                                                     absl::string_view series) {
+  ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
+  std::vector<CurveExtent> extents;
+  // Each end of a curve is one seek.
+  Statement list = db.Prepare(
+      "SELECT r.run_id, r.size, r.n_params, r.seed, r.learning_rate, r.stage, r.state, "
+      "iif(s.flops_convention = 'exact', r.flops_per_token_exact, r.flops_per_token_6n), "
+      "a.step, a.tokens, z.step, z.tokens "
+      "FROM runs AS r JOIN sweeps AS s USING (sweep_id) "
+      "JOIN points AS a ON a.run_id = r.run_id AND a.series_id = ?2 AND a.step = "
+      "(SELECT min(step) FROM points WHERE run_id = r.run_id AND series_id = ?2) "
+      "JOIN points AS z ON z.run_id = r.run_id AND z.series_id = ?2 AND z.step = "
+      "(SELECT max(step) FROM points WHERE run_id = r.run_id AND series_id = ?2) "
+      "WHERE r.sweep_id = ?1 ORDER BY r.run_id");
+  Statement find = db.Prepare("SELECT series_id FROM series WHERE name = ?1");
+  find.With(series);
+  if (!find.Step()) {
+    ALLO_RETURN_IF_ERROR(find.status());
+    return extents;
+  }
+  list.With(sweep_id, find.Int(0));
+  while (list.Step()) {
+    CurveExtent& extent = extents.emplace_back();
+    extent.run_id = list.Int(0);
+    extent.size = list.Text(1);
+    extent.n_params = list.Int(2);
+    extent.seed = list.Int(3);
+    extent.learning_rate = list.Real(4);
+    extent.stage = list.Text(5);
+    extent.state = ParseRunState(list.Text(6));
+    extent.flops_per_token = list.Real(7);
+    extent.first_step = list.Int(8);
+    extent.first_tokens = list.Int(9);
+    extent.last_step = list.Int(10);
+    extent.last_tokens = list.Int(11);
+  }
+  ALLO_RETURN_IF_ERROR(list.status());
+  return extents;
+}
+
+absl::Status VisitCurve(Connection& db, int64_t run_id, absl::string_view series,
+                        const std::function<void(const CurvePoint&)>& visit) {
+  Statement list = db.Prepare(
+      "SELECT step, tokens, value, attempt FROM points WHERE run_id = ?1 AND series_id = "
+      "(SELECT series_id FROM series WHERE name = ?2) ORDER BY step");
+  list.With(run_id, series);
+  while (list.Step()) {
+    visit({list.Int(0), list.Int(1), list.OptionalReal(2), static_cast<int32_t>(list.Int(3))});
+  }
+  return list.status();
+}
+
+absl::StatusOr<std::vector<std::string>> LoadSeries(Connection& db, absl::string_view sweep) {
+  ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
+  std::vector<std::string> names;
+  Statement list = db.Prepare(
+      "SELECT name FROM series AS s WHERE EXISTS (SELECT 1 FROM runs AS r CROSS JOIN points AS p "
+      "ON p.run_id = r.run_id AND p.series_id = s.series_id WHERE r.sweep_id = ?1) "
+      "ORDER BY series_id");
+  list.With(sweep_id);
+  while (list.Step()) names.push_back(list.Text(0));
+  ALLO_RETURN_IF_ERROR(list.status());
+  return names;
+}
+
 }  // namespace
+
+absl::StatusOr<std::vector<CurveExtent>> Store::CurveExtents(absl::string_view sweep,
+                                                             absl::string_view series) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadExtents(db, sweep, series); });
+}
+
+absl::Status Store::ReadCurve(int64_t run_id, absl::string_view series,
+                              const std::function<void(const CurvePoint&)>& visit) const {
+  return parts_->readers->Run(
+      [&](Connection& db) { return VisitCurve(db, run_id, series, visit); });
+}
+
+absl::StatusOr<std::vector<std::string>> Store::SeriesOf(absl::string_view sweep) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadSeries(db, sweep); });
+}
 
 absl::StatusOr<std::vector<CurvePoint>> Store::Curve(int64_t run_id,
                                                      absl::string_view series) const {
-  return parts_->readers->Run([&](Connection& db) { return LoadCurve(db, run_id, series); });
+  std::vector<CurvePoint> curve;
+  ALLO_RETURN_IF_ERROR(
+      ReadCurve(run_id, series, [&](const CurvePoint& point) { curve.push_back(point); }));
+  return curve;
 }
 
 absl::StatusOr<std::vector<ObservationRow>> Store::Observations(absl::string_view sweep,

@@ -147,6 +147,20 @@ struct CurvePoint {
   int32_t attempt = 0;
 };
 
+// A run of a sweep and the ends of its clean curve in one series.
+struct CurveExtent {
+  int64_t run_id = 0;
+  std::string size;
+  int64_t n_params = 0;
+  int64_t seed = 0;
+  double learning_rate = 0;
+  std::string stage;
+  v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
+  double flops_per_token = 0;  // under the sweep's convention
+  int64_t first_step = 0, last_step = 0;
+  int64_t first_tokens = 0, last_tokens = 0;
+};
+
 // Where a page of points ended; the default is before the first.
 struct PointKey {
   int64_t run_id = 0;

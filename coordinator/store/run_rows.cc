@@ -71,6 +71,17 @@ absl::StatusOr<v1::Run> ReadRun(const Statement& row) {
   return run;
 }
 
+// With what its LEASED attempt has used by `now_unix_us`.
+absl::StatusOr<v1::Run> ReadListedRun(const Statement& row, int64_t now_unix_us) {
+  ALLO_ASSIGN_OR_RETURN(v1::Run run, ReadRun(row));
+  if (!row.IsNull(32)) {
+    const double running_us = static_cast<double>(std::max<int64_t>(0, now_unix_us - row.Int(32)));
+    run.set_device_seconds(run.device_seconds() +
+                           running_us / 1e6 * static_cast<double>(row.Int(33)));
+  }
+  return run;
+}
+
 #define ALLO_ATTEMPT_COLUMNS                                                                \
   "run_id, attempt, token, agent_id, host, root_id, slots, state, stop, start_note, spec, " \
   "durable_sequence, ranks, hosts, micro_batch, device, device_model, trainer_build, "      \
@@ -203,16 +214,28 @@ absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t swe
                               "WHERE runs.sweep_id = ?1 ORDER BY runs.run_id");
   list.With(sweep_id);
   while (list.Step()) {
-    ALLO_ASSIGN_OR_RETURN(v1::Run run, ReadRun(list));
-    if (!list.IsNull(32)) {
-      const double running_us =
-          static_cast<double>(std::max<int64_t>(0, now_unix_us - list.Int(32)));
-      run.set_device_seconds(run.device_seconds() +
-                             running_us / 1e6 * static_cast<double>(list.Int(33)));
-    }
+    ALLO_ASSIGN_OR_RETURN(v1::Run run, ReadListedRun(list, now_unix_us));
     runs.push_back(std::move(run));
   }
   ALLO_RETURN_IF_ERROR(list.status());
+  return runs;
+}
+
+absl::StatusOr<std::vector<v1::Run>> LoadSomeRuns(Connection& db, int64_t sweep_id,
+                                                  absl::Span<const int64_t> run_ids,
+                                                  int64_t now_unix_us) {
+  std::vector<v1::Run> runs;
+  for (const int64_t run_id : run_ids) {
+    Statement find = db.Prepare("SELECT " ALLO_RUN_COLUMNS "FROM runs " ALLO_RUN_JOINS
+                                "WHERE runs.run_id = ?1 AND runs.sweep_id = ?2");
+    find.With(run_id, sweep_id);
+    if (!find.Step()) {
+      ALLO_RETURN_IF_ERROR(find.status());
+      continue;
+    }
+    ALLO_ASSIGN_OR_RETURN(v1::Run run, ReadListedRun(find, now_unix_us));
+    runs.push_back(std::move(run));
+  }
   return runs;
 }
 

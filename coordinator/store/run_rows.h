@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "base/status.h"
 #include "coordinator/store/rows.h"
 #include "coordinator/store/sqlite.h"
@@ -22,6 +23,11 @@ absl::StatusOr<std::vector<RunRow>> LoadOpenRuns(Connection& db);
 // device_seconds includes what LEASED attempts have used by `now_unix_us`.
 absl::StatusOr<std::vector<v1::Run>> LoadRunsOfSweep(Connection& db, int64_t sweep_id,
                                                      int64_t now_unix_us);
+
+// The runs of `run_ids` that are of the sweep, in their order. Otherwise as LoadRunsOfSweep.
+absl::StatusOr<std::vector<v1::Run>> LoadSomeRuns(Connection& db, int64_t sweep_id,
+                                                  absl::Span<const int64_t> run_ids,
+                                                  int64_t now_unix_us);
 
 // Of the columns attempt, step, file, hash, bytes and root_id, the first of them `first`.
 v1::Checkpoint ReadCheckpoint(const Statement& row, int first);

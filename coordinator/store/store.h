@@ -91,6 +91,10 @@ class Store {
   // NotFound lists the names there are.
   absl::StatusOr<StoredSweep> GetSweep(absl::string_view name) const;
   absl::StatusOr<std::vector<v1::Sweep>> ListSweeps() const;
+  // The sweep with its counts, and of these runs those that are its own, with their cells; the rest
+  // of StoredSweep is empty. Reads no other run. NotFound as GetSweep.
+  absl::StatusOr<StoredSweep> GetRunsOf(absl::string_view sweep,
+                                        absl::Span<const int64_t> run_ids) const;
   // The tokenizer of this recipe, of whichever sweep, that is trained or will be. Runs of a
   // submission that name it as an input read it; a submission that has it among its new runs trains
   // its own.
@@ -190,6 +194,15 @@ class Store {
 
   // The clean curve, ascending in step. Empty when there is none yet.
   absl::StatusOr<std::vector<CurvePoint>> Curve(int64_t run_id, absl::string_view series) const;
+  // What the axes of a picture of the sweep's curves need: every run that has a point of `series`.
+  // NotFound as GetSweep.
+  absl::StatusOr<std::vector<CurveExtent>> CurveExtents(absl::string_view sweep,
+                                                        absl::string_view series) const;
+  // The clean curve, ascending in step, without keeping it: a curve may have a million points.
+  absl::Status ReadCurve(int64_t run_id, absl::string_view series,
+                         const std::function<void(const CurvePoint&)>& visit) const;
+  // The names of the series that the sweep's runs have points of. NotFound as GetSweep.
+  absl::StatusOr<std::vector<std::string>> SeriesOf(absl::string_view sweep) const;
   // Points of `series` after the warm-up of every run of the sweep, by run and step. Of a run whose
   // rate falls only its last step counts, of a trunk none does.
   absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,

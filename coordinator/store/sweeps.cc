@@ -37,21 +37,40 @@ v1::Cell ReadCell(const Statement& row) {
   return cell;
 }
 
+// CROSS JOIN keeps the order of the loops, which is that of the indices: nothing is sorted, and
+// each cell is one seek into its run's held-out curve.
+#define ALLO_CELLS                                                                          \
+  "SELECT c.cell_id, c.run_id, c.size, c.params, c.asked_tokens, c.asked_flops, c.tokens, " \
+  "c.step, c.flops, c.epochs, p.value IS NOT NULL, p.value, c.stage "                       \
+  "FROM runs AS r CROSS JOIN cells AS c ON c.run_id = r.run_id "                            \
+  "LEFT JOIN points AS p ON p.run_id = c.run_id AND p.series_id = 1 AND p.step = c.step "
+
 absl::StatusOr<std::vector<v1::Cell>> LoadCells(Connection& db, int64_t sweep_id, size_t runs) {
   std::vector<v1::Cell> cells;
   cells.reserve(runs);
-  // CROSS JOIN keeps the order of the loops, which is that of the indices: nothing is sorted, and
-  // each cell is one seek into its run's held-out curve.
-  Statement list = db.Prepare(
-      "SELECT c.cell_id, c.run_id, c.size, c.params, c.asked_tokens, c.asked_flops, c.tokens, "
-      "c.step, c.flops, c.epochs, p.value IS NOT NULL, p.value, c.stage "
-      "FROM runs AS r CROSS JOIN cells AS c ON c.run_id = r.run_id "
-      "LEFT JOIN points AS p ON p.run_id = c.run_id AND p.series_id = 1 AND p.step = c.step "
-      "WHERE r.sweep_id = ?1 ORDER BY r.run_id, c.step, c.cell_id");
+  Statement list =
+      db.Prepare(ALLO_CELLS "WHERE r.sweep_id = ?1 ORDER BY r.run_id, c.step, c.cell_id");
   list.With(sweep_id);
   while (list.Step()) cells.push_back(ReadCell(list));
   ALLO_RETURN_IF_ERROR(list.status());
   return cells;
+}
+
+absl::StatusOr<StoredSweep> LoadSomeOfSweep(Connection& db, absl::string_view name,
+                                            absl::Span<const int64_t> run_ids,
+                                            int64_t now_unix_us) {
+  StoredSweep loaded;
+  ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, name));
+  ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweeps(db, sweep_id, now_unix_us));
+  loaded.sweep = std::move(sweeps.at(0));
+  ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadSomeRuns(db, sweep_id, run_ids, now_unix_us));
+  for (const v1::Run& run : loaded.runs) {
+    Statement list = db.Prepare(ALLO_CELLS "WHERE r.run_id = ?1 ORDER BY c.step, c.cell_id");
+    list.With(run.run_id());
+    while (list.Step()) loaded.cells.push_back(ReadCell(list));
+    ALLO_RETURN_IF_ERROR(list.status());
+  }
+  return loaded;
 }
 
 void CountRuns(v1::RunState state, int runs, v1::Sweep& sweep) {
@@ -302,6 +321,13 @@ absl::StatusOr<std::optional<TokenizerRun>> Store::FindTokenizer(absl::string_vi
 absl::StatusOr<std::vector<v1::Sweep>> Store::ListSweeps() const {
   const int64_t now_unix_us = parts_->options.clock->UnixMicros();
   return parts_->readers->Run([&](Connection& db) { return LoadSweeps(db, 0, now_unix_us); });
+}
+
+absl::StatusOr<StoredSweep> Store::GetRunsOf(absl::string_view sweep,
+                                             absl::Span<const int64_t> run_ids) const {
+  const int64_t now_unix_us = parts_->options.clock->UnixMicros();
+  return parts_->readers->Run(
+      [&](Connection& db) { return LoadSomeOfSweep(db, sweep, run_ids, now_unix_us); });
 }
 
 absl::StatusOr<SweepSource> Store::GetSource(absl::string_view name) const {
