@@ -9,6 +9,8 @@ PREFIX ?= /usr/local
 
 # LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
 export LIBTORCH
+# UPLOT=DIR likewise.
+export UPLOT
 CONFIGURE := cmake --log-level=NOTICE $(if $(LIBTORCH),-DALLOMETRY_LIBTORCH_DIR="$(LIBTORCH)") --preset
 JOBS := $(shell nproc)
 
@@ -16,9 +18,10 @@ words: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) \
 	  | while IFS=$$'\t' read -r word meaning; do printf 'make %-8s %s\n' "$$word" "$$meaning"; done
 
-setup: ## install what is missing: Debian packages, LibTorch
+setup: ## install what is missing: Debian packages, LibTorch, uPlot
 	@cmake/install_packages.sh
 	@cmake/fetch_libtorch.sh
+	@cmake/fetch_uplot.sh
 
 build: setup ## setup, then everything in build/: programs in build/bin
 	@echo "build: configuring and compiling in build/"
@@ -48,6 +51,7 @@ study: programs ## an experiment of sweeps/studies/, NAME=char; without a name, 
 	@deploy/study.sh $(NAME)
 
 test: build ## build, then every test
+	-@cmake/install_packages.sh --tests
 	ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
 
 test-slurm: programs ## deploy/slurm on a real Slurm of four nodes on this machine; Debian, root, 15 min

@@ -7,6 +7,8 @@ for program in fit store listing open_sweeps ingest scheduler strata; do
   echo "== $program"
   if [ -x "build/bench/$program" ]; then "build/bench/$program"; else echo "build/bench/$program is not built"; fi
 done
+echo "== page"
+bench/page.py
 echo "== train"
 bench/train.sh build
 echo "== ladder"

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "transport/connection.h"
 
 namespace allometry::cli {
@@ -34,27 +35,34 @@ std::unique_ptr<grpc::ClientContext> MakeCall(const Context&, int timeout_s) {
   return call;
 }
 
+std::string Explain(const Context& context, const grpc::Status& status) {
+  const bool is_unreachable = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                              status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  if (!is_unreachable || !transport::IsFromTransport(status)) return status.error_message();
+  const transport::ConnectionOptions connection = ConnectionOf(context);
+  const std::string proxy = transport::ProxyNote(connection);
+  const std::string reason = transport::PlainReason(connection, status);
+  // One that refuses a certificate does answer.
+  const bool nobody = !absl::StartsWith(reason, transport::kRefusesCertificate);
+  return absl::StrCat("no coordinator answers at ", context.coordinator, proxy.empty() ? "" : " ",
+                      proxy, ": ", reason,
+                      nobody ? ". Start one with 'allo coordinator --db FILE', or say where it is "
+                               "with --coordinator ADDRESS or ALLO_COORDINATOR"
+                             : "");
+}
+
 int Fail(const Context& context, const grpc::Status& status) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
     case grpc::StatusCode::DEADLINE_EXCEEDED: {
-      if (!transport::IsFromTransport(status)) {
-        std::cerr << "allo: " << status.error_message() << "\n";
-        return kExitUnreachable;
-      }
       const transport::ConnectionOptions connection = ConnectionOf(context);
-      const absl::Status usable = transport::Validate(connection);
-      const std::string reason = transport::PlainReason(connection, status);
-      if (!usable.ok() && reason == transport::kAsksForToken) return Fail(usable);
-      const std::string proxy = transport::ProxyNote(connection);
-      std::cerr << "allo: no coordinator answers at " << context.coordinator
-                << (proxy.empty() ? "" : " ") << proxy << ": " << reason;
-      // Somebody does answer there.
-      if (!absl::StartsWith(reason, transport::kRefusesCertificate)) {
-        std::cerr << ". Start one with 'allo coordinator --db FILE', or say where it is with"
-                  << " --coordinator ADDRESS or ALLO_COORDINATOR";
+      if (transport::IsFromTransport(status) &&
+          transport::PlainReason(connection, status) == transport::kAsksForToken) {
+        if (const absl::Status usable = transport::Validate(connection); !usable.ok()) {
+          return Fail(usable);
+        }
       }
-      std::cerr << "\n";
+      std::cerr << "allo: " << Explain(context, status) << "\n";
       return kExitUnreachable;
     }
     case grpc::StatusCode::RESOURCE_EXHAUSTED:

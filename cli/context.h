@@ -41,6 +41,9 @@ absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> Connect(const Context& 
 // A call's context with a deadline; 0: none.
 std::unique_ptr<grpc::ClientContext> MakeCall(const Context& context, int timeout_s);
 
+// The error as sentences for people.
+std::string Explain(const Context& context, const grpc::Status& status);
+
 // Prints the error as sentences on standard error and returns the exit code that fits it.
 int Fail(const Context& context, const grpc::Status& status);
 int Fail(const absl::Status& status);

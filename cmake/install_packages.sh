@@ -8,7 +8,7 @@ packages=(
   g++ cmake ninja-build pkg-config ccache mold
   # libraries
   libabsl-dev nlohmann-json3-dev libxxhash-dev libzstd-dev zlib1g-dev libhdf5-dev libeigen3-dev libceres-dev libboost-dev
-  libyaml-cpp-dev libsqlite3-dev libcli11-dev libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler
+  libyaml-cpp-dev libsqlite3-dev libcli11-dev libcpp-httplib-dev libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler
   protobuf-compiler-grpc libopenmpi-dev openmpi-bin
   # tests and benchmarks
   libgtest-dev libgmock-dev libbenchmark-dev sqlite3 python3 openssl valgrind
@@ -17,6 +17,9 @@ packages=(
   # the demo's text: GCIDE, a dictionary
   dict-gcide
 )
+
+# With --tests also a browser, which the tests of the page drive; they are skipped without it.
+[ "${1:-}" = --tests ] && packages+=(chromium chromium-driver fonts-dejavu-core)
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
