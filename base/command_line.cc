@@ -1,6 +1,8 @@
 #include "base/command_line.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 #include <vector>
@@ -9,13 +11,42 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "base/nearest_word.h"
 
 namespace allometry {
 namespace {
 
 constexpr int kBadUsage = 2;
+
+// CLI11 keeps what a validator asks for as text alone: INT:INT in [1 - 64], FLOAT:POSITIVE.
+std::string Allowed(const CLI::Option& option) {
+  const std::vector<std::string> parts = absl::StrSplit(option.get_type_name(), ':');
+  std::string allowed = parts[0] == "INT"     ? "a whole number"
+                        : parts[0] == "UINT"  ? "a whole number of 0 or more"
+                        : parts[0] == "FLOAT" ? "a number"
+                                              : "";
+  for (size_t k = 1; k < parts.size(); ++k) {
+    const size_t range = parts[k].find(" in [");
+    if (parts[k] == "POSITIVE") absl::StrAppend(&allowed, " above 0");
+    if (parts[k] == "NONNEGATIVE") absl::StrAppend(&allowed, " of 0 or more");
+    if (parts[k] == "FLOAT [UNIT]") absl::StrAppend(&allowed, ", with a unit after it or without,");
+    if (parts[k] == "FILE") allowed = "a file that is there";
+    if (parts[k] == "DIR") allowed = "a folder that is there";
+    if (parts[k].front() == '{') {
+      allowed = absl::StrJoin(absl::StrSplit(parts[k].substr(1, parts[k].size() - 2), ','), ", ");
+    }
+    if (range != std::string::npos) {
+      absl::StrAppend(
+          &allowed, " from ",
+          absl::StrReplaceAll(parts[k].substr(range + 5), {{" - ", " to "}, {"]", ""}}));
+    }
+  }
+  return allowed;
+}
 
 std::vector<const CLI::App*> Commands(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
@@ -33,6 +64,112 @@ bool IsNumber(const std::string& word) {
   char* end = nullptr;
   std::strtod(word.c_str(), &end);
   return *end == '\0';
+}
+
+bool IsWholeNumber(const std::string& word) {
+  const size_t digits = word.find_first_not_of("+-");
+  return digits <= 1 && word.find_first_not_of("0123456789", digits) == std::string::npos;
+}
+
+// The commands that the arguments name, outermost first.
+std::vector<const CLI::App*> ParsedPath(const CLI::App& app) {
+  std::vector<const CLI::App*> path = {&app};
+  while (!path.back()->get_subcommands().empty()) {
+    path.push_back(path.back()->get_subcommands().front());
+  }
+  return path;
+}
+
+std::string NotAllowed(const CLI::Option& option, const std::string& value) {
+  const std::string named = absl::StrCat(option.get_name(), " '", value, "'");
+  if (option.get_items_expected_max() == 0) {
+    return absl::StrCat(option.get_name(), " takes no value: '", value, "' was given");
+  }
+  const std::string allowed = Allowed(option);
+  const bool too_large = IsWholeNumber(value) && allowed == "a whole number";
+  return too_large ? absl::StrCat(named, " is too large")
+                   : absl::StrCat(named, ": allowed is ", allowed);
+}
+
+// What CLI11 says of an option begins with its name, or with these words and its name.
+const CLI::Option* OptionOf(const std::vector<const CLI::App*>& path, absl::string_view what) {
+  absl::ConsumePrefix(&what, "Could not convert: ");
+  for (const CLI::App* command : path) {
+    for (const CLI::Option* option : command->get_options()) {
+      absl::string_view rest = what;
+      if (!absl::ConsumePrefix(&rest, option->get_name())) continue;
+      if (absl::StartsWith(rest, ":") || absl::StartsWith(rest, " =")) return option;
+    }
+  }
+  return nullptr;
+}
+
+// CLI11's mistake in a sentence that names what was allowed.
+std::string MistakeText(const std::vector<const CLI::App*>& path, const CLI::ParseError& error) {
+  const std::string what = error.what();
+  const auto kind = static_cast<CLI::ExitCodes>(error.get_exit_code());
+  const CLI::Option* option = OptionOf(path, what);
+  if (kind == CLI::ExitCodes::RequiredError && absl::StartsWith(what, "A subcommand")) {
+    return absl::StrCat(
+        "a command is needed: ",
+        absl::StrJoin(Commands(*path.back()), ", ", [](std::string* out, const CLI::App* command) {
+          out->append(command->get_name());
+        }));
+  }
+  if (kind == CLI::ExitCodes::ExtrasError) {
+    // CLI11 lists them from the last to the first.
+    std::vector<std::string> words = absl::StrSplit(what.substr(what.find(": ") + 2), ' ');
+    std::reverse(words.begin(), words.end());
+    return absl::StrCat("more arguments than it takes: ", absl::StrJoin(words, " "));
+  }
+  if (kind == CLI::ExitCodes::ExcludesError) {
+    return absl::StrCat(absl::StrReplaceAll(what, {{" excludes ", " and "}}),
+                        " cannot be given together");
+  }
+  if (option == nullptr) return what;
+  const std::vector<std::string>& values = option->results();
+  const std::string allowed = Allowed(*option);
+  if (kind == CLI::ExitCodes::ArgumentMismatch) {
+    return values.size() > 1
+               ? absl::StrCat(option->get_name(), " was given ", values.size(), " times (",
+                              absl::StrJoin(values, ", "), "): allowed is once")
+               : absl::StrCat(option->get_name(), " needs a value", allowed.empty() ? "" : ": ",
+                              allowed);
+  }
+  // "--idle-exit: x unit not recognized. Allowed values: {d,h,m,s}"
+  if (const size_t unit = what.find(" unit not recognized"); unit != std::string::npos) {
+    const size_t word = option->get_name().size() + 2, units = what.find('{') + 1;
+    return absl::StrCat(
+        option->get_name(), ": the unit '", what.substr(word, unit - word),
+        "' is not known: allowed are ",
+        absl::StrReplaceAll(what.substr(units, what.find('}') - units), {{",", ", "}}));
+  }
+  const bool value_is_bad =
+      kind == CLI::ExitCodes::ConversionError || kind == CLI::ExitCodes::ValidationError;
+  if (!value_is_bad || (allowed.empty() && option->get_items_expected_max() > 0)) return what;
+  return NotAllowed(*option, absl::StrJoin(values, " "));
+}
+
+// What CLI11 takes in silence: whole numbers beyond 64 bits, which it cuts to the largest, nan and
+// inf, which pass every range, and the empty word where a name is required.
+std::string UnusableValue(const std::vector<const CLI::App*>& path) {
+  for (const CLI::App* command : path) {
+    for (const CLI::Option* option : command->get_options()) {
+      const std::string type = option->get_type_name();
+      for (const std::string& value : option->results()) {
+        if (value.empty() && option->get_required()) {
+          return absl::StrCat(option->get_name(), " is empty: a name is needed");
+        }
+        errno = 0;
+        if (absl::StartsWith(type, "INT")) std::strtoll(value.c_str(), nullptr, 0);
+        if (absl::StartsWith(type, "UINT")) std::strtoull(value.c_str(), nullptr, 0);
+        const bool infinite =
+            absl::StartsWith(type, "FLOAT") && !std::isfinite(std::strtod(value.c_str(), nullptr));
+        if (infinite || errno == ERANGE) return NotAllowed(*option, value);
+      }
+    }
+  }
+  return "";
 }
 
 }  // namespace
@@ -82,20 +219,29 @@ std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) 
 }
 
 std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv) {
-  app.set_version_flag("--version", absl::StrCat(app.get_name(), " ", ALLO_VERSION),
-                       "print the version");
+  if (app.get_version_ptr() == nullptr) {
+    app.set_version_flag("--version", absl::StrCat(app.get_name(), " ", ALLO_VERSION),
+                         "print the version");
+  }
+  std::string mistake;
   try {
     app.parse(argc, argv);
-    return std::nullopt;
+    mistake = UnusableValue(ParsedPath(app));
+    if (mistake.empty()) return std::nullopt;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    const std::string unknown = UnknownWord(app, argc, argv);
-    std::cerr << app.get_name() << ": "
-              << (unknown.empty() ? absl::StrCat(error.what(), " (see ", app.get_name(), " --help)")
-                                  : unknown)
-              << std::endl;
-    return kBadUsage;
+    mistake = UnknownWord(app, argc, argv);
+    if (!mistake.empty()) {
+      std::cerr << app.get_name() << ": " << mistake << std::endl;
+      return kBadUsage;
+    }
+    mistake = MistakeText(ParsedPath(app), error);
   }
+  const std::string help = absl::StrJoin(
+      ParsedPath(app), " ",
+      [](std::string* out, const CLI::App* command) { out->append(command->get_name()); });
+  std::cerr << app.get_name() << ": " << mistake << " (see " << help << " --help)" << std::endl;
+  return kBadUsage;
 }
 
 }  // namespace allometry

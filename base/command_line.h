@@ -1,5 +1,6 @@
 // Command lines of the programs, parsed by CLI11, with what it does not say: which word is no
-// command or option, and what is near.
+// command or option, what is near, and what is allowed as a value. A number must be finite and fit
+// into 64 bits, and what is required must not be empty.
 #pragma once
 
 #include <optional>

@@ -45,12 +45,17 @@ bool MayBeAStream(const std::string& path) {
 // Calls use(piece) for successive pieces of the file, until it is not OK.
 template <class Use>
 absl::Status ReadInPieces(const std::string& path, bool may_be_a_stream, Use use) {
+  if (path.empty()) return absl::InvalidArgumentError("a file name is needed, and '' is none");
   const int block = may_be_a_stream ? 0 : O_NONBLOCK;
   FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | block));
   if (file.get() < 0) return ErrnoStatus(path, "open");
   struct stat info {};
   if (fstat(file.get(), &info) != 0) return ErrnoStatus(path, "stat");
-  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode) && !may_be_a_stream) {
+  if (S_ISDIR(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": a file is expected, and this is a folder"));
+  }
+  if (!S_ISREG(info.st_mode) && !may_be_a_stream) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": a file is expected, and this is a pipe, a socket or a device"));
   }

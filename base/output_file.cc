@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "base/check.h"
 #include "base/files.h"
+#include "base/foreign_text.h"
 
 namespace allometry {
 namespace {
@@ -23,6 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr absl::string_view kDatabaseHeader("SQLite format 3\0", 16);
+constexpr size_t kBeginning = 64;  // bytes of a file that say what it is
+constexpr size_t kShown = 30;
 
 // The path behind symbolic links, also where the file is not there yet.
 std::string Resolve(const std::string& path) {
@@ -50,13 +54,13 @@ bool LockedByAnother(int fd) {
 }
 
 // Of a file that cannot be read, nothing is known: the write itself will say.
-absl::Status CheckContents(const std::string& path, bool may_replace_database) {
+absl::Status CheckContents(const std::string& path, const OutputOptions& options) {
   const int fd = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return absl::OkStatus();
-  char header[kDatabaseHeader.size()] = {};
-  const ssize_t got = pread(fd, header, sizeof(header), 0);
-  const bool database = got == static_cast<ssize_t>(sizeof(header)) &&
-                        absl::string_view(header, sizeof(header)) == kDatabaseHeader;
+  char bytes[kBeginning] = {};
+  const ssize_t got = pread(fd, bytes, sizeof(bytes), 0);
+  const absl::string_view beginning(bytes, static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  const bool database = absl::StartsWith(beginning, kDatabaseHeader);
   const bool locked = LockedByAnother(fd);
   close(fd);
   if (locked) {
@@ -65,9 +69,19 @@ absl::Status CheckContents(const std::string& path, bool may_replace_database) {
                      database ? " (a coordinator that serves this database?)" : "",
                      ": it was not written; name another file, or stop that program first"));
   }
-  if (database && !may_replace_database) {
+  if (database && !options.may_replace_database) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is a database: it was not written; name another file"));
+  }
+  const bool known =
+      beginning.empty() || options.beginnings.empty() ||
+      std::any_of(options.beginnings.begin(), options.beginnings.end(),
+                  [&](const std::string& ours) { return absl::StartsWith(beginning, ours); });
+  if (!known) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, " is there and is not ", options.kind, " (it begins with '",
+        Printable(beginning.substr(0, beginning.find_first_of("\r\n")).substr(0, kShown)),
+        "'): it was not written; name another file, or remove this one first"));
   }
   return absl::OkStatus();
 }
@@ -102,7 +116,8 @@ absl::Status CheckOutput(const std::string& path, const OutputOptions& options) 
   for (const char* suffix : {"-wal", "-shm", "-journal", ".lock"}) {
     const std::string base(absl::StripSuffix(path, suffix));
     if (base == path || !fs::is_regular_file(base)) continue;
-    ALLO_RETURN_IF_ERROR(CheckContents(base, options.may_replace_database));
+    ALLO_RETURN_IF_ERROR(
+        CheckContents(base, {.may_replace_database = options.may_replace_database}));
   }
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
@@ -117,7 +132,7 @@ absl::Status CheckOutput(const std::string& path, const OutputOptions& options) 
     return absl::InvalidArgumentError(absl::StrCat(path, " is a folder; name a file in it"));
   }
   if (!S_ISREG(info.st_mode)) return absl::OkStatus();
-  ALLO_RETURN_IF_ERROR(CheckContents(path, options.may_replace_database));
+  ALLO_RETURN_IF_ERROR(CheckContents(path, options));
   return absl::OkStatus();
 }
 

@@ -26,12 +26,16 @@ struct OutputOptions {
   bool may_replace_database = false;
   // Only the owner may read it, also where others could read what was there.
   bool only_owner = false;
+  // What the output is, "an SVG picture", and how a file of that kind begins. A file that is there,
+  // is not empty and begins otherwise is refused. None: any file is replaced.
+  std::string kind = "";
+  std::vector<std::string> beginnings = {};
 };
 
 // Whether `path` may be written: InvalidArgument where it is a folder, in a folder that does not
-// exist, one of the inputs, a database, or (FailedPrecondition) a file that another program holds
-// locked, such as the database that a coordinator serves. Nothing is touched. Call it before long
-// work.
+// exist, one of the inputs, a database, a file of another kind, or (FailedPrecondition) a file that
+// another program holds locked, such as the database that a coordinator serves. Nothing is touched.
+// Call it before long work.
 absl::Status CheckOutput(const std::string& path, const OutputOptions& options);
 
 // Both paths lead to one file (device and inode); false where one of them is not there.

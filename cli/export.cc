@@ -17,6 +17,11 @@ struct Arguments {
   std::string output;
 };
 
+// An earlier export may be replaced: the headers of observations and of points.
+OutputOptions ExportFile() {
+  return {.kind = "an export", .beginnings = {"sweep,size,run_id,", "run_id,size,series,"}};
+}
+
 // Standard output as it comes; a file is made at the first piece, so that an unknown sweep or a
 // coordinator that does not answer leaves what is there.
 class Output {
@@ -49,7 +54,7 @@ class Output {
  private:
   absl::Status Make() {
     if (file_ != nullptr) return absl::OkStatus();
-    ALLO_ASSIGN_OR_RETURN(file_, OutputFile::Create(path_, {}));
+    ALLO_ASSIGN_OR_RETURN(file_, OutputFile::Create(path_, ExportFile()));
     return absl::OkStatus();
   }
 
@@ -65,7 +70,7 @@ int NotWritten(const Arguments& arguments, const absl::Status& status) {
 
 int Export(const Context& context, const Arguments& arguments) {
   if (!arguments.output.empty()) {
-    if (const absl::Status may = CheckOutput(arguments.output, {}); !may.ok()) {
+    if (const absl::Status may = CheckOutput(arguments.output, ExportFile()); !may.ok()) {
       return NotWritten(arguments, may);
     }
   }
@@ -97,7 +102,9 @@ void AddExport(CLI::App& app, Context& context) {
   command->add_option("SWEEP", *sweep, "name of the sweep")->required();
   command->add_flag("--points", arguments->points, "every loss point instead of the observations");
   command->add_option("--series", *series, "only this series: train, heldout, grad_norm, ...");
-  command->add_option("-o,--output", arguments->output, "file to write; default: standard output");
+  command->add_option(
+      "-o,--output", arguments->output,
+      "file to write, which may be there if it is an export; default: standard output");
   command->callback([&context, arguments, sweep, series] {
     arguments->request.set_sweep(*sweep);
     arguments->request.set_series(*series);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/ascii.h"
 #include "base/output_file.h"
 #include "cli/answer_table.h"
 #include "cli/commands.h"
@@ -25,7 +26,8 @@ constexpr int kTimeoutS = 300;
 
 // Before the fit, which may take minutes.
 absl::Status CheckSvg(const std::string& svg) {
-  return svg.empty() ? absl::OkStatus() : Annotate(CheckOutput(svg, {}), "allo: --svg");
+  return svg.empty() ? absl::OkStatus()
+                     : Annotate(CheckOutput(svg, PictureFile({})), "allo: --svg");
 }
 
 int FitSweep(const Context& context, const std::string& sweep, const v1::FitOptions& options,
@@ -47,7 +49,8 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
                                : response.report_text())
             << std::flush;
   if (!svg.empty()) {
-    if (const absl::Status written = WriteOutput(svg, response.report_svg(), {}); !written.ok()) {
+    const absl::Status written = WriteOutput(svg, response.report_svg(), PictureFile({}));
+    if (!written.ok()) {
       return Fail(Annotate(written, "allo"));
     }
   }
@@ -222,6 +225,14 @@ fitting::CsvOptions CsvOf(const Arguments& arguments) {
 }
 
 int Fit(const Context& context, const Arguments& arguments) {
+  // The name of a sweep begins with a letter or a digit, so that a folder may have it too.
+  const std::string& target = arguments.target;
+  const bool may_be_a_sweep =
+      absl::ascii_isalnum(target[0]) && target.find('/') == std::string::npos;
+  if (!may_be_a_sweep && std::filesystem::is_directory(target)) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat(
+        "allo: ", target, " is a folder: a sweep, or a file with a table of runs, is expected")));
+  }
   absl::StatusOr<fitting::FitOptions> options = FileOptions(arguments);
   if (!options.ok()) return Fail(options.status());
   std::optional<TableFormat> table;

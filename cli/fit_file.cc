@@ -6,7 +6,6 @@
 #include "absl/strings/str_format.h"
 #include "base/files.h"
 #include "base/foreign_text.h"
-#include "base/output_file.h"
 #include "cli/ticker.h"
 #include "fitting/data/csv.h"
 #include "fitting/report/fit.h"
@@ -58,11 +57,15 @@ int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observatio
 
 }  // namespace
 
+OutputOptions PictureFile(std::vector<std::string> inputs) {
+  return {.inputs = std::move(inputs), .kind = "an SVG picture", .beginnings = {"<svg", "<?xml"}};
+}
+
 int RunFitFile(const FitFileArguments& arguments) {
   if (const absl::Status valid = fitting::Validate(arguments.options); !valid.ok()) {
     return Complain(valid, kBadInput);
   }
-  const OutputOptions output = {.inputs = {arguments.path}};
+  const OutputOptions output = PictureFile({arguments.path});
   if (!arguments.svg.empty()) {
     const absl::Status may = CheckOutput(arguments.svg, output);
     if (!may.ok()) return Complain(Annotate(may, "--svg"), kBadInput);

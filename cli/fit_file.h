@@ -3,7 +3,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "base/output_file.h"
 #include "cli/answer_table.h"
 #include "fitting/data/csv_options.h"
 #include "fitting/data/options.h"
@@ -19,6 +21,9 @@ struct FitFileArguments {
   std::optional<TableFormat> table;
   std::string svg;  // where to write the picture; "" is nowhere. Of groups it is refused
 };
+
+// Of --svg: an earlier picture may be replaced, and none of the inputs.
+OutputOptions PictureFile(std::vector<std::string> inputs);
 
 // Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the
 // exit code: 0 a report was printed (its fits may be refused, with reasons), 1 something failed on

@@ -5,12 +5,15 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <optional>
+#include <string>
 
 #include "CLI/App.hpp"
 #include "CLI/Config.hpp"
 #include "CLI/Formatter.hpp"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "base/command_line.h"
 #include "base/files.h"
@@ -26,9 +29,27 @@
 namespace allometry::coordinator {
 namespace {
 
+constexpr size_t kLongestAddress = 4096;
+
 int Fail(const absl::Status& status) {
   std::cerr << "allo-coordinator: " << status.message() << std::endl;
   return 1;
+}
+
+// What another coordinator wrote there may be replaced; a sweep file that was named by mistake may
+// not.
+absl::Status CheckAddressFile(const std::string& path, const Options& options) {
+  ALLO_RETURN_IF_ERROR(CheckOutput(path, {.inputs = {options.db_path, options.token_file}}));
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return absl::OkStatus();
+  const absl::StatusOr<std::string> text = ReadFile(path, kLongestAddress);
+  const absl::string_view line = absl::StripAsciiWhitespace(text.ok() ? *text : "");
+  if (text.ok() && (line.empty() || transport::ParseAddress(line, "", true).ok())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      path + " is there and holds no address: it was not written; name another file, or remove " +
+      "this one first");
 }
 
 // Blocked in every thread, so that the one sigwait below receives them.
@@ -80,7 +101,7 @@ int Main(int argc, char** argv) {
 
   // Before the database is open: to look at an open one would drop SQLite's locks on it.
   if (!address_file.empty()) {
-    const absl::Status may = CheckOutput(address_file, {.inputs = {options.db_path}});
+    const absl::Status may = CheckAddressFile(address_file, options);
     if (!may.ok()) return Fail(Annotate(may, "--address-file"));
   }
   const sigset_t stop = BlockStopSignals();

@@ -1,8 +1,16 @@
 #include "coordinator/options.h"
 
+#include <cstdint>
+#include <utility>
+
 #include "absl/strings/str_format.h"
 
 namespace allometry::coordinator {
+namespace {
+
+constexpr int64_t kLongestMs = 31'622'400'000;
+
+}  // namespace
 
 absl::StatusOr<transport::Address> ListenAddressOf(const Options& options) {
   return transport::ParseAddress(
@@ -21,6 +29,13 @@ absl::Status Validate(const Options& options) {
     return absl::InvalidArgumentError(
         absl::StrFormat("--lease-ms %d: a lease must last at least three heartbeats of %d ms",
                         options.lease_ms, options.heartbeat_ms));
+  }
+  for (const auto& [option, ms] : {std::pair("--lease-ms", options.lease_ms),
+                                   std::pair("--preempt-after-ms", options.preempt_after_ms),
+                                   std::pair("--preempt-within-ms", options.preempt_within_ms)}) {
+    if (ms <= kLongestMs) continue;
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s %d: allowed is up to %d milliseconds, a year", option, ms, kLongestMs));
   }
   if (options.preempt_after_ms < 0) {
     return absl::InvalidArgumentError(

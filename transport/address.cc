@@ -78,6 +78,7 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, absl::string_view o
                         option, text, what));
   };
   Address address;
+  if (text.empty()) return error("it is empty");
   if (absl::string_view path = text; absl::ConsumePrefix(&path, "unix:")) {
     if (absl::StartsWith(path, "///")) path.remove_prefix(2);
     if (path.empty() || path.back() == '/' || path.find('\0') != absl::string_view::npos) {

@@ -40,10 +40,13 @@ absl::StatusOr<std::shared_ptr<SocketFolder>> SocketFolder::Open(const std::stri
                      "of your own"));
   }
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    // A folder such as /tmp is everybody's on purpose.
+    const bool shared = (status.st_mode & S_ISVTX) != 0;
     return absl::PermissionDeniedError(
         absl::StrCat("others may write in the folder ", folder,
-                     ", and could answer in the coordinator's place: 'chmod go-w ", folder,
-                     "', or name a socket in a folder of your own"));
+                     ", and could answer in the coordinator's place: ",
+                     shared ? "" : absl::StrCat("'chmod go-w ", folder, "', or "),
+                     "name a socket in a folder of your own"));
   }
   return opened;
 }
@@ -66,7 +69,12 @@ std::string SocketFolder::ShortPath() const {
 absl::Status SocketFolder::CheckSocket() const {
   struct stat status {};
   if (fstatat(fd_, name_.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(path_, "look at");
+    if (errno == ENOENT) return absl::OkStatus();
+    if (errno != EACCES) return ErrnoStatus(path_, "look at");
+    return absl::PermissionDeniedError(
+        absl::StrCat("unix:", path_,
+                     " is in a folder that lets in another user alone, the coordinator's: a Unix "
+                     "socket serves the programs of one user, others need TCP and its token"));
   }
   if (!S_ISSOCK(status.st_mode)) {
     return absl::FailedPreconditionError(absl::StrCat(path_, " is there and is not a socket"));

@@ -30,7 +30,8 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
   bool data = false;
   int largest = 0;
   int drained = 0;
-  std::string why_drained;  // of the first
+  std::string without_slots;  // a host that offers none at this moment
+  std::string why_drained;    // of the first
   for (const auto& [agent_id, agent] : state.agents) {
     if (!agent.live || !HasData(agent, run)) continue;
     const auto slots = static_cast<int>(
@@ -47,6 +48,7 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
     }
     data = true;
     if (agent.host == run.avoided_host) continue;
+    if (agent.slots.empty()) without_slots = agent.host;
     largest = std::max(largest, slots);
   }
   if (drained > 0) {
@@ -73,6 +75,10 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
     return absl::StrFormat(
         "waiting: it failed on %s before it got going; other runs go first there",
         run.avoided_host);
+  }
+  if (largest == 0 && !without_slots.empty()) {
+    return absl::StrFormat("waiting: %s, which has its dataset, offers no slot at the moment",
+                           without_slots);
   }
   if (largest == 0) {
     return absl::StrFormat("waiting: no worker with its dataset has a %s slot", run.device);

@@ -92,7 +92,15 @@ absl::StatusOr<std::unique_ptr<DatabaseFile>> DatabaseFile::Acquire(const std::s
     if (OwnFiles().count({info.st_dev, info.st_ino}) > 0) return InUse(path);
   }
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-  if (fd < 0) return ErrnoStatus(path, "open");
+  if (fd < 0) {
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    std::error_code ignored;
+    if (errno != ENOENT || folder.empty() || std::filesystem::exists(folder, ignored)) {
+      return ErrnoStatus(path, "open");
+    }
+    return absl::NotFoundError(
+        absl::StrCat(path, ": the folder ", folder, " does not exist; make it first"));
+  }
   std::unique_ptr<DatabaseFile> file(new DatabaseFile(std::move(path), fd));
   ALLO_RETURN_IF_ERROR(file->Lock());
   ALLO_RETURN_IF_ERROR(file->CheckKind());

@@ -288,8 +288,9 @@ std::optional<std::string> ReadChoice(const Field& field, absl::Span<const absl:
   const auto text = ScalarText(field, absl::StrCat("one of ", allowed), mistakes);
   if (!text) return std::nullopt;
   if (std::find(names.begin(), names.end(), *text) != names.end()) return text;
-  mistakes.Add(field.line, absl::StrFormat("%s %s is not known: allowed are %s", field.name,
-                                           Quote(*text), allowed));
+  mistakes.Add(field.line,
+               absl::StrFormat("%s %s is not known: %s %s", field.name, Quote(*text),
+                               names.size() == 1 ? "the only one is" : "allowed are", allowed));
   return std::nullopt;
 }
 

@@ -58,6 +58,27 @@ TEST_F(OutputFileTest, WhatIsThereStaysUntilTheNewOneIsWhole) {
   EXPECT_THAT(Names(), ElementsAre("x"));
 }
 
+TEST_F(OutputFileTest, OnlyAnEarlierOutputOfItsKindIsReplaced) {
+  const OutputOptions picture = {.kind = "a picture", .beginnings = {"<svg", "<?xml"}};
+  ASSERT_OK(WriteOutput(path_, "<svg>1</svg>", picture));
+  ASSERT_OK(WriteOutput(path_, "<?xml?><svg>2</svg>", picture));
+  ASSERT_OK(WriteFileAtomically(path_, ""));
+  ASSERT_OK(WriteOutput(path_, "<svg>3</svg>", picture));
+  for (const char* other : {"name: sweep\nsizes: [1k]\n", "<sv",
+                            "\x7f"
+                            "ELF",
+                            "\n"}) {
+    ASSERT_OK(WriteFileAtomically(path_, other));
+    EXPECT_THAT(WriteOutput(path_, "<svg>4</svg>", picture),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not a picture")));
+    EXPECT_THAT(ReadFile(path_), IsOkAndHolds(other));
+  }
+  ASSERT_OK(WriteFileAtomically(path_, "name: sweep\nsizes: [1k]\n"));
+  EXPECT_THAT(CheckOutput(path_, picture),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("(it begins with 'name: sweep'): it was not written")));
+}
+
 TEST_F(OutputFileTest, AnInputIsRefusedAlsoThroughALink) {
   ASSERT_OK(WriteFileAtomically(path_, "data"));
   fs::create_symlink("x", folder_.Path("soft"));

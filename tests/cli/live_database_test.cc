@@ -188,17 +188,50 @@ TEST_F(LiveDatabaseTest, ADatabaseThatAnotherProgramLocksIsSaid) {
 }
 
 TEST_F(LiveDatabaseTest, AnExportThatFailsLeavesTheFileThatIsThere) {
-  const std::string results = Write("res.csv", "precious\n");
+  const std::string earlier = "run_id,size,series,step,tokens,value,attempt\n";
+  const std::string results = Write("res.csv", earlier);
   EXPECT_EQ(Allo("export nosuch -o " + results), 1);
-  EXPECT_EQ(ReadFile(results).value(), "precious\n");
+  EXPECT_EQ(ReadFile(results).value(), earlier);
   const std::string live = address_;
   address_ = "unix:" + folder_.Path("nobody");
   EXPECT_EQ(Allo("export nosuch -o " + results), 3);
-  EXPECT_EQ(ReadFile(results).value(), "precious\n");
+  EXPECT_EQ(ReadFile(results).value(), earlier);
   EXPECT_EQ(Allo("export nosuch -o " + folder_.Path("new.csv")), 3);
   EXPECT_FALSE(fs::exists(folder_.Path("new.csv")));
   EXPECT_EQ(Allo("export nosuch -o " + folder_.path()), 2);
   EXPECT_THAT(output_, HasSubstr("is a folder"));
+}
+
+// A name that was mistyped: what is there is no earlier output of the command.
+TEST_F(LiveDatabaseTest, AFileOfAnotherKindIsNotReplaced) {
+  const std::string csv = Write("p.csv", Csv());
+  const std::string sweep = Write("sweep.yaml", "name: precious\n");
+  for (const std::string& command :
+       {"export nosuch -o " + sweep, "export nosuch --points -o " + csv,
+        "fit --method parametric " + csv + " --svg " + sweep}) {
+    EXPECT_EQ(Allo(command), 2) << command;
+    EXPECT_THAT(output_, HasSubstr("remove this one first")) << command;
+  }
+  EXPECT_EQ(Refused({"--db", folder_.Path("b.db"), "--address-file", sweep}), 1);
+  EXPECT_THAT(Log(), HasSubstr("holds no address"));
+  EXPECT_EQ(ReadFile(sweep).value(), "name: precious\n");
+  EXPECT_EQ(ReadFile(csv).value(), Csv());
+}
+
+TEST_F(LiveDatabaseTest, AFolderOrNothingIsNoSweepToFit) {
+  address_ = "unix:" + folder_.Path("nobody");
+  for (const std::string& folder : {std::string("."), std::string(".."), folder_.path()}) {
+    EXPECT_EQ(Allo("fit " + folder), 2);
+    EXPECT_THAT(output_, HasSubstr(folder + " is a folder: ")) << folder;
+  }
+  for (const char* command : {"fit", "export", "watch", "runs", "submit", "plan", "backup"}) {
+    EXPECT_EQ(Allo(absl::StrCat(command, " ''")), 2) << command;
+    EXPECT_THAT(output_, HasSubstr(" is empty: a name is needed")) << command;
+  }
+  for (const char* command : {"submit", "plan"}) {
+    EXPECT_EQ(Allo(absl::StrCat(command, " ", folder_.path())), 2) << command;
+    EXPECT_THAT(output_, HasSubstr("a file is expected, and this is a folder")) << command;
+  }
 }
 
 TEST_F(LiveDatabaseTest, AFitDoesNotWriteOverItsInput) {

@@ -323,6 +323,14 @@ TEST(DecideTest, ARunTakesOnlySlotsOfItsDevice) {
   EXPECT_EQ(decision.ReasonOf(3), "waiting: no worker with its dataset has a tpu slot");
 }
 
+// Between the end of an attempt and the heartbeat that calls its slot free.
+TEST(DecideTest, AWorkerThatOffersNoSlotAtTheMomentIsNotOneWithoutSuchSlots) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 0).Worker("g", 1, "cuda").Run(1, 10);
+  EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1),
+            "waiting: host-a, which has its dataset, offers no slot at the moment");
+}
+
 TEST(DecideTest, EveryWaitingRunHasAReason) {
   ClusterBuilder cluster;
   cluster.Worker("a", 2).Running(1, 10, "a", {1});

@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
             "  context: 32", "  context: 32\n  size: 124M",
             "a.yaml:6: unknown key size: sizes are a list: model.sizes, such as [5k, 20k, 80k]"},
         Mistake{"training:\n", "training:\n  optimizer: {name: muon}\n",
-                "a.yaml:8: name muon is not known: allowed are adamw"},
+                "a.yaml:8: name muon is not known: the only one is adamw"},
         Mistake{"training:\n", "training:\n  optimizer: muon\n",
                 "a.yaml:8: optimizer muon: AdamW is the only optimizer; allowed is a map of its "
                 "settings, with beta1, beta2, weight_decay, epsilon, clip_norm, name"},

@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 
 TEST(AddressTest, WhatIsWrongIsNamedWithTheOptionAndTheValue) {
   const std::vector<std::pair<std::string, std::string>> mistakes = {
-      {"", "no port"},
+      {"", "it is empty"},
       {"localhost", "no port"},
       {"[::1]", "no port"},
       {"127.0.0.1:", "port '' is not a number"},

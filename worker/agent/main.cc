@@ -64,6 +64,8 @@ std::string BesideThisProgram(const std::string& name) {
   return error ? name : (self.parent_path() / name).string();
 }
 
+constexpr double kYear = 31'622'400;  // seconds
+
 struct Flags {
   AgentOptions options;
   std::string slots = "auto";
@@ -194,7 +196,7 @@ int Main(int argc, char** argv) {
                  "end when there was nothing to run for so long (seconds, or 5m, 1h); 0: never")
       ->transform(CLI::AsNumberWithUnit(
           std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}))
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, kYear));
   app.add_option("--allow-commands", flags.commands,
                  "whether trainers that a sweep file names are started here (docs/trainer.md): all "
                  "(also without a word), none, or programs with commas; otherwise only for a "
@@ -203,7 +205,7 @@ int Main(int argc, char** argv) {
       ->default_str("auto");
   app.add_option("--stop-within", flags.stop_within_s,
                  "seconds that a trainer may take to write its checkpoint when told to stop")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, kYear))
       ->capture_default_str();
   app.add_option("--runs-per-device", options.attempts.runs_per_device,
                  "how many runs of one rank may share a device, where their memory fits")
@@ -212,12 +214,12 @@ int Main(int argc, char** argv) {
   app.add_option("--stall-factor", options.attempts.stall.factor,
                  "a trainer without a record for this many times the usual time between two is "
                  "ended as STALLED; 0: never")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   app.add_option("--stall-floor-s", options.attempts.stall.floor_s,
                  "seconds without a record that are never too long; 15 times as many until the "
                  "usual time is known")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, kYear))
       ->capture_default_str();
   app.add_option("--tls-ca", options.link.tls_ca,
                  "PEM file of the authority that signed the coordinator's certificate; not needed "

@@ -1,7 +1,9 @@
 // allo-trainer and allo-trainer-cuda: train what RUN_DIR/run.json says.
+#include <optional>
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "base/command_line.h"
 #include "base/standard_output.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/run_trainer.h"
@@ -9,11 +11,14 @@
 
 namespace {
 
+constexpr double kYear = 31'622'400;  // seconds
+
 int Main(int argc, char** argv) {
   allometry::trainer::TrainerOptions options;
   CLI::App app(
       "Trains what RUN_DIR/run.json says and writes curves, checkpoints and the exit reason to\n"
-      "RUN_DIR/attempt-K. Needs no coordinator. Several ranks: mpirun -np K allo-trainer ...");
+      "RUN_DIR/attempt-K. Needs no coordinator. Several ranks: mpirun -np K allo-trainer ...",
+      "allo-trainer");
   app.add_option("RUN_DIR", options.run_dir, "the folder with run.json")
       ->check(CLI::ExistingDirectory);
   app.add_option("--data-dir", options.data_dir, "the folder with the datasets");
@@ -24,14 +29,14 @@ int Main(int argc, char** argv) {
                  "seconds to wait for another rank before the attempt ends as NODE_LOST; more than "
                  "a checkpoint takes")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, kYear))
       ->envname("ALLO_COLLECTIVE_TIMEOUT");
   app.add_flag("--leased", options.leased,
                "standard input carries the lease; its end ends the job (for the worker agent)");
   app.add_option("--measure", options.measure_seconds,
                  "train for about so many seconds, write nothing to the attempt, and print what an "
                  "update, an evaluation and a checkpoint take as JSON")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(0.001, kYear));
   std::string self_test, device = "cpu";
   app.add_option("--self-test", self_test,
                  "only say whether this trainer works here: compute a little, write to this folder")
@@ -41,7 +46,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   app.set_version_flag("--version", allometry::trainer::TrainerBuild(), "print what was compiled");
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> over = allometry::ParseCommandLine(app, argc, argv)) return *over;
   if (!self_test.empty()) {
     return allometry::trainer::SelfTest(self_test,
                                         *allometry::run::Parse<allometry::run::DeviceKind>(device));
