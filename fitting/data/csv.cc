@@ -116,14 +116,15 @@ class Reader {
     for (absl::string_view field : fields) {  // most rows that cannot be used hold some number
       if (!field.empty() && absl::ascii_isdigit(field[0])) return false;
     }
-    for (size_t f = 0; f < fields.size(); ++f) {
+    // Empty fields behind the header's may follow.
+    for (size_t f = 0; f < layout_.header.size(); ++f) {
       const std::string text(absl::StripAsciiWhitespace(PlainText(fields[f])));
       same += text == layout_.header[f];
       if (text.size() > 200 || MatchHeader(text).role > Role::kFlops) continue;
       ++quantities;
       moved += MatchHeader(layout_.header[f]).role != MatchHeader(text).role;
     }
-    if (same == static_cast<int>(fields.size())) return true;
+    if (same == static_cast<int>(layout_.header.size())) return true;
     if (quantities >= 2 && moved == 0) return true;
     if (quantities < 2) return false;
     return Refuse(

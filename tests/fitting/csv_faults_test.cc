@@ -324,6 +324,8 @@ TEST_F(Dressed, EncodingsAreRead) {
 TEST_F(Dressed, TheHeaderAgainIsPassedOverAndAnotherOneRefused) {
   const std::string text = Table("N,D,loss", [](const Observation& p) { return Row(p); });
   ExpectRight(text + "\xef\xbb\xbfN,D,loss\n");
+  // With more empty fields than the header has.
+  ExpectRight(text + "N,D,loss,,,\n");
   const auto twice = ParseCsv(text + text, "x");
   ASSERT_TRUE(twice.ok());
   EXPECT_EQ(twice->used(), 64);
