@@ -108,28 +108,35 @@ CapacityIndex::Entry& CapacityIndex::EntryOf(const Pool& pool) {
 
 // --- Users ---
 
-void CapacityIndex::Add(const RunState& run, const std::string& agent_id,
-                        absl::Span<const v1::Slot> slots) {
+template <class Change>
+void CapacityIndex::Reindexed(Entry& entry, Change change) {
+  const bool indexed = entry.indexed;
+  RemoveFromIndices(entry);
+  change(*entry.pool);
+  if (indexed) AddToIndices(entry);
+}
+
+template <class Change>
+void CapacityIndex::AtEach(const std::string& agent_id, absl::Span<const v1::Slot> slots,
+                           Change change) {
   Entry* entry = FindEntry(agent_id, slots);
   if (entry == nullptr) return;
-  RemoveFromIndices(*entry);
-  for (const v1::Slot& slot : slots) {
-    const std::optional<size_t> place = entry->pool->Find(slot);
-    if (place.has_value()) entry->pool->Add(*place, run);
-  }
-  AddToIndices(*entry);
+  Reindexed(*entry, [&](Pool& pool) {
+    for (const v1::Slot& slot : slots) {
+      const std::optional<size_t> place = pool.Find(slot);
+      if (place.has_value()) change(pool, *place);
+    }
+  });
+}
+
+void CapacityIndex::Add(const RunState& run, const std::string& agent_id,
+                        absl::Span<const v1::Slot> slots) {
+  AtEach(agent_id, slots, [&](Pool& pool, size_t place) { pool.Add(place, run); });
 }
 
 void CapacityIndex::Remove(const RunState& run, const std::string& agent_id,
                            absl::Span<const v1::Slot> slots) {
-  Entry* entry = FindEntry(agent_id, slots);
-  if (entry == nullptr) return;
-  RemoveFromIndices(*entry);
-  for (const v1::Slot& slot : slots) {
-    const std::optional<size_t> place = entry->pool->Find(slot);
-    if (place.has_value()) entry->pool->Remove(*place, run);
-  }
-  AddToIndices(*entry);
+  AtEach(agent_id, slots, [&](Pool& pool, size_t place) { pool.Remove(place, run); });
 }
 
 void CapacityIndex::Refresh(const RunState& run) {
@@ -143,31 +150,20 @@ void CapacityIndex::Refresh(const RunState& run) {
 }
 
 void CapacityIndex::Take(const RunState& run, const SlotChoice& choice) {
-  Entry& entry = EntryOf(*choice.pool);
-  const bool indexed = entry.indexed;
-  RemoveFromIndices(entry);
-  for (const size_t place : choice.places) choice.pool->Add(place, run);
-  if (indexed) AddToIndices(entry);
+  Reindexed(EntryOf(*choice.pool), [&](Pool& pool) {
+    for (const size_t place : choice.places) pool.Add(place, run);
+  });
 }
 
 void CapacityIndex::GiveBack(const RunState& run, const SlotChoice& choice) {
-  Entry& entry = EntryOf(*choice.pool);
-  const bool indexed = entry.indexed;
-  RemoveFromIndices(entry);
-  for (const size_t place : choice.places) choice.pool->Remove(place, run);
-  if (indexed) AddToIndices(entry);
+  Reindexed(EntryOf(*choice.pool), [&](Pool& pool) {
+    for (const size_t place : choice.places) pool.Remove(place, run);
+  });
 }
 
 void CapacityIndex::SetAsked(const RunState& victim, bool asked) {
-  Entry* entry = FindEntry(victim.placement->agent_id, victim.placement->slots);
-  if (entry == nullptr) return;
-  const bool indexed = entry->indexed;
-  RemoveFromIndices(*entry);
-  for (const v1::Slot& slot : victim.placement->slots) {
-    const std::optional<size_t> place = entry->pool->Find(slot);
-    if (place.has_value()) entry->pool->SetAsked(*place, asked);
-  }
-  if (indexed) AddToIndices(*entry);
+  AtEach(victim.placement->agent_id, victim.placement->slots,
+         [&](Pool& pool, size_t place) { pool.SetAsked(place, asked); });
 }
 
 }  // namespace allometry::schedule

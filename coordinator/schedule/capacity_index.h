@@ -119,6 +119,12 @@ class CapacityIndex {
 
   static void AddToIndices(Entry& entry);
   static void RemoveFromIndices(Entry& entry);
+  // Changes a pool, and its place on the indices where it stands on them: change(pool).
+  template <class Change>
+  void Reindexed(Entry& entry, Change change);
+  // change(pool, place) for each slot that the agent's pool of their kind has.
+  template <class Change>
+  void AtEach(const std::string& agent_id, absl::Span<const v1::Slot> slots, Change change);
   Entry* FindEntry(const std::string& agent_id, absl::Span<const v1::Slot> slots);
   Entry& EntryOf(const Pool& pool);
   const Group* GroupFor(const Need& need) const;
