@@ -44,7 +44,7 @@ Points Joined(const Points& design, const Points& more) {
 Choices ChooseCandidates(const std::vector<fitting::Observation>& design,
                          absl::Span<const Candidate> candidates, const fitting::Pilot& pilot,
                          const fitting::Objective& objective, const fitting::Quantity& target,
-                         int count) {
+                         int count, const std::function<bool()>& is_gone) {
   Choices choices;
   std::string reason;
   fitting::WidthForecast forecast(pilot.law, pilot.noise, objective);
@@ -68,6 +68,7 @@ Choices ChooseCandidates(const std::vector<fitting::Observation>& design,
     double most = 0;
     for (size_t i = 0; i < candidates.size(); ++i) {
       if (curves.contains(candidates[i].curve)) continue;
+      if (is_gone && is_gone()) return {{}, "nobody waits for them"};
       const std::optional<double> then = width(Joined(chosen, candidates[i].points));
       if (!then || *now - *then < kLeastGain * *now) continue;
       const double worth = (*now - *then) / candidates[i].flops;

@@ -11,6 +11,7 @@
 // chosen. Pure.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,11 @@ struct Choices {
 
 // At most `count` choices; none that narrows the width by less than 0.1 %. Curves of more than 60
 // points are thinned evenly, which changes the width little: neighbouring points share most of
-// their error.
+// their error. `is_gone`: whether nobody waits for the choices any more; asked before each width,
+// and then there are none.
 Choices ChooseCandidates(const std::vector<fitting::Observation>& design,
                          absl::Span<const Candidate> candidates, const fitting::Pilot& pilot,
                          const fitting::Objective& objective, const fitting::Quantity& target,
-                         int count);
+                         int count, const std::function<bool()>& is_gone = {});
 
 }  // namespace allometry::cost

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -210,7 +211,8 @@ absl::Status Accept(store::Store& store, const ProposalContext& context,
 }
 
 absl::StatusOr<v1::ProposeCellsResponse> Propose(store::Store& store,
-                                                 const v1::ProposeCellsRequest& request) {
+                                                 const v1::ProposeCellsRequest& request,
+                                                 const std::function<bool()>& is_gone) {
   ALLO_ASSIGN_OR_RETURN(const fitting::FitOptions options, ToFitOptions(request.options()));
   ALLO_ASSIGN_OR_RETURN(const ProposalContext context, ReadProposalContext(store, request));
   const double max_flops =
@@ -222,7 +224,8 @@ absl::StatusOr<v1::ProposeCellsResponse> Propose(store::Store& store,
       std::max(request.count() > 0 ? request.count() : kDefaultCount, request.accept());
   const cost::Choices choices =
       cost::ChooseCandidates(context.design, plain, context.pilot,
-                             {options.objective, options.delta}, context.target, count);
+                             {options.objective, options.delta}, context.target, count, is_gone);
+  if (is_gone()) return absl::CancelledError("the client has left");
   if (choices.best.empty()) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "nothing to propose for sweep '%s', of %d candidates up to %s FLOPs: %s", request.sweep(),
@@ -245,7 +248,8 @@ absl::StatusOr<v1::ProposeCellsResponse> Propose(store::Store& store,
 
 absl::StatusOr<v1::ProposeCellsResponse> ProposeCells(store::Store& store,
                                                       const v1::ProposeCellsRequest& request,
-                                                      bool stage_is_active) {
+                                                      bool stage_is_active,
+                                                      const std::function<bool()>& is_gone) {
   ALLO_RETURN_IF_ERROR(CheckRequest(request));
   if (stage_is_active) {
     return absl::FailedPreconditionError(
@@ -255,7 +259,7 @@ absl::StatusOr<v1::ProposeCellsResponse> ProposeCells(store::Store& store,
                         request.sweep(), request.sweep()));
   }
   for (int i = 0; i < kTries; ++i) {
-    absl::StatusOr<v1::ProposeCellsResponse> response = Propose(store, request);
+    absl::StatusOr<v1::ProposeCellsResponse> response = Propose(store, request, is_gone);
     if (!absl::IsAborted(response.status())) return response;
   }
   return absl::AbortedError(absl::StrCat("sweep '", request.sweep(),

@@ -209,7 +209,8 @@ grpc::Status ClientService::ProposeCells(grpc::ServerContext* context,
   const grpc::Status status = Compute<v1::ProposeCellsResponse>(
       *context,
       [&] {
-        return coordinator::ProposeCells(store_, *request, stages_.IsActive(request->sweep()));
+        return coordinator::ProposeCells(store_, *request, stages_.IsActive(request->sweep()),
+                                         HasLeft(*context));
       },
       response);
   if (status.ok() && request->accept() > 0) dispatch_.Decide();

@@ -199,6 +199,14 @@ TEST(ProposalsTest, EachIsOnTopOfThoseBeforeAndOfAnotherCurve) {
   }
 }
 
+TEST(ProposalsTest, TheSearchEndsWhenNobodyWaitsForIt) {
+  int asked = 0;
+  const Choices choices = ChooseCandidates(Design(), Candidates(), KnownPilot(), kSquares,
+                                           kAlphaQuantity, 5, [&] { return ++asked == 3; });
+  EXPECT_EQ(asked, 3) << "no width is computed after that";
+  EXPECT_THAT(choices.best, IsEmpty());
+}
+
 TEST(ProposalsTest, WhatSaysNothingNewIsNotProposed) {
   // Points that are there already, of errors that a size shares.
   fitting::Pilot pilot = KnownPilot();
