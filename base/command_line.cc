@@ -219,7 +219,7 @@ std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) 
 }
 
 std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv) {
-  if (app.get_version_ptr() == nullptr) {
+  if (app.get_option_no_throw("--version") == nullptr) {
     app.set_version_flag("--version", absl::StrCat(app.get_name(), " ", ALLO_VERSION),
                          "print the version");
   }

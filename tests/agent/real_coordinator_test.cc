@@ -119,6 +119,22 @@ class RealCoordinatorTest : public ::testing::Test {
     coordinator_.Wait();
   }
 
+  void BackUp() const {
+    ASSERT_EQ(
+        std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " --token-file ",
+                                 token_, " backup ", folder_.Path("copy.db"), " >/dev/null")
+                        .c_str()),
+        0);
+  }
+  // The coordinator dies, and starts again on the copy.
+  void Restore() {
+    KillCoordinator();
+    fs::remove(db_ + "-wal");
+    fs::remove(db_ + "-shm");
+    fs::rename(folder_.Path("copy.db"), db_);
+    StartCoordinator(address_);
+  }
+
   void ExpectEveryRunEndsWithItsWholeCurve() {
     EXPECT_TRUE(Eventually([&] {
       const v1::GetSweepResponse sweep = Sweep();
@@ -166,18 +182,10 @@ TEST_F(RealCoordinatorTest, EveryRunEndsAfterACopyIsRestoredUnderLoad) {
   Submit();
   worker_->Start();
   ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
-  ASSERT_EQ(
-      std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " --token-file ",
-                               token_, " backup ", folder_.Path("copy.db"), " >/dev/null")
-                      .c_str()),
-      0);
+  BackUp();
   // Far enough that the first two have ended and others run, which the copy knows nothing of.
   ASSERT_TRUE(Eventually([&] { return StepsDone() > 2 * kSteps + 100; }));
-  KillCoordinator();
-  fs::remove(db_ + "-wal");
-  fs::remove(db_ + "-shm");
-  fs::rename(folder_.Path("copy.db"), db_);
-  StartCoordinator(address_);
+  Restore();
   ExpectEveryRunEndsWithItsWholeCurve();
 }
 
@@ -185,18 +193,10 @@ TEST_F(RealCoordinatorTest, ARunThatGoesOnIsSentAgainFromWhereTheCopyIs) {
   Submit();
   worker_->Start();
   ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
-  ASSERT_EQ(
-      std::system(absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " --token-file ",
-                               token_, " backup ", folder_.Path("copy.db"), " >/dev/null")
-                      .c_str()),
-      0);
+  BackUp();
   const int64_t then = StepsDone();
   ASSERT_TRUE(Eventually([&] { return StepsDone() > then + 200; }));
-  KillCoordinator();
-  fs::remove(db_ + "-wal");
-  fs::remove(db_ + "-shm");
-  fs::rename(folder_.Path("copy.db"), db_);
-  StartCoordinator(address_);
+  Restore();
   ASSERT_TRUE(Eventually(
       [&] { return worker_->output().find("sent again from record") != std::string::npos; }));
   ExpectEveryRunEndsWithItsWholeCurve();
@@ -217,24 +217,27 @@ TEST_F(RealCoordinatorTest, EveryRunEndsAfterTheLogWasLost) {
 }
 
 // A round trip of 600 ms; leases of 2 s and 3 s.
-TEST_F(RealCoordinatorTest, LeasesAreRenewedOverASlowLink) {
-  for (const char* lease_ms : {"3000", "2000"}) {
-    coordinator_.Signal(SIGTERM);
-    coordinator_.Wait();
-    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
-    StartCoordinator("127.0.0.1:0", lease_ms, "500");
-    const SlowLink link(address_, std::chrono::milliseconds(300));
-    worker_ = NewWorker(link.address());
-    Submit();
-    worker_->Start();
-    ExpectEveryRunEndsWithItsWholeCurve();
-    EXPECT_THAT(worker_->output(), Not(HasSubstr("its lease ran out"))) << lease_ms;
-    EXPECT_THAT(worker_->output(), Not(HasSubstr("is away"))) << lease_ms;
-    worker_.reset();
-    StartCoordinator("127.0.0.1:0");
-  }
-  worker_ = NewWorker(address_);
+class SlowLinkTest : public RealCoordinatorTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  std::unique_ptr<SlowLink> link_;
+};
+
+TEST_P(SlowLinkTest, LeasesAreRenewed) {
+  coordinator_.Signal(SIGTERM);
+  coordinator_.Wait();
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
+  StartCoordinator("127.0.0.1:0", GetParam(), "500");
+  link_ = std::make_unique<SlowLink>(address_, std::chrono::milliseconds(300));
+  worker_ = NewWorker(link_->address());
+  Submit();
+  worker_->Start();
+  ExpectEveryRunEndsWithItsWholeCurve();
+  EXPECT_THAT(worker_->output(), Not(HasSubstr("its lease ran out")));
+  EXPECT_THAT(worker_->output(), Not(HasSubstr("is away")));
 }
+
+INSTANTIATE_TEST_SUITE_P(LeaseMs, SlowLinkTest, ::testing::Values("3000", "2000"),
+                         [](const auto& info) { return std::string(info.param); });
 
 // A lease lasts an hour here, so devices that wait for its end would not be free within this test.
 TEST_F(RealCoordinatorTest, ACleanStopFreesDevicesAndRunsAtOnce) {

@@ -162,7 +162,15 @@ void ChaosAgent::OnHeartbeat(int64_t call, int64_t asked_ns,
     return;
   }
   std::set<std::string> wanted;
-  for (const v1::Hold& hold : response->hold()) wanted.insert(hold.lease().token());
+  std::set<std::string> devices;
+  bool twice = false;
+  for (const v1::Hold& hold : response->hold()) {
+    wanted.insert(hold.lease().token());
+    const auto known = held_.find(hold.lease().token());
+    if (known != held_.end() && known->second.ended) continue;  // its devices are free
+    for (const v1::Slot& slot : hold.slots()) twice |= !devices.insert(slot.device()).second;
+  }
+  devices_given_twice_ += twice;
   std::erase_if(held_, [&](const auto& entry) { return wanted.count(entry.first) == 0; });
   for (const v1::Hold& hold : response->hold()) Take(hold, asked_ns);
 }

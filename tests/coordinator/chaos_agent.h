@@ -1,5 +1,6 @@
 // An agent and its trainers in virtual time, behind a network that drops, delays, repeats and
-// reorders its messages. For tests/coordinator/protocol_chaos_test.cc.
+// reorders its messages. For protocol_chaos_test.cc, where one thread plays all of them, and
+// dispatch_test.cc, where each has a thread and a network.
 //
 // It does what worker/agent does: one call at a time, answers of earlier ones are not taken; it
 // holds what the newest answer says and nothing else; trainers live by the deadline of their lease,
@@ -65,6 +66,8 @@ class ChaosAgent {
   // Runs that a trainer of this agent works on within its lease.
   std::vector<int64_t> Running() const;
   int64_t refused() const { return refused_; }  // batches of zombies
+  // Replies that gave one device to two attempts.
+  int devices_given_twice() const { return devices_given_twice_; }
 
  private:
   struct Held {
@@ -105,6 +108,7 @@ class ChaosAgent {
   std::map<std::string, Held> held_;  // by token
   std::vector<v1::GivenBack> given_back_;
   int64_t refused_ = 0;
+  int devices_given_twice_ = 0;
 };
 
 }  // namespace allometry::testing

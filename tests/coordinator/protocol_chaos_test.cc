@@ -18,6 +18,7 @@
 #include "coordinator/store/change_feed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/coordinator/append_and_wait.h"
 #include "tests/coordinator/chaos_agent.h"
 #include "tests/coordinator/tiny_sweep.h"
 #include "tests/testing/status_matchers.h"
@@ -51,22 +52,6 @@ class Coordinator {
   ~Coordinator() {
     dispatch_.Stop();
     store_.reset();
-  }
-
-  absl::StatusOr<v1::RecordAck> Append(const v1::RecordBatch& batch) {
-    Mutex mutex;
-    ConditionVariable done;
-    absl::StatusOr<v1::RecordAck> result;
-    bool finished = false;
-    dispatch_.Append(batch, [&](absl::StatusOr<v1::RecordAck> ack) {
-      MutexLock lock(mutex);
-      result = std::move(ack);
-      finished = true;
-      done.NotifyAll();
-    });
-    MutexLock lock(mutex);
-    while (!finished) done.Wait(lock);
-    return result;
   }
 
   coordinator::Dispatch& dispatch() { return dispatch_; }
@@ -122,7 +107,9 @@ class ProtocolChaosTest : public ::testing::TestWithParam<uint64_t> {
     calls_.heartbeat = [this](const v1::HeartbeatRequest& request) {
       return coordinator_->dispatch().Heartbeat(request);
     };
-    calls_.append = [this](const v1::RecordBatch& batch) { return coordinator_->Append(batch); };
+    calls_.append = [this](const v1::RecordBatch& batch) {
+      return AppendAndWait(coordinator_->dispatch(), batch);
+    };
     for (const char* name : {"p", "q", "r"}) {
       names_.insert(name);
       agents_.push_back(

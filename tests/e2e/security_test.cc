@@ -1,5 +1,6 @@
 // A sweep of the real programs, looked at from outside: what listens, and what others may read.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -13,13 +14,16 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/deployment.h"
+#include "tests/testing/child_process.h"
 #include "worker/launch/processes.h"
 
 namespace allometry {
 namespace {
 
 using ::allometry::testing::Deployment;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr char kSweep[] =
     "name: watched\n"
@@ -106,6 +110,102 @@ TEST(SecurityTest, RanksListenOnNothingAndFilesAreTheirUsersAlone) {
   struct stat status {};
   ASSERT_EQ(stat(deployment.DbPath().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
+}
+
+// Runs the command as the user nobody; its exit code.
+int AsNobody(std::vector<std::string> command, const std::string& log) {
+  command.insert(command.begin(), {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"});
+  testing::ChildProcess process;
+  process.Start(std::move(command), log);
+  return process.Wait();
+}
+
+// Another local user tries the commands, the files and the processes of a sweep that trains, and
+// answers in the coordinator's place.
+TEST(SecurityTest, AnotherUserOfTheMachineGetsNothing) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can try as another user";
+  Deployment deployment;
+  const std::string log = deployment.Path("nobody.log");
+  const auto said = [&] { return ReadFile(log).value_or(""); };
+  // Where the tests were built, nobody may not be let in.
+  for (const char* program : {"allo", "allo-coordinator"}) {
+    std::filesystem::copy_file(std::string(ALLO_BIN_DIR "/") + program, deployment.Path(program));
+  }
+  const std::string allo = deployment.Path("allo");
+  const std::string sweep = deployment.Write("nobody.yaml", kSweep);
+  ASSERT_EQ(AsNobody({allo, "--help"}, log), 0) << said();
+  deployment.Submit(kSweep);
+  ASSERT_TRUE(Eventually([&] { return deployment.Get("watched").runs(0).step() > 50; }))
+      << deployment.Logs();
+
+  const std::string loot = deployment.Path("loot");
+  ASSERT_TRUE(std::filesystem::create_directory(loot));
+  ASSERT_EQ(chown(loot.c_str(), 65534, 65534), 0);
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"sweeps"},
+           {"workers"},
+           {"runs", "watched"},
+           {"cancel", "watched"},
+           {"retry", "watched"},
+           {"submit", sweep, "--data-dir", deployment.Path("data")},
+           {"export", "watched"},
+           {"backup", loot + "/copy.db"}}) {
+    std::vector<std::string> command = {allo, "--coordinator", deployment.address()};
+    command.insert(command.end(), words.begin(), words.end());
+    EXPECT_NE(AsNobody(command, log), 0) << words[0];
+  }
+  EXPECT_THAT(said(), HasSubstr("it is another user's"));
+  EXPECT_NE(
+      AsNobody({allo, "--coordinator", "unix:" + deployment.Path("state/x.sock"), "sweeps"}, log),
+      0);
+  EXPECT_THAT(said(), HasSubstr("is in a folder that lets in another user alone"));
+  EXPECT_TRUE(std::filesystem::is_empty(loot));
+
+  // Identities, leases and their tokens, spools, checkpoints, the database and its log.
+  std::vector<std::string> test = {
+      "sh", "-c", "for f; do if [ -r \"$f\" ] || [ -w \"$f\" ]; then echo \"open: $f\"; fi; done",
+      "sh"};
+  for (const char* folder : {"state", "runs"}) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(deployment.Path(folder))) {
+      test.push_back(entry.path());
+    }
+  }
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+    test.push_back(deployment.DbPath() + suffix);
+  }
+  EXPECT_GE(test.size(), 15u);
+  EXPECT_EQ(AsNobody(test, log), 0);
+  EXPECT_THAT(said(), Not(HasSubstr("open: ")));
+  std::vector<std::string> kill = {"kill", "-9"};
+  for (const pid_t pid : launch::ProcessesWithEnvironment(deployment.MarkOf(0))) {
+    kill.push_back(std::to_string(pid));
+  }
+  EXPECT_NE(AsNobody(kill, log), 0);
+
+  // Somebody else's coordinator: neither client nor worker says anything to it.
+  testing::ChildProcess theirs;
+  theirs.Start({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                deployment.Path("allo-coordinator"), "--db", loot + "/x.db", "--listen",
+                "unix:" + loot + "/x.sock"},
+               deployment.Path("theirs.log"));
+  ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(loot + "/x.sock"); }));
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {allo, "--coordinator", "unix:" + loot + "/x.sock", "sweeps"},
+           {ALLO_BIN_DIR "/allo-worker", "--coordinator", "unix:" + loot + "/x.sock", "--state-dir",
+            deployment.Path("state-9"), "--run-root", deployment.Path("runs-9"), "--data-dir",
+            deployment.Path("data"), "--slots", "cpu:1"}}) {
+    testing::ChildProcess ours;
+    ours.Start(command, deployment.Path("ours.log"));
+    EXPECT_NE(ours.Wait(), 0);
+    EXPECT_THAT(ReadFile(deployment.Path("ours.log")).value_or(""),
+                HasSubstr("belongs to another user"));
+  }
+
+  ASSERT_TRUE(Eventually([&] {
+    return deployment.Get("watched").runs(0).state() == v1::RUN_SUCCEEDED;
+  })) << deployment.Logs();
+  EXPECT_EQ(deployment.Get("watched").runs(0).failures(), 0);
 }
 
 }  // namespace
