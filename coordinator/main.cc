@@ -43,9 +43,9 @@ absl::Status CheckAddressFile(const std::string& path, const Options& options) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) return absl::OkStatus();
   const absl::StatusOr<std::string> text = ReadFile(path, kLongestAddress);
-  const absl::string_view line = absl::StripAsciiWhitespace(text.ok() ? *text : "");
-  if (text.ok() && (line.empty() || transport::ParseAddress(line, "", true).ok())) {
-    return absl::OkStatus();
+  if (text.ok()) {
+    const absl::string_view line = absl::StripAsciiWhitespace(*text);
+    if (line.empty() || transport::ParseAddress(line, "", true).ok()) return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
       path + " is there and holds no address: it was not written; name another file, or remove " +

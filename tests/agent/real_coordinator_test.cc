@@ -136,6 +136,10 @@ class RealCoordinatorTest : public ::testing::Test {
   }
 
   void ExpectEveryRunEndsWithItsWholeCurve() {
+    ExpectEveryRunEnds();
+    StopAndExpectWholeCurves();
+  }
+  void ExpectEveryRunEnds() {
     EXPECT_TRUE(Eventually([&] {
       const v1::GetSweepResponse sweep = Sweep();
       for (const v1::Run& run : sweep.runs()) {
@@ -148,6 +152,8 @@ class RealCoordinatorTest : public ::testing::Test {
       EXPECT_EQ(run.state(), v1::RUN_SUCCEEDED) << run.ShortDebugString();
       EXPECT_EQ(run.failures(), 0) << run.reason();
     }
+  }
+  void StopAndExpectWholeCurves() {
     coordinator_.Signal(SIGTERM);
     EXPECT_EQ(coordinator_.Wait(), 0);
     sqlite3* db = nullptr;
@@ -231,9 +237,10 @@ TEST_P(SlowLinkTest, LeasesAreRenewed) {
   worker_ = NewWorker(link_->address());
   Submit();
   worker_->Start();
-  ExpectEveryRunEndsWithItsWholeCurve();
+  ExpectEveryRunEnds();
   EXPECT_THAT(worker_->output(), Not(HasSubstr("its lease ran out")));
   EXPECT_THAT(worker_->output(), Not(HasSubstr("is away")));
+  StopAndExpectWholeCurves();
 }
 
 INSTANTIATE_TEST_SUITE_P(LeaseMs, SlowLinkTest, ::testing::Values("3000", "2000"),

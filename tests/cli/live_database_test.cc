@@ -216,6 +216,14 @@ TEST_F(LiveDatabaseTest, AFileOfAnotherKindIsNotReplaced) {
   EXPECT_THAT(Log(), HasSubstr("holds no address"));
   EXPECT_EQ(ReadFile(sweep).value(), "name: precious\n");
   EXPECT_EQ(ReadFile(csv).value(), Csv());
+  // The address of an earlier coordinator is replaced.
+  const std::string number = std::to_string(started_ + 1);
+  const std::string address = Write("address." + number, "127.0.0.1:7447\n");
+  ChildProcess second;
+  Start(folder_.Path("b.db"), second);
+  EXPECT_TRUE(testing::Eventually([&] {
+    return ReadFile(address).value() == "unix:" + folder_.Path("socket." + number) + "\n";
+  })) << Log();
 }
 
 TEST_F(LiveDatabaseTest, AFolderOrNothingIsNoSweepToFit) {
