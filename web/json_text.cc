@@ -1,5 +1,6 @@
 #include "web/json_text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -29,6 +30,13 @@ void AppendNumber(std::string& json, double value) {
 void AppendNumber(std::string& json, int64_t value) { AppendDigits(json, value); }
 
 void AppendText(std::string& json, absl::string_view text) {
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; };
+  if (std::all_of(text.begin(), text.end(), is_plain)) {
+    json += '"';
+    json.append(text.data(), text.size());
+    json += '"';
+    return;
+  }
   json += nlohmann::json(std::string(text))
               .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -24,7 +24,9 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kBetweenMessages(250);
 constexpr std::chrono::milliseconds kBetweenLooks(500);
-constexpr std::chrono::seconds kBetweenEstimates(10);
+// The time to the end and why runs wait need every run: a twentieth of the time at most.
+constexpr int kEstimateShare = 20;
+constexpr std::chrono::milliseconds kBetweenEstimates(1000);
 
 google::protobuf::RepeatedPtrField<v1::Run> Moved(std::vector<v1::Run>& from) {
   google::protobuf::RepeatedPtrField<v1::Run> runs;
@@ -52,6 +54,7 @@ class Changes {
   // The sweep as it is. Where the client has a revision, only these runs of it are sent, and those
   // whose reason to wait is another one than in an earlier message of this call.
   absl::StatusOr<v1::SweepChanges> All(uint64_t version, const std::vector<int64_t>* changed) {
+    const steady_clock::time_point begun = steady_clock::now();
     ALLO_ASSIGN_OR_RETURN(store::StoredSweep stored, store_.GetSweep(name_));
     google::protobuf::RepeatedPtrField<v1::Run> runs = Moved(stored.runs);
     dispatch_.AddReasons(runs);
@@ -67,7 +70,9 @@ class Changes {
     }
     estimate_.flops_done = std::max(0.0, estimate_.flops_total - left);
     estimate_.eta_s = dispatch_.EtaSeconds(runs, convention);
-    estimated_ = steady_clock::now();
+    const steady_clock::time_point now = steady_clock::now();
+    estimate_again_ =
+        now + std::max<steady_clock::duration>(kBetweenEstimates, kEstimateShare * (now - begun));
     v1::SweepChanges message = Begin(version, std::move(stored.sweep));
     message.set_whole(changed == nullptr);
     std::unordered_set<int64_t> to_send;
@@ -101,7 +106,7 @@ class Changes {
     return message;
   }
 
-  bool IsToEstimate() const { return steady_clock::now() - estimated_ > kBetweenEstimates; }
+  bool IsToEstimate() const { return steady_clock::now() > estimate_again_; }
 
   // Whether the message says more than the one before.
   bool IsNews(const v1::SweepChanges& message) {
@@ -135,7 +140,7 @@ class Changes {
   const Stages& stages_;
   const std::string name_;
   Estimate estimate_;
-  steady_clock::time_point estimated_;
+  steady_clock::time_point estimate_again_;
   std::unordered_map<int64_t, std::string> reasons_;  // as sent, by run
   std::string sent_sweep_;
 };

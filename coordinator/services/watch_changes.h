@@ -14,7 +14,7 @@ namespace allometry::coordinator {
 
 // `write` sends a message and returns false if the client has disconnected. Returns when it has, or
 // UNAVAILABLE when the feed is closed. Between whole messages it reads the rows of changed runs
-// alone, except every ten seconds, when the time to the end is estimated from all of them.
+// alone, except from time to time, when the time to the end is estimated from all of them.
 grpc::Status WatchChanges(const store::Store& store, const Dispatch& dispatch, const Stages& stages,
                           const ChangeFeed& feed, const v1::WatchChangesRequest& request,
                           const grpc::ServerContext& context,

@@ -95,7 +95,10 @@ class QueryPlanTest : public StoreFixture {
     const Attempt attempt = TrainToStep70();
     ASSERT_OK(store_->GetSweep("grid"));
     ASSERT_OK(store_->ListSweeps());
+    ASSERT_OK(store_->GetRunsOf("grid", {1, 2}));
     ASSERT_OK(store_->Curve(1, "heldout"));
+    ASSERT_OK(store_->CurveExtents("grid", "heldout"));
+    ASSERT_OK(store_->SeriesOf("grid"));
     ASSERT_OK(store_->Observations("grid", "heldout"));
     ASSERT_OK(store_->ExportPoints("grid", "", {}, 10));
     ASSERT_OK(store_->EventsAfter(1, 0, 10));

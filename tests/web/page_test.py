@@ -58,7 +58,7 @@ class PageTest(unittest.TestCase):
             r'"state": "(\w+)"', self.programs.allo("runs", sweep, "--json").stdout)), f"the end of {sweep}")
 
     def test_sweeps_are_listed_and_searched(self):
-        self.see("/", "document.querySelectorAll('tbody tr').length === 2")
+        self.see("/", "document.querySelectorAll('tbody tr').length >= 2")
         text = self.browser.text()
         for word in ("tiny", "other", "words"):
             self.assertIn(word, text)
@@ -79,6 +79,16 @@ class PageTest(unittest.TestCase):
         self.browser.wait("document.body.innerText.includes('of sweep')")
         self.browser.run("history.back()")
         self.browser.wait("location.pathname === '/sweep/tiny' && document.querySelector('.heat button')")
+        self.nothing_wrong()
+
+    def test_a_run_that_failed_is_shown_with_its_reason(self):
+        self.programs.submit(run.BROKEN)
+        self.see("/sweep/broken", "document.querySelector('.heat button.failed')")
+        self.assertIn("1 of 1 runs failed", self.browser.text())
+        self.assertIn("DIVERGED", self.browser.run("return document.querySelector('.virtual tbody').innerText"))
+        self.browser.run("document.querySelector('.virtual a').click()")
+        self.browser.wait("location.pathname.startsWith('/run/') && document.querySelector('.note.bad')")
+        self.assertIn("DIVERGED", self.browser.text())
         self.nothing_wrong()
 
     def test_curves_are_drawn_live(self):

@@ -87,20 +87,23 @@ export async function followSweep(name, onMessage, onError, signal) {
     try {
       const response = await ask("changes", {name, revision}, {signal});
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let rest = "";
+      const pieces = [];  // of a line whose end has not come
       for (;;) {
         const {done, value} = await reader.read();
         if (done) break;
         failures = 0;
         heard = Date.now();
-        const lines = (rest + value).split("\n");
-        rest = lines.pop();
-        for (const line of lines) {
+        const lines = value.split("\n");
+        while (lines.length > 1) {
+          pieces.push(lines.shift());
+          const line = pieces.join("");
+          pieces.length = 0;
           if (line === "") continue;
           const message = JSON.parse(line);
           revision = message.revision;
           onMessage(message);
         }
+        pieces.push(lines[0]);
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -53,7 +53,9 @@ export function duration(seconds) {
 export const ago = (unix_us) => Number(unix_us) > 0 ? `${duration(Math.max(0, Date.now() / 1000 - Number(unix_us) / 1e6))} ago` : "–";
 export const clock = (unix_us) => Number(unix_us) > 0 ? new Date(Number(unix_us) / 1000).toLocaleString() : "–";
 
-export const state = (word, more = "") => h("span", {class: `state ${word}`}, word + more);
+// A mark of a state's shape and colour, before its word or another one.
+export const mark = (kind, text) => h("span", {class: `state ${kind}`}, text);
+export const state = (word, more = "") => mark(word, word + more);
 
 // One bar of what is done, running, failed and cancelled, of a total.
 export function progress(total, parts) {

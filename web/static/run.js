@@ -1,7 +1,7 @@
 // One run: its curve, its attempts over time, what its log said last, and its run.json.
 import {fileLink, get, text} from "./api.js";
 import {Chart, ramp} from "./chart.js";
-import {clock, duration, fact, h, loss, note, scientific, short, state} from "./dom.js";
+import {clock, duration, fact, h, loss, mark, note, scientific, short, state} from "./dom.js";
 import {seriesLabel} from "./curves.js";
 import {LiveSweep, shareOf, tokensOf} from "./live.js";
 
@@ -92,7 +92,7 @@ export async function show(root, signal, id) {
     attempts.replaceChildren(...(answer.attempts.length === 0 ? [h("p", {class: "muted"}, "It was not started yet.")] : [
       timeline(answer.attempts, attempts.clientWidth),
       h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, ["Attempt", "Ended", "Host and devices", "Started", "Took", "Steps", "Computed with"].map((name, i) => h("th", {scope: "col", class: i > 4 ? "wide" : ""}, name)))),
-        h("tbody", {}, answer.attempts.map((attempt) => h("tr", {}, h("td", {}, attempt.attempt), h("td", {}, state(outcome(attempt), ` ${ending(attempt)}`)),
+        h("tbody", {}, answer.attempts.map((attempt) => h("tr", {}, h("td", {}, attempt.attempt), h("td", {}, mark(outcome(attempt), ending(attempt))),
           h("td", {}, `${attempt.host} ${attempt.slots}`), h("td", {}, clock(attempt.started_unix_us)),
           h("td", {}, duration(((Number(attempt.ended_unix_us) || Date.now() * 1000) - Number(attempt.started_unix_us)) / 1e6)),
           h("td", {class: "wide"}, `${attempt.start_step} to ${attempt.ended_unix_us === "0" ? step : attempt.exit_step}`),

@@ -20,7 +20,7 @@ function whyNothingRuns(live) {
   const counts = new Map();
   for (const run of waiting) counts.set(run.reason, (counts.get(run.reason) ?? 0) + 1);
   const [reason] = [...counts].sort((a, b) => b[1] - a[1])[0];
-  return `Nothing runs: ${reason || "waiting for a worker"}`;
+  return `Nothing runs: ${reason.replace(/^waiting: /, "") || "runs wait for a worker"}`;
 }
 
 export async function show(root, signal, name) {
@@ -78,7 +78,7 @@ export async function show(root, signal, name) {
   const filtered = () => [...live.runs.values()].filter((run) => (field === null || field.runs.has(run.run_id)) && (stateFilter === "" || run.state === stateFilter));
 
   function draw() {
-    const sweep = live.sweep;
+    const sweep = live.sweep, compute = live.compute();
     const why = whyNothingRuns(live);
     const ended = [...live.runs.values()].every((run) => run.state !== "running" && run.state !== "waiting");
     const finished = [...live.cells.values()].filter((cell) => cell.loss !== null);
@@ -87,7 +87,7 @@ export async function show(root, signal, name) {
       h("div", {class: "facts"},
         fact("runs done", h("span", {}, `${sweep.runs_succeeded} of ${sweep.runs}`)),
         fact("progress", progress(sweep.runs, [["done", sweep.runs_succeeded], ["running", sweep.runs_leased], ["failed", sweep.runs_failed], ["cancelled", sweep.runs_cancelled]])),
-        fact("compute done", live.flops_total > 0 ? `${(100 * live.flops_done / live.flops_total).toFixed(0)} % of ${scientific(live.flops_total)} FLOPs` : "–"),
+        fact("compute done", compute.total > 0 ? `${Math.floor(100 * compute.done / compute.total)} % of ${scientific(compute.total)} FLOPs` : "–"),
         fact("time left", ended ? "ended" : live.eta_s === null ? "not known yet" : duration(live.eta_s)),
         fact("best held-out loss", best ? h("a", {href: `/run/${best.run_id}`}, `${loss(best.loss)} nats`) : "–"),
         fact("device time", duration(sweep.device_seconds)),

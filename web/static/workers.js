@@ -1,7 +1,7 @@
 // The workers: what each can run, what is free, and why a host gets nothing.
 import {get, getSettings, post} from "./api.js";
 import {Chart, ramp} from "./chart.js";
-import {h, note, scientific, short, state} from "./dom.js";
+import {h, mark, note, scientific, short} from "./dom.js";
 
 export async function show(root, signal) {
   document.title = "Workers · Allometry";
@@ -29,7 +29,7 @@ export async function show(root, signal) {
     const hosts = [...new Set(worker.slots.map((slot) => slot.host))];
     return h("tr", {},
       h("td", {}, hosts.length > 1 ? `${worker.host} (${hosts.length} hosts)` : worker.host),
-      h("td", {class: "wrap"}, worker.drained ? state("failed", ` ${worker.slots.length ? "gets no runs" : "away"}: ${worker.drained}`) : worker.free_slots.length === worker.slots.length ? state("waiting", " idle") : state("running", " works")),
+      h("td", {class: "wrap"}, worker.drained ? mark("failed", `${worker.slots.length ? "gets no runs" : "away"}: ${worker.drained}`) : worker.free_slots.length === worker.slots.length ? mark("waiting", "idle") : mark("running", "working")),
       h("td", {}, h("div", {class: "slots", role: "img", "aria-label": `${worker.slots.length - free.size} of ${worker.slots.length} slots busy`},
         worker.slots.slice(0, 256).map((slot) => h("span", {class: `slot ${free.has(`${slot.host} ${slot.device}`) ? "free" : ""}`, title: `${slot.host} ${slot.device}: ${free.has(`${slot.host} ${slot.device}`) ? "free" : "busy"}`})))),
       h("td", {}, `${free.size} of ${worker.slots.length}`),
