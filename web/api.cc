@@ -124,7 +124,7 @@ class Api : public ApiCalls {
                         exported.what().empty() ? "observations" : exported.what(), ".csv"),
            response);
     response.set_chunked_content_provider(
-        "text/csv; charset=utf-8", [context, reader, piece](size_t, httplib::DataSink& sink) {
+        "application/octet-stream", [context, reader, piece](size_t, httplib::DataSink& sink) {
           if (!sink.write(piece->csv().data(), piece->csv().size())) {
             context->TryCancel();
             return false;

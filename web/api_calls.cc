@@ -1,6 +1,7 @@
 #include "web/api_calls.h"
 
 #include <cctype>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,13 +33,22 @@ int HttpStatus(grpc::StatusCode code) {
 }  // namespace
 
 void ApiCalls::Send(std::string json, Response& response) {
-  response.set_content(std::move(json), "application/json");
+  SendBytes(std::move(json), "application/json", response);
+}
+
+void ApiCalls::SendBytes(std::string bytes, const std::string& type, Response& response) {
+  if (bytes.empty()) return response.set_content("", type);
+  const auto kept = std::make_shared<const std::string>(std::move(bytes));
+  response.set_content_provider(kept->size(), type,
+                                [kept](size_t from, size_t length, httplib::DataSink& sink) {
+                                  return sink.write(kept->data() + from, length);
+                                });
 }
 
 void ApiCalls::SendFile(const std::string& text, const std::string& type, const std::string& name,
                         Response& response) {
   SaveAs(name, response);
-  response.set_content(text, type == "image/svg+xml" ? type : type + "; charset=utf-8");
+  SendBytes(text, type == "image/svg+xml" ? type : type + "; charset=utf-8", response);
 }
 
 void ApiCalls::SaveAs(const std::string& name, Response& response) {

@@ -28,6 +28,8 @@ class ApiCalls {
   static std::string Name(const Request& request) { return request.get_param_value("name"); }
 
   static void Send(std::string json, Response& response);
+  // As it is: the library would compress any text for a browser, which takes seconds a megabyte.
+  static void SendBytes(std::string bytes, const std::string& type, Response& response);
   // As a file of this name, should the browser save it.
   static void SendFile(const std::string& text, const std::string& type, const std::string& name,
                        Response& response);

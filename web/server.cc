@@ -69,7 +69,11 @@ void SendAsset(absl::string_view name, httplib::Response& response) {
     response.set_content(absl::StrCat("there is no file ", name, "\n"), "text/plain");
     return;
   }
-  response.set_content(asset->bytes.data(), asset->bytes.size(), asset->content_type);
+  const absl::string_view bytes = asset->bytes;
+  response.set_content_provider(bytes.size(), asset->content_type,
+                                [bytes](size_t from, size_t length, httplib::DataSink& sink) {
+                                  return sink.write(bytes.data() + from, length);
+                                });
 }
 
 // Every screen is the same document; its script looks at the path.

@@ -265,6 +265,13 @@ class PageTest(unittest.TestCase):
         self.assertIn("there is no sweep 'none'", self.browser.text())
         self.browser.problems()
 
+    def test_answers_are_not_compressed_for_a_browser_of_this_machine(self):
+        for path in ("/static/app.js", "/api/sweeps", "/api/curves?name=tiny", "/api/runs.csv?name=tiny"):
+            status, headers, text = fetch(self.page, path, Accept_Encoding="gzip, deflate, br")
+            self.assertEqual(status, 200)
+            self.assertIsNone(headers["Content-Encoding"], path)
+            self.assertEqual(int(headers["Content-Length"]), len(text.encode()), path)
+
     def test_data_come_as_files(self):
         self.wait_for_end()
         for path, first in (("/api/sweeps.csv", "sweep,dataset"), ("/api/runs.csv?name=tiny", "run_id,size"), ("/api/curves.csv?name=tiny", "run_id,size"),

@@ -5,7 +5,7 @@ import {ago, duration, h, loss, note, progress, short} from "./dom.js";
 
 export async function show(root, signal) {
   document.title = "Sweeps · Allometry";
-  const search = h("input", {type: "search", placeholder: "Search name, data, user, tag", "aria-label": "Search sweeps",
+  const search = h("input", {type: "search", placeholder: "Search name or data", "aria-label": "Search sweeps",
                              value: new URLSearchParams(location.search).get("search") ?? "", oninput: () => draw()});
   const body = h("tbody");
   const empty = h("div");
@@ -13,7 +13,7 @@ export async function show(root, signal) {
     h("div", {class: "title"}, h("h1", {}, "Sweeps"), search, h("span", {class: "small"}, fileLink("CSV", "sweeps.csv"))),
     empty,
     h("div", {class: "scroll"}, h("table", {},
-      h("thead", {}, h("tr", {}, ["Sweep", "Progress", "Runs", "Time left", "Best loss (nats)", "Least loss over FLOPs", "Device time", "Age", "User", "Data"].map((name, i) =>
+      h("thead", {}, h("tr", {}, ["Sweep", "Progress", "Runs", "Time left", "Best loss (nats)", "Least loss over FLOPs", "Device time", "Age", "Data"].map((name, i) =>
         h("th", {scope: "col", class: i >= 5 ? "wide" : ""}, name)))),
       body)));
 
@@ -25,7 +25,7 @@ export async function show(root, signal) {
     const curve = curves.get(sweep.name)?.frontier;
     const eta = unfinished === 0 ? "ended" : curves.get(sweep.name)?.eta_s;
     return h("tr", {},
-      h("td", {}, h("a", {href: link}, sweep.name), (sweep.tags ?? []).map((tag) => h("span", {class: "muted small"}, ` #${tag}`))),
+      h("td", {}, h("a", {href: link}, sweep.name)),
       h("td", {}, progress(sweep.runs, [["done", sweep.runs_succeeded], ["running", sweep.runs_leased], ["failed", sweep.runs_failed], ["cancelled", sweep.runs_cancelled]])),
       h("td", {class: "small"}, `${sweep.runs_succeeded} of ${sweep.runs}`,
         sweep.runs_leased > 0 && `, ${sweep.runs_leased} running`, sweep.runs_failed > 0 && h("b", {}, `, ${sweep.runs_failed} failed`)),
@@ -34,12 +34,11 @@ export async function show(root, signal) {
       h("td", {class: "wide"}, curve ? spark(curve.x, curve.y) : "–"),
       h("td", {class: "wide"}, duration(sweep.device_seconds)),
       h("td", {class: "wide"}, ago(sweep.created_unix_us)),
-      h("td", {class: "wide"}, sweep.user || "–"),
       h("td", {class: "wide"}, sweep.dataset));
   }
   function draw() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = sweeps.filter((sweep) => words.every((word) => [sweep.name, sweep.dataset, sweep.user ?? "", ...(sweep.tags ?? [])].some((text) => text.toLowerCase().includes(word))));
+    const found = sweeps.filter((sweep) => words.every((word) => [sweep.name, sweep.dataset].some((text) => text.toLowerCase().includes(word))));
     body.replaceChildren(...found.map(row));
     empty.replaceChildren(...(sweeps.length === 0 ? [note("", "No sweep yet. Submit one with:  allo submit FILE.yaml")]
       : found.length === 0 ? [note("", `No sweep matches '${search.value}'; there are ${short(sweeps.length)}.`)] : []));
