@@ -112,6 +112,15 @@ TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
   EXPECT_THAT(command.environment, Not(Contains(Pair("CUDA_VISIBLE_DEVICES", ::testing::_))));
 }
 
+TEST(LauncherTest, MpirunReachesHostsByTheNamesThatWereGiven) {
+  ASSERT_OK_AND_ASSIGN(
+      const Command command,
+      MakeCommand(Row("mpirun"), JobOn({{"h1.a.b", true, {"0"}}, {"h2.a.b", false, {"0", "1"}}})));
+  EXPECT_THAT(absl::StrJoin(command.arguments, " "),
+              AllOf(HasSubstr("--mca orte_keep_fqdn_hostnames 1"),
+                    HasSubstr("-np 1 --host h1.a.b:1 "), HasSubstr("-np 2 --host h2.a.b:2 ")));
+}
+
 TEST(LauncherTest, OneRankHereNeedsNoMpirun) {
   const Job job = JobOn({{"", true, {"1"}}});
   ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("mpirun"), job));

@@ -78,7 +78,10 @@ Command OverHosts(const Job& job) {
        "plm_rsh_agent", Ssh(job.settings), "--mca", "plm_rsh_no_tree_spawn", "1",
        // Each ssh stays until its daemon ends. Where it does not, mpirun waits for ever for a
        // daemon that died before its first report.
-       "--mca", "orte_leave_session_attached", "1"});
+       "--mca", "orte_leave_session_attached", "1",
+       // Hosts go by the names that were given: in Kubernetes "pod.service" resolves, "pod" does
+       // not.
+       "--mca", "orte_keep_fqdn_hostnames", "1"});
   bool first = true;
   for (const HostRanks& host : job.hosts) {
     if (!std::exchange(first, false)) arguments.push_back(":");
