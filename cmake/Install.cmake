@@ -64,3 +64,19 @@ install(CODE "
     file(WRITE \"\${folder}/\${unit}.service\" \"\${text}\")
     message(STATUS \"Installing: \${folder}/\${unit}.service\")
   endforeach()")
+
+# (cd build && cpack): a Debian package of the same tree under /usr, without the
+# CUDA trainer.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_CONTACT "the Allometry project <allometry@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Sweeps for scaling laws: coordinator, worker, trainer, fits")
+set(CPACK_SET_DESTDIR ON)  # the units have the prefix in them
+set(CPACK_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_COMPRESSION_TYPE zstd)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${ALLOMETRY_LIBTORCH_DIR}/lib"
+  "${ALLOMETRY_LIBTORCH_DIR}/../nvidia/cu13/lib")
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "openmpi-bin, openssh-client")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/deploy/debian/postinst")
+include(CPack)
