@@ -44,11 +44,11 @@ function lawsTable({verdict, rows, notes}) {
   const digits = (value) => value === null ? "–" : Math.abs(value) >= 1e4 ? short(value) : Number(value.toPrecision(4)).toString();
   const within = (one) => one.estimate === null ? "not determined" : one.lower === null ? digits(one.estimate) : `${digits(one.estimate)}  [${digits(one.lower)}, ${digits(one.upper)}]`;
   return [note(rows.some((row) => row.differ) ? "warn" : "", h("b", {}, verdict), notes.length ? "\n" + notes.join("\n") : ""),
-    h("div", {class: "scroll"}, h("table", {},
+    rows.length > 0 && h("div", {class: "scroll"}, h("table", {},
       h("thead", {}, h("tr", {}, ["Quantity", "Method", "At C (FLOPs)", "First", "Second", "Difference or ratio, 95 %", "Differ"].map((name) => h("th", {scope: "col"}, name)))),
       h("tbody", {}, rows.map((row) => h("tr", {class: row.not_usable ? "muted" : ""}, h("th", {scope: "row"}, kQuantities[row.quantity] ?? row.quantity), h("td", {}, row.method), h("td", {}, row.flops === null ? "–" : scientific(row.flops)),
         h("td", {}, within(row.first)), h("td", {}, within(row.second)), h("td", {}, row.ratio ? `× ${within(row.ratio)}` : within(row.difference)),
-        h("td", {class: "wrap"}, row.not_usable ?? (row.differ === null ? "not known" : row.differ ? "yes" : "no")))))))];
+        h("td", {class: "wrap"}, row.not_usable ?? (row.differ === null ? "not known" : row.differ ? "yes" : "no")))))))].filter(Boolean);
 }
 
 export async function show(root, signal) {

@@ -40,7 +40,7 @@ export function scientific(value, digits = 2) {
   return (mantissa === "1" ? "" : mantissa + "×") + power(Number(exponent));
 }
 
-export const loss = (value, digits = 4) => value === null || value === undefined || !isFinite(value) ? "–" : value.toFixed(digits);
+export const loss = (value, digits = 4) => value === null || value === undefined || !isFinite(value) ? "–" : Math.abs(value) >= 1e5 ? scientific(value, 4) : value.toFixed(digits);
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !isFinite(seconds)) return "–";

@@ -41,7 +41,7 @@ function parametersTable(report) {
     h("tbody", {},
       names.map((name) => h("tr", {}, h("th", {scope: "row"}, name), fits.map((fit) => {
         const one = fit.parameters[name];
-        return h("td", {class: one && !one.determined ? "muted" : ""}, !one ? "–" : one.determined ? within(one, digits) : `${digits(one.estimate)}, not determined`);
+        return h("td", {class: one && (!one.determined || fit.refused || fit.not_usable) ? "muted" : ""}, !one ? "–" : one.determined ? within(one, digits) : `${digits(one.estimate)}, not determined`);
       }))),
       h("tr", {}, h("th", {scope: "row"}, "usable"), fits.map((fit) => h("td", {class: "wrap"}, fit.refused ?? fit.not_usable ?? "yes"))),
       h("tr", {}, h("th", {scope: "row"}, "interval (95 %)"), fits.map((fit) => h("td", {class: "wrap small"}, fit.interval.reason ?? `${fit.interval.method}; ${fit.interval.clusters} clusters by ${fit.interval.cluster_by}`)))))) ;
@@ -71,7 +71,8 @@ export async function show(root, signal, name) {
     return;
   }
   const {curves} = await get("curves", {name, pixels: 16, log: 1}, signal);
-  const budgets = budgetsAround(Math.max(...curves.map((curve) => curve.x[curve.x.length - 1])));
+  const largest = Math.max(...curves.map((curve) => curve.x[curve.x.length - 1]));
+  const budgets = budgetsAround(largest);
   const query = {name, budgets: budgets.join(",")};
   const answer = await get("fit", query, signal);
   if (answer.refused) {
@@ -96,17 +97,17 @@ export async function show(root, signal, name) {
       fact("tokens D*", within(one?.tokens, count)),
       fact("tokens a parameter", within(one?.tokens_per_param, (value) => Number(value.toPrecision(3)))),
       fact(`loss L*${one?.loss_by ? ` (${one.loss_by})` : ""}`, within(one?.loss, nats)),
-      fact("how far outside", outside(one?.decades_outside ?? 0))));
+      fact("how far outside", outside(Math.max(one?.decades_outside ?? 0, Math.log10(flops / largest))))));
     rows.replaceChildren(...report.predictions.filter((prediction) => prediction.flops === flops).map((prediction) => h("tr", {class: prediction.not_usable ? "muted" : ""},
       h("th", {scope: "row"}, prediction.method), h("td", {}, within(prediction.params, count)), h("td", {}, within(prediction.tokens, count)), h("td", {}, within(prediction.loss, nats)),
       h("td", {class: "number"}, prediction.decades_outside.toFixed(2)), h("td", {class: "wrap"}, prediction.not_usable ?? "yes"))));
   }
-  const largest = h("p", {class: "muted small"}, `The largest budget trained is ${scientific(budgets[kBelow * kADecade], 3)} FLOPs; the slider goes from a tenth of it to ten thousand times it, in steps of a sixth of a decade.`);
+  const scale = h("p", {class: "muted small"}, `The largest budget trained is ${scientific(budgets[kBelow * kADecade], 3)} FLOPs; the slider goes from a tenth of it to ten thousand times it, in steps of a sixth of a decade.`);
   const image = h("img", {alt: "Four panels: curves with frontier and fit, isoFLOP parabolas, best N and D against C, residuals"});
   const figure = h("div", {class: "figure"}, h("p", {class: "muted"}, "Drawing …"));
   body.replaceChildren(
     verdict(report),
-    h("h2", {}, h("label", {for: "budget"}, "What to train at a budget")), slider, marks, answerHere, largest,
+    h("h2", {}, h("label", {for: "budget"}, "What to train at a budget")), slider, marks, answerHere, scale,
     h("div", {class: "scroll"}, h("table", {}, h("thead", {}, h("tr", {}, ["Method", "N*", "D*", "L* (nats a token)", "Outside (decades)", "Usable"].map((title) => h("th", {scope: "col"}, title)))), rows)),
     h("h2", {}, "Picture"), figure,
     h("h2", {}, "Methods beside each other"), parametersTable(report),

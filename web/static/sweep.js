@@ -44,7 +44,7 @@ export async function show(root, signal, name) {
     {name: "Held-out loss", number: true, title: "the newest, nats a token", value: (run) => run.heldout_loss, show: (run) => loss(run.heldout_loss)},
     {name: "Train loss", number: true, wide: true, title: "the newest, nats a token", value: (run) => run.train_loss, show: (run) => loss(run.train_loss)},
     {name: "Tokens/s", number: true, wide: true, value: (run) => run.state === "running" ? run.tokens_per_second : null, show: (run) => run.state === "running" ? short(run.tokens_per_second) : "–"},
-    {name: "Rate", number: true, wide: true, title: "peak learning rate", value: (run) => run.learning_rate, show: (run) => run.learning_rate.toPrecision(3).replace(/\.?0+$/, "")},
+    {name: "Rate", number: true, wide: true, title: "peak learning rate", value: (run) => run.learning_rate, show: (run) => String(Number(run.learning_rate.toPrecision(3)))},
     {name: "Seed", number: true, wide: true, value: (run) => run.seed, show: (run) => String(run.seed)},
     {name: "Host", wide: true, value: (run) => run.host, show: (run) => run.host || "–"},
     {name: "Why", wide: true, title: "why it waits, or how it ended", value: (run) => run.reason, show: (run) => run.reason.split("\n")[0] || "–"},
