@@ -43,7 +43,8 @@ absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file) {
   }
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
   // JSON is YAML.
-  const nlohmann::ordered_json section = {{"working_dir", folder.string()}, {"files", files}};
+  nlohmann::ordered_json section = {{"working_dir", folder.string()}};
+  if (!files.empty()) section["files"] = files;
   return absl::StrCat(
       "# The section below was added by 'allo submit'.\nsubmitted: ", section.dump(), "\n");
 }

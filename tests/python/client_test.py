@@ -88,6 +88,10 @@ def main(address, token_file=None, tls_ca=None):
             tables(client)
             fits(client)
             assert client.submit("synthetic_law.yaml") == []  # nothing new
+            # A trainer need not name files.
+            without = Path("synthetic_law.yaml").read_text().replace("files: [", "# files: [")
+            Path("no_files.yaml").write_text(without.replace("name: ", "name: no-files-", 1))
+            assert client.submit("no_files.yaml", dry_run=True)
     else:
         token = Path(token_file).read_text().split()[0]
         raises("token and tls_ca", allometry.connect, address)
