@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "fitting/data/utf8.h"
 
 namespace allometry::fitting {
@@ -78,11 +79,11 @@ std::vector<std::string> PooledColumns::Notes() const {
     if (spans < 2 || notes.size() >= kMostNotes) continue;
     std::vector<std::string> shown;
     for (size_t v = 0; v < std::min(column.values.size(), kShownValues); ++v) {
+      const Value& value = column.values[v];
+      // A quoted field may hold line breaks.
+      const std::string text = absl::StrReplaceAll(value.text, {{"\n", " "}, {"\r", " "}});
       shown.push_back(absl::StrFormat("%s: %d rows",
-                                      column.values[v].text.empty()
-                                          ? std::string("(empty)")
-                                          : SafePrefix(column.values[v].text, 30),
-                                      column.values[v].rows));
+                                      text.empty() ? "(empty)" : SafePrefix(text, 30), value.rows));
     }
     if (column.values.size() > kShownValues) shown.push_back("...");
     notes.push_back(absl::StrFormat(

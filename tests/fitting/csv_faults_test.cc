@@ -468,6 +468,13 @@ TEST_F(Dressed, AColumnThatSplitsTheRowsIsNamedAndGroupsAreReadOneByOne) {
   ASSERT_TRUE(pooled.ok());
   EXPECT_THAT(pooled->notes(),
               Contains(AllOf(HasSubstr("'dataset' has 2 values"), HasSubstr("--group dataset"))));
+  const auto broken = ParseCsv(Table("N,D,loss,notes",
+                                     [&](const Observation& p) {
+                                       return Row(p) + (++k % 2 == 0 ? ",ok" : ",\"again\nat 5\"");
+                                     }),
+                               "x");
+  ASSERT_TRUE(broken.ok());
+  EXPECT_THAT(broken->notes(), Contains(HasSubstr("again at 5: 32 rows"))) << "on one line";
   CsvOptions options;
   options.group = "dataset";
   const auto groups = ParseCsvGroups(text, "x", options);
