@@ -24,6 +24,7 @@ export class Table {
 
   set(rows) {
     this.rows = rows;
+    this.box.style.height = `min(62vh, 640px, ${(Math.max(rows.length, 1) + 2) * kRowHeight}px)`;
     this.order();
     this.draw(true);
   }
