@@ -24,15 +24,16 @@ namespace {
 
 constexpr int kTimeoutS = 300;
 
-// Before the fit, which may take minutes.
-absl::Status CheckSvg(const std::string& svg) {
-  return svg.empty() ? absl::OkStatus()
-                     : Annotate(CheckOutput(svg, PictureFile({})), "allo: --svg");
-}
-
 int FitSweep(const Context& context, const std::string& sweep, const v1::FitOptions& options,
-             const std::string& svg, std::optional<TableFormat> table) {
-  if (const absl::Status may = CheckSvg(svg); !may.ok()) return Fail(may);
+             const FigureFiles& figure, std::optional<TableFormat> table) {
+  if (!figure.pdf.empty()) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat(
+        "allo: --pdf draws fits of files; of the sweep: allo export ", sweep,
+        " -o runs.csv, then allo fit runs.csv --pdf ", figure.pdf, "; --svg and --html draw it")));
+  }
+  if (const absl::Status may = CheckFigureFiles(figure, PictureFile({})); !may.ok()) {
+    return Fail(Annotate(may, "allo"));
+  }
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   v1::FitRequest request;
@@ -48,13 +49,9 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
                 : context.json ? response.report_json()
                                : response.report_text())
             << std::flush;
-  if (!svg.empty()) {
-    const absl::Status written = WriteOutput(svg, response.report_svg(), PictureFile({}));
-    if (!written.ok()) {
-      return Fail(Annotate(written, "allo"));
-    }
-  }
-  return kExitOk;
+  const absl::Status written = WriteFigureFiles(
+      figure, {sweep, response.report_text(), response.report_svg(), ""}, PictureFile({}));
+  return written.ok() ? kExitOk : Fail(Annotate(written, "allo"));
 }
 
 int PredictSweep(const Context& context, const std::string& sweep, const v1::FitOptions& options) {
@@ -79,8 +76,9 @@ struct Arguments {
   std::string other;  // of compare: the second
   bool paired = false;
   std::string method = "all", law = "auto", objective = "huber", cluster = "params";
-  std::string window = "auto", minimum = "parabola", flops, params, series, svg, table, budgets,
+  std::string window = "auto", minimum = "parabola", flops, params, series, table, budgets,
               withhold;
+  FigureFiles figure;
   double delta = 1e-3, floor = 0;
   int resamples = 0;
   uint64_t seed = 0;
@@ -249,7 +247,7 @@ int Fit(const Context& context, const Arguments& arguments) {
                        "file ",
                        arguments.target, ", and a sweep's columns are known")));
     }
-    return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.svg,
+    return FitSweep(context, arguments.target, SweepOptions(arguments, *options), arguments.figure,
                     table);
   }
   if (!arguments.params.empty() || !arguments.series.empty() || arguments.allow_repeat) {
@@ -263,7 +261,7 @@ int Fit(const Context& context, const Arguments& arguments) {
     options->flops = *flops;
   }
   return RunFitFile(
-      {arguments.target, *options, CsvOf(arguments), context.json, table, arguments.svg});
+      {arguments.target, *options, CsvOf(arguments), context.json, table, arguments.figure});
 }
 
 int ListPredictions(const Context& context, const std::string& sweep) {
@@ -333,7 +331,10 @@ void AddFit(CLI::App& app, Context& context) {
   AddSweepOptions(*command, *arguments);
   AddFileOptions(*command, *arguments, true);
   command->add_option("--table", arguments->table, "the answers alone: text, csv, markdown, latex");
-  command->add_option("--svg", arguments->svg, "write the picture of data, frontier and fit here");
+  command->add_option("--svg", arguments->figure.svg, "write the figure of data and fit here");
+  command->add_option("--pdf", arguments->figure.pdf, "the same as PDF");
+  command->add_option("--html", arguments->figure.html,
+                      "a page of its own: the answer, the figure, the report");
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return Fit(context, *arguments); };
   });

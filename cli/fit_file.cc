@@ -1,12 +1,14 @@
 #include "cli/fit_file.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "base/files.h"
 #include "base/foreign_text.h"
 #include "cli/ticker.h"
+#include "figures/fit_figure.h"
 #include "fitting/data/csv.h"
 #include "fitting/report/fit.h"
 #include "fitting/report/groups.h"
@@ -33,8 +35,9 @@ int Print(const std::string& report, bool json) {
 
 int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observations> groups,
               Ticker& ticker) {
-  if (!arguments.svg.empty()) {
-    return Complain(absl::InvalidArgumentError("--svg draws one fit, and --group makes several"),
+  if (arguments.figure.any()) {
+    return Complain(absl::InvalidArgumentError(
+                        "--svg, --pdf and --html draw one fit, and --group makes several"),
                     kBadInput);
   }
   if (arguments.table) {
@@ -66,9 +69,8 @@ int RunFitFile(const FitFileArguments& arguments) {
     return Complain(valid, kBadInput);
   }
   const OutputOptions output = PictureFile({arguments.path});
-  if (!arguments.svg.empty()) {
-    const absl::Status may = CheckOutput(arguments.svg, output);
-    if (!may.ok()) return Complain(Annotate(may, "--svg"), kBadInput);
+  if (const absl::Status may = CheckFigureFiles(arguments.figure, output); !may.ok()) {
+    return Complain(may, kBadInput);
   }
   const std::string path = arguments.path == "-" ? "/dev/stdin" : arguments.path;
   Ticker ticker("allo fit", "reading " + arguments.path);
@@ -91,11 +93,13 @@ int RunFitFile(const FitFileArguments& arguments) {
   if (const int code = Print(text, arguments.json && !arguments.table); code != kOk) {
     return code;
   }
-  if (!arguments.svg.empty()) {
-    const absl::Status written = WriteOutput(arguments.svg, ReportSvg(*report), output);
-    if (!written.ok()) return Complain(written, kFailed);
-  }
-  return kOk;
+  if (!arguments.figure.any()) return kOk;
+  const std::string name = std::filesystem::path(arguments.path).filename().string();
+  const figures::Drawing drawing =
+      figures::DrawFit(*report, arguments.path == "-" ? "standard input" : name);
+  const absl::Status written = WriteFigureFiles(
+      arguments.figure, {name, ReportText(*report), ToSvg(drawing), ToPdf(drawing)}, output);
+  return written.ok() ? kOk : Complain(written, kFailed);
 }
 
 }  // namespace allometry::cli

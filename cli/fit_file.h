@@ -7,6 +7,7 @@
 
 #include "base/output_file.h"
 #include "cli/answer_table.h"
+#include "cli/figure_files.h"
 #include "fitting/data/csv_options.h"
 #include "fitting/data/options.h"
 
@@ -19,7 +20,7 @@ struct FitFileArguments {
   bool json = false;        // the object of docs/fitting.md instead of the report
   // The answers alone, as a table (cli/answer_table.h).
   std::optional<TableFormat> table;
-  std::string svg;  // where to write the picture; "" is nowhere. Of groups it is refused
+  FigureFiles figure;  // of groups it is refused
 };
 
 // Of --svg: an earlier picture may be replaced, and none of the inputs.
@@ -27,7 +28,7 @@ OutputOptions PictureFile(std::vector<std::string> inputs);
 
 // Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the
 // exit code: 0 a report was printed (its fits may be refused, with reasons), 1 something failed on
-// the way (the picture could not be written), 2 the file or an option cannot be used.
+// the way (the figure could not be written), 2 the file or an option cannot be used.
 int RunFitFile(const FitFileArguments& arguments);
 
 }  // namespace allometry::cli

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "coordinator/results/fit_request.h"
 #include "coordinator/results/observations.h"
+#include "figures/fit_figure.h"
 #include "fitting/report/fit.h"
 
 namespace allometry::coordinator {
@@ -100,7 +101,7 @@ absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitReque
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));
   response.set_report_text(fitting::ReportText(report));
-  response.set_report_svg(fitting::ReportSvg(report));
+  response.set_report_svg(figures::ToSvg(figures::DrawFit(report, request.sweep())));
   return response;
 }
 

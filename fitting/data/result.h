@@ -111,17 +111,48 @@ struct BackTest {
   std::optional<std::string> refused;
 };
 
-// What ReportSvg draws, thinned to a few thousand marks.
+// What a figure shows (figures/fit_figure.h), thinned to a few thousand marks.
 struct Picture {
   struct Mark {
-    double flops = 0, params = 0, loss = 0;
+    double flops = 0, params = 0, tokens = 0, loss = 0;
+    // ln L - ln Lhat of the parametric law; none without one.
+    std::optional<double> residual = std::nullopt;
+    bool in_window = true;  // read by the parametric law
   };
+  // The points of one run, or of one size where runs have a point each; by ascending C.
+  struct Curve {
+    double params = 0;
+    std::vector<Mark> marks;
+  };
+  // Estimates along C, from the smallest of the data to the largest prediction.
   struct Band {
     double flops = 0;
-    Estimate params, loss;
+    Estimate params, tokens, loss;
   };
-  std::vector<Mark> data, frontier;
-  std::vector<Band> fit;
+  // One method: the minima that it rests on and its lines. No bands where it may not be drawn.
+  struct Line {
+    Method method = Method::kParametric;
+    std::vector<Mark> minima;
+    std::vector<Band> bands;
+    std::string why_not;  // refused, or not usable; otherwise ""
+  };
+  // Loss over N at one C, and the isoFLOP method's curve through its minimum there.
+  struct Profile {
+    double flops = 0;
+    std::vector<Mark> points;  // by ascending N
+    std::optional<Mark> minimum;
+    std::vector<Mark> curve;
+  };
+  // The parametric law on a grid; loss[t * params.size() + p].
+  struct Surface {
+    std::vector<double> params, tokens, loss;
+  };
+
+  std::vector<Curve> curves;  // by ascending N
+  std::vector<Line> lines;
+  std::vector<Profile> profiles;
+  std::optional<Surface> surface;
+  double residual_sd = 0;  // robust, of the residuals in the window
 };
 
 }  // namespace allometry::fitting

@@ -101,7 +101,9 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
   const size_t own = quantities.size();
   if (!fit.optimum.refused) {
     std::vector<double> budgets = options.budgets;
-    const double low = std::log(view.lowest_flops()), high = std::log(10 * view.highest_flops());
+    double top = view.highest_flops();
+    for (const double flops : options.budgets) top = std::max(top, flops);
+    const double low = std::log(view.lowest_flops()), high = std::log(top);
     for (int k = 0; k < kBands; ++k) {
       budgets.push_back(std::exp(low + (high - low) * k / (kBands - 1)));
     }
@@ -126,7 +128,8 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
   for (size_t k = own; k < trades; k += 3) {
     const double flops = quantities[k].flops;
     if (fit.predictions.size() == options.budgets.size()) {
-      fit.bands.push_back({flops, intervals.estimates[k], intervals.estimates[k + 2]});
+      fit.bands.push_back(
+          {flops, intervals.estimates[k], intervals.estimates[k + 1], intervals.estimates[k + 2]});
       continue;
     }
     Prediction& prediction = fit.predictions.emplace_back();

@@ -19,7 +19,7 @@ struct ParametricFit {
   std::vector<Prediction> predictions;  // one per budget, unless refused
   std::vector<TradeOff> trade_offs;
   double robust_sd = 0;              // of ln L about the law: 1.4826 median |r|
-  std::vector<Picture::Band> bands;  // N* and L* over the data's C and a decade beyond
+  std::vector<Picture::Band> bands;  // over the data's C and on to the largest budget
 };
 
 ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options);

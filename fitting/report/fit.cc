@@ -222,9 +222,9 @@ static absl::StatusOr<FitReport> FitAll(const Observations& observations, const 
     }
   }
   if (conclude) Conclude(base, parametric ? parametric->robust_sd : 0, report);
-  // A law that the data contradict is not drawn.
-  const bool drawn = parametric && !report.fits.front().not_usable;
-  report.picture = MakePicture(base, drawn ? &*parametric : nullptr, curve_fits);
+  report.picture = MakePicture({base, views.curves, windows.front(),
+                                parametric ? &*parametric : nullptr, curve_fits, models.front().df},
+                               report);
   return report;
 }
 

@@ -146,8 +146,9 @@ absl::StatusOr<FitReport> Fit(const Observations& observations, const FitOptions
 std::string ReportJson(const FitReport& report);
 // The same as a table of at most 100 columns.
 std::string ReportText(const FitReport& report);
-// A self-contained SVG: data, frontier, fit and intervals.
-std::string ReportSvg(const FitReport& report);
+// What that table begins with: the answer, by which method and why, and what contradicts it. Each a
+// line of a paragraph, at most 100 columns.
+std::string ConclusionText(const FitReport& report);
 
 // Pre-registration: how a stored prediction did once a run at its budget has ended.
 struct Score {

@@ -1,6 +1,7 @@
-// What the SVG shows, gathered while the data is at hand.
+// What a figure shows, gathered while the data is at hand.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "fitting/method/curve_fit.h"
@@ -9,8 +10,16 @@
 
 namespace allometry::fitting {
 
-// Data thinned to at most 3000 marks, frontier minima to 300. `parametric` may be null.
-Picture MakePicture(const DataView& view, const ParametricFit* parametric,
-                    const std::vector<CurveFit>& curve_fits);
+struct PictureInput {
+  const DataView& view;
+  const Clusters& curves;
+  const WindowedView& window;       // of the parametric law
+  const ParametricFit* parametric;  // null where it was not asked for
+  const std::vector<CurveFit>& curve_fits;
+  double df = 0;  // of the curve methods' intervals
+};
+
+// Of a finished report: what is refused or not usable is not drawn, and says why.
+Picture MakePicture(const PictureInput& input, const FitReport& report);
 
 }  // namespace allometry::fitting

@@ -190,8 +190,10 @@ std::string AnswerCell(const Estimate& estimate, bool loss) {
   return text;
 }
 
-// What a person reads first.
-void AppendConclusion(const FitReport& report, std::string& out) {
+}  // namespace
+
+std::string ConclusionText(const FitReport& report) {
+  std::string out;
   const Conclusion& conclusion = report.conclusion;
   std::string outside;
   for (const Answer& one : conclusion.answers) {
@@ -214,8 +216,10 @@ void AppendConclusion(const FitReport& report, std::string& out) {
   Wrap(absl::StrCat("Contradictions: ", texts.empty() ? "none" : absl::StrJoin(texts, "; "), ".",
                     outside.empty() ? "" : " Outside: " + outside + "."),
        0, out);
-  absl::StrAppend(&out, "\n");
+  return out;
 }
+
+namespace {
 
 void AppendWindow(const FitReport& report, std::string& out) {
   if (!report.window) return;
@@ -314,7 +318,7 @@ void AppendAgreement(const FitReport& report, std::string& out) {
 
 std::string ReportText(const FitReport& report) {
   std::string out;
-  AppendConclusion(report, out);
+  absl::StrAppend(&out, ConclusionText(report), "\n");
   Wrap(absl::StrFormat("fit %s: used %d of %d observations; N: %s, C: %s", report.fit_id,
                        report.used, report.total, report.params_policy, report.flops_convention),
        0, out);

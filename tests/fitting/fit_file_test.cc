@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/files.h"
 #include "gmock/gmock.h"
 #include "tests/fitting/test_data.h"
 
@@ -51,11 +52,20 @@ TEST(FitFileTest, JsonIsOneObjectOnStandardOutput) {
 
 TEST(FitFileTest, WritesThePictureOrSaysWhyNot) {
   FitFileArguments arguments = Chinchilla();
-  arguments.svg = ::testing::TempDir() + "/fit.svg";
+  arguments.figure.svg = ::testing::TempDir() + "/fit.svg";
   EXPECT_EQ(RunCaptured(arguments).code, 0);
-  EXPECT_TRUE(std::filesystem::exists(arguments.svg));
-  std::filesystem::remove(arguments.svg);
-  arguments.svg = "/dev/null/fit.svg";
+  EXPECT_TRUE(std::filesystem::exists(arguments.figure.svg));
+  std::filesystem::remove(arguments.figure.svg);
+  arguments.figure.svg = "";
+  arguments.figure.pdf = ::testing::TempDir() + "/fit.pdf";
+  arguments.figure.html = ::testing::TempDir() + "/fit.html";
+  EXPECT_EQ(RunCaptured(arguments).code, 0);
+  EXPECT_THAT(ReadFile(arguments.figure.pdf).value_or(""), ::testing::StartsWith("%PDF-1.4"));
+  EXPECT_THAT(ReadFile(arguments.figure.html).value_or(""), HasSubstr("used 245 of 245"));
+  std::filesystem::remove(arguments.figure.pdf);
+  std::filesystem::remove(arguments.figure.html);
+  arguments.figure = {};
+  arguments.figure.svg = "/dev/null/fit.svg";
   const Outcome outcome = RunCaptured(arguments);
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("/dev/null/fit.svg"));

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "figures/fit_figure.h"
 #include "fitting/data/csv.h"
 #include "fitting/report/fit.h"
 
@@ -37,6 +38,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   ALLO_CHECK(report.ok()) << report.status();
   ALLO_CHECK(!ReportJson(*report).empty());
   ALLO_CHECK(!ReportText(*report).empty());
-  ALLO_CHECK(!ReportSvg(*report).empty());
+  ALLO_CHECK(!figures::ToSvg(figures::DrawFit(*report, "")).empty());
   return 0;
 }

@@ -219,7 +219,6 @@ TEST(FitTest, EveryRefusalIsAResultInEveryFormat) {
   const Json json = Parse(report);
   for (const Json& fit : json["fits"]) EXPECT_TRUE(fit["refused"].is_string());
   EXPECT_THAT(ReportText(report), HasSubstr("REFUSED"));
-  EXPECT_THAT(ReportSvg(report), HasSubstr("</svg>"));
 }
 
 TEST(FitTest, NoObservationsAreAnErrorThatSaysWhy) {
@@ -315,16 +314,6 @@ TEST(ReportTextTest, FitsInAHundredColumns) {
   const std::string text = ReportText(FitOrDie(sweep, Quick()));
   EXPECT_THAT(text, HasSubstr("used 360 of 361"));
   EXPECT_THAT(text, HasSubstr("line 1234567"));
-}
-
-TEST(ReportSvgTest, IsSelfContainedAndBalanced) {
-  const std::string svg = ReportSvg(FitOrDie(CurveSweep(1, 9, 40), Quick()));
-  EXPECT_EQ(svg.rfind("<svg xmlns='http://www.w3.org/2000/svg'", 0), 0u);
-  EXPECT_THAT(svg, HasSubstr("<polygon"));   // the interval's band
-  EXPECT_THAT(svg, HasSubstr("<polyline"));  // the fit
-  EXPECT_EQ(svg.find("href"), std::string::npos);
-  EXPECT_EQ(svg.find("nan"), std::string::npos);
-  EXPECT_EQ(svg.find("inf"), std::string::npos);
 }
 
 TEST(OptionsTest, WrongNamesListTheAllowedOnes) {

@@ -1,0 +1,27 @@
+// Where `allo fit` writes its figure: --svg, --pdf, --html.
+#pragma once
+
+#include <string>
+
+#include "base/output_file.h"
+#include "base/status.h"
+
+namespace allometry::cli {
+
+struct FigureFiles {
+  std::string svg, pdf, html;  // "" is nowhere
+
+  bool any() const { return !svg.empty() || !pdf.empty() || !html.empty(); }
+};
+
+// Whether each may be written, before a fit that may take minutes. The error names the option.
+absl::Status CheckFigureFiles(const FigureFiles& files, const OutputOptions& options);
+
+// A fit as the files show it.
+struct FitPages {
+  std::string title, report_text, svg, pdf;
+};
+absl::Status WriteFigureFiles(const FigureFiles& files, const FitPages& pages,
+                              const OutputOptions& options);
+
+}  // namespace allometry::cli
