@@ -5,9 +5,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <vector>
 
 #include "CLI/Error.hpp"
+#include "CLI/Formatter.hpp"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -21,6 +24,45 @@ namespace allometry {
 namespace {
 
 constexpr int kBadUsage = 2;
+constexpr size_t kColumns = 80;
+
+// CLI11's help with lines of at most kColumns, cut at spaces: what goes on stands under the
+// description of its option.
+class HelpFormat : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
+    const std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    std::string wrapped;
+    for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+      absl::StrAppend(&wrapped, wrapped.empty() ? "" : "\n", Wrapped(line));
+    }
+    return wrapped;
+  }
+
+ private:
+  std::string Wrapped(absl::string_view line) const {
+    const size_t indent = absl::StartsWith(line, "  ") ? get_column_width() : 0;
+    std::string text;
+    while (line.size() + (text.empty() ? 0 : indent) > kColumns) {
+      const size_t room = kColumns - (text.empty() ? 0 : indent);
+      // Not within the indentation, where nothing would be left of the line.
+      const size_t cut = line.rfind(' ', room);
+      if (cut == absl::string_view::npos || cut <= line.find_first_not_of(' ')) break;
+      absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line.substr(0, cut)), "\n",
+                      std::string(indent, ' '));
+      line = absl::StripLeadingAsciiWhitespace(line.substr(cut));
+    }
+    return absl::StrCat(text, line);
+  }
+};
+
+void UseHelpFormat(CLI::App& app, const std::shared_ptr<HelpFormat>& format) {
+  app.formatter(format);
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    UseHelpFormat(*command, format);
+  }
+}
 
 // CLI11 keeps what a validator asks for as text alone: INT:INT in [1 - 64], FLOAT:POSITIVE.
 std::string Allowed(const CLI::Option& option) {
@@ -223,6 +265,7 @@ std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* 
     app.set_version_flag("--version", absl::StrCat(app.get_name(), " ", ALLO_VERSION),
                          "print the version");
   }
+  UseHelpFormat(app, std::make_shared<HelpFormat>());
   std::string mistake;
   try {
     app.parse(argc, argv);

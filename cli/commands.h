@@ -29,6 +29,8 @@ void AddBackup(CLI::App& app, Context& context);
 void AddNext(CLI::App& app, Context& context);
 void AddTrainer(CLI::App& app, Context& context);
 void AddWeb(CLI::App& app, Context& context);
+// allo completion, allo man: of all that is declared when they run.
+void AddDocuments(CLI::App& app, Context& context);
 // `allo coordinator ...` and `allo worker ...` become the program beside this one; returns only
 // where that cannot be done. Not parsed here, so that their own --help answers.
 int ExecBeside(const char* program, int argc, char** argv);

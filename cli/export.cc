@@ -7,6 +7,7 @@
 #include "base/foreign_text.h"
 #include "base/output_file.h"
 #include "cli/commands.h"
+#include "cli/tensorboard.h"
 
 namespace allometry::cli {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 struct Arguments {
   v1::ExportRequest request;
   bool points = false;
-  std::string output;
+  std::string output, format = "csv";
 };
 
 // An earlier export may be replaced: the headers of observations and of points.
@@ -68,7 +69,34 @@ int NotWritten(const Arguments& arguments, const absl::Status& status) {
                            absl::StrCat("allo: ", name, " was not written: ", status.message())));
 }
 
+// Every loss point as event files under arguments.output.
+int ExportToTensorboard(const Context& context, const Arguments& arguments) {
+  if (arguments.output.empty()) {
+    return Fail(absl::InvalidArgumentError(
+        "allo export: --format tensorboard writes a folder: name it with --output"));
+  }
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
+  const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);
+  const auto reader = (*stub)->Export(call.get(), arguments.request);
+  TensorboardFolder folder(arguments.output);
+  v1::ExportResponse piece;
+  absl::Status written;
+  while (written.ok() && reader->Read(&piece)) written = folder.AddCsv(piece.csv());
+  if (!written.ok()) {
+    call->TryCancel();
+    return NotWritten(arguments, written);
+  }
+  if (const grpc::Status status = reader->Finish(); !status.ok()) return Fail(context, status);
+  const absl::StatusOr<int> files = folder.Finish();
+  if (!files.ok()) return NotWritten(arguments, files.status());
+  std::cout << "wrote " << *files << (*files == 1 ? " run" : " runs") << ": tensorboard --logdir "
+            << arguments.output << "\n";
+  return kExitOk;
+}
+
 int Export(const Context& context, const Arguments& arguments) {
+  if (arguments.format == "tensorboard") return ExportToTensorboard(context, arguments);
   if (!arguments.output.empty()) {
     if (const absl::Status may = CheckOutput(arguments.output, ExportFile()); !may.ok()) {
       return NotWritten(arguments, may);
@@ -105,10 +133,16 @@ void AddExport(CLI::App& app, Context& context) {
   command->add_option(
       "-o,--output", arguments->output,
       "file to write, which may be there if it is an export; default: standard output");
+  command
+      ->add_option("--format", arguments->format,
+                   "csv, or tensorboard: event files of every loss point, in the folder --output")
+      ->check(CLI::IsMember({"csv", "tensorboard"}))
+      ->capture_default_str();
   command->callback([&context, arguments, sweep, series] {
     arguments->request.set_sweep(*sweep);
     arguments->request.set_series(*series);
-    arguments->request.set_what(arguments->points ? "points" : "observations");
+    const bool points = arguments->points || arguments->format == "tensorboard";
+    arguments->request.set_what(points ? "points" : "observations");
     context.run = [&context, arguments] { return Export(context, *arguments); };
   });
 }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -141,30 +144,66 @@ bool ServedItsPurpose(const v1::Run& run) {
          (StageOf(run) == run::Stage::kLadder && run.failure() == v1::DIVERGED);
 }
 
-std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons) {
-  std::vector<std::vector<std::string>> rows = {{"run", "size", "params", "ranks", "state", "step",
-                                                 "of", "", "tokens/s", "train", "held-out"}};
-  if (with_reasons) rows[0].push_back("why");
+std::string WhyWord(const v1::Run& run) {
+  const absl::string_view reason = absl::StripTrailingAsciiWhitespace(run.reason());
+  if (run.state() != v1::RUN_FAILED) return std::string(reason.substr(0, reason.find('\n')));
+  const size_t last = reason.rfind('\n');
+  return std::string(absl::StripAsciiWhitespace(
+      last == absl::string_view::npos ? reason : reason.substr(last + 1)));
+}
+
+std::string RunsTable(const std::vector<v1::Run>& runs) {
+  std::set<int64_t> seeds, ranks;
+  std::set<double> rates;
   for (const v1::Run& run : runs) {
-    const int64_t steps = run.spec().steps();
-    const bool running = run.state() == v1::LEASED;
-    std::vector<std::string> row = {
-        absl::StrCat(run.run_id()),
-        SizeWord(run),
-        Grouped(run.n_params()),
-        absl::StrCat(run.spec().ranks()),
-        StateWord(run),
-        Grouped(run.step()),
-        Grouped(steps),
-        steps > 0 ? absl::StrFormat("%d%%", run.step() * 100 / steps) : "",
-        running && run.tokens_per_second() > 0 ? Short(run.tokens_per_second()) : "-",
-        Loss(run.last_train_loss()),
-        Loss(run.last_heldout_loss())};
-    if (with_reasons) row.push_back(run.reason().substr(0, run.reason().find('\n')));
-    rows.push_back(std::move(row));
+    seeds.insert(run.spec().identity().seed());
+    rates.insert(run.spec().identity().learning_rate());
+    ranks.insert(run.spec().ranks());
   }
-  return Columns(rows,
-                 {false, true, false, false, true, false, false, false, false, false, false, true});
+  struct Column {
+    const char* title;
+    bool shown, left;
+    std::function<std::string(const v1::Run&)> text;
+  };
+  // What all runs have alike tells none apart.
+  const std::vector<Column> columns = {
+      {"run", true, false, [](const v1::Run& run) { return absl::StrCat(run.run_id()); }},
+      {"size", true, true, SizeWord},
+      {"params", true, false, [](const v1::Run& run) { return Grouped(run.n_params()); }},
+      {"seed", seeds.size() > 1, false,
+       [](const v1::Run& run) { return absl::StrCat(run.spec().identity().seed()); }},
+      {"rate", rates.size() > 1, false,
+       [](const v1::Run& run) {
+         return absl::StrFormat("%.3g", run.spec().identity().learning_rate());
+       }},
+      {"ranks", ranks.size() > 1, false,
+       [](const v1::Run& run) { return absl::StrCat(run.spec().ranks()); }},
+      {"tokens", true, false,
+       [](const v1::Run& run) {
+         return Short(static_cast<double>(run.spec().steps()) *
+                      static_cast<double>(run.spec().identity().batch_tokens()));
+       }},
+      {"state", true, true, StateWord},
+      {"step", true, false, [](const v1::Run& run) { return Grouped(run.step()); }},
+      {"of", true, false, [](const v1::Run& run) { return Grouped(run.spec().steps()); }},
+      {"tok/s", true, false,
+       [](const v1::Run& run) {
+         return run.state() == v1::LEASED && run.tokens_per_second() > 0
+                    ? Short(run.tokens_per_second())
+                    : "-";
+       }},
+      {"train", true, false, [](const v1::Run& run) { return Loss(run.last_train_loss()); }},
+      {"held-out", true, false, [](const v1::Run& run) { return Loss(run.last_heldout_loss()); }},
+      {"why", true, true, WhyWord}};
+  std::vector<std::vector<std::string>> rows(runs.size() + 1);
+  std::vector<bool> left;
+  for (const Column& column : columns) {
+    if (!column.shown) continue;
+    left.push_back(column.left);
+    rows[0].emplace_back(column.title);
+    for (size_t k = 0; k < runs.size(); ++k) rows[k + 1].push_back(column.text(runs[k]));
+  }
+  return Columns(rows, left);
 }
 
 }  // namespace allometry::cli

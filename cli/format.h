@@ -48,7 +48,10 @@ bool StagesDone(const v1::Sweep& sweep);
 // rate is too large.
 bool ServedItsPurpose(const v1::Run& run);
 
-// The table of `allo runs` and `allo watch`.
-std::string RunsTable(const std::vector<v1::Run>& runs, bool with_reasons);
+// Why a run waits, in one line; of a failed one the last line of its log.
+std::string WhyWord(const v1::Run& run);
+
+// The table of `allo runs`. Seed, learning rate and ranks have a column where runs differ in them.
+std::string RunsTable(const std::vector<v1::Run>& runs);
 
 }  // namespace allometry::cli

@@ -3,15 +3,25 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "base/foreign_text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
+#include "cli/run_filter.h"
 
 namespace allometry::cli {
 namespace {
 
 constexpr int kTimeoutS = 20;
+constexpr size_t kNameColumns = 26;  // two of them leave the other columns room within 100
+
+// "2026-11-30 17:05", in the time of this machine.
+std::string Day(int64_t unix_us) {
+  return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMicros(unix_us), absl::LocalTimeZone());
+}
 
 int ListSweeps(const Context& context) {
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
@@ -29,12 +39,14 @@ int ListSweeps(const Context& context) {
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"sweep", "dataset", "cells", "done", "runs", "done", "running", "failed", "cancelled"}};
+      {"sweep", "dataset", "created", "cells", "runs", "running", "failed", "device-h"}};
   for (const v1::Sweep& sweep : response.sweeps()) {
-    rows.push_back({sweep.name(), sweep.dataset(), absl::StrCat(sweep.cells()),
-                    absl::StrCat(sweep.cells_done()), absl::StrCat(sweep.runs()),
-                    absl::StrCat(sweep.runs_succeeded()), absl::StrCat(sweep.runs_leased()),
-                    absl::StrCat(sweep.runs_failed()), absl::StrCat(sweep.runs_cancelled())});
+    const auto of = [](int done, int all) { return absl::StrCat(done, "/", all); };
+    rows.push_back({Shortened(sweep.name(), kNameColumns), Shortened(sweep.dataset(), kNameColumns),
+                    Day(sweep.created_unix_us()), of(sweep.cells_done(), sweep.cells()),
+                    of(sweep.runs_succeeded(), sweep.runs()), absl::StrCat(sweep.runs_leased()),
+                    absl::StrCat(sweep.runs_failed()),
+                    absl::StrFormat("%.3g", sweep.device_seconds() / 3600)});
   }
   std::cout << Columns(rows, {true, true}, 0);
   return kExitOk;
@@ -69,6 +81,7 @@ std::string FailedRuns(const v1::GetSweepResponse& sweep) {
 
 struct RunsArguments {
   std::string name;
+  RunFilterWords filter;
   bool cells = false;
   bool failed = false;
 };
@@ -82,6 +95,10 @@ int ListRuns(const Context& context, const RunsArguments& arguments) {
   const grpc::Status status =
       (*stub)->GetSweep(MakeCall(context, kTimeoutS).get(), request, &response);
   if (!status.ok()) return Fail(context, status);
+  absl::StatusOr<std::vector<v1::Run>> runs =
+      FilterRuns({response.runs().begin(), response.runs().end()}, arguments.filter);
+  if (!runs.ok()) return Fail(runs.status());
+  response.mutable_runs()->Assign(runs->begin(), runs->end());
   if (context.json) {
     std::cout << ToJson(response).dump(2) << "\n";
     return kExitOk;
@@ -90,7 +107,10 @@ int ListRuns(const Context& context, const RunsArguments& arguments) {
     std::cout << FailedRuns(response);
     return kExitOk;
   }
-  std::cout << RunsTable({response.runs().begin(), response.runs().end()}, true);
+  std::cout << RunsTable(*runs);
+  if (const int hidden = response.sweep().runs() - response.runs_size(); hidden > 0) {
+    std::cout << "  " << hidden << " of " << response.sweep().runs() << " runs not listed\n";
+  }
   std::cout << "  " << DeviceHours(response.sweep()) << "\n" << StagesText(response.sweep());
   if (arguments.cells) std::cout << "\n" << CellsTable(response);
   for (const std::string& reason : response.sweep().left_out()) {
@@ -111,6 +131,17 @@ void AddRuns(CLI::App& app, Context& context) {
       app.add_subcommand("runs", "list a sweep's runs: states, losses, and why one waits");
   auto arguments = std::make_shared<RunsArguments>();
   command->add_option("SWEEP", arguments->name, "name of the sweep")->required();
+  RunFilterWords& filter = arguments->filter;
+  const auto several = [&](const char* name, std::vector<std::string>& into, const char* help) {
+    command->add_option(name, into, help)->delimiter(',')->allow_extra_args(false);
+  };
+  several("--state", filter.states, "only these: waiting, running, done, failed, cancelled");
+  several("--size", filter.sizes, "only these sizes: 40k,160k");
+  several("--seed", filter.seeds, "only these seeds");
+  several("--rate", filter.rates, "only these learning rates");
+  command->add_option("--sort", filter.sort,
+                      "by " + absl::StrJoin(RunOrders(), ", ") + "; a '-' before it: descending");
+  command->add_option("--limit", filter.limit, "at most so many");
   command->add_flag("--cells", arguments->cells, "the cells too: loss at every (N, D)");
   command->add_flag("--failed", arguments->failed,
                     "only runs that failed, with the last lines of their logs");

@@ -13,6 +13,7 @@
 #include "base/standard_output.h"
 #include "cli/certs.h"
 #include "cli/commands.h"
+#include "cli/profile.h"
 #include "cli/slurm.h"
 #include "data/command.h"
 #include "transport/address.h"
@@ -26,7 +27,36 @@ std::string FromEnvironment(const char* name, const std::string& otherwise) {
   return value != nullptr && *value != '\0' ? value : otherwise;
 }
 
+// The value of --using, wherever it stands: a profile's settings are wanted before the options are
+// declared, whose defaults they are.
+std::string UsingOf(int argc, char** argv) {
+  const std::string option = "--using";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == option && i + 1 < argc) return argv[i + 1];
+    if (word.rfind(option + "=", 0) == 0) return word.substr(option.size() + 1);
+  }
+  return FromEnvironment("ALLO_PROFILE", "");
+}
+
+// A profile's settings become variables where the environment has none of its own.
+absl::StatusOr<Profile> UseProfile(int argc, char** argv) {
+  ALLO_ASSIGN_OR_RETURN(Profile profile, ReadProfile(ProfileFile(), UsingOf(argc, argv)));
+  const std::pair<const char*, std::string*> settings[] = {
+      {"ALLO_COORDINATOR", &profile.coordinator},
+      {"ALLO_TOKEN_FILE", &profile.token_file},
+      {"ALLO_TLS_CA", &profile.tls_ca},
+      {"ALLO_DATA_DIR", &profile.data_dir}};
+  for (const auto& [variable, value] : settings) {
+    if (!FromEnvironment(variable, "").empty()) value->clear();
+    if (!value->empty()) setenv(variable, value->c_str(), 1);
+  }
+  return profile;
+}
+
 int Main(int argc, char** argv) {
+  const absl::StatusOr<Profile> profile = UseProfile(argc, argv);
+  if (!profile.ok()) return Fail(profile.status());
   if (argc > 1 && std::strcmp(argv[1], "coordinator") == 0) {
     return ExecBeside("allo-coordinator", argc, argv);
   }
@@ -62,6 +92,8 @@ int Main(int argc, char** argv) {
                  "file whose first line is the coordinator's token, for TCP (ALLO_TOKEN_FILE)")
       ->check(CLI::ExistingFile);
   app.add_flag("--json", context.json, "print data as JSON");
+  std::string used;
+  app.add_option("--using", used, "profile of " + ProfileFile() + " (ALLO_PROFILE)");
 
   AddSubmit(app, context);
   AddPlan(app, context);
@@ -87,6 +119,7 @@ int Main(int argc, char** argv) {
   AddCerts(app, context);
   AddSlurm(app, context);
   AddTrainer(app, context);
+  AddDocuments(app, context);
   data::AddDataCommand(app, &context.run);
   app.add_subcommand("coordinator", "start a coordinator (allo coordinator --help)");
   app.add_subcommand("worker", "start a worker agent (allo worker --help)");
@@ -95,7 +128,10 @@ int Main(int argc, char** argv) {
   const bool by_option = app.count("--coordinator") > 0;
   const bool by_variable = !FromEnvironment("ALLO_COORDINATOR", "").empty();
   context.coordinator_named = by_option || by_variable;
-  if (by_variable && !by_option) context.coordinator_option = "ALLO_COORDINATOR";
+  if (by_variable && !by_option) {
+    context.coordinator_option =
+        profile->coordinator.empty() ? "ALLO_COORDINATOR" : "profile " + profile->name;
+  }
   return context.run();
 }
 

@@ -2,7 +2,11 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+
+#include "absl/strings/match.h"
 
 namespace allometry::cli {
 namespace {
@@ -11,8 +15,28 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
+// Fields whose 0, or for times what is below 0, stands for "none".
+constexpr std::array kNoneAtZero = {
+    "allometry.v1.Cell.asked_flops",       "allometry.v1.Cell.loss",
+    "allometry.v1.Checkpoint.run_id",      "allometry.v1.Run.last_heldout_loss",
+    "allometry.v1.Run.last_train_loss",    "allometry.v1.Run.memory_bytes",
+    "allometry.v1.Run.tokens_per_second",  "allometry.v1.RunSpec.micro_batch",
+    "allometry.v1.Sweep.max_device_hours", "allometry.v1.Sweep.max_run_hours",
+};
+constexpr std::array kNoneBelowZero = {"allometry.v1.WatchSweepResponse.eta_s"};
+
+template <class Names>
+bool IsAmong(const Names& names, const FieldDescriptor* field) {
+  return std::find(names.begin(), names.end(), field->full_name()) != names.end();
+}
+
 nlohmann::ordered_json Number(double value) {
   return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+}
+
+nlohmann::ordered_json Enumerator(const google::protobuf::EnumValueDescriptor* value) {
+  if (value->number() == 0 && absl::EndsWith(value->name(), "_UNSPECIFIED")) return nullptr;
+  return value->name();
 }
 
 // Element `index` of a repeated field, or the field itself when index is negative.
@@ -36,7 +60,8 @@ nlohmann::ordered_json Value(const Message& message, const FieldDescriptor* fiel
     case FieldDescriptor::CPPTYPE_BOOL:
       return one ? in.GetBool(message, field) : in.GetRepeatedBool(message, field, index);
     case FieldDescriptor::CPPTYPE_ENUM:
-      return (one ? in.GetEnum(message, field) : in.GetRepeatedEnum(message, field, index))->name();
+      return Enumerator(one ? in.GetEnum(message, field)
+                            : in.GetRepeatedEnum(message, field, index));
     case FieldDescriptor::CPPTYPE_STRING:
       return one ? in.GetString(message, field) : in.GetRepeatedString(message, field, index);
     case FieldDescriptor::CPPTYPE_MESSAGE:
@@ -64,7 +89,11 @@ nlohmann::ordered_json ToJson(const Message& message) {
                !reflection.HasField(message, field)) {
       object[field->name()] = nullptr;
     } else {
-      object[field->name()] = Value(message, field, -1);
+      nlohmann::ordered_json value = Value(message, field, -1);
+      const bool none =
+          value.is_number() && ((IsAmong(kNoneAtZero, field) && value.get<double>() == 0) ||
+                                (IsAmong(kNoneBelowZero, field) && value.get<double>() < 0));
+      object[field->name()] = none ? nlohmann::ordered_json(nullptr) : std::move(value);
     }
   }
   return object;

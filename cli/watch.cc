@@ -3,91 +3,55 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
-#include <map>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/str_format.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "base/foreign_text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
+#include "cli/watch_screen.h"
 
 namespace allometry::cli {
 namespace {
 
 using Message = v1::WatchSweepResponse;
 
-std::string Headline(const Message& message) {
-  const v1::Sweep& sweep = message.sweep();
-  const int waiting = sweep.runs() - sweep.runs_succeeded() - sweep.runs_failed() -
-                      sweep.runs_cancelled() - sweep.runs_leased();
-  const double share =
-      message.flops_total() > 0 ? 100 * message.flops_done() / message.flops_total() : 0;
-  std::string line = absl::StrFormat("%s: %d of %d cells, runs: %d running, %d waiting, %d done",
-                                     sweep.name(), sweep.cells_done(), sweep.cells(),
-                                     sweep.runs_leased(), waiting, sweep.runs_succeeded());
-  if (sweep.runs_failed() > 0) absl::StrAppendFormat(&line, ", %d failed", sweep.runs_failed());
-  if (sweep.runs_cancelled() > 0) {
-    absl::StrAppendFormat(&line, ", %d cancelled", sweep.runs_cancelled());
-  }
-  absl::StrAppendFormat(&line, "; %.0f%% of %s FLOPs", share, Scientific(message.flops_total()));
-  if (sweep.max_device_hours() > 0) absl::StrAppend(&line, "; ", DeviceHours(sweep));
-  if (message.eta_s() >= 0) absl::StrAppend(&line, "; ETA ", Duration(message.eta_s()));
-  return line;
-}
-
 bool Ended(const v1::Sweep& sweep) {
   return sweep.runs() == sweep.runs_succeeded() + sweep.runs_failed() + sweep.runs_cancelled();
 }
 
-// Why nothing runs although runs wait: what most of them wait for, or empty.
-std::string WhyNothingRuns(const Message& message) {
-  if (message.sweep().runs_leased() > 0) return "";
-  std::map<std::string, int> counts;
-  for (const v1::Run& run : message.runs()) {
-    if (run.state() != v1::PENDING) continue;
-    absl::string_view reason = run.reason();
-    absl::ConsumePrefix(&reason, "waiting: ");
-    // What the run's last attempt left stands in brackets behind it, and is its own.
-    const size_t advice = reason.find("'allo retry'");
-    const size_t brackets = reason.find(" (", advice == absl::string_view::npos ? 0 : advice);
-    ++counts[std::string(reason.substr(0, std::min(brackets, reason.find('\n'))))];
-  }
-  const auto most =
-      std::max_element(counts.begin(), counts.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == counts.end() ? "" : absl::StrCat("  nothing runs: ", most->first);
-}
-
-// As many whole lines of the text as the terminal has room for, each cut to its width: a line that
-// wraps, or a table longer than the screen, could not be drawn over.
-std::string FitToTerminal(const std::string& text) {
+ScreenSize TerminalSize() {
   struct winsize size {};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) {
-    return text;
+    return {};
   }
-  std::vector<absl::string_view> lines = absl::StrSplit(absl::StripSuffix(text, "\n"), '\n');
-  const size_t room = std::max<size_t>(size.ws_row, 3) - 1;  // and the cursor's own line
-  const size_t hidden = lines.size() > room ? lines.size() - room + 1 : 0;
-  lines.resize(lines.size() - hidden);
-  std::string fitted;
-  for (const absl::string_view line : lines) {
-    absl::StrAppend(&fitted, line.substr(0, size.ws_col - 1), "\n");
+  return {size.ws_col, size.ws_row};
+}
+
+// Whether the terminal shows UTF-8, by the first of the variables that say so.
+bool ShowsUtf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    const std::string lower = absl::AsciiStrToLower(value);
+    return absl::StrContains(lower, "utf-8") || absl::StrContains(lower, "utf8");
   }
-  if (hidden > 0) {
-    absl::StrAppend(&fitted,
-                    absl::StrFormat("  ... %d more lines: 'allo runs' lists all", hidden)
-                        .substr(0, size.ws_col - 1),
-                    "\n");
-  }
-  return fitted;
+  return false;
+}
+
+// What a line of a log is written for at once: what its runs do, and why nothing runs.
+std::string Situation(const Message& message) {
+  const v1::Sweep& sweep = message.sweep();
+  return absl::StrCat(sweep.runs(), " ", sweep.runs_leased(), " ", sweep.runs_succeeded(), " ",
+                      sweep.runs_failed(), " ", sweep.runs_cancelled(), WhyNothingRuns(message));
 }
 
 // What PENDING runs wait for, each reason once.
@@ -99,10 +63,12 @@ std::string WaitingText(const Message& message) {
   return absl::StrJoin(reasons, "");
 }
 
-// On a terminal the table is redrawn in place; elsewhere (a log) a line every few seconds.
-class Screen {
+// On a terminal the screen is redrawn in place; elsewhere (a log) comes a line a minute, and one at
+// changes, those of a few seconds together.
+class Output {
  public:
-  explicit Screen(bool json) : json_(json), terminal_(!json && isatty(STDOUT_FILENO) != 0) {}
+  explicit Output(bool json)
+      : json_(json), terminal_(!json && isatty(STDOUT_FILENO) != 0), screen_(ShowsUtf8()) {}
 
   void Notice(const std::string& text) {
     Clear();
@@ -115,26 +81,29 @@ class Screen {
       std::cout << ToJson(message).dump() << std::endl;
       return;
     }
-    const auto now = std::chrono::steady_clock::now();
     if (terminal_) {
-      const std::string why = WhyNothingRuns(message);
-      const std::string text = FitToTerminal(
-          absl::StrCat(Headline(message), "\n", why, why.empty() ? "" : "\n",
-                       RunsTable({message.runs().begin(), message.runs().end()}, false),
-                       StagesText(message.sweep())));
+      screen_.Add(message);
+      const std::string text = screen_.Text(message, TerminalSize());
       Clear();
       std::cout << text << std::flush;
       drawn_lines_ = static_cast<int>(std::count(text.begin(), text.end(), '\n'));
-    } else if (now - last_line_ >= std::chrono::seconds(5) || Ended(message.sweep())) {
-      std::cout << Headline(message) << std::endl;
-      if (const std::string why = WhyNothingRuns(message); !why.empty()) {
-        std::cout << why << std::endl;
-      }
-      last_line_ = now;
+      return;
     }
+    const auto now = std::chrono::steady_clock::now();
+    const bool changed = Situation(message) != situation_;
+    if (!Ended(message.sweep()) && now - last_line_ < (changed ? kBetweenChanges : kBetweenLines)) {
+      return;
+    }
+    std::cout << Headline(message) << std::endl;
+    if (const std::string why = WhyNothingRuns(message); !why.empty())
+      std::cout << why << std::endl;
+    situation_ = Situation(message);
+    last_line_ = now;
   }
 
  private:
+  static constexpr std::chrono::seconds kBetweenLines{60}, kBetweenChanges{5};
+
   void Clear() {
     if (drawn_lines_ > 0) {
       PrintableStream::WriteAsIs(std::cout, absl::StrCat("\x1b[", drawn_lines_, "A\x1b[J"));
@@ -144,7 +113,9 @@ class Screen {
 
   const bool json_;
   const bool terminal_;
+  WatchScreen screen_;
   int drawn_lines_ = 0;
+  std::string situation_;  // of the last line
   std::chrono::steady_clock::time_point last_line_{};
 };
 
@@ -153,7 +124,7 @@ class Screen {
 int WatchUntilEnd(const Context& context, const std::string& name, int patience_s) {
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
-  Screen screen(context.json);
+  Output output(context.json);
   auto away_since = std::chrono::steady_clock::now();
   bool told_away = false;
   for (;;) {
@@ -165,9 +136,9 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
     Message message;
     Message last_message;
     while (reader->Read(&message)) {
-      if (told_away) screen.Notice("  the coordinator is back");
+      if (told_away) output.Notice("  the coordinator is back");
       told_away = false;
-      screen.Show(message);
+      output.Show(message);
       last_message = message;
       away_since = std::chrono::steady_clock::now();
     }
@@ -195,7 +166,7 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
     if (std::chrono::steady_clock::now() - away_since > std::chrono::seconds(patience_s)) {
       return Fail(context, status);
     }
-    if (!told_away) screen.Notice("  the coordinator is away; waiting for it (training goes on)");
+    if (!told_away) output.Notice("  the coordinator is away; waiting for it (training goes on)");
     told_away = true;
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }

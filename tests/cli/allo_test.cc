@@ -7,8 +7,14 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
+#include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
 
 namespace allometry::cli {
@@ -21,8 +27,8 @@ struct Outcome {
   std::string output;  // standard output and error together
 };
 
-Outcome Allo(const std::string& arguments) {
-  const std::string command = std::string(ALLO_BIN_DIR) + "/allo " + arguments + " 2>&1 </dev/null";
+Outcome Shell(const std::string& words) {
+  const std::string command = words + " 2>&1 </dev/null";
   FILE* pipe = popen(command.c_str(), "r");
   Outcome outcome;
   char buffer[4096];
@@ -31,6 +37,10 @@ Outcome Allo(const std::string& arguments) {
   const int status = pclose(pipe);
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return outcome;
+}
+
+Outcome Allo(const std::string& arguments) {
+  return Shell(std::string(ALLO_BIN_DIR) + "/allo " + arguments);
 }
 
 // Nothing listens on port 1 of the loopback.
@@ -101,6 +111,88 @@ TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
     EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("--")) << command;
   }
+}
+
+// The commands of a help text, which stand under "Subcommands:".
+std::vector<std::string> CommandsOf(const std::string& help) {
+  std::vector<std::string> commands;
+  bool below = false;
+  for (const absl::string_view line : absl::StrSplit(help, '\n')) {
+    if (line == "Subcommands:") below = true;
+    if (below && line.size() > 2 && line.substr(0, 2) == "  " && line[2] != ' ') {
+      commands.emplace_back(line.substr(2, line.find(' ', 2) - 2));
+    }
+  }
+  return commands;
+}
+
+TEST_F(AlloTest, EveryHelpIsWithinEightyColumns) {
+  std::vector<std::string> paths = {""};
+  size_t seen = 0;
+  for (size_t k = 0; k < paths.size(); ++k, ++seen) {
+    const std::string help = Allo(paths[k] + " --help").output;
+    for (const absl::string_view line : absl::StrSplit(help, '\n')) {
+      // One word may be longer: the default of an option that is a path.
+      const bool one_word =
+          absl::StripAsciiWhitespace(line).find("  ") == absl::string_view::npos &&
+          line.find(' ', line.find_first_not_of(' ')) == absl::string_view::npos;
+      EXPECT_TRUE(line.size() <= 80 || one_word || absl::StrContains(line, "=/"))
+          << paths[k] << ": " << line;
+    }
+    for (const std::string& command : CommandsOf(help)) paths.push_back(paths[k] + " " + command);
+  }
+  EXPECT_GT(seen, 25u);
+}
+
+TEST_F(AlloTest, VersionIsALine) {
+  const Outcome outcome = Allo("--version");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, ::testing::MatchesRegex("allo [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+}
+
+TEST_F(AlloTest, BashCompletesCommandsAndOptions) {
+  const auto completed = [&](const std::string& words, int current) {
+    const std::string script = "source <(" ALLO_BIN_DIR "/allo completion bash); COMP_WORDS=(" +
+                               words + "); COMP_CWORD=" + absl::StrCat(current) +
+                               "; _allo; echo \"${COMPREPLY[*]}\"";
+    const std::string file = Write("complete.sh", script);
+    return Shell("bash " + file).output;
+  };
+  EXPECT_EQ(completed("allo sub", 1), "submit\n");
+  EXPECT_THAT(completed("allo fit --sv", 2), HasSubstr("--svg"));
+  EXPECT_THAT(completed("allo --json data imp", 3), HasSubstr("import"));
+  EXPECT_THAT(completed("allo fit --coord", 2), HasSubstr("--coordinator"));
+}
+
+TEST_F(AlloTest, ManPagesAreThoseOfTheCommands) {
+  const std::string folder = folder_ + "/man/man1";
+  ASSERT_EQ(Allo("man " + folder).exit_code, 0);
+  for (const char* page : {"allo.1", "allo-fit.1", "allo-data.1", "allo-data-list.1"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder + "/" + page)) << page;
+  }
+  std::ifstream page(folder + "/allo-fit.1");
+  const std::string text{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_EQ(text.rfind(".TH ALLO-FIT 1", 0), 0u);
+  EXPECT_THAT(text, HasSubstr("\\-\\-svg"));
+}
+
+TEST_F(AlloTest, AProfileSaysWhereTheCoordinatorIs) {
+  std::filesystem::create_directory(folder_ + "/config");
+  std::ofstream(folder_ + "/config/allometry.toml")
+      << "[lab]\ncoordinator = \"127.0.0.1:1\"\n[other]\ncoordinator = \"127.0.0.1:2\"\n";
+  const std::string with = "XDG_CONFIG_HOME=" + folder_ + "/config ";
+  const auto run = [&](const std::string& variables, const std::string& arguments) {
+    return Shell(with + variables + " " ALLO_BIN_DIR "/allo " + arguments);
+  };
+  EXPECT_THAT(run("", "--using lab sweeps").output, HasSubstr("127.0.0.1:1"));
+  EXPECT_THAT(run("ALLO_PROFILE=other", "sweeps").output, HasSubstr("127.0.0.1:2"));
+  EXPECT_THAT(run("ALLO_COORDINATOR=127.0.0.1:3", "--using lab sweeps").output,
+              HasSubstr("127.0.0.1:3"));
+  EXPECT_THAT(run("", "--using lab --coordinator 127.0.0.1:4 sweeps").output,
+              HasSubstr("127.0.0.1:4"));
+  const Outcome unknown = run("", "--using gone sweeps");
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.output, HasSubstr("has no profile [gone]; it has lab, other"));
 }
 
 TEST_F(AlloTest, BadUsageExitsWithTwo) {

@@ -30,6 +30,32 @@ TEST(ProtoJsonTest, DoublesRoundTripAndNotANumberIsNull) {
   EXPECT_TRUE(json["flops"].is_null());
 }
 
+TEST(ProtoJsonTest, WhatThereIsNotIsNullAndNeverAZeroOrUnspecified) {
+  const nlohmann::ordered_json run = ToJson(v1::Run());
+  for (const char* none : {"state", "failure", "last_train_loss", "last_heldout_loss",
+                           "tokens_per_second", "memory_bytes", "checkpoint"}) {
+    EXPECT_TRUE(run[none].is_null()) << none << ": " << run[none];
+  }
+  EXPECT_EQ(run["step"], 0);
+  EXPECT_TRUE(ToJson(v1::Cell())["loss"].is_null());
+  EXPECT_TRUE(ToJson(v1::Sweep())["max_device_hours"].is_null());
+  v1::WatchSweepResponse watch;
+  watch.set_eta_s(-1);
+  EXPECT_TRUE(ToJson(watch)["eta_s"].is_null());
+  watch.set_eta_s(0);
+  EXPECT_EQ(ToJson(watch)["eta_s"], 0);
+}
+
+// A field that is renamed would no longer be found by its name.
+TEST(ProtoJsonTest, ValuesThatThereAreStayNumbers) {
+  v1::Run run;
+  run.set_last_heldout_loss(2.5);
+  run.set_failure(v1::DIVERGED);
+  const nlohmann::ordered_json json = ToJson(run);
+  EXPECT_EQ(json["last_heldout_loss"], 2.5);
+  EXPECT_EQ(json["failure"], "DIVERGED");
+}
+
 TEST(ProtoJsonTest, RepeatedMessagesBecomeArraysOfObjects) {
   v1::ListSweepsResponse response;
   response.add_sweeps()->set_name("a");
