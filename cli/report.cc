@@ -7,8 +7,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
+#include "base/output_file.h"
 #include "cli/commands.h"
 #include "cli/study_report.h"
+#include "figures/html.h"
 
 namespace allometry::cli {
 namespace {
@@ -17,6 +19,7 @@ constexpr int kTimeoutS = 300;
 
 struct Arguments {
   std::vector<std::string> files;
+  std::string html;
   bool needs = false;
 };
 
@@ -52,6 +55,9 @@ class CoordinatorSource : public StudySource {
     v1::FitResponse response;
     ALLO_RETURN_IF_ERROR(
         FromGrpc(stub_->Fit(MakeCall(context_, kTimeoutS).get(), request, &response)));
+    // A sweep is drawn once, with all its methods where a row asked for all.
+    std::string& figure = figures_[term.sweep];
+    if (figure.empty() || options.method() == "all") figure = response.report_svg();
     return fits_.emplace(std::move(key), response.report_json()).first->second;
   }
 
@@ -89,9 +95,13 @@ class CoordinatorSource : public StudySource {
     return sweeps_.emplace(name, std::move(response)).first->second;
   }
 
+  // The figures of the sweeps that were fitted, by name.
+  const std::map<std::string, std::string>& figures() const { return figures_; }
+
  private:
   const Context& context_;
   const std::unique_ptr<v1::ClientService::Stub> stub_;
+  std::map<std::string, std::string> figures_;
   std::map<std::string, std::string> fits_;  // by request
   std::map<std::string, v1::GetSweepResponse> sweeps_;
 };
@@ -117,12 +127,21 @@ void PrintNeeds(const std::vector<sweep::Study>& studies) {
   }
 }
 
+std::string Titles(const std::vector<sweep::Study>& studies) {
+  return absl::StrJoin(
+      studies, "; ", [](std::string* out, const sweep::Study& study) { out->append(study.title); });
+}
+
 int Report(const Context& context, const Arguments& arguments) {
   const absl::StatusOr<std::vector<sweep::Study>> studies = ReadStudies(arguments.files);
   if (!studies.ok()) return Fail(studies.status());
   if (arguments.needs) {
     PrintNeeds(*studies);
     return kExitOk;
+  }
+  if (!arguments.html.empty()) {
+    const absl::Status may = CheckOutput(arguments.html, {.inputs = arguments.files});
+    if (!may.ok()) return Fail(Annotate(may, "allo report: --html"));
   }
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
@@ -150,6 +169,14 @@ int Report(const Context& context, const Arguments& arguments) {
     absl::StrAppend(&text, text.empty() ? "" : "\n", StudyText(report));
   }
   std::cout << (context.json ? all.dump(2) + "\n" : text) << std::flush;
+  if (!arguments.html.empty()) {
+    std::vector<figures::HtmlPart> parts = {{"", text, ""}};
+    for (const auto& [sweep, svg] : source.figures()) parts.push_back({sweep, "", svg});
+    const absl::Status written =
+        WriteOutput(arguments.html, figures::HtmlPage("Allometry: " + Titles(*studies), parts),
+                    {.inputs = arguments.files});
+    if (!written.ok()) return Fail(Annotate(written, "allo report"));
+  }
   return outside ? kExitFailed : kExitOk;
 }
 
@@ -165,6 +192,8 @@ void AddReport(CLI::App& app, Context& context) {
       ->add_option("STUDY.yaml", arguments->files,
                    "study files (docs/study-file.md), such as sweeps/studies/*.yaml")
       ->required();
+  command->add_option("--html", arguments->html,
+                      "a page of its own: the table, and the figure of every sweep that it fits");
   command->add_flag(
       "--needs", arguments->needs,
       "print the datasets, predictions and sweeps that the studies need, and ask nobody");

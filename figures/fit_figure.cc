@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "figures/fit_panels.h"
+#include "figures/html.h"
 
 namespace allometry::figures {
 namespace {
@@ -36,14 +37,6 @@ double DrawHead(Drawing& drawing, const fitting::FitReport& report, const std::s
     drawing.Add(Text{.at = {left, base}, .text = line, .size = 11});
   }
   return base + 14;
-}
-
-std::string Escaped(absl::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    out += c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : std::string(1, c);
-  }
-  return out;
 }
 
 }  // namespace
@@ -88,19 +81,8 @@ Drawing DrawFit(const fitting::FitReport& report, const std::string& title) {
 
 std::string FitHtml(const std::string& title, const std::string& report_text,
                     const std::string& svg) {
-  const size_t end = report_text.find("\n\n");
-  const std::string conclusion = report_text.substr(0, end);
-  return absl::StrCat(
-      "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>\n"
-      "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src "
-      "'unsafe-inline'\">\n<meta name='viewport' content='width=device-width'>\n<title>",
-      Escaped(title),
-      "</title>\n<style>body{font:15px/1.45 system-ui,sans-serif;max-width:1100px;margin:1.5em "
-      "auto;padding:0 1em}pre{font-size:13px;line-height:1.35;overflow-x:auto}"
-      ".verdict{font-size:15px;white-space:pre-wrap}svg{max-width:100%;height:auto}</style>"
-      "</head>\n<body>\n<h1>",
-      Escaped(title), "</h1>\n<pre class='verdict'>", Escaped(conclusion), "</pre>\n", svg,
-      "<h2>The whole report</h2>\n<pre>", Escaped(report_text), "</pre>\n</body></html>\n");
+  const std::string conclusion = report_text.substr(0, report_text.find("\n\n"));
+  return HtmlPage(title, {{"", conclusion, svg}, {"The whole report", report_text, ""}});
 }
 
 }  // namespace allometry::figures
