@@ -94,7 +94,7 @@ void AddPreempt(CLI::App& app, Context& context) {
   auto target = std::make_shared<Target>();
   auto within = std::make_shared<std::string>();
   command->add_option("SWEEP", target->name, "name of the sweep")->required();
-  command->add_option("RUN", target->run_ids, "only these runs (ids as in 'allo runs')");
+  command->add_option("RUN,--run", target->run_ids, "only these runs (ids as in 'allo runs')");
   command->add_option("--within", *within,
                       "a time such as 30s: what has not stopped by then is killed and goes on from "
                       "its last checkpoint");

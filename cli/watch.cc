@@ -1,4 +1,5 @@
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,12 +13,14 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "base/foreign_text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
 #include "cli/watch_screen.h"
+#include "coordinator/sweep/number.h"
 
 namespace allometry::cli {
 namespace {
@@ -119,9 +122,33 @@ class Output {
   std::chrono::steady_clock::time_point last_line_{};
 };
 
-}  // namespace
+// "60" is seconds, "2m" has its unit.
+absl::StatusOr<double> ParsePatience(const std::string& text) {
+  double seconds = 0;
+  if (absl::SimpleAtod(text, &seconds) && seconds >= 0 && seconds < 1e9) return seconds;
+  const absl::StatusOr<double> parsed = sweep::ParseDuration(text);
+  if (parsed.ok()) return *parsed;
+  return absl::InvalidArgumentError(
+      absl::StrCat("allo watch: --patience ", text, " ", parsed.status().message()));
+}
 
-int WatchUntilEnd(const Context& context, const std::string& name, int patience_s) {
+// A command of the person's own, by the shell, told of the sweep by its environment. The exit code
+// of `allo watch` stays the sweep's.
+void RunAtTheEnd(const std::string& command, const std::string& sweep, int exit_code) {
+  setenv("ALLO_SWEEP", sweep.c_str(), 1);
+  setenv("ALLO_EXIT_CODE", absl::StrCat(exit_code).c_str(), 1);
+  std::cout << std::flush;
+  if (const int status = std::system(command.c_str()); status != 0) {
+    std::cerr << "allo: --on-end " << command << " ended with "
+              << (WIFEXITED(status) ? absl::StrCat("exit code ", WEXITSTATUS(status))
+                                    : std::string("a signal"))
+              << "\n";
+  }
+}
+
+// Sets `ended` where the sweep did, or cannot go on by itself.
+int Follow(const Context& context, const std::string& name, double patience_s, bool& ended) {
+  ended = false;
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   Output output(context.json);
@@ -145,6 +172,7 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
     const grpc::Status status = reader->Finish();
     const v1::Sweep& last = last_message.sweep();
     if (status.ok() && last.runs() > 0) {
+      ended = true;
       if (!Ended(last)) {
         std::cerr << "allo: sweep " << name << " has runs that do not go on by themselves:\n"
                   << WaitingText(last_message);
@@ -163,7 +191,7 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
                             status.error_code() == grpc::StatusCode::ABORTED ||
                             status.error_code() == grpc::StatusCode::CANCELLED;
     if (!can_return) return Fail(context, status);
-    if (std::chrono::steady_clock::now() - away_since > std::chrono::seconds(patience_s)) {
+    if (std::chrono::steady_clock::now() - away_since > std::chrono::duration<double>(patience_s)) {
       return Fail(context, status);
     }
     if (!told_away) output.Notice("  the coordinator is away; waiting for it (training goes on)");
@@ -172,17 +200,34 @@ int WatchUntilEnd(const Context& context, const std::string& name, int patience_
   }
 }
 
+}  // namespace
+
+int WatchUntilEnd(const Context& context, const std::string& name, int patience_s) {
+  bool ended = false;
+  return Follow(context, name, patience_s, ended);
+}
+
 void AddWatch(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
       "watch", "follow a sweep until it ends; 0 when every run succeeded, otherwise 1");
   auto name = std::make_shared<std::string>();
-  auto patience_s = std::make_shared<int>(60);
+  auto patience = std::make_shared<std::string>("60s");
+  auto on_end = std::make_shared<std::string>();
   command->add_option("SWEEP", *name, "name of the sweep")->required();
-  command->add_option("--patience", *patience_s, "seconds to wait for a coordinator that is away")
+  command
+      ->add_option("--patience", *patience, "how long to wait for a coordinator that is away: 2m")
       ->capture_default_str();
-  command->callback([&context, name, patience_s] {
-    context.run = [&context, name, patience_s] {
-      return WatchUntilEnd(context, *name, *patience_s);
+  command->add_option("--on-end", *on_end,
+                      "a command for the shell when the sweep has ended; it finds ALLO_SWEEP and "
+                      "ALLO_EXIT_CODE in its environment");
+  command->callback([&context, name, patience, on_end] {
+    context.run = [&context, name, patience, on_end] {
+      const absl::StatusOr<double> patience_s = ParsePatience(*patience);
+      if (!patience_s.ok()) return Fail(patience_s.status());
+      bool ended = false;
+      const int exit_code = Follow(context, *name, *patience_s, ended);
+      if (ended && !on_end->empty()) RunAtTheEnd(*on_end, *name, exit_code);
+      return exit_code;
     };
   });
 }
