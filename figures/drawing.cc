@@ -39,6 +39,8 @@ constexpr std::array<int, 95> kWideBold = {
 // Of Latin-1 beyond ASCII no letter is wider than these.
 constexpr int kOther = 1000, kOtherWide = 1100;
 
+// Readers that set every letter at whole pixels take so much more at small sizes.
+constexpr double kRounding = 1.05;
 constexpr double kAscent = 0.76, kDescent = 0.24;  // of the size
 
 // Code points of UTF-8, broken bytes as U+FFFD.
@@ -92,7 +94,7 @@ double Sum(absl::string_view text, double size, const std::array<int, 95>& width
 }  // namespace
 
 double WidthOf(absl::string_view text, double size, bool bold) {
-  return Sum(text, size, bold ? kWideBold : kWidePlain, kOtherWide);
+  return kRounding * Sum(text, size, bold ? kWideBold : kWidePlain, kOtherWide);
 }
 
 double HelveticaWidthOf(absl::string_view text, double size, bool bold) {
