@@ -1,0 +1,162 @@
+// Looking at sweeps with the real programs: runs by what they are, sweeps within a hundred columns,
+// a screen of 80 x 24, and what happens at the end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/files.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/child_process.h"
+#include "tests/testing/eventually.h"
+#include "tests/testing/temporary_folder.h"
+
+namespace allometry::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Twelve sizes and two seeds of a trainer that no worker is there to start.
+constexpr char kSweep[] =
+    "name: looked-at\n"
+    "dataset: {external: made-up, tokens: 1T}\n"
+    "trainer: {command: [./none.sh], files: [none.sh], capabilities: [evaluation_steps]}\n"
+    "model:\n"
+    "  table:\n";
+constexpr char kRest[] =
+    "training: {batch_tokens: 65536, warmup_steps: 10, learning_rate: 1e-3, seeds: [1, 2]}\n"
+    "budgets: {flops: [1e17]}\n"
+    "evaluation: {per_decade: 5}\n";
+
+class LookingTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string address_file = folder_.Path("address");
+    coordinator_.Start({ALLO_BIN_DIR "/allo-coordinator", "--db", folder_.Path("a.db"), "--listen",
+                        "unix:" + folder_.Path("socket"), "--address-file", address_file},
+                       folder_.Path("log"));
+    absl::StatusOr<std::string> address;
+    ASSERT_TRUE(Eventually([&] { return (address = ReadFile(address_file)).ok(); }));
+    address_ = std::string(absl::StripAsciiWhitespace(*address));
+    std::string table;
+    for (int size = 1; size <= 12; ++size) {
+      absl::StrAppend(&table, "    - {label: ", size, "M, params: ", size, "000000}\n");
+    }
+    Write("none.sh", "#!/bin/sh\n");
+    const std::string file = Write("s.yaml", absl::StrCat(kSweep, table, kRest));
+    ASSERT_EQ(Allo("submit " + file), 0) << output_;
+  }
+
+  // Exit code; what it printed is in output_.
+  int Allo(const std::string& arguments) {
+    const std::string command = absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " ",
+                                             arguments, " </dev/null 2>&1");
+    FILE* pipe = popen(command.c_str(), "r");
+    output_.clear();
+    char buffer[4096];
+    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output_.append(buffer, got);
+    const int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  std::string Write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_.Path(name)) << text;
+    return folder_.Path(name);
+  }
+
+  const TemporaryFolder folder_;
+  ChildProcess coordinator_;
+  std::string address_, output_;
+};
+
+TEST_F(LookingTest, RunsAreListedByWhatTheyAre) {
+  ASSERT_EQ(Allo("--json runs looked-at --size 3M,4M --seed 2 --sort -size"), 0) << output_;
+  const auto json = nlohmann::json::parse(output_);
+  ASSERT_EQ(json["runs"].size(), 2u);
+  EXPECT_EQ(json["runs"][0]["size"], "4M");
+  EXPECT_TRUE(json["runs"][0]["last_heldout_loss"].is_null());
+  EXPECT_TRUE(json["runs"][0]["failure"].is_null());
+  ASSERT_EQ(Allo("runs looked-at --limit 3"), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("seed"));
+  EXPECT_THAT(output_, Not(HasSubstr("rate")));
+  EXPECT_THAT(output_, HasSubstr("21 of 24 runs not listed"));
+  EXPECT_THAT(output_, HasSubstr("no worker is connected; start one with 'allo worker'"));
+  EXPECT_EQ(Allo("runs looked-at --state sleeping"), 2);
+  EXPECT_THAT(output_, HasSubstr("allowed are waiting, running"));
+  EXPECT_EQ(Allo("runs looked-at --size 99M"), 2);
+  EXPECT_THAT(output_, HasSubstr("no run has size 99M; there are 10M, 11M, 12M, 1M"));
+}
+
+TEST_F(LookingTest, SweepsStayWithinAHundredColumns) {
+  ASSERT_EQ(Allo("sweeps"), 0) << output_;
+  for (const absl::string_view line : absl::StrSplit(output_, '\n')) {
+    EXPECT_LE(line.size(), 100u) << line;
+  }
+  EXPECT_THAT(output_, HasSubstr("looked-at"));
+  EXPECT_THAT(output_, HasSubstr("0/24"));
+  EXPECT_THAT(output_, HasSubstr("created"));
+}
+
+TEST_F(LookingTest, AScreenOf80x24HasTheReasonOnTopAndAllSizes) {
+  struct winsize size {};
+  size.ws_row = 24;
+  size.ws_col = 80;
+  int terminal = -1;
+  const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    execl(ALLO_BIN_DIR "/allo", "allo", "--coordinator", address_.c_str(), "watch", "looked-at",
+          nullptr);
+    _exit(127);
+  }
+  std::string drawn;
+  for (int i = 0; i < 400 && drawn.find(" 12M ") == std::string::npos; ++i) {
+    char bytes[4096];
+    const ssize_t got = read(terminal, bytes, sizeof(bytes));
+    if (got <= 0) break;
+    drawn.append(bytes, static_cast<size_t>(got));
+  }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(terminal);
+  const size_t reason = drawn.find("nothing runs: no worker is connected");
+  ASSERT_NE(reason, std::string::npos) << drawn;
+  EXPECT_LT(reason, drawn.find("looked-at  ["));
+  EXPECT_THAT(drawn, HasSubstr("best loss"));
+  EXPECT_THAT(drawn, Not(HasSubstr("more lines")));
+  for (const absl::string_view line : absl::StrSplit(drawn, '\n')) EXPECT_LE(line.size(), 80u);
+}
+
+TEST_F(LookingTest, ACommandRunsWhenTheSweepHasEnded) {
+  ASSERT_EQ(Allo("cancel looked-at"), 0) << output_;
+  const std::string told = folder_.Path("told");
+  EXPECT_EQ(Allo("watch looked-at --patience 2s --on-end 'echo $ALLO_SWEEP $ALLO_EXIT_CODE > " +
+                 told + "; exit 3'"),
+            1);
+  EXPECT_EQ(ReadFile(told).value_or(""), "looked-at 1\n");
+  EXPECT_THAT(output_, HasSubstr("24 cancelled"));
+  EXPECT_THAT(output_, HasSubstr("ended with exit code 3"));
+  EXPECT_EQ(Allo("watch looked-at --patience soon"), 2);
+  EXPECT_THAT(output_, HasSubstr("--patience soon is not a time with its unit"));
+}
+
+TEST_F(LookingTest, AnEmptySweepHasNoEventFiles) {
+  EXPECT_EQ(Allo("export looked-at --format tensorboard"), 2);
+  EXPECT_THAT(output_, HasSubstr("name it with --output"));
+  EXPECT_EQ(Allo("export looked-at --format tensorboard -o " + folder_.Path("board")), 0);
+  EXPECT_THAT(output_, HasSubstr("wrote 0 runs"));
+}
+
+}  // namespace
+}  // namespace allometry::testing
