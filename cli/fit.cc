@@ -31,7 +31,7 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
         "allo: --pdf draws fits of files; of the sweep: allo export ", sweep,
         " -o runs.csv, then allo fit runs.csv --pdf ", figure.pdf, "; --svg and --html draw it")));
   }
-  if (const absl::Status may = CheckFigureFiles(figure, PictureFile({})); !may.ok()) {
+  if (const absl::Status may = CheckFigureFiles(figure, {}); !may.ok()) {
     return Fail(Annotate(may, "allo"));
   }
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
@@ -49,8 +49,8 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
                 : context.json ? response.report_json()
                                : response.report_text())
             << std::flush;
-  const absl::Status written = WriteFigureFiles(
-      figure, {sweep, response.report_text(), response.report_svg(), ""}, PictureFile({}));
+  const absl::Status written =
+      WriteFigureFiles(figure, {sweep, response.report_text(), response.report_svg(), ""}, {});
   return written.ok() ? kExitOk : Fail(Annotate(written, "allo"));
 }
 

@@ -60,16 +60,12 @@ int FitGroups(const FitFileArguments& arguments, std::vector<fitting::Observatio
 
 }  // namespace
 
-OutputOptions PictureFile(std::vector<std::string> inputs) {
-  return {.inputs = std::move(inputs), .kind = "an SVG picture", .beginnings = {"<svg", "<?xml"}};
-}
-
 int RunFitFile(const FitFileArguments& arguments) {
   if (const absl::Status valid = fitting::Validate(arguments.options); !valid.ok()) {
     return Complain(valid, kBadInput);
   }
-  const OutputOptions output = PictureFile({arguments.path});
-  if (const absl::Status may = CheckFigureFiles(arguments.figure, output); !may.ok()) {
+  const std::vector<std::string> inputs = {arguments.path};
+  if (const absl::Status may = CheckFigureFiles(arguments.figure, inputs); !may.ok()) {
     return Complain(may, kBadInput);
   }
   const std::string path = arguments.path == "-" ? "/dev/stdin" : arguments.path;
@@ -98,7 +94,7 @@ int RunFitFile(const FitFileArguments& arguments) {
   const figures::Drawing drawing =
       figures::DrawFit(*report, arguments.path == "-" ? "standard input" : name);
   const absl::Status written = WriteFigureFiles(
-      arguments.figure, {name, ReportText(*report), ToSvg(drawing), ToPdf(drawing)}, output);
+      arguments.figure, {name, ReportText(*report), ToSvg(drawing), ToPdf(drawing)}, inputs);
   return written.ok() ? kOk : Complain(written, kFailed);
 }
 

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "base/output_file.h"
 #include "cli/answer_table.h"
 #include "cli/figure_files.h"
 #include "fitting/data/csv_options.h"
@@ -22,9 +21,6 @@ struct FitFileArguments {
   std::optional<TableFormat> table;
   FigureFiles figure;  // of groups it is refused
 };
-
-// Of --svg: an earlier picture may be replaced, and none of the inputs.
-OutputOptions PictureFile(std::vector<std::string> inputs);
 
 // Reads, fits, prints to standard output; errors go to standard error as one sentence. Returns the
 // exit code: 0 a report was printed (its fits may be refused, with reasons), 1 something failed on

@@ -127,6 +127,10 @@ void PrintNeeds(const std::vector<sweep::Study>& studies) {
   }
 }
 
+OutputOptions HtmlFile(const std::vector<std::string>& inputs) {
+  return {.inputs = inputs, .kind = "a page", .beginnings = {"<!doctype html>"}};
+}
+
 std::string Titles(const std::vector<sweep::Study>& studies) {
   return absl::StrJoin(
       studies, "; ", [](std::string* out, const sweep::Study& study) { out->append(study.title); });
@@ -140,7 +144,7 @@ int Report(const Context& context, const Arguments& arguments) {
     return kExitOk;
   }
   if (!arguments.html.empty()) {
-    const absl::Status may = CheckOutput(arguments.html, {.inputs = arguments.files});
+    const absl::Status may = CheckOutput(arguments.html, HtmlFile(arguments.files));
     if (!may.ok()) return Fail(Annotate(may, "allo report: --html"));
   }
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
@@ -174,7 +178,7 @@ int Report(const Context& context, const Arguments& arguments) {
     for (const auto& [sweep, svg] : source.figures()) parts.push_back({sweep, "", svg});
     const absl::Status written =
         WriteOutput(arguments.html, figures::HtmlPage("Allometry: " + Titles(*studies), parts),
-                    {.inputs = arguments.files});
+                    HtmlFile(arguments.files));
     if (!written.ok()) return Fail(Annotate(written, "allo report"));
   }
   return outside ? kExitFailed : kExitOk;
