@@ -85,17 +85,21 @@ std::vector<ManPage> ManPages(const CLI::App& app) {
         path.empty() ? "allo" : "allo-" + absl::StrJoin(absl::StrSplit(path, ' '), "-");
     const std::string description = command.get_description();
     const std::string first = description.substr(0, description.find('\n'));
+    // Help adds the command's own name.
+    const size_t last = path.rfind(' ');
+    const std::string above =
+        path.empty()
+            ? ""
+            : absl::StrCat("allo", last == std::string::npos ? "" : " " + path.substr(0, last));
     std::string upper = name;
     for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    pages.push_back(
-        {name + ".1",
-         absl::StrCat(".TH ", upper, " 1 \"\" \"Allometry\"\n.SH NAME\n", Troff(name), " \\- ",
-                      Troff(first), "\n.SH DESCRIPTION\n.nf\n",
-                      Troff(command.help(absl::StrCat("allo", path.empty() ? "" : " ", path))),
-                      "\n.fi\n.SH SEE ALSO\n",
-                      path.empty() ? Troff("allo-submit(1), allo-watch(1), allo-fit(1)")
-                                   : std::string("allo(1)"),
-                      "\n")});
+    pages.push_back({name + ".1",
+                     absl::StrCat(".TH ", upper, " 1 \"\" \"Allometry\"\n.SH NAME\n", Troff(name),
+                                  " \\- ", Troff(first), "\n.SH DESCRIPTION\n.nf\n",
+                                  Troff(command.help(above)), "\n.fi\n.SH SEE ALSO\n",
+                                  path.empty() ? Troff("allo-submit(1), allo-watch(1), allo-fit(1)")
+                                               : std::string("allo(1)"),
+                                  "\n")});
   });
   return pages;
 }

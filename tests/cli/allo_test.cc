@@ -173,6 +173,7 @@ TEST_F(AlloTest, ManPagesAreThoseOfTheCommands) {
   std::ifstream page(folder + "/allo-fit.1");
   const std::string text{std::istreambuf_iterator<char>(page), {}};
   EXPECT_EQ(text.rfind(".TH ALLO-FIT 1", 0), 0u);
+  EXPECT_THAT(text, HasSubstr("Usage: allo fit [OPTIONS]"));
   EXPECT_THAT(text, HasSubstr("\\-\\-svg"));
 }
 
