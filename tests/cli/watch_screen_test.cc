@@ -114,7 +114,7 @@ TEST(BarTest, IsFullOnlyAtTheEnd) {
 }
 
 TEST(SmallCurveTest, GoesFromTheFirstLossToTheLast) {
-  EXPECT_EQ(SmallCurve({4, 3, 2, 1}, 4, false), "#+-_");
+  EXPECT_EQ(SmallCurve({4, 3, 2, 1}, 4, false), "#+,_");
   EXPECT_EQ(SmallCurve({1}, 4, false), "");
   EXPECT_EQ(SmallCurve({2, 2}, 4, false), "__");
   EXPECT_EQ(SmallCurve({8, 7, 6, 5, 4, 3, 2, 1}, 2, true), "\u2588\u2581");
