@@ -26,6 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kMostErrors = 4000;  // characters
+constexpr size_t kMostOutput = size_t{256} << 20;
 constexpr double kGraceS = 60;        // of a lease over what is waited for
 constexpr int64_t kTermMs = 2'000, kKillMs = 10'000;
 
@@ -74,6 +75,9 @@ absl::Status Start(const launch::Command& program, const std::string& mark, doub
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, child->errors_file.c_str(),
                                    O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (!program.working_dir.empty()) {
+    posix_spawn_file_actions_addchdir_np(&actions, program.working_dir.c_str());
+  }
   std::vector<std::string> arguments = program.arguments;
   std::vector<std::string> environment = launch::EnvironmentOf(program);
   environment.push_back(mark);
@@ -197,7 +201,12 @@ absl::StatusOr<std::vector<ChildResult>> RunTogether(const std::vector<launch::C
     if (poll(waits.data(), waits.size(), 200) <= 0) continue;
     for (size_t k = 0; k < waits.size(); ++k) {
       if (waits[k].revents == 0) continue;
-      if (!ReadSome(waits[k].fd, &results[of[k]].output)) Reap(children[of[k]], results[of[k]]);
+      std::string& output = results[of[k]].output;
+      if (!ReadSome(waits[k].fd, &output)) Reap(children[of[k]], results[of[k]]);
+      if (output.size() > kMostOutput && ended.ok()) {
+        ended = absl::ResourceExhaustedError(absl::StrCat(
+            programs[of[k]].arguments[0], " printed more than ", kMostOutput >> 20, " MiB"));
+      }
     }
   }
   for (const Child& child : children) {

@@ -26,6 +26,7 @@ void AddPredict(CLI::App& app, Context& context);
 void AddReport(CLI::App& app, Context& context);
 void AddExport(CLI::App& app, Context& context);
 void AddBackup(CLI::App& app, Context& context);
+void AddImport(CLI::App& app, Context& context);
 void AddNext(CLI::App& app, Context& context);
 void AddTrainer(CLI::App& app, Context& context);
 void AddWeb(CLI::App& app, Context& context);

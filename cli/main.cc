@@ -115,6 +115,7 @@ int Main(int argc, char** argv) {
   AddExport(app, context);
   AddBackup(app, context);
   AddNext(app, context);
+  AddImport(app, context);
   AddWeb(app, context);
   AddCerts(app, context);
   AddSlurm(app, context);

@@ -32,6 +32,7 @@ constexpr int kLookTimeoutS = 2;  // for a coordinator that nobody named
 
 struct Arguments {
   std::string file;
+  std::string allow_commands = "auto";
   std::string slots;
   std::string pilot;
   double budget = 0;
@@ -312,7 +313,8 @@ WholePlan MakePlan(PlanContext& plan_context, const cost::PlanOptions& options,
 }
 
 int RunPlan(const Context& context, const Arguments& arguments) {
-  const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
+  const absl::StatusOr<SweepInput> input =
+      ReadSweepInput(arguments.file, context.data_dir, arguments.allow_commands);
   if (!input.ok()) return Fail(NameWorkersWithDataset(context, input.status()));
   int exit_code = kExitOk;
   absl::StatusOr<PlanContext> plan_context =
@@ -371,6 +373,9 @@ void AddPlan(CLI::App& app, Context& context) {
       "be scheduled");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("FILE", arguments->file, "sweep file (YAML; docs/sweep-file.md)")->required();
+  command->add_option("--allow-commands", arguments->allow_commands,
+                      "programs that the file's trainer.describe_command may be: auto (all), none, "
+                      "or programs with commas");
   command->add_option("--data-dir", context.data_dir, "folder of the datasets (ALLO_DATA_DIR)")
       ->capture_default_str();
   command->add_option("--slots", arguments->slots,

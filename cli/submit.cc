@@ -13,6 +13,7 @@ namespace {
 
 struct Arguments {
   std::string file;
+  std::string allow_commands = "auto";
   bool dry_run = false;
   bool watch = false;
 };
@@ -23,7 +24,8 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
 }
 
 int Submit(const Context& context, const Arguments& arguments) {
-  const absl::StatusOr<SweepInput> input = ReadSweepInput(arguments.file, context.data_dir);
+  const absl::StatusOr<SweepInput> input =
+      ReadSweepInput(arguments.file, context.data_dir, arguments.allow_commands);
   absl::StatusOr<v1::CreateSweepRequest> request =
       input.ok() ? input->Request(arguments.dry_run)
                  : RequestWithoutDataset(arguments.file, input.status());
@@ -73,6 +75,9 @@ void AddSubmit(CLI::App& app, Context& context) {
   command->add_option("FILE", arguments->file, "sweep file (YAML; docs/sweep-file.md)")->required();
   command->add_flag("--dry-run", arguments->dry_run, "say what would be added, and add nothing");
   command->add_flag("--watch", arguments->watch, "then follow the sweep until it ends");
+  command->add_option("--allow-commands", arguments->allow_commands,
+                      "programs that the file's trainer.describe_command may be: auto (all), none, "
+                      "or programs with commas");
   command->add_option("--data-dir", context.data_dir, "folder of the datasets (ALLO_DATA_DIR)")
       ->capture_default_str();
   command->callback([&context, arguments] {

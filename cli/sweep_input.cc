@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/files.h"
+#include "cli/describe_sizes.h"
 #include "coordinator/sweep/mistakes.h"
 #include "data/generated.h"
 #include "nlohmann/json.hpp"
@@ -21,7 +22,8 @@ constexpr int kTimeoutS = 3;
 
 // The section that says where the command's files lie and what they hold now. The coordinator never
 // sees them; it keeps this text.
-absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file) {
+absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file,
+                                             const std::string& allow_commands) {
   namespace fs = std::filesystem;
   const sweep::TrainerChoice& trainer = *file.trainer;
   std::error_code error;
@@ -45,6 +47,9 @@ absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file) {
   // JSON is YAML.
   nlohmann::ordered_json section = {{"working_dir", folder.string()}};
   if (!files.empty()) section["files"] = files;
+  if (!trainer.describe_command.empty()) {
+    ALLO_ASSIGN_OR_RETURN(section["sizes"], DescribeSizes(file, folder.string(), allow_commands));
+  }
   return absl::StrCat(
       "# The section below was added by 'allo submit'.\nsubmitted: ", section.dump(), "\n");
 }
@@ -93,14 +98,14 @@ v1::CreateSweepRequest SweepInput::Request(bool dry_run) const {
   return request;
 }
 
-absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
-                                          const std::string& data_dir) {
+absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name, const std::string& data_dir,
+                                          const std::string& allow_commands) {
   SweepInput input;
   input.file_name = file_name;
   ALLO_ASSIGN_OR_RETURN(input.text, ReadFile(file_name));
   ALLO_ASSIGN_OR_RETURN(input.file, sweep::ParseSweepFile(input.text, file_name));
   if (input.file.trainer && input.file.trainer->trainer.working_dir.empty()) {
-    ALLO_ASSIGN_OR_RETURN(const std::string section, SubmittedSection(input.file));
+    ALLO_ASSIGN_OR_RETURN(const std::string section, SubmittedSection(input.file, allow_commands));
     if (!input.text.empty() && input.text.back() != '\n') input.text += '\n';
     input.text += section;
     ALLO_ASSIGN_OR_RETURN(input.file, sweep::ParseSweepFile(input.text, file_name));

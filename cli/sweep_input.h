@@ -24,8 +24,9 @@ struct SweepInput {
   v1::CreateSweepRequest Request(bool dry_run) const;
 };
 
-absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name,
-                                          const std::string& data_dir);
+// `allow_commands`: which programs a file's trainer.describe_command may be, as of allo-worker.
+absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name, const std::string& data_dir,
+                                          const std::string& allow_commands = "auto");
 
 // After a ReadSweepInput that failed only because the dataset is not here: the request without its
 // manifest, which a coordinator takes from its sweeps. Otherwise the status.

@@ -17,6 +17,12 @@
 
 namespace allometry::run {
 
+// Of a run that was trained elsewhere: its kind, which no trainer is given, and how the key of one
+// begins that came without a name, so that its points make a curve with those of its size.
+// Stored: do not change.
+inline constexpr char kImportedKind[] = "external";
+inline constexpr char kUnlabelledKey[] = "row-";
+
 // What the rule reads of a run.
 struct ObservedRun {
   std::optional<RunKind> kind = RunKind::kTrain;  // unset: none that is known here, as below

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/cost/quantity.h"
@@ -20,6 +21,8 @@ namespace {
 constexpr models::ParamPolicy kPolicies[] = {
     models::ParamPolicy::kPaper, models::ParamPolicy::kTotal, models::ParamPolicy::kNonEmbedding,
     models::ParamPolicy::kActive};
+
+constexpr int64_t kNoCurve = 0;  // run ids begin at 1
 
 int64_t CountUnder(const v1::ParamCounts& stored, models::ParamPolicy policy) {
   models::ParamCounts counts;
@@ -62,11 +65,17 @@ std::optional<std::string> Excluded(const store::ObservationRow& row, const v1::
 // every run gives one point, and the points of one (size, rate, seed) are a curve: they share the
 // trunk that they branch off, or at least seed and initial weights. It goes by the trunk's id,
 // under cosine by the first run's.
-std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>& rows) {
+// Imported runs share nothing that is known; those that came without a name have no curve.
+std::map<int64_t, int64_t> CurveOfRuns(const std::vector<store::ObservationRow>& rows,
+                                       bool imported) {
   std::map<int64_t, int64_t> curves;
   std::map<std::tuple<std::string, double, int64_t>, int64_t> first;
   for (const store::ObservationRow& row : rows) {
     int64_t& curve = curves[row.run_id];
+    if (imported) {
+      curve = absl::StartsWith(row.run_key, run::kUnlabelledKey) ? kNoCurve : row.run_id;
+      continue;
+    }
     if (row.run.schedule == run::Schedule::kConstant) {
       curve = row.run_id;
     } else if (row.trunk_run_id != 0) {
@@ -100,6 +109,13 @@ std::string ExecutionConfigNote(const std::vector<store::ObservationRow>& rows,
       "tolerance and not to the bit: %s%s",
       changed.size(), read.size(), absl::StrJoin(list, "; "), more);
 }
+
+bool Equal(const std::vector<double>& counts, const std::vector<fitting::Observation>& points) {
+  return std::equal(counts.begin(), counts.end(), points.begin(), points.end(),
+                    [](double count, const auto& point) { return count == point.params; });
+}
+
+std::string CurveLabel(int64_t curve) { return curve == kNoCurve ? "" : absl::StrCat(curve); }
 
 std::string Number(double value) { return absl::StrFormat("%.17g", value); }
 
@@ -141,7 +157,7 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
   }
   ALLO_ASSIGN_OR_RETURN(std::vector<store::ObservationRow> rows, store.Observations(sweep, series));
 
-  const std::map<int64_t, int64_t> curves = CurveOfRuns(rows);
+  const std::map<int64_t, int64_t> curves = CurveOfRuns(rows, !gathered.sweep.imported().empty());
   gathered.points.params_policy = std::string(models::ParamPolicyName(gathered.params_policy));
   gathered.points.Reserve(rows.size());
   std::map<std::string, int64_t> excluded;
@@ -159,7 +175,7 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
     point.epochs = row.epochs;
     point.ends_cell = row.ends_cell;
     point.line = static_cast<int64_t>(gathered.rows.size()) + 2;  // after the header, from 1
-    if (!gathered.points.Add(point, absl::StrCat(curves.at(row.run_id)), row.size)) continue;
+    if (!gathered.points.Add(point, CurveLabel(curves.at(row.run_id)), row.size)) continue;
     gathered.curves.push_back(curves.at(row.run_id));
     gathered.rows.push_back(std::move(row));
   }
@@ -180,6 +196,8 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
     for (const store::ObservationRow& row : gathered.rows) {
       counts.push_back(static_cast<double>(CountUnder(row.params, policy)));
     }
+    // Of imported runs one count may be all that is known.
+    if (!gathered.sweep.imported().empty() && Equal(counts, gathered.points.points())) continue;
     gathered.points.AddAlternative(std::string(models::ParamPolicyName(policy)), std::move(counts));
   }
   return gathered;
@@ -204,7 +222,7 @@ std::string ObservationsCsvRow(const GatheredObservations& gathered, size_t i) {
                                   ",", Number(point.flops), ",", Number(point.loss), ",");
   absl::StrAppend(&line, Number(point.epochs), ",", row.step, ",", row.ends_cell ? 1 : 0, ",",
                   row.seed, ",", Number(row.learning_rate), ",", row.attempt, ",", row.run_key, ",",
-                  gathered.curves[i]);
+                  CurveLabel(gathered.curves[i]));
   for (const fitting::Alternative& other : gathered.points.alternatives()) {
     absl::StrAppend(&line, ",", Number(other.params[i]));
   }

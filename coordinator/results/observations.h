@@ -33,7 +33,7 @@ struct GatheredObservations {
   models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
   bool exact_flops = false;
   std::vector<store::ObservationRow> rows;  // those that a fit reads
-  std::vector<int64_t> curves;              // run ids: of which curve each row is a point
+  std::vector<int64_t> curves;              // run ids: of which curve each row is a point; 0: none
   fitting::Observations points;             // with every exclusion
 };
 

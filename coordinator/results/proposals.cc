@@ -165,6 +165,13 @@ absl::StatusOr<ProposalContext> ReadProposalContext(const store::Store& store,
   ProposalContext context;
   ALLO_ASSIGN_OR_RETURN(context.source, store.GetSource(request.sweep()));
   ALLO_ASSIGN_OR_RETURN(store::StoredSweep stored, store.GetSweep(request.sweep()));
+  if (!stored.sweep.imported().empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("sweep '%s' is imported (%s): its runs were trained elsewhere, so that "
+                        "nothing can be added "
+                        "to them here; a sweep file of its own can say what is trained next",
+                        request.sweep(), stored.sweep.imported()));
+  }
   ALLO_RETURN_IF_ERROR(CheckDone(stored));
   // Of one text with the rows; otherwise a submission came in between.
   if (stored.newest_text != context.source.text) return absl::AbortedError("changed meanwhile");

@@ -16,6 +16,7 @@
 #include "coordinator/services/run_summary.h"
 #include "coordinator/services/watch.h"
 #include "coordinator/services/watch_changes.h"
+#include "coordinator/stages/imported_sweep.h"
 #include "coordinator/stages/submission.h"
 
 namespace allometry::coordinator {
@@ -68,6 +69,7 @@ ClientService::ClientService(store::Store& store, Dispatch& dispatch, Stages& st
   constexpr size_t kRuns = 2 << 20;   // may name every run of a sweep
   constexpr size_t kWords = 64 << 10;
   Unary("CreateSweep", kSweep, &ClientService::CreateSweep);
+  Unary("ImportSweep", kSweep, &ClientService::ImportSweep);
   Unary("GetSweep", kWords, &ClientService::GetSweep);
   Unary("ListSweeps", kWords, &ClientService::ListSweeps);
   ServerStream("WatchSweep", &ClientService::WatchSweep);
@@ -106,6 +108,17 @@ grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
   dispatch_.Decide();
   dispatch_.AddReasons(*response->mutable_runs());
   return status;
+}
+
+grpc::Status ClientService::ImportSweep(grpc::ServerContext* context,
+                                        const v1::ImportSweepRequest* request,
+                                        v1::ImportSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  grpc::Status status;
+  const absl::Status done = submissions_.Run(HasLeft(*context), [&] {
+    status = Answer(coordinator::ImportSweep(store_, *request), response);
+  });
+  return done.ok() ? status : ToClient(done);
 }
 
 grpc::Status ClientService::GetSweep(grpc::ServerContext*, const v1::GetSweepRequest* request,

@@ -26,6 +26,8 @@ class ClientService final : public BoundedService {
 
   grpc::Status CreateSweep(grpc::ServerContext* context, const v1::CreateSweepRequest* request,
                            v1::CreateSweepResponse* response);
+  grpc::Status ImportSweep(grpc::ServerContext* context, const v1::ImportSweepRequest* request,
+                           v1::ImportSweepResponse* response);
   grpc::Status GetSweep(grpc::ServerContext* context, const v1::GetSweepRequest* request,
                         v1::GetSweepResponse* response);
   grpc::Status ListSweeps(grpc::ServerContext* context, const v1::ListSweepsRequest* request,

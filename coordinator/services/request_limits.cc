@@ -21,6 +21,11 @@ const std::map<std::string, size_t, std::less<>>& Others() {
   static const auto* const others = new std::map<std::string, size_t, std::less<>>{
       {"allometry.v1.CreateSweepRequest.sweep_yaml", size_t{1} << 20},
       {"allometry.v1.CreateSweepRequest.manifest_json", size_t{12} << 20},
+      {"allometry.v1.ImportedRun.tokens", 1'000'000},
+      {"allometry.v1.ImportedRun.losses", 1'000'000},
+      {"allometry.v1.ImportedRun.ends_cell", 1'000'000},
+      {"allometry.v1.ImportedRun.train_tokens", 1'000'000},
+      {"allometry.v1.ImportedRun.train_losses", 1'000'000},
       {"allometry.v1.GivenBack.message", 64 << 10},
       {"allometry.v1.FitOptions.budgets_flops", 1000},
       {"allometry.v1.FitOptions.withhold", 1000},

@@ -217,6 +217,11 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
   for (int i = 0; i < kTries; ++i) {
     ALLO_ASSIGN_OR_RETURN(const Known known, Load(store, name));
     const store::StoredSweep& stored = known.stored;
+    if (!stored.sweep.imported().empty()) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "sweep '%s' is imported (%s): its runs were trained elsewhere; choose another name", name,
+          stored.sweep.imported()));
+    }
     std::vector<v1::StageResult> stages;
     ALLO_ASSIGN_OR_RETURN(
         const sweep::Expansion expansion,

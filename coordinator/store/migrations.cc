@@ -327,7 +327,12 @@ CREATE TABLE openings (
 INSERT INTO openings VALUES ('', 0, '', 0);
 )sql";
 
-constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3, kVersion4};
+// Sweeps of runs that were trained elsewhere.
+constexpr char kVersion5[] = R"sql(
+ALTER TABLE sweeps ADD COLUMN imported TEXT NOT NULL DEFAULT '';         -- from where; '': trained here
+)sql";
+
+constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
 
 }  // namespace
 

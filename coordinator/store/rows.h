@@ -26,6 +26,20 @@ struct NewCell {
   v1::Cell cell;        // cell_id and run_id are given by the store
 };
 
+struct CurvePoint {
+  int64_t step = 0;
+  int64_t tokens = 0;
+  std::optional<double> value;  // nullopt: not finite
+  int32_t attempt = 0;
+};
+
+// What was measured of a run that was trained elsewhere: an addition to its curve.
+struct ImportedPoints {
+  std::string run_key;             // of a run of the sweep, stored or new in this submission
+  bool of_training = false;        // series "train" instead of "heldout"
+  std::vector<CurvePoint> points;  // whose steps the run's curve has not; attempt is 0
+};
+
 struct ChangedRun {
   int64_t run_id = 0;
   v1::RunSpec spec;  // the whole new spec, start unset: from the run's next attempt on
@@ -44,6 +58,8 @@ struct Submission {
   std::vector<v1::Run> new_runs;  // run_id is given by the store
   std::vector<NewCell> new_cells;
   std::vector<ChangedRun> changed_runs;
+  // Of an import: with them its runs are SUCCEEDED.
+  std::vector<ImportedPoints> imported_points;
 };
 
 struct StoredSweep {
@@ -138,13 +154,6 @@ struct Agent {
   std::vector<v1::Dataset> datasets;
   std::string version;
   int64_t registered_unix_us = 0;
-};
-
-struct CurvePoint {
-  int64_t step = 0;
-  int64_t tokens = 0;
-  std::optional<double> value;  // nullopt: not finite
-  int32_t attempt = 0;
 };
 
 // A run of a sweep and the ends of its clean curve in one series.

@@ -12,6 +12,7 @@
 #include "coordinator/store/input_runs.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
+#include "coordinator/store/schema.h"
 #include "proto/run_choices.h"
 
 namespace allometry::store {
@@ -56,21 +57,25 @@ absl::StatusOr<int64_t> PutSweep(Transaction& transaction, const Submission& sub
         transaction.db
             .Prepare("INSERT INTO sweeps (name, dataset_hash, params_policy, flops_convention, "
                      "max_epochs, priority, left_out, created_unix_us, max_device_hours, "
-                     "max_run_hours) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+                     "max_run_hours, imported) VALUES "
+                     "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")
             .With(sweep.name(), submission.dataset.hash, sweep.params_policy(),
                   sweep.flops_convention(), sweep.max_epochs(), sweep.priority(), left_out,
-                  transaction.now_unix_us, sweep.max_device_hours(), sweep.max_run_hours())
+                  transaction.now_unix_us, sweep.max_device_hours(), sweep.max_run_hours(),
+                  sweep.imported())
             .Run());
     return transaction.db.last_insert_rowid();
   }
   ALLO_RETURN_IF_ERROR(transaction.db
                            .Prepare("UPDATE sweeps SET dataset_hash = ?2, params_policy = ?3, "
                                     "flops_convention = ?4, max_epochs = ?5, priority = ?6, "
-                                    "left_out = ?7, max_device_hours = ?8, max_run_hours = ?9 "
+                                    "left_out = ?7, max_device_hours = ?8, max_run_hours = ?9, "
+                                    "imported = ?10 "
                                     "WHERE sweep_id = ?1")
                            .With(sweep.sweep_id(), submission.dataset.hash, sweep.params_policy(),
                                  sweep.flops_convention(), sweep.max_epochs(), sweep.priority(),
-                                 left_out, sweep.max_device_hours(), sweep.max_run_hours())
+                                 left_out, sweep.max_device_hours(), sweep.max_run_hours(),
+                                 sweep.imported())
                            .Run());
   // A priority is part of what a scheduler knows of every open run.
   Statement open = transaction.db.Prepare(
@@ -252,6 +257,37 @@ absl::Status PutRunsAndCells(Transaction& transaction, int64_t sweep_id,
   return absl::OkStatus();
 }
 
+absl::Status PutImportedPoints(Transaction& transaction, int64_t sweep_id,
+                               const Submission& submission) {
+  if (submission.imported_points.empty()) return absl::OkStatus();
+  Connection& db = transaction.db;
+  ALLO_ASSIGN_OR_RETURN(const auto run_ids, RunIds(db, sweep_id));
+  for (const ImportedPoints& imported : submission.imported_points) {
+    const auto run = run_ids.find(imported.run_key);
+    if (run == run_ids.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("points name run ", imported.run_key, ", which the sweep has not"));
+    }
+    const int64_t series = imported.of_training ? kTrainSeries : kHeldoutSeries;
+    for (const CurvePoint& point : imported.points) {
+      ALLO_RETURN_IF_ERROR(db.Prepare("INSERT INTO points (run_id, series_id, step, tokens, value, "
+                                      "attempt) VALUES (?1, ?2, ?3, ?4, ?5, 0)")
+                               .With(run->second, series, point.step, point.tokens, point.value)
+                               .Run());
+    }
+    ALLO_RETURN_IF_ERROR(
+        db.Prepare("UPDATE runs SET state = 'SUCCEEDED', failure = '', reason = ?2, step = steps, "
+                   "last_heldout_loss = (SELECT value FROM points WHERE run_id = ?1 "
+                   "AND series_id = ?3 ORDER BY step DESC LIMIT 1), "
+                   "last_train_loss = (SELECT value FROM points WHERE run_id = ?1 "
+                   "AND series_id = ?4 ORDER BY step DESC LIMIT 1) WHERE run_id = ?1")
+            .With(run->second, absl::StrCat("imported: ", submission.sweep.imported()),
+                  kHeldoutSeries, kTrainSeries)
+            .Run());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PutExpansion(Transaction& transaction, int64_t sweep_id,
                           const Submission& submission) {
   ALLO_RETURN_IF_ERROR(
@@ -277,6 +313,7 @@ absl::StatusOr<int64_t> Store::Submit(const Submission& submission) {
     ALLO_RETURN_IF_ERROR(PutDataset(transaction.db, submission.dataset));
     ALLO_ASSIGN_OR_RETURN(sweep_id, PutSweep(transaction, submission));
     ALLO_RETURN_IF_ERROR(PutRunsAndCells(transaction, sweep_id, submission));
+    ALLO_RETURN_IF_ERROR(PutImportedPoints(transaction, sweep_id, submission));
     ALLO_RETURN_IF_ERROR(ReopenWithinLimit(transaction, sweep_id));
     return PutExpansion(transaction, sweep_id, submission);
   }));

@@ -91,7 +91,7 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweepRows(Connection& db, int64_t swe
       "(SELECT coalesce(sum(max(0, ?2 - started_unix_us) * "
       "(1 + length(slots) - length(replace(slots, ' ', '')))), 0) "
       "FROM runs r JOIN attempts a ON a.run_id = r.run_id AND a.attempt = r.attempt "
-      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED') "
+      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED'), imported "
       "FROM sweeps JOIN datasets ON hash = dataset_hash "
       "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
   list.With(sweep_id, now_unix_us);
@@ -111,6 +111,7 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweepRows(Connection& db, int64_t swe
     sweep.set_max_device_hours(list.Real(9));
     sweep.set_max_run_hours(list.Real(10));
     sweep.set_device_seconds(static_cast<double>(list.Int(11)) / 1e6);
+    sweep.set_imported(list.Text(12));
   }
   ALLO_RETURN_IF_ERROR(list.status());
   return sweeps;

@@ -69,6 +69,7 @@ constexpr Section kSections[] = {
     {"trainer", kTrainerKeys},
     {"trainer.measure", kTrainerMeasureKeys},
     {"model.table", kTableKeys},
+    {"submitted.sizes", kDescribedKeys},
     {"dataset", kExternalDatasetKeys},
     {"submitted", kSubmittedKeys},
 };
@@ -91,7 +92,10 @@ class Reader {
       ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
                &file_.dataset_line);
     }
-    const auto model = top.Require("model", "context, and sizes or shapes");
+    if (const auto trainer = top.Find("trainer"); trainer && trainer->node.IsMap()) {
+      file_.sizes_described = static_cast<bool>(trainer->node["describe_command"]);
+    }
+    const auto model = top.Require("model", "context, and sizes or shapes; or a table");
     if (model) ReadModel(*model, kSections, file_, mistakes_);
     if (const auto training = top.Require("training", "batch_tokens and learning_rate")) {
       ReadTraining(*training);
@@ -162,7 +166,6 @@ class Reader {
                                      runs, cells, kMostRuns, kMostCells));
   }
 
-  // Names become folders, rows and arguments: letters, digits, and . _ - inside.
   void ReadName(const Fields& fields, absl::string_view key, absl::string_view meaning,
                 std::string* name, int* line) {
     const auto field = fields.Require(key, meaning);
@@ -171,15 +174,10 @@ class Reader {
     if (!text) return;
     // What is wrong with a generator's text, the generator says.
     const bool generated = key == "dataset" && data::IsGenerated(*text);
-    const bool allowed = !text->empty() && text->size() <= 64 && absl::ascii_isalnum((*text)[0]) &&
-                         std::all_of(text->begin(), text->end(), [](unsigned char c) {
-                           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-                         });
-    if (!allowed && !generated) {
+    if (!IsName(*text) && !generated) {
       mistakes_.Add(field->line,
-                    absl::StrFormat("%s '%s' is not a name: allowed are 1 to 64 letters, digits, "
-                                    ". _ and -, a letter or digit first",
-                                    key, absl::CHexEscape(text->substr(0, 80))));
+                    absl::StrFormat("%s '%s' is not a name: %s", key,
+                                    absl::CHexEscape(text->substr(0, 80)), kAllowedNames));
       return;
     }
     *name = *text;
@@ -315,6 +313,13 @@ class Reader {
 
 absl::string_view FlopsConventionName(FlopsConvention convention) {
   return kFlopsConventions[convention == FlopsConvention::k6nd ? 0 : 1];
+}
+
+bool IsName(absl::string_view text) {
+  return !text.empty() && text.size() <= 64 && absl::ascii_isalnum(text[0]) &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+         });
 }
 
 absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_view file_name) {

@@ -87,11 +87,14 @@ struct TokenizerChoice {
 struct TrainerChoice {
   run::Trainer
       trainer;  // as every run has it, but for its size; files and working_dir as submitted
-  std::vector<std::string> files;  // paths below working_dir
-  std::string working_dir = ".";   // as written
-  double measure_seconds = 0;      // of allo plan; 0: it does not start the command
+  std::vector<std::string> files;             // paths below working_dir
+  std::string working_dir = ".";              // as written
+  double measure_seconds = 0;                 // of allo plan; 0: it does not start the command
+  std::vector<std::string> describe_command;  // prints a size as JSON; empty: the table says all
+  double describe_seconds = 60;               // the most it takes for a size
   int line = 0;
   int files_line = 0;
+  int describe_line = 0;
 };
 
 enum class FlopsConvention { k6nd, kExact };
@@ -120,6 +123,9 @@ struct SweepFile {
   int vocabulary_line = 0;
   int model_line = 0;
   std::vector<SizeChoice> sizes;
+  // trainer.describe_command is given: rows of model.table may leave params to it. They are 0 until
+  // the section `submitted` has them.
+  bool sizes_described = false;
 
   int64_t batch_tokens = 0;     // a multiple of context
   int64_t batch_sequences = 0;  // instead of it; 0: batch_tokens is given
@@ -162,6 +168,11 @@ struct SweepFile {
 // place, value, what was allowed; an unknown key comes with the nearest known one. A file of more
 // than 1 MiB, of bytes that are not UTF-8 or of broken YAML is refused with the line where it
 // breaks.
+// Names become folders, rows and arguments: letters, digits, and . _ - inside.
+bool IsName(absl::string_view text);
+inline constexpr char kAllowedNames[] =
+    "allowed are 1 to 64 letters, digits, . _ and -, a letter or digit first";
+
 absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_view file_name);
 
 }  // namespace allometry::sweep

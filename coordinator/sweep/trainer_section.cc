@@ -121,6 +121,32 @@ bool IsDatasetWord(const std::string& text) {
          });
 }
 
+// What `submitted` has of the sizes that a command described.
+void ReadDescribedSizes(const Field& sizes, absl::Span<const Section> sections, SweepFile& file,
+                        Mistakes& mistakes) {
+  if (!sizes.node.IsMap()) {
+    mistakes.Add(sizes.line, "submitted.sizes is not a map of sizes");
+    return;
+  }
+  for (const Field& entry : ReadTable(sizes, kMostTable, mistakes)) {
+    const auto size = std::find_if(file.sizes.begin(), file.sizes.end(), [&](const auto& one) {
+      return one.label == entry.name && one.row;
+    });
+    if (size == file.sizes.end()) continue;
+    const Fields fields(entry, "submitted.sizes", sections, mistakes);
+    fields.Integer("params", {1, kMostParams}, &size->params);
+    SizeRow& row = *size->row;
+    if (fields.Find("params_non_embedding")) {
+      fields.Integer("params_non_embedding", {1, static_cast<double>(size->params)},
+                     &row.params_non_embedding);
+      row.has_params_non_embedding = true;
+    } else if (!row.has_params_non_embedding) {
+      row.params_non_embedding = size->params;
+    }
+    fields.Real("flops_per_token", {0, 1e20, /*open_low=*/true}, &row.flops_per_token);
+  }
+}
+
 class TrainerReader {
  public:
   TrainerReader(absl::Span<const Section> sections, SweepFile& file, Mistakes& mistakes)
@@ -150,6 +176,8 @@ class TrainerReader {
     }
     if (const auto files = fields.Find("files")) ReadFiles(*files, choice);
     if (const auto capabilities = fields.Find("capabilities")) ReadCapabilities(*capabilities);
+    if (const auto describe = fields.Find("describe_command")) ReadDescribe(*describe, choice);
+    fields.Real("describe_seconds", {0, 3600, /*open_low=*/true}, &choice.describe_seconds);
     if (const auto measure = fields.Find("measure")) {
       const Fields measured(*measure, "trainer.measure", sections_, mistakes_);
       measured.Real("seconds", {1, 3600}, &choice.measure_seconds);
@@ -190,6 +218,34 @@ class TrainerReader {
       CheckPlaceholders(item.line, run::JsonString(*text));
     }
     return json;
+  }
+
+  // It is started before there is a run: of placeholders it has those of its size.
+  void ReadDescribe(const Field& describe, TrainerChoice& choice) {
+    choice.describe_line = describe.line;
+    if (file_.family != run::kExternalFamily) {
+      mistakes_.Add(describe.line,
+                    "describe_command says what a row of model.table leaves out, and "
+                    "the file has no model.table");
+      return;
+    }
+    for (const Field& item : ReadList(describe, "[python3, train.py, --describe, \"{size.label}\"]",
+                                      kMostArguments, mistakes_)) {
+      const auto text = ReadText(item, mistakes_);
+      if (!text) continue;
+      if (choice.describe_command.empty() && text->empty()) {
+        mistakes_.Add(item.line,
+                      "describe_command begins with an empty word: a program is expected");
+      }
+      choice.describe_command.push_back(*text);
+      for (const SizeChoice& size : file_.sizes) {
+        const auto replaced = run::Replace(*text, DescribedValues(size));
+        if (replaced.ok()) continue;
+        mistakes_.Add(item.line, absl::StrCat("describe_command for size ", size.label, ": ",
+                                              replaced.status().message()));
+        break;
+      }
+    }
   }
 
   Json ReadEnvironment(const Field& env) {
@@ -279,8 +335,8 @@ void ReadExternalDataset(const Field& dataset, absl::Span<const Section> section
   file.dataset = std::move(text);
 }
 
-std::vector<SizeChoice> ReadSizeTable(const Field& table, absl::Span<const Section> sections,
-                                      Mistakes& mistakes) {
+std::vector<SizeChoice> ReadSizeTable(const Field& table, bool described,
+                                      absl::Span<const Section> sections, Mistakes& mistakes) {
   constexpr absl::string_view kExample = "[{label: 1B, params: 1.02e9}]";
   std::vector<SizeChoice> sizes;
   for (const Field& item : ReadList(table, kExample, kMostTable, mistakes)) {
@@ -292,7 +348,9 @@ std::vector<SizeChoice> ReadSizeTable(const Field& table, absl::Span<const Secti
     if (const auto label = fields.Require("label", "the size's name, such as 1B")) {
       size.label = ReadText(*label, mistakes).value_or("").substr(0, 64);
     }
-    if (fields.Require("params", "parameters of the whole model")) {
+    if (described) {
+      fields.Integer("params", {1, kMostParams}, &size.params);
+    } else if (fields.Require("params", "parameters of the whole model")) {
       fields.Integer("params", {1, kMostParams}, &size.params);
     }
     row.params_non_embedding = size.params;
@@ -309,7 +367,7 @@ std::vector<SizeChoice> ReadSizeTable(const Field& table, absl::Span<const Secti
       const Json read = ReadObject(*args, "names and values of this size", mistakes);
       if (!read.empty()) row.args = {read.dump()};
     }
-    if (size.label.empty() || size.params == 0) continue;
+    if (size.label.empty() || (size.params == 0 && !described)) continue;
     sizes.push_back(std::move(size));
   }
   return sizes;
@@ -346,6 +404,17 @@ void ReadSubmitted(const Field& submitted, absl::Span<const Section> sections, S
     }
   }
   if (!files.empty()) trainer.files = {files.dump()};
+  if (const auto sizes = fields.Find("sizes")) {
+    ReadDescribedSizes(*sizes, sections, file, mistakes);
+  }
+  for (const SizeChoice& size : file.sizes) {
+    if (size.row && size.params == 0) {
+      mistakes.Add(submitted.line,
+                   absl::StrFormat("submitted.sizes has no params of size %s: 'allo submit' makes "
+                                   "this section anew where it is left out",
+                                   size.label));
+    }
+  }
 }
 
 void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
@@ -361,6 +430,12 @@ void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
     return;
   }
   const TrainerChoice& choice = *file.trainer;
+  if (data::IsExternal(file.dataset) && file.family != run::kExternalFamily &&
+      file.vocabulary == 0) {
+    mistakes.Add(file.model_line,
+                 "model is missing: vocabulary, the ids that the models of sizes, shapes or presets "
+                 "have: of an external dataset it is not known (a table needs none)");
+  }
   if (file.tokenizer) {
     mistakes.Add(choice.line,
                  "trainer and tokenizer are both given: the tokens of a tokenizer run are read by "
@@ -374,6 +449,19 @@ void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
                                  "evaluated only at its end: one budget is allowed, or schedule "
                                  "cosine or wsd"));
   }
+}
+
+run::PlaceholderValues DescribedValues(const SizeChoice& size) {
+  run::RunSpec spec;
+  spec.identity.trainer.size = SizeJson(size, {.family = run::kExternalFamily}, 0, 0, 0);
+  run::PlaceholderValues values = run::ValuesOf(spec, "", "");
+  for (auto value = values.begin(); value != values.end();) {
+    const bool known = absl::StartsWith(value->first, "size.") &&
+                       std::find(std::begin(kDescribedKeys), std::end(kDescribedKeys),
+                                 value->first.substr(5)) == std::end(kDescribedKeys);
+    value = known ? std::next(value) : values.erase(value);
+  }
+  return values;
 }
 
 run::JsonText SizeJson(const SizeChoice& size, const models::Shape& shape, int64_t params,

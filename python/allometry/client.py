@@ -18,7 +18,7 @@ except ImportError as error:
     raise ImportError("allometry.connect needs grpcio and protobuf: "
                       "pip install 'allometry[client]'") from error
 
-from .fitting import Fit, run_allo
+from .fitting import Fit, _flags, run_allo
 
 _SERVICE = "allometry.v1.ClientService"
 
@@ -145,6 +145,14 @@ class Client:
         arguments += ["--data-dir", os.fspath(data_dir)] if data_dir else []
         arguments += ["--dry-run"] if dry_run else []
         return list(self._allo(*arguments).get("changes", []))
+
+    def imported(self, name: str, format: str, *paths: "str | os.PathLike[str]",
+                 **options: Any) -> int:
+        """Imports finished runs by the program `allo` (docs/import.md): format is csv, wandb-csv,
+        mlflow or tensorboard; options are those of `allo import`. How many points are new."""
+        files = [os.fspath(path) for path in paths]
+        return int(self._allo("import", format, name, *files, *_flags(None, options))
+                   .get("new_points", 0))
 
     def watch(self, name: str) -> Iterator[Dict[str, Any]]:
         """The sweep's state now and after every change, until it has ended."""

@@ -1,5 +1,6 @@
 // Trainers that are not ours, through the real programs: the examples' sweeps, one that everything
 // is killed under, and trainers that keep no rule.
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <functional>
@@ -7,10 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "base/files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -267,6 +270,114 @@ TEST(ForeignTrainerTest, AWorkerThatRunsNoCommandsGetsNoneAndTheSweepSaysSo) {
     }
     return false;
   })) << deployment.Get("waiting").ShortDebugString();
+}
+
+// A row of the table under "How it ends" of docs/trainer.md.
+struct ExitRow {
+  std::string reason, code, then;
+};
+
+std::vector<ExitRow> ExitTable() {
+  std::vector<ExitRow> rows;
+  const auto page = ReadFile(absl::StrCat(ALLO_SOURCE_DIR, "/docs/trainer.md"));
+  if (!page.ok()) return rows;
+  const std::string text = page->substr(page->find("| reason | code | then |"));
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (line.empty()) break;
+    const std::vector<std::string> cells = absl::StrSplit(line, '|');
+    if (cells.size() != 5 || !absl::StrContains(cells[1], '`')) continue;
+    rows.push_back(
+        {std::string(absl::StripAsciiWhitespace(absl::StrReplaceAll(cells[1], {{"`", ""}}))),
+         std::string(absl::StripAsciiWhitespace(cells[2])),
+         std::string(absl::StripAsciiWhitespace(cells[3]))});
+  }
+  return rows;
+}
+
+// The first attempt ends by the row, with its record or by its code alone; a later one trains.
+constexpr char kExits[] = R"(
+import os
+from allometry.trainer import Run
+run = Run.from_environment()
+run.log(1, train=2.0)
+if run.attempt == 1 and run.args["by"] == "record" and run.args["reason"] != "SUCCEEDED":
+    run.exit(run.args["reason"], "as the page says", 1)
+if run.attempt == 1 and run.args["by"] == "code":
+    os._exit(run.args["code"])
+for step in sorted(run.evaluation_steps):
+    run.log(step, heldout=1.0 + 1.0 / step)
+run.finish()
+)";
+
+TEST(ForeignTrainerTest, EveryRowOfThePagesExitTableIsWhatHappens) {
+  const std::vector<ExitRow> rows = ExitTable();
+  ASSERT_EQ(rows.size(), 10U);
+  testing::DeploymentOptions options;
+  options.lease_ms = 3000;
+  const Deployment deployment(options);
+  std::string table;
+  int params = 1000;
+  for (const ExitRow& row : rows) {
+    for (const char* by : {"record", "code"}) {
+      absl::StrAppend(&table, "    - {label: ", row.reason, "-", by, ", params: ", ++params,
+                      ", args: {reason: ", row.reason, ", code: ", row.code, ", by: ", by, "}}\n");
+    }
+  }
+  deployment.Write("exits.py", kExits);
+  deployment.Allo(
+      {"submit", deployment.Write(
+                     "exits.yaml",
+                     absl::StrFormat("name: exits\ndataset: {external: none, tokens: 1T}\n"
+                                     "trainer:\n  command: [python3, exits.py]\n"
+                                     "  env: {PYTHONPATH: %s/python}\n"
+                                     "  args: {reason: \"{size.reason}\", code: \"{size.code}\", "
+                                     "by: \"{size.by}\"}\n  files: [exits.py]\n"
+                                     "model:\n  table:\n%s"
+                                     "training: {batch_tokens: 100, warmup_steps: 1, "
+                                     "learning_rate: 1e-3}\nbudgets: {tokens: [2000]}\n"
+                                     "log_every: 1\n",
+                                     ALLO_SOURCE_DIR, table))});
+  ASSERT_TRUE(Eventually([&] { return testing::HasEnded(deployment.Get("exits")); }))
+      << deployment.Logs();
+  for (const v1::Run& run : deployment.Get("exits").runs()) {
+    const bool by_code = absl::EndsWith(run.size(), "-code");
+    const std::string reason = run.size().substr(0, run.size().rfind('-'));
+    const auto row = std::find_if(rows.begin(), rows.end(),
+                                  [&](const ExitRow& one) { return one.reason == reason; });
+    ASSERT_NE(row, rows.end()) << run.size();
+    SCOPED_TRACE(absl::StrCat(run.size(), ": ", row->then, ": ", run.reason()));
+    if (absl::StartsWith(row->then, "the run has failed")) {
+      EXPECT_EQ(run.state(), v1::RUN_FAILED);
+      EXPECT_EQ(v1::ExitReason_Name(run.failure()), reason);
+      EXPECT_EQ(run.attempt(), 1);
+    } else if (row->then == "cancelled") {
+      EXPECT_EQ(run.state(), v1::RUN_CANCELLED);
+      EXPECT_EQ(run.attempt(), 1);
+    } else {
+      EXPECT_EQ(run.state(), v1::RUN_SUCCEEDED);
+      // Code 0 without a record is no success.
+      EXPECT_EQ(run.attempt(), reason == "SUCCEEDED" && !by_code ? 1 : 2);
+    }
+  }
+  // What the first attempts are said to have ended by.
+  for (const std::string& line : deployment.Query(
+           "SELECT runs.size || ' ' || exit_reason FROM attempts JOIN runs USING (run_id) "
+           "WHERE attempts.attempt = 1")) {
+    const std::string size = line.substr(0, line.find(' '));
+    const std::string reason = size.substr(0, size.rfind('-'));
+    EXPECT_EQ(line.substr(line.find(' ') + 1), size == "SUCCEEDED-code" ? "BUG" : reason) << line;
+  }
+}
+
+TEST(ForeignTrainerTest, ATrainerWrittenFromThePageAlonePassesTheCheck) {
+  const Deployment deployment;
+  const std::string script = absl::StrCat(ALLO_SOURCE_DIR, "/tests/e2e/from_the_page.pl");
+  if (std::system("perl -MJSON::PP -MCompress::Zlib -e 1 2>/dev/null") != 0) {
+    GTEST_SKIP() << "this machine's Perl has not its own modules JSON::PP and Compress::Zlib";
+  }
+  const std::string said = deployment.Allo({"trainer", "check", "--", "perl", script});
+  EXPECT_THAT(said, AllOf(HasSubstr("resumed, its held-out losses are bit for bit"),
+                          ::testing::Not(HasSubstr("FAIL"))));
 }
 
 TEST(ForeignTrainerTest, AFileThatChangedAfterTheSubmissionIsNamed) {

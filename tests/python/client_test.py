@@ -1,7 +1,9 @@
 """The client on a coordinator that has trained examples/trainers/synthetic_law.yaml.
 
-    client_test.py ADDRESS                        over a Unix socket
-    client_test.py ADDRESS TOKEN_FILE TLS_CA      over TCP
+    client_test.py ADDRESS        over a Unix socket
+    client_test.py ADDRESS TOKEN_FILE TLS_CA
+
+The second also imports, so that the first finds what it expects when it runs before.
 """
 
 import json
@@ -81,6 +83,47 @@ def fits(client):
     raises("median", client.fit, NAME, objective="median")
 
 
+def imports(client):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "runs.csv")
+        client.export(NAME, path, what="observations")
+        new = client.imported("old", "csv", path)
+        assert new == len(client.observations(NAME)), new
+        assert client.imported("old", "csv", path) == 0
+        theirs, ours = (client.fit(name, resamples=20)["fits"][0]["parameters"]
+                        for name in ("old", NAME))
+        assert abs(theirs["alpha"]["estimate"] - ours["alpha"]["estimate"]) < 1e-9
+        events(client, os.path.join(folder, "logs"))
+
+
+def events(client, folder):
+    """Event files as tensorboard writes them, read by its own reader."""
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.util import tensor_util
+
+    for name, params in (("small", 1e6), ("big/one", 4e6)):
+        writer = EventFileWriter(os.path.join(folder, name))
+        for step in range(1, 6):
+            loss = 1.7 + 400 / params ** 0.34 + 410 / (step * 65536.0) ** 0.28
+            # The first as TensorFlow 1 and PyTorch log it, the other as TensorFlow 2.
+            values = [summary_pb2.Summary.Value(tag="eval/loss", simple_value=loss)]
+            if name != "small":
+                values = [summary_pb2.Summary.Value(
+                    tag="eval/loss", tensor=tensor_util.make_tensor_proto(loss))]
+            writer.add_event(event_pb2.Event(step=step, wall_time=float(step),
+                                             summary=summary_pb2.Summary(value=values)))
+        writer.close()
+    table = os.path.join(folder, "sizes.csv")
+    Path(table).write_text("run,params\nsmall,1e6\nbig/one,4e6\n")
+    os.environ["ALLO_PYTHON"] = sys.executable
+    assert client.imported("events", "tensorboard", folder, batch_tokens=65536, table=table) == 10
+    rows = client.observations("events")
+    assert sorted(set(rows["params"])) == [1000000, 4000000] and rows["tokens"].max() == 5 * 65536
+    raises("event files", client.imported, "none", "tensorboard", os.path.dirname(table) + "/small/..",
+           column="loss=nothing")
+
+
 def main(address, token_file=None, tls_ca=None):
     if token_file is None:
         with allometry.connect(address) as client:
@@ -92,6 +135,7 @@ def main(address, token_file=None, tls_ca=None):
             without = Path("synthetic_law.yaml").read_text().replace("files: [", "# files: [")
             Path("no_files.yaml").write_text(without.replace("name: ", "name: no-files-", 1))
             assert client.submit("no_files.yaml", dry_run=True)
+            imports(client)
     else:
         token = Path(token_file).read_text().split()[0]
         raises("token and tls_ca", allometry.connect, address)

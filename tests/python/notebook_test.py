@@ -27,7 +27,7 @@ def main(path):
     shown = "\n".join(texts(notebook))
     pictures = [output["data"]["image/png"] for cell in notebook.cells
                 for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-    assert len(pictures) == 2, len(pictures)
+    assert len(pictures) == 3, len(pictures)
     for picture in pictures:
         assert len(base64.b64decode(picture)) > 5000
     # The planted law comes back.
@@ -35,6 +35,7 @@ def main(path):
             if line[:5].strip() in ("E", "alpha", "beta") and len(line.split()) == 4}
     for name, planted in (("E", 1.7), ("alpha", 0.34), ("beta", 0.28)):
         assert abs(rows[name] - planted) < 0.02 * planted, (name, rows[name])
+    assert "'old-runs'" in shown and "'synthetic-law'" in shown, shown
     print("notebook: ok")
 
 

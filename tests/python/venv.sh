@@ -23,7 +23,7 @@ make_venv() {
     mkdir "$venv/source"
     cp -r "$source_dir/python" "$source_dir/proto" "$venv/source"
     "$venv/bin/pip" install --quiet --disable-pip-version-check \
-      "$venv/source/python[client,frames]" nbclient ipykernel \
+      "$venv/source/python[client,frames,tensorboard]" nbclient ipykernel \
       typing_extensions sympy networkx jinja2 filelock fsspec numpy \
       || skip "pip cannot install what the package's tests need (no network?)"
     libtorch=$(sed -n 's/^ALLOMETRY_LIBTORCH_DIR:[A-Z]*=//p' "$build/CMakeCache.txt")

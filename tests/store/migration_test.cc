@@ -92,6 +92,7 @@ TEST_F(MigrationTest, SweepOfAVersion1FileGoesOnToItsEnd) {
   EXPECT_EQ(sweep.sweep.priority(), 3);
   EXPECT_EQ(sweep.sweep.max_run_hours(), 0);
   EXPECT_EQ(sweep.newest_text, "name: old");
+  EXPECT_EQ(sweep.sweep.imported(), "");
   ASSERT_EQ(sweep.runs.size(), 1u);
   EXPECT_EQ(sweep.runs[0].state(), v1::LEASED);
   EXPECT_EQ(sweep.runs[0].failures(), 2);

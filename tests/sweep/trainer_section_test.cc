@@ -207,12 +207,37 @@ TEST(TrainerSectionTest, AChangedFileOrSizeIsNamedAndNeverSilent) {
                AllOf(HasSubstr("size 1B"), HasSubstr("1020000000"), HasSubstr("1030000000"))));
 }
 
+TEST(TrainerSectionTest, WhatACommandDescribesIsReadFromTheSubmittedSection) {
+  const std::vector<std::pair<absl::string_view, absl::string_view>> described = {
+      {"params: 3.1e8, params_non_embedding: 2.6e8, flops_per_token: 2.1e9, ", ""},
+      {"  files: [train.py, model.py]",
+       "  files: [train.py, model.py]\n  describe_command: [python3, train.py, \"{size.depth}\"]"},
+      {"\"files\":{",
+       "\"sizes\":{\"300M\":{\"params\":310000000,\"params_non_embedding\":"
+       "260000000,\"flops_per_token\":2.1e9}},\"files\":{"}};
+  ASSERT_OK_AND_ASSIGN(const Expansion expansion, Expanded(Changed(described)));
+  ASSERT_OK_AND_ASSIGN(const Expansion in_file, Expanded(kFile));
+  ASSERT_EQ(expansion.runs.size(), 2u);
+  EXPECT_EQ(expansion.runs[0].n_params(), 310'000'000);
+  EXPECT_EQ(expansion.runs[0].key(), in_file.runs[0].key());
+  const std::string without = Changed({described[0], described[1]});
+  EXPECT_THAT(OneMistake(without), HasSubstr("submitted.sizes has no params of size 300M"));
+  EXPECT_THAT(OneMistake(Changed({described[0]})),
+              HasSubstr("a.yaml:10: params is missing under model.table"));
+  EXPECT_THAT(
+      OneMistake(absl::StrReplaceAll(Changed(described), {{"{size.depth}\"]", "{seed}\"]"}})),
+      HasSubstr("describe_command for size 300M: placeholder {seed} is not known: allowed "
+                "are {size.depth}, {size.label}"));
+}
+
 TEST(TrainerSectionTest, OurOwnSizesMayHaveACommandToo) {
   std::string yaml = Changed({{"dataset: {external: fineweb-v3, tokens: 15T, heldout: c4-val}",
                                "dataset: {external: x, tokens: 1T}"}});
   const size_t model = yaml.find("  table:"), training = yaml.find("training:");
   yaml.replace(model, training - model, "  {context: 32, vocabulary: 99, sizes: [20k, 80k]}\n");
   yaml = absl::StrReplaceAll(yaml, {{"{size.depth}", "{size.layers}"}});
+  EXPECT_THAT(OneMistake(absl::StrReplaceAll(yaml, {{", vocabulary: 99", ""}})),
+              HasSubstr("model is missing: vocabulary"));
   ASSERT_OK_AND_ASSIGN(const Expansion expansion, Expanded(yaml));
   ASSERT_OK_AND_ASSIGN(const run::Identity identity,
                        ToIdentity(expansion.runs[0].spec().identity()));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -76,6 +77,29 @@ absl::Status CheckFiles(const run::Trainer& trainer) {
   return absl::OkStatus();
 }
 
+using Variables = std::map<std::string, std::string>;
+
+absl::Status FindFolderAndProgram(const std::string& working_dir, Variables& variables,
+                                  launch::Command& command) {
+  struct stat info {};
+  if (stat(working_dir.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return absl::NotFoundError(
+        absl::StrCat("its command's folder '", working_dir, "' is not on this host"));
+  }
+  command.working_dir = working_dir;
+  const char* path = std::getenv("PATH");
+  variables.emplace("PATH", path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
+  ALLO_ASSIGN_OR_RETURN(command.arguments[0],
+                        FindProgram(command.arguments[0], working_dir, variables.at("PATH")));
+  return absl::OkStatus();
+}
+
+void SetForeign(const Variables& variables, launch::Command& command) {
+  command.environment.assign(variables.begin(), variables.end());
+  command.is_foreign = true;
+  for (const absl::string_view name : kInherited) command.kept.emplace_back(name);
+}
+
 }  // namespace
 
 absl::StatusOr<CommandPolicy> ParseCommandPolicy(const std::string& text, bool own_coordinator) {
@@ -116,17 +140,8 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
     ALLO_ASSIGN_OR_RETURN(value, run::Replace(value, values));
   }
 
-  struct stat info {};
-  if (stat(trainer.working_dir.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return absl::NotFoundError(
-        absl::StrCat("its command's folder '", trainer.working_dir, "' is not on this host"));
-  }
-  command.working_dir = trainer.working_dir;
+  ALLO_RETURN_IF_ERROR(FindFolderAndProgram(trainer.working_dir, variables, command));
   ALLO_RETURN_IF_ERROR(CheckFiles(trainer));
-  const char* path = std::getenv("PATH");
-  variables.emplace("PATH", path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
-  ALLO_ASSIGN_OR_RETURN(command.arguments[0], FindProgram(command.arguments[0], trainer.working_dir,
-                                                          variables.at("PATH")));
 
   if (request.hosts.size() != 1 || !request.hosts[0].is_here) {
     return absl::InvalidArgumentError(
@@ -145,9 +160,24 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
   variables["ALLOMETRY_RUN_DIR"] = request.run_dir;
   variables["ALLOMETRY_DATA_DIR"] = request.data_dir;
   variables["ALLOMETRY_CONTRACT"] = run::kContractVersion;
-  command.environment.assign(variables.begin(), variables.end());
-  command.is_foreign = true;
-  for (const absl::string_view name : kInherited) command.kept.emplace_back(name);
+  SetForeign(variables, command);
+  return command;
+}
+
+absl::StatusOr<launch::Command> MakeDescribeCommand(const std::vector<std::string>& words,
+                                                    const run::PlaceholderValues& values,
+                                                    const std::string& working_dir,
+                                                    const CommandPolicy& policy) {
+  launch::Command command;
+  for (const std::string& word : words) {
+    ALLO_ASSIGN_OR_RETURN(command.arguments.emplace_back(), run::Replace(word, values));
+  }
+  if (command.arguments.empty()) return absl::InvalidArgumentError("its command is empty");
+  ALLO_RETURN_IF_ERROR(CheckPolicy(command.arguments[0], policy));
+  std::map<std::string, std::string> variables;
+  ALLO_RETURN_IF_ERROR(FindFolderAndProgram(working_dir, variables, command));
+  variables.emplace("OMP_NUM_THREADS", "1");
+  SetForeign(variables, command);
   return command;
 }
 

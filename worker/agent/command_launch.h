@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "run/placeholders.h"
 #include "run/run_spec.h"
 #include "worker/agent/launch.h"
 
@@ -27,6 +28,12 @@ absl::StatusOr<CommandPolicy> ParseCommandPolicy(const std::string& text, bool o
 absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
                                                    const LaunchRequest& request,
                                                    const CommandPolicy& policy);
+
+// trainer.describe_command of a size, whose placeholders are `values`. Errors as above.
+absl::StatusOr<launch::Command> MakeDescribeCommand(const std::vector<std::string>& words,
+                                                    const run::PlaceholderValues& values,
+                                                    const std::string& working_dir,
+                                                    const CommandPolicy& policy);
 
 // `spec` with the placeholders of its args replaced: what run.json says.
 absl::StatusOr<run::RunSpec> WithArgs(run::RunSpec spec, const std::string& run_dir,
