@@ -29,6 +29,7 @@ namespace {
 constexpr int kTimeoutS = 120;
 constexpr size_t kMostRequestBytes = (4 << 20) - (64 << 10);
 constexpr size_t kListedExclusions = 10;
+constexpr size_t kMostSourceBytes = 500;
 
 struct Arguments {
   std::string name;
@@ -201,7 +202,12 @@ absl::StatusOr<v1::ImportSweepRequest> MakeRequest(const Arguments& arguments, c
                         ToImportRequest(source.observations, source.curves, source.place));
   AddTrainLosses(source.train, request);
   request.set_name(arguments.name);
-  request.set_source(absl::StrCat(format, " ", absl::StrJoin(arguments.paths, ", ")));
+  std::string source_text = absl::StrCat(format, " ", absl::StrJoin(arguments.paths, ", "));
+  if (source_text.size() > kMostSourceBytes) {
+    source_text = absl::StrFormat("%s, %d files, the first %s", format, arguments.paths.size(),
+                                  arguments.paths[0].substr(0, kMostSourceBytes / 2));
+  }
+  request.set_source(source_text);
   request.set_dataset(arguments.dataset);
   request.set_schedule(arguments.schedule);
   request.set_dry_run(arguments.dry_run);

@@ -125,7 +125,7 @@ TEST_F(ImportTest, WhatIsImportedIsListedExportedAndPredictedAsOurOwn) {
     EXPECT_EQ(run["spec"]["kind"], "external");
   }
   Do("predict quick --budget 1e13 --resamples 20");
-  Do("report quick -o " + folder_.Path("report.html"));
+  Do("report quick");
   Do("export quick -o " + folder_.Path("observations.csv"));
   ExpectSameFit("quick", folder_.Path("observations.csv"));
   EXPECT_EQ(Allo("watch quick"), 0);  // it has ended
@@ -277,24 +277,24 @@ TEST_F(ImportTest, ScalarsOfTensorboardAreReadAsTheirReaderPrintsThem) {
   std::string events = "run,series,step,value\n";
   for (int step = 1; step <= 5; ++step) {
     for (const auto& [run, params] : {std::pair("s", 1e6), std::pair("m", 4e6)}) {
-      absl::StrAppendFormat(&events, "%s,eval/loss,%d,%.6f\n", run, step,
-                            Loss(params, step * 4096.));
+      absl::StrAppendFormat(&events, "%s,eval/loss,%d,%.6f\n", run, step, Loss(params, step * 1e6));
     }
   }
   const std::string file = Write("events.csv", events);
   const std::string table = Write("sizes.csv", "run,params\ns,1e6\nm,4e6\n");
-  Do("import tensorboard t --batch-tokens 4k --table " + table + " " + file);
+  Do("import tensorboard t --batch-tokens 1M --table " + table + " " + file);
   EXPECT_EQ(Json("runs t")["runs"].size(), 2U);
   // One N for all runs is a --set; two tokens a step were meant otherwise.
-  Do("import tensorboard t1 --batch-tokens 4000 --set params=5e6 " + file);
+  Do("import tensorboard t1 --batch-tokens 1000000 --set params=5e6 " + file);
   Refuses("import tensorboard t2 --batch-tokens 0 --set params=5e6 " + file,
           "--batch-tokens is '0'");
-  Refuses("import tensorboard t2 --batch-tokens 4000 " + file, "N");
+  Refuses("import tensorboard t2 --batch-tokens 1000000 " + file, "N");
   std::filesystem::create_directory(folder_.Path("logs"));
   setenv("ALLO_PYTHON", "/nowhere/python3", 1);
-  Refuses("import tensorboard t2 --batch-tokens 4000 " + folder_.Path("logs"), "/nowhere/python3");
+  Refuses("import tensorboard t2 --batch-tokens 1000000 " + folder_.Path("logs"),
+          "/nowhere/python3");
   setenv("ALLO_PYTHON", "/usr/bin/false", 1);
-  Refuses("import tensorboard t2 --batch-tokens 4000 " + folder_.Path("logs"),
+  Refuses("import tensorboard t2 --batch-tokens 1000000 " + folder_.Path("logs"),
           "pip install './python[tensorboard]'");
   unsetenv("ALLO_PYTHON");
 }
