@@ -34,11 +34,16 @@ absl::StatusOr<std::string> Printed(const sweep::TrainerChoice& trainer,
                                     const sweep::SizeChoice& size, const std::string& folder,
                                     const agent::CommandPolicy& policy,
                                     const std::string& scratch) {
-  ALLO_ASSIGN_OR_RETURN(const launch::Command command,
-                        agent::MakeDescribeCommand(trainer.describe_command,
-                                                   sweep::DescribedValues(size), folder, policy));
+  const absl::StatusOr<launch::Command> command = agent::MakeDescribeCommand(
+      trainer.describe_command, sweep::DescribedValues(size), folder, policy);
+  if (absl::IsPermissionDenied(command.status())) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "'%s' is not started: --allow-commands allows %s", trainer.describe_command[0],
+        policy.programs.empty() ? "none" : absl::StrJoin(policy.programs, ", ")));
+  }
+  ALLO_RETURN_IF_ERROR(command.status());
   ALLO_ASSIGN_OR_RETURN(std::vector<ChildResult> results,
-                        RunTogether({command}, scratch, trainer.describe_seconds));
+                        RunTogether({*command}, scratch, trainer.describe_seconds));
   ChildResult& result = results[0];
   if (result.timed_out) {
     return absl::InvalidArgumentError(absl::StrFormat(

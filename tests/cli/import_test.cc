@@ -184,14 +184,14 @@ TEST_F(ImportTest, ASweepThatIsTrainedHereAndOneThatIsImportedStayApart) {
                                  "name: quick\ntrainer: {command: [/bin/true]}\n"
                                  "model: {table: [{label: a, params: 1000}]}\n"
                                  "dataset: {external: x, tokens: 1M}\n"
-                                 "training: {batch_tokens: 10, learning_rate: 1}\n"
+                                 "training: {batch_tokens: 10, learning_rate: 1, warmup_steps: 1}\n"
                                  "budgets: {tokens: [100]}\n");
   Refuses("submit " + file, "is imported");
   Write("quick.yaml", "name: ours\n" + *ReadFile(file));
   std::ofstream(file) << "name: ours\ntrainer: {command: [/bin/true]}\n"
                          "model: {table: [{label: a, params: 1000}]}\n"
                          "dataset: {external: x, tokens: 1M}\n"
-                         "training: {batch_tokens: 10, learning_rate: 1}\n"
+                         "training: {batch_tokens: 10, learning_rate: 1, warmup_steps: 1}\n"
                          "budgets: {tokens: [100]}\n";
   Do("submit " + file);
   Refuses(absl::StrCat("import csv ours ", kData, "quickstart.csv"), "is trained here");
