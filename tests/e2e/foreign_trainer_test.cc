@@ -339,7 +339,8 @@ TEST(ForeignTrainerTest, EveryRowOfThePagesExitTableIsWhatHappens) {
                                      ALLO_SOURCE_DIR, table))});
   ASSERT_TRUE(Eventually([&] { return testing::HasEnded(deployment.Get("exits")); }))
       << deployment.Logs();
-  for (const v1::Run& run : deployment.Get("exits").runs()) {
+  const v1::GetSweepResponse sweep = deployment.Get("exits");
+  for (const v1::Run& run : sweep.runs()) {
     const bool by_code = absl::EndsWith(run.size(), "-code");
     const std::string reason = run.size().substr(0, run.size().rfind('-'));
     const auto row = std::find_if(rows.begin(), rows.end(),
