@@ -27,7 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr size_t kMostErrors = 4000;  // characters
 constexpr size_t kMostOutput = size_t{256} << 20;
-constexpr double kGraceS = 60;        // of a lease over what is waited for
+constexpr double kGraceS = 60;  // of a lease over what is waited for
 constexpr int64_t kTermMs = 2'000, kKillMs = 10'000;
 
 double SecondsSince(Clock::time_point start) {

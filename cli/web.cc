@@ -39,9 +39,8 @@ void AddWeb(CLI::App& app, Context& context) {
       "web", "show sweeps, curves and fits in a browser; read-only unless --allow-changes");
   auto options = std::make_shared<web::Options>();
   command
-      ->add_option(
-          "--listen", options->listen,
-          "HOST:PORT; port 0 takes a free one. Beyond loopback the address has a token")
+      ->add_option("--listen", options->listen,
+                   "HOST:PORT; port 0 takes a free one. Beyond loopback the address has a token")
       ->capture_default_str();
   command->add_flag("--allow-changes", options->allow_changes,
                     "the page may cancel, retry and preempt runs and drain hosts");

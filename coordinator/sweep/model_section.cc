@@ -80,7 +80,8 @@ class ModelReader {
     file_.context = 1;
     fields.Integer("context", {1, 1e6}, &file_.context);
     fields.Integer("vocabulary", {1, 1 << 24}, &file_.vocabulary);
-    for (SizeChoice& size : ReadSizeTable(table, file_.sizes_described, sections_, mistakes_)) AddSize(std::move(size));
+    for (SizeChoice& size : ReadSizeTable(table, file_.sizes_described, sections_, mistakes_))
+      AddSize(std::move(size));
   }
 
   void ReadFamily(const Field& family) {

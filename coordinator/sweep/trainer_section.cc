@@ -432,9 +432,10 @@ void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
   const TrainerChoice& choice = *file.trainer;
   if (data::IsExternal(file.dataset) && file.family != run::kExternalFamily &&
       file.vocabulary == 0) {
-    mistakes.Add(file.model_line,
-                 "model is missing: vocabulary, the ids that the models of sizes, shapes or presets "
-                 "have: of an external dataset it is not known (a table needs none)");
+    mistakes.Add(
+        file.model_line,
+        "model is missing: vocabulary, the ids that the models of sizes, shapes or presets "
+        "have: of an external dataset it is not known (a table needs none)");
   }
   if (file.tokenizer) {
     mistakes.Add(choice.line,
