@@ -320,7 +320,7 @@ TEST_F(ServerTest, EveryMethodAsksForTheToken) {
       ++methods;
     }
   }
-  EXPECT_EQ(methods, 18);
+  EXPECT_EQ(methods, 23);
 }
 
 TEST_F(ServerTest, DatabaseOfANewerVersionIsRefused) {
