@@ -1,5 +1,5 @@
 // Do intervals cover, and is the exponent right, where curves begin with a transient?
-//   build/bench/windows [--sweeps=200] [--only="all, D"] [--csv=FILE]
+//   build/bench/windows [--sweeps=200] [--csv=FILE]
 #include <cstdio>
 #include <string>
 
@@ -133,23 +133,18 @@ void Sweeps(Transient transient, const char* name, int sweeps, double noise, dou
 int main(int argc, char** argv) {
   using namespace allometry::fitting;
   int sweeps = 40;
-  std::string only;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     if (arg.rfind("--sweeps=", 0) == 0) sweeps = std::stoi(arg.substr(9));
-    if (arg.rfind("--only=", 0) == 0) only = arg.substr(7);
     if (arg.rfind("--csv=", 0) == 0) File(arg.substr(6));
   }
-  constexpr std::pair<Transient, const char*> kKinds[] = {{Transient::kNone, "none"},
-                                                          {Transient::kSmallRatio, "small, D/N"},
-                                                          {Transient::kAllTokens, "all, D"},
-                                                          {Transient::kSmallTokens, "small, D"},
-                                                          {Transient::kPower, "all, power of D"}};
-  for (auto [noise, offset] : {std::pair{0.002, 0.004}, std::pair{0.004, 0.0}}) {
-    for (const auto& [transient, name] : kKinds) {
-      if (sweeps > 0 && (only.empty() || only == name)) {
-        Sweeps(transient, name, sweeps, noise, offset);
-      }
+  if (sweeps > 0) {
+    for (auto [noise, offset] : {std::pair{0.002, 0.004}, std::pair{0.004, 0.0}}) {
+      Sweeps(Transient::kNone, "none", sweeps, noise, offset);
+      Sweeps(Transient::kSmallRatio, "small, D/N", sweeps, noise, offset);
+      Sweeps(Transient::kAllTokens, "all, D", sweeps, noise, offset);
+      Sweeps(Transient::kSmallTokens, "small, D", sweeps, noise, offset);
+      Sweeps(Transient::kPower, "all, power of D", sweeps, noise, offset);
     }
   }
 }

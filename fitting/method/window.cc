@@ -19,7 +19,7 @@ constexpr double kFewestShare = 0.2;            // of the points, in a window
 constexpr double kOrigins[] = {0.5, 1.0, 1.5};  // decades below the largest C
 constexpr double kTargetShare = 0.5;            // of the sizes at a C, the best, are targets
 constexpr double kFewestTargets = 3;
-constexpr double kBeyond = 4;        // of the smallest settled threshold
+constexpr double kBeyond = 2;        // of the smallest settled threshold
 constexpr double kBin = 0.1;         // decades of C within which sizes are compared
 constexpr size_t kMostPoints = 800;  // beyond, every k-th is read
 

@@ -22,7 +22,7 @@
 //   3. Otherwise, of each of the three kinds, the smallest threshold from which they do, in steps
 //   of
 //      a factor of two, as long as enough points (a fifth, and four a parameter) of five sizes are
-//      left; moved on by a factor of four where that leaves enough too.
+//      left; moved on by a factor of two where that leaves enough too.
 //   4. Among these the back-test with a rolling origin chooses: for C_o half a decade, one decade
 //      and one and a half below the largest C, the law is fitted to the window's points below C_o
 //      and predicts ln L of the points above it that a compute-optimal run could have: at each C,
