@@ -216,18 +216,6 @@ std::vector<std::string> Stripped(absl::string_view header) {
   }
 }
 
-// "tokens (B)": what stands before and inside brackets.
-void CutBrackets(absl::string_view header, std::string& outside, std::string& inside) {
-  const size_t open = header.find_first_of("([");
-  const size_t close = open == absl::string_view::npos ? open : header.find_first_of(")]", open);
-  if (close == absl::string_view::npos) {
-    outside = std::string(header);
-    return;
-  }
-  outside = absl::StrCat(header.substr(0, open), " ", header.substr(close + 1));
-  inside = std::string(header.substr(open + 1, close - open - 1));
-}
-
 int LossRank(const Words& words, const Unit& unit, LossKind kind) {
   const auto has = [&](const char* word) {
     return std::find(words.begin(), words.end(), word) != words.end();
@@ -357,6 +345,17 @@ HeaderMatch MatchWithUnit(const Words& words) {
 }
 
 }  // namespace
+
+void CutBrackets(absl::string_view header, std::string& outside, std::string& inside) {
+  const size_t open = header.find_first_of("([");
+  const size_t close = open == absl::string_view::npos ? open : header.find_first_of(")]", open);
+  if (close == absl::string_view::npos) {
+    outside = std::string(header);
+    return;
+  }
+  outside = absl::StrCat(header.substr(0, open), " ", header.substr(close + 1));
+  inside = std::string(header.substr(open + 1, close - open - 1));
+}
 
 HeaderMatch MatchHeader(absl::string_view header) {
   const std::string plain = PlainText(header);

@@ -27,6 +27,10 @@ struct HeaderMatch {
 
 HeaderMatch MatchHeader(absl::string_view header);
 
+// "tokens (B)": what stands before (and after) brackets, and inside; nothing inside where there are
+// none.
+void CutBrackets(absl::string_view header, std::string& outside, std::string& inside);
+
 // A header that looks like a held-out loss with words that are not known ("eval/c4/loss"), or like
 // a cost in hours or money, or like a logarithm: named in messages, never taken.
 bool LooksLikeHeldOutLoss(absl::string_view header);

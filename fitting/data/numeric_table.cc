@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "fitting/data/header.h"
 #include "fitting/data/layout.h"
 #include "fitting/data/records.h"
 #include "fitting/data/text_lines.h"
@@ -29,14 +30,6 @@ std::string Letters(absl::string_view header) {
     }
   }
   return letters;
-}
-
-// "D_opt (T)" into what it names and its unit.
-std::pair<std::string, std::string> CutUnit(const std::string& header) {
-  const size_t open = header.find_first_of("([");
-  const size_t close = header.find_last_of(")]");
-  if (open == std::string::npos || close == std::string::npos || close < open) return {header, ""};
-  return {header.substr(0, open), header.substr(open + 1, close - open - 1)};
 }
 
 // Column and text of "lr=rate"; the name in front is one of those wanted.
@@ -60,7 +53,9 @@ struct Header {
 
 // How well a header is what is wanted: by name, spelling, or role.
 int Rank(const WantedColumn& column, const std::string& field) {
-  const std::string letters = Letters(CutUnit(field).first);
+  std::string outside, inside;
+  CutBrackets(field, outside, inside);
+  const std::string letters = Letters(outside);
   const auto found = std::find_if(column.spellings.begin(), column.spellings.end(),
                                   [&](const char* spelling) { return letters == spelling; });
   if (found != column.spellings.end()) {
@@ -182,7 +177,8 @@ class Reader {
       column.header = header_.fields[column.field];
       if (wanted_[k].role != Role::kRoles) {
         const HeaderMatch match = MatchHeader(column.header);
-        const std::string stated = CutUnit(column.header).second;
+        std::string outside, stated;
+        CutBrackets(column.header, outside, stated);
         if (match.role == wanted_[k].role) {
           column.unit = match.unit;
         } else if (const auto unit = ParseUnit(wanted_[k].role, stated); unit && !stated.empty()) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -13,13 +12,12 @@
 #include "fitting/interval/regression.h"
 #include "fitting/method/loss_compute.h"
 #include "fitting/report/cells.h"
+#include "fitting/report/json_values.h"
 #include "fitting/report/read_text.h"
 #include "fitting/solve/statistics.h"
 
 namespace allometry::fitting {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 enum Column { kFlops, kParams, kTokens, kLoss, kWeight };
 
@@ -39,14 +37,6 @@ const std::vector<WantedColumn>& Wanted() {
        {"lopt", "lstar", "l*", "optimalloss", "bestloss", "minloss", "lossopt", "lossstar"}},
       {"weight", Role::kWeight, {}}};
   return wanted;
-}
-
-// Estimates on the logarithm's scale, shown as their exponentials.
-Estimate Exponential(Estimate estimate) {
-  for (std::optional<double>* one : {&estimate.estimate, &estimate.lower, &estimate.upper}) {
-    if (*one) *one = std::exp(**one);
-  }
-  return estimate;
 }
 
 OptimaLaw FitPower(const OptimaTable& table, const std::vector<double>& budgets, bool of_params) {
@@ -270,10 +260,7 @@ std::string OptimaText(const std::vector<OptimaFit>& fits) {
     absl::StrAppend(&out, "\n");
     for (const std::string& line : ReadLines(fit.table.read)) Wrap(line, 0, out);
     absl::StrAppendFormat(&out, "%d of %d rows used\n", fit.table.rows.size(), fit.table.total);
-    for (size_t k = 0; k < std::min<size_t>(5, fit.table.exclusions.size()); ++k) {
-      const Exclusion& one = fit.table.exclusions[k];
-      Wrap(absl::StrFormat("line %d: %s", one.line, one.reason), 2, out);
-    }
+    ListExclusions(fit.table.exclusions, out);
     for (const std::string& note : fit.notes) Wrap("note: " + note, 0, out);
     for (const OptimaLaw& law : fit.laws) {
       absl::StrAppendFormat(&out, "\n%s, %d rows%s\n",
@@ -301,27 +288,16 @@ std::string OptimaText(const std::vector<OptimaFit>& fits) {
 }
 
 std::string OptimaJson(const std::vector<OptimaFit>& fits) {
-  const auto number = [](const std::optional<double>& value) {
-    return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
-  };
-  const auto text = [](const std::string& value) {
-    return ValidUtf8(value) ? Json(value) : Json("(not UTF-8 text)");
-  };
-  const auto estimate = [&](const Estimate& value) {
-    return Json{{"estimate", number(value.estimate)},
-                {"lower", number(value.lower)},
-                {"upper", number(value.upper)},
-                {"df", number(value.df)}};
-  };
   Json groups = Json::array();
   for (const OptimaFit& fit : fits) {
-    Json laws = Json::array(), contradictions = Json::array(), notes = Json::array();
+    Json laws = Json::array();
     for (const OptimaLaw& law : fit.laws) {
       Json parameters = Json::object(), budgets = Json::array();
-      for (const NamedEstimate& one : law.parameters) parameters[one.name] = estimate(one.value);
+      for (const NamedEstimate& one : law.parameters)
+        parameters[one.name] = ToJson(one.value, true);
       for (size_t b = 0; b < law.at_budgets.size(); ++b) {
         Json row = {{"flops", fit.budgets[b]}};
-        row.update(estimate(law.at_budgets[b]));
+        row.update(ToJson(law.at_budgets[b], true));
         budgets.push_back(row);
       }
       laws.push_back(
@@ -329,20 +305,18 @@ std::string OptimaJson(const std::vector<OptimaFit>& fits) {
            {"rows", law.rows},
            {"parameters", parameters},
            {"reference_flops", law.reference_flops > 0 ? Json(law.reference_flops) : Json(nullptr)},
-           {"rms", number(law.rms)},
+           {"rms", Number(law.rms)},
            {"at_budgets", budgets},
-           {"refused", law.refused ? text(*law.refused) : Json(nullptr)}});
+           {"refused", Text(law.refused)}});
     }
-    for (const std::string& one : fit.contradictions) contradictions.push_back(text(one));
-    for (const std::string& one : fit.notes) notes.push_back(text(one));
-    groups.push_back({{"group", text(fit.table.group)},
+    groups.push_back({{"group", Text(fit.table.group)},
                       {"rows", fit.table.rows.size()},
                       {"total", fit.table.total},
                       {"laws", laws},
-                      {"contradictions", contradictions},
-                      {"notes", notes}});
+                      {"contradictions", Texts(fit.contradictions)},
+                      {"notes", Texts(fit.notes)}});
   }
-  return Json{{"groups", groups}}.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return Dump({{"groups", groups}});
 }
 
 }  // namespace allometry::fitting

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "absl/strings/str_format.h"
@@ -13,12 +12,11 @@
 #include "fitting/interval/regression.h"
 #include "fitting/method/frontier.h"
 #include "fitting/report/cells.h"
+#include "fitting/report/json_values.h"
 #include "fitting/report/read_text.h"
 
 namespace allometry::fitting {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 enum Column { kParams, kTokens, kLoss, kRate, kBatch };
 
@@ -195,13 +193,7 @@ void FitLaw(const std::vector<double>& sizes, bool with_batch, RateLaw& law) {
     law.parameters.push_back({used[k].name, fit.Of(unit)});
     origin[k + 1] = -used[k].center;
   }
-  const auto exponential = [](Estimate estimate) {
-    for (std::optional<double>* one : {&estimate.estimate, &estimate.lower, &estimate.upper}) {
-      if (*one) *one = std::exp(**one);
-    }
-    return estimate;
-  };
-  law.parameters.push_back({"coefficient", exponential(fit.Of(origin))});
+  law.parameters.push_back({"coefficient", Exponential(fit.Of(origin))});
   const BestRate& largest = *std::max_element(
       law.groups.begin(), law.groups.end(), [](const BestRate& a, const BestRate& b) {
         return std::pair(a.params, a.tokens) < std::pair(b.params, b.tokens);
@@ -217,7 +209,7 @@ void FitLaw(const std::vector<double>& sizes, bool with_batch, RateLaw& law) {
                                                     : at.batch;
       g[k + 1] = std::log(value) - used[k].center;
     }
-    at.value = exponential(fit.Of(g));
+    at.value = Exponential(fit.Of(g));
     law.predictions.push_back(at);
   }
 }
@@ -347,40 +339,26 @@ std::string RatesText(const RateFit& fit) {
   absl::StrAppend(&out, "\n");
   for (const std::string& line : ReadLines(fit.table.read)) Wrap(line, 0, out);
   absl::StrAppendFormat(&out, "%d of %d runs used\n", fit.table.runs.size(), fit.table.total);
-  for (size_t k = 0; k < std::min<size_t>(5, fit.table.exclusions.size()); ++k) {
-    const Exclusion& one = fit.table.exclusions[k];
-    Wrap(absl::StrFormat("line %d: %s", one.line, one.reason), 2, out);
-  }
+  ListExclusions(fit.table.exclusions, out);
   return out;
 }
 
 std::string RatesJson(const RateFit& fit) {
-  const auto number = [](double value) {
-    return std::isfinite(value) && value != 0 ? Json(value) : Json(nullptr);
-  };
-  const auto estimate = [](const Estimate& value) {
-    const auto maybe = [](const std::optional<double>& one) {
-      return one && std::isfinite(*one) ? Json(*one) : Json(nullptr);
-    };
-    return Json{{"estimate", maybe(value.estimate)},
-                {"lower", maybe(value.lower)},
-                {"upper", maybe(value.upper)},
-                {"df", maybe(value.df)}};
-  };
+  const auto known = [](double batch) { return batch > 0 ? Json(batch) : Json(nullptr); };
   const auto law = [&](const RateLaw& of) {
     Json groups = Json::array(), parameters = Json::object(), predictions = Json::array();
     for (const BestRate& one : of.groups) {
       groups.push_back({{"params", one.params},
                         {"tokens", one.tokens},
-                        {"batch", number(one.batch)},
+                        {"batch", known(one.batch)},
                         {"best", one.best},
                         {"loss", one.loss},
                         {"tried", one.tried}});
     }
-    for (const NamedEstimate& one : of.parameters) parameters[one.name] = estimate(one.value);
+    for (const NamedEstimate& one : of.parameters) parameters[one.name] = ToJson(one.value, true);
     for (const RateLaw::At& at : of.predictions) {
-      Json row = {{"params", at.params}, {"tokens", at.tokens}, {"batch", number(at.batch)}};
-      row.update(estimate(at.value));
+      Json row = {{"params", at.params}, {"tokens", at.tokens}, {"batch", known(at.batch)}};
+      row.update(ToJson(at.value, true));
       predictions.push_back(row);
     }
     return Json{{"groups", groups},
@@ -390,14 +368,12 @@ std::string RatesJson(const RateFit& fit) {
                 {"rms", of.rms},
                 {"off_by_two", of.off_by_two},
                 {"predictions", predictions},
-                {"refused", of.refused ? Json(*of.refused) : Json(nullptr)}};
+                {"refused", Text(of.refused)}};
   };
-  return Json{{"learning_rate", law(fit.rate)},
-              {"batch", fit.batch ? law(*fit.batch) : Json(nullptr)},
-              {"runs", fit.table.runs.size()},
-              {"total", fit.table.total}}
-             .dump(2, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  return Dump({{"learning_rate", law(fit.rate)},
+               {"batch", fit.batch ? law(*fit.batch) : Json(nullptr)},
+               {"runs", fit.table.runs.size()},
+               {"total", fit.table.total}});
 }
 
 }  // namespace allometry::fitting

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
@@ -13,13 +12,12 @@
 #include "fitting/data/utf8.h"
 #include "fitting/interval/regression.h"
 #include "fitting/report/cells.h"
+#include "fitting/report/json_values.h"
 #include "fitting/report/read_text.h"
 #include "fitting/solve/statistics.h"
 
 namespace allometry::fitting {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 enum Column { kLoss, kScore, kParams };
 constexpr double kManyDf = 1e6;
@@ -288,10 +286,7 @@ std::string ScoresText(const ScoreFit& fit) {
   for (const std::string& line : ReadLines(fit.table.read)) Wrap(line, 0, out);
   absl::StrAppendFormat(&out, "%d of %d rows have a loss and a score\n", fit.table.runs.size(),
                         fit.table.total);
-  for (size_t k = 0; k < std::min<size_t>(5, fit.table.exclusions.size()); ++k) {
-    const Exclusion& one = fit.table.exclusions[k];
-    Wrap(absl::StrFormat("line %d: %s", one.line, one.reason), 2, out);
-  }
+  ListExclusions(fit.table.exclusions, out);
   if (!fit.half.estimate) return out;
   absl::StrAppendFormat(
       &out, "score = %g + %g / (1 + exp((loss - m) / w))\n  m  %s\n  w  %s\n  rms %.4g\n",
@@ -302,32 +297,23 @@ std::string ScoresText(const ScoreFit& fit) {
 }
 
 std::string ScoresJson(const ScoreFit& fit) {
-  const auto estimate = [](const Estimate& value) {
-    const auto maybe = [](const std::optional<double>& one) {
-      return one && std::isfinite(*one) ? Json(*one) : Json(nullptr);
-    };
-    return Json{{"estimate", maybe(value.estimate)},
-                {"lower", maybe(value.lower)},
-                {"upper", maybe(value.upper)}};
-  };
   Json predictions = Json::array();
   for (const ScoreFit::At& at : fit.predictions) {
-    predictions.push_back(
-        {{"flops", at.flops}, {"loss", estimate(at.loss)}, {"score", estimate(at.score)}});
+    predictions.push_back({{"flops", at.flops},
+                           {"loss", ToJson(at.loss, false)},
+                           {"score", ToJson(at.score, false)}});
   }
-  return Json{{"chance", fit.options.chance},
-              {"ceiling", fit.options.ceiling},
-              {"half", estimate(fit.half)},
-              {"width", estimate(fit.width)},
-              {"rms", fit.rms},
-              {"runs", fit.table.runs.size()},
-              {"total", fit.table.total},
-              {"interval", fit.interval},
-              {"refused", fit.refused ? Json(*fit.refused) : Json(nullptr)},
-              {"not_usable", fit.not_usable ? Json(*fit.not_usable) : Json(nullptr)},
-              {"predictions", predictions}}
-             .dump(2, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  return Dump({{"chance", fit.options.chance},
+               {"ceiling", fit.options.ceiling},
+               {"half", ToJson(fit.half, false)},
+               {"width", ToJson(fit.width, false)},
+               {"rms", fit.rms},
+               {"runs", fit.table.runs.size()},
+               {"total", fit.table.total},
+               {"interval", fit.interval},
+               {"refused", Text(fit.refused)},
+               {"not_usable", Text(fit.not_usable)},
+               {"predictions", predictions}});
 }
 
 }  // namespace allometry::fitting

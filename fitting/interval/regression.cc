@@ -56,6 +56,13 @@ Regression Regress(const Eigen::MatrixXd& x, const Eigen::VectorXd& y,
   return fit;
 }
 
+Estimate Exponential(Estimate estimate) {
+  for (std::optional<double>* one : {&estimate.estimate, &estimate.lower, &estimate.upper}) {
+    if (*one) *one = std::exp(**one);
+  }
+  return estimate;
+}
+
 Estimate Regression::Of(const Eigen::VectorXd& g) const {
   Estimate estimate;
   if (refused) return estimate;

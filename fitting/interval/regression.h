@@ -27,6 +27,9 @@ struct Regression {
   std::vector<Eigen::VectorXd> meats;  // leverage.m Q_c'r_c
 };
 
+// An estimate of a logarithm, shown as its exponential.
+Estimate Exponential(Estimate estimate);
+
 // Rows of `x` are the regressors of one row of the table. `cluster[i]` numbers the row's cluster
 // from 0.
 Regression Regress(const Eigen::MatrixXd& x, const Eigen::VectorXd& y,

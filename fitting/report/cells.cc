@@ -31,6 +31,16 @@ void Wrap(const std::string& text, size_t indent, std::string& out) {
   absl::StrAppend(&out, line, "\n");
 }
 
+void ListExclusions(const std::vector<Exclusion>& exclusions, std::string& out) {
+  for (size_t i = 0; i < std::min(exclusions.size(), kListedExclusions); ++i) {
+    const Exclusion& one = exclusions[i];
+    std::string text = one.line > 0 ? absl::StrFormat("line %d: ", one.line) : "";
+    absl::StrAppend(&text, one.reason);
+    if (one.points > 1) absl::StrAppendFormat(&text, " (%d points)", one.points);
+    Wrap(text, 2, out);
+  }
+}
+
 std::string Short(double value, int digits) {
   const std::string full = absl::StrFormat("%.*e", digits, value);
   const size_t e = full.find('e');

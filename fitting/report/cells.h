@@ -2,7 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "fitting/data/observation.h"
 #include "fitting/data/result.h"
 
 namespace allometry::fitting {
@@ -11,6 +13,10 @@ inline constexpr size_t kColumns = 100;  // of a report as text
 
 // Appends `text` broken at spaces to lines of at most kColumns, continued under `indent`.
 void Wrap(const std::string& text, size_t indent, std::string& out);
+
+inline constexpr size_t kListedExclusions = 5;
+// A line for each of the first of them: where, why, how many points.
+void ListExclusions(const std::vector<Exclusion>& exclusions, std::string& out);
 
 // 9.72e10: no plus sign, no leading zero.
 std::string Short(double value, int digits);

@@ -3,20 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "fitting/data/cluster.h"
-#include "fitting/data/utf8.h"
 #include "fitting/law/law_names.h"
 #include "fitting/report/cells.h"
+#include "fitting/report/json_values.h"
 #include "fitting/solve/statistics.h"
 
 namespace allometry::fitting {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr double kManyDf = 1e6;      // of percentiles, which have no t
 constexpr double kSpan = 1000;       // how far the multiplier is looked for, to each side
@@ -308,6 +305,21 @@ absl::StatusOr<Comparison> Compare(const Observations& first, const Observations
   comparison.rows = IndependentRows(comparison.first, wide, own.budgets);
   if (paired) ALLO_RETURN_IF_ERROR(Pair(first, second, own, grid, comparison));
   const FitReport &one = comparison.first, &other = comparison.second;
+  // Over the grid the second may contradict itself where its own report has no budget.
+  for (const ComparedQuantity& row : comparison.rows) {
+    if (!row.not_usable) continue;
+    const auto has = [&](const FitReport& report) {
+      return std::any_of(report.conclusion.contradictions.begin(),
+                         report.conclusion.contradictions.end(),
+                         [&](const Contradiction& said) { return said.text == *row.not_usable; });
+    };
+    const std::string note = "not usable in B: " + *row.not_usable;
+    if (has(one) || has(other) ||
+        std::count(comparison.notes.begin(), comparison.notes.end(), note)) {
+      continue;
+    }
+    comparison.notes.push_back(note);
+  }
   if (one.params_policy != other.params_policy || one.flops_convention != other.flops_convention) {
     comparison.notes.push_back(absl::StrFormat(
         "the two count differently: N %s and %s, C %s and %s. A difference may be that of the "
@@ -401,40 +413,28 @@ std::string CompareText(const Comparison& comparison, const std::string& first,
 
 std::string CompareJson(const Comparison& comparison, const std::string& first,
                         const std::string& second) {
-  const auto number = [](const std::optional<double>& value) {
-    return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
-  };
-  const auto text = [](const std::string& value) {
-    return ValidUtf8(value) ? Json(value) : Json("(not UTF-8 text)");
-  };
-  const auto estimate = [&](const Estimate& value) {
-    return Json{{"estimate", number(value.estimate)},
-                {"lower", number(value.lower)},
-                {"upper", number(value.upper)}};
-  };
-  Json rows = Json::array(), notes = Json::array();
+  Json rows = Json::array();
   for (const ComparedQuantity& row : comparison.rows) {
     rows.push_back({{"quantity", row.quantity},
                     {"method", row.method},
-                    {"flops", number(row.flops)},
-                    {"first", estimate(row.first)},
-                    {"second", estimate(row.second)},
-                    {row.is_ratio ? "ratio" : "difference", estimate(row.change)},
-                    {"df", number(row.change.df)},
+                    {"flops", Number(row.flops)},
+                    {"first", ToJson(row.first, false)},
+                    {"second", ToJson(row.second, false)},
+                    {row.is_ratio ? "ratio" : "difference", ToJson(row.change, false)},
+                    {"df", Number(row.change.df)},
                     {"differ", row.differ ? Json(*row.differ) : Json(nullptr)},
-                    {"not_usable", row.not_usable ? text(*row.not_usable) : Json(nullptr)}});
+                    {"not_usable", Text(row.not_usable)}});
   }
-  for (const std::string& note : comparison.notes) notes.push_back(text(note));
-  const Json json = {{"first", text(first)},
-                     {"second", text(second)},
+  const Json json = {{"first", Text(first)},
+                     {"second", Text(second)},
                      {"paired", comparison.paired},
                      {"clusters", comparison.paired ? Json(comparison.clusters) : Json(nullptr)},
-                     {"verdict", text(comparison.verdict)},
+                     {"verdict", Text(comparison.verdict)},
                      {"rows", rows},
-                     {"notes", notes},
+                     {"notes", Texts(comparison.notes)},
                      {"fits", Json::array({Json::parse(ReportJson(comparison.first)),
                                            Json::parse(ReportJson(comparison.second))})}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return Dump(json);
 }
 
 }  // namespace allometry::fitting

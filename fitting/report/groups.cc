@@ -1,14 +1,11 @@
 #include "fitting/report/groups.h"
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/str_format.h"
 #include "fitting/data/utf8.h"
+#include "fitting/report/json_values.h"
 
 namespace allometry::fitting {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string Cell(const Estimate& estimate) {
   if (!estimate.estimate) return "not determined";
@@ -75,11 +72,10 @@ std::string GroupsText(const std::string& column, const std::vector<GroupFit>& f
 std::string GroupsJson(const std::string& column, const std::vector<GroupFit>& fits) {
   Json groups = Json::array();
   for (const GroupFit& one : fits) {
-    groups.push_back({{"group", ValidUtf8(one.group) ? one.group : "(not UTF-8 text)"},
-                      {"fit", Json::parse(ReportJson(one.report))}});
+    groups.push_back({{"group", Text(one.group)}, {"fit", Json::parse(ReportJson(one.report))}});
   }
   const Json json = {{"group_column", column}, {"groups", groups}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return Dump(json);
 }
 
 }  // namespace allometry::fitting

@@ -1,43 +1,11 @@
-#include <cmath>
-#include <nlohmann/json.hpp>
-
-#include "fitting/data/utf8.h"
 #include "fitting/report/conclusion.h"
 #include "fitting/report/fit.h"
+#include "fitting/report/json_values.h"
 
 namespace allometry::fitting {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json Number(const std::optional<double>& value) { return value ? Number(*value) : Json(nullptr); }
-
-// Labels and reasons may hold bytes of a file.
-Json Text(const std::string& text) {
-  return ValidUtf8(text) ? Json(text) : Json("(not UTF-8 text)");
-}
-
-Json Texts(const std::vector<std::string>& texts) {
-  Json array = Json::array();
-  for (const std::string& text : texts) array.push_back(Text(text));
-  return array;
-}
-
-Json Refusal(const std::optional<std::string>& refused) {
-  return refused ? Text(*refused) : Json(nullptr);
-}
-
 Json Line(int64_t line) { return line > 0 ? Json(line) : Json(nullptr); }
-
-Json ToJson(const Estimate& estimate, bool with_df) {
-  Json json = {{"estimate", Number(estimate.estimate)},
-               {"lower", Number(estimate.lower)},
-               {"upper", Number(estimate.upper)}};
-  if (with_df) json["df"] = Number(estimate.df);
-  return json;
-}
 
 Json ToJson(const std::vector<NamedEstimate>& named) {
   Json json = Json::object();
@@ -126,8 +94,8 @@ Json ToJson(const MethodFit& fit) {
                {"parameters", ToJson(fit.parameters)},
                {"interval", ToJson(fit.interval)},
                {"certificate", ToJson(fit.certificate)},
-               {"refused", Refusal(fit.refused)},
-               {"not_usable", Refusal(fit.not_usable)}};
+               {"refused", Text(fit.refused)},
+               {"not_usable", Text(fit.not_usable)}};
   if (!fit.profile.empty()) {
     json["profile"] = {{"method", "profile likelihood, for independent errors only"},
                        {"parameters", ToJson(fit.profile)}};
@@ -177,7 +145,7 @@ Json ToJson(const Prediction& prediction) {
           {"tokens", ToJson(prediction.tokens, false)},
           {"loss", ToJson(prediction.loss, false)},
           {"decades_outside", Number(prediction.decades_outside)},
-          {"not_usable", Refusal(prediction.not_usable)}};
+          {"not_usable", Text(prediction.not_usable)}};
 }
 
 Json ToJson(const LackOfFitSummary& lack) {
@@ -209,7 +177,7 @@ Json ToJson(const BackTest& test) {
           {"mean_error", Number(test.mean_error)},
           {"rms_error", Number(test.rms_error)},
           {"rms_error_inside", Number(test.rms_error_inside)},
-          {"refused", Refusal(test.refused)}};
+          {"refused", Text(test.refused)}};
 }
 
 Json ToJson(const Influence& influence) {
@@ -275,7 +243,7 @@ std::string ReportJson(const FitReport& report) {
       {"influence", report.influence ? ToJson(*report.influence) : Json(nullptr)},
       {"extrapolations", Array(report.extrapolations)},
       {"notes", Texts(report.notes)}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return Dump(json);
 }
 
 }  // namespace allometry::fitting

@@ -14,8 +14,6 @@
 namespace allometry::fitting {
 namespace {
 
-constexpr size_t kListedExclusions = 5;
-
 std::string Show(const std::optional<double>& value) {
   return value ? absl::StrFormat("%.6g", *value) : "-";
 }
@@ -324,13 +322,7 @@ std::string ReportText(const FitReport& report) {
        0, out);
   if (report.total > report.used) {
     absl::StrAppendFormat(&out, "%d excluded:\n", report.total - report.used);
-    for (size_t i = 0; i < std::min(report.exclusions.size(), kListedExclusions); ++i) {
-      const Exclusion& one = report.exclusions[i];
-      std::string text = one.line > 0 ? absl::StrFormat("line %d: ", one.line) : "";
-      absl::StrAppend(&text, one.reason);
-      if (one.points > 1) absl::StrAppendFormat(&text, " (%d points)", one.points);
-      Wrap(text, 2, out);
-    }
+    ListExclusions(report.exclusions, out);
     if (report.exclusions.size() > kListedExclusions) {
       absl::StrAppendFormat(&out, "  and %d more (all in --json)\n",
                             report.exclusions.size() - kListedExclusions);

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fitting/synthetic_sweep.h"
+#include "tests/fitting/test_data.h"
 
 namespace allometry::fitting {
 namespace {
@@ -132,6 +133,20 @@ TEST(CompareTest, AMethodThatItsDataContradictHasNoInterval) {
   EXPECT_FALSE(row->differ);
   EXPECT_THAT(comparison.verdict, HasSubstr("by frontier a is"));
   EXPECT_THAT(CompareText(comparison, "one", "other"), HasSubstr("Contradiction in A"));
+}
+
+// At C inside both nothing contradicts them; at the largest, where the multiplier is looked for
+// too, a loss does, and the rows without an interval have their reason in the answer.
+TEST(CompareTest, AContradictionElsewhereIsSaidWhereItTakesAnInterval) {
+  const Observations data = ReadData("kyo_llm_df.csv");
+  FitOptions options;
+  options.resamples = 100;
+  options.budgets = {1.35e20};
+  const Comparison comparison = CompareOrDie(data, data, options);
+  const ComparedQuantity* row = Find(comparison, "a");
+  ASSERT_NE(row, nullptr);
+  ASSERT_TRUE(row->not_usable);
+  EXPECT_THAT(comparison.notes, testing::Contains("not usable in B: " + *row->not_usable));
 }
 
 TEST(CompareTest, PairsNeedFiveSizesInCommon) {
