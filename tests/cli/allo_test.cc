@@ -1,10 +1,8 @@
 // The real program: exit codes that scripts can trust, and sentences that say what to do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -16,27 +14,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/shell.h"
 
 namespace allometry::cli {
 namespace {
 
-using testing::HasSubstr;
+using allometry::testing::Outcome;
+using ::testing::HasSubstr;
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // standard output and error together
-};
-
+// Standard output and error together.
 Outcome Shell(const std::string& words) {
-  const std::string command = words + " 2>&1 </dev/null";
-  FILE* pipe = popen(command.c_str(), "r");
-  Outcome outcome;
-  char buffer[4096];
-  while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe))
-    outcome.output.append(buffer, got);
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
+  return allometry::testing::Shell(words + " 2>&1 </dev/null");
 }
 
 Outcome Allo(const std::string& arguments) {
@@ -46,11 +34,11 @@ Outcome Allo(const std::string& arguments) {
 // Nothing listens on port 1 of the loopback.
 constexpr char kNobody[] = "--coordinator 127.0.0.1:1 ";
 
-class AlloTest : public testing::Test {
+class AlloTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "allo_test." +
-              testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = ::testing::TempDir() + "allo_test." +
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }

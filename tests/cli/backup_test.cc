@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -17,6 +16,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/testing/child_process.h"
 #include "tests/testing/eventually.h"
+#include "tests/testing/shell.h"
 #include "tests/testing/small_disk.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
@@ -59,12 +59,9 @@ class BackupCommandTest : public ::testing::Test {
   int Backup(const std::string& arguments) {
     const std::string command = absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_,
                                              " backup ", arguments, " 2>&1 </dev/null");
-    FILE* pipe = popen(command.c_str(), "r");
-    output_.clear();
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output_.append(buffer, got);
-    const int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const testing::Outcome outcome = testing::Shell(command);
+    output_ = outcome.output;
+    return outcome.exit_code;
   }
 
   std::vector<std::string> Written() const {

@@ -6,11 +6,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -25,6 +23,7 @@
 #include "proto/client.grpc.pb.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/eventually.h"
+#include "tests/testing/shell.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 
@@ -39,27 +38,15 @@ using ::testing::StartsWith;
 constexpr uid_t kNobody = 65534;
 constexpr char kToken[] = "0123456789abcdef0123456789abcdef";
 
-struct Outcome {
-  int exit_code = -1;
-  std::string output;  // standard output and error together
-};
-
-Outcome Shell(const std::string& command) {
-  FILE* pipe = popen(("( " + command + " ) 2>&1 </dev/null").c_str(), "r");
-  Outcome outcome;
-  char buffer[4096];
-  while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) {
-    outcome.output.append(buffer, got);
-  }
-  const int status = pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
+// Standard output and error together.
+Outcome Together(const std::string& command) {
+  return testing::Shell("( " + command + " ) 2>&1 </dev/null");
 }
 
 class ConnectionTest : public ::testing::Test {
  protected:
   static Outcome Allo(const std::string& arguments, const std::string& environment = "") {
-    return Shell(absl::StrCat(environment, " ", ALLO_BIN_DIR, "/allo ", arguments));
+    return Together(absl::StrCat(environment, " ", ALLO_BIN_DIR, "/allo ", arguments));
   }
   // The address it serves, or its log where it did not start.
   std::string StartCoordinator(const std::vector<std::string>& flags = {}) {
@@ -97,8 +84,8 @@ TEST_F(ConnectionTest, WithoutAnyOptionTheyFindEachOther) {
   unsetenv("XDG_RUNTIME_DIR");
   const Outcome outcome = Allo("sweeps", environment);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
-  const Outcome second = Shell(absl::StrCat(environment, " ", ALLO_BIN_DIR,
-                                            "/allo-coordinator --db ", folder_.Path("b.db")));
+  const Outcome second = Together(absl::StrCat(environment, " ", ALLO_BIN_DIR,
+                                               "/allo-coordinator --db ", folder_.Path("b.db")));
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_THAT(second.output, HasSubstr("coordinator.sock is taken by process "));
   EXPECT_FALSE(std::filesystem::exists(folder_.Path("b.db")));
@@ -108,8 +95,8 @@ TEST_F(ConnectionTest, ATakenPortIsNamedFirstWithoutGrpcsWords) {
   const std::string address = StartOnTcp();
   ASSERT_THAT(address, StartsWith("127.0.0.1:"));
   const Outcome second =
-      Shell(absl::StrCat(ALLO_BIN_DIR, "/allo-coordinator --db ", folder_.Path("b.db"),
-                         " --listen ", address, " --token-file ", Token()));
+      Together(absl::StrCat(ALLO_BIN_DIR, "/allo-coordinator --db ", folder_.Path("b.db"),
+                            " --listen ", address, " --token-file ", Token()));
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_THAT(second.output,
               StartsWith(absl::StrCat("allo-coordinator: ", address, " is taken by process ")));
@@ -130,11 +117,11 @@ TEST_F(ConnectionTest, AnAddressThatIsNoneIsNamedByEveryProgram) {
         absl::StrCat(" --state-dir ", folder_.Path("w"), " --run-root ", folder_.Path("r"),
                      " --data-dir ", folder_.Path("d"), " --slots cpu:1 --trainer /bin/true");
     const Outcome worker =
-        Shell(absl::StrCat(variable, " ", ALLO_BIN_DIR, "/allo-worker", folders));
+        Together(absl::StrCat(variable, " ", ALLO_BIN_DIR, "/allo-worker", folders));
     EXPECT_EQ(worker.exit_code, 1);
     EXPECT_THAT(worker.output, HasSubstr(absl::StrCat("'", address, "': ")));
-    const Outcome coordinator = Shell(absl::StrCat(ALLO_BIN_DIR, "/allo-coordinator --db ",
-                                                   folder_.Path("x.db"), " --listen ", address));
+    const Outcome coordinator = Together(absl::StrCat(ALLO_BIN_DIR, "/allo-coordinator --db ",
+                                                      folder_.Path("x.db"), " --listen ", address));
     EXPECT_EQ(coordinator.exit_code, 1);
     EXPECT_THAT(coordinator.output, HasSubstr(absl::StrCat("--listen '", address, "': ")));
     EXPECT_FALSE(std::filesystem::exists(folder_.Path("x.db")));
@@ -196,7 +183,7 @@ TEST_F(ConnectionTest, ATokenFileThatIsWrongIsASentenceAndIsNotShown) {
                      folder_.Path("w"), " --run-root ", folder_.Path("r"), " --data-dir ",
                      folder_.Path("d"))}) {
     const Outcome outcome =
-        Shell(absl::StrCat(command, " --coordinator ", address, " --token-file ", bad));
+        Together(absl::StrCat(command, " --coordinator ", address, " --token-file ", bad));
     EXPECT_GT(outcome.exit_code, 0);
     EXPECT_LT(outcome.exit_code, 3) << outcome.output;
     EXPECT_THAT(outcome.output, AllOf(HasSubstr("bad:1:"), Not(HasSubstr("0123456789abcdef")),
@@ -240,10 +227,11 @@ TEST_F(ConnectionTest, AWorkerReadsTokenAndCertificateAgain) {
   const std::string certificate = folder_.Path("cert.pem");
   const std::string key = folder_.Path("key.pem");
   const auto make_certificate = [&] {
-    return Shell(absl::StrCat("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
-                              "-nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1 "
-                              "-keyout ",
-                              key, " -out ", certificate))
+    return Together(
+               absl::StrCat("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
+                            "-nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1 "
+                            "-keyout ",
+                            key, " -out ", certificate))
         .exit_code;
   };
   for (const bool with_certificate : {false, true}) {
@@ -367,10 +355,11 @@ TEST_F(ConnectionTest, AnotherLocalUserCanDoNothing) {
   const std::string program = folder_.Path("allo");
   std::filesystem::copy_file(ALLO_BIN_DIR "/allo", program);
   ASSERT_EQ(chmod(program.c_str(), 0755), 0);
-  if (Shell("command -v setpriv").exit_code != 0) GTEST_SKIP() << "setpriv (util-linux) is needed";
+  if (Together("command -v setpriv").exit_code != 0)
+    GTEST_SKIP() << "setpriv (util-linux) is needed";
   const auto as_nobody = [&](const std::string& command) {
-    return Shell(absl::StrCat("cd / && setpriv --reuid=", kNobody, " --regid=", kNobody,
-                              " --clear-groups env HOME=/nonexistent ", command));
+    return Together(absl::StrCat("cd / && setpriv --reuid=", kNobody, " --regid=", kNobody,
+                                 " --clear-groups env HOME=/nonexistent ", command));
   };
   if (as_nobody(program + " --help").exit_code != 0) {
     GTEST_SKIP() << "another user cannot run a program in " << folder_.path();

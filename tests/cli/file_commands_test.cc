@@ -1,7 +1,6 @@
 // The commands of a sweep file that `allo` itself runs, with real commands: describe_command, and
 // the trainer under measure. What they do wrong is a sentence, before anything is sent.
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/shell.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace allometry::testing {
@@ -38,12 +38,9 @@ class DescribeTest : public ::testing::Test {
     const std::string command =
         absl::StrCat("env -u ALLO_COORDINATOR " ALLO_BIN_DIR "/allo --json plan --no-measure ",
                      options, " ", folder_.Path("s.yaml"), " 2>&1");
-    FILE* pipe = popen(command.c_str(), "r");
-    output_.clear();
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output_.append(buffer, got);
-    const int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const testing::Outcome outcome = testing::Shell(command);
+    output_ = outcome.output;
+    return outcome.exit_code;
   }
   void Refuses(const std::string& script, const std::string& sentence,
                const std::string& row = "label: small, args: {depth: 3}",
@@ -127,12 +124,9 @@ class MeasureTest : public ::testing::Test {
     const std::string command =
         absl::StrCat("env -u ALLO_COORDINATOR " ALLO_BIN_DIR "/allo --json plan ",
                      folder_.Path("s.yaml"), " 2>", folder_.Path("errors"));
-    FILE* pipe = popen(command.c_str(), "r");
-    std::string output;
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, got);
-    EXPECT_EQ(pclose(pipe), 0) << ReadFile(folder_.Path("errors")).value_or("");
-    return nlohmann::json::parse(output, nullptr, false);
+    const testing::Outcome outcome = testing::Shell(command);
+    EXPECT_EQ(outcome.exit_code, 0) << ReadFile(folder_.Path("errors")).value_or("");
+    return nlohmann::json::parse(outcome.output, nullptr, false);
   }
 
   TemporaryFolder folder_;

@@ -1,10 +1,8 @@
 // allo import on a coordinator: runs of other trainers, from files, as a sweep.
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -19,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/in_process_coordinator.h"
+#include "tests/testing/shell.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace allometry::testing {
@@ -45,13 +44,10 @@ class ImportTest : public ::testing::Test {
     const std::string command =
         absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", coordinator_->address(), " ", arguments,
                      " 2>", folder_.Path("errors"), " </dev/null");
-    FILE* pipe = popen(command.c_str(), "r");
-    output_.clear();
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output_.append(buffer, got);
-    const int status = pclose(pipe);
+    const testing::Outcome outcome = testing::Shell(command);
+    output_ = outcome.output;
     errors_ = ReadFile(folder_.Path("errors")).value_or("");
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return outcome.exit_code;
   }
   void Do(const std::string& arguments) { ASSERT_EQ(Allo(arguments), 0) << output_ << errors_; }
   void Refuses(const std::string& arguments, const std::string& what) {

@@ -1,12 +1,10 @@
 // What people do to the database of a coordinator that serves it, and to the outputs of commands,
 // with the real programs.
 #include <sqlite3.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -21,6 +19,7 @@
 #include "tests/coordinator/fake_agent.h"
 #include "tests/testing/child_process.h"
 #include "tests/testing/eventually.h"
+#include "tests/testing/shell.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 #include "transport/connection.h"
@@ -58,12 +57,9 @@ class LiveDatabaseTest : public ::testing::Test {
     const std::string command =
         absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " ", arguments,
                      arguments.find('<') == std::string::npos ? " </dev/null" : "", " 2>&1");
-    FILE* pipe = popen(command.c_str(), "r");
-    output_.clear();
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output_.append(buffer, got);
-    const int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const testing::Outcome outcome = testing::Shell(command);
+    output_ = outcome.output;
+    return outcome.exit_code;
   }
 
   int Refused(const std::vector<std::string>& arguments) {

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdio>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/testing/child_process.h"
 #include "tests/testing/eventually.h"
+#include "tests/testing/shell.h"
 #include "tests/testing/temporary_folder.h"
 
 namespace allometry::testing {
@@ -62,12 +62,9 @@ class LookingTest : public ::testing::Test {
   int Allo(const std::string& arguments) {
     const std::string command = absl::StrCat(ALLO_BIN_DIR "/allo --coordinator ", address_, " ",
                                              arguments, " </dev/null 2>&1");
-    FILE* pipe = popen(command.c_str(), "r");
-    output_.clear();
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output_.append(buffer, got);
-    const int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const testing::Outcome outcome = testing::Shell(command);
+    output_ = outcome.output;
+    return outcome.exit_code;
   }
 
   std::string Write(const std::string& name, const std::string& text) const {

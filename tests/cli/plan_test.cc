@@ -2,10 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <sys/wait.h>
 
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -15,6 +13,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/shell.h"
 #include "tests/testing/temporary_folder.h"
 #include "tests/testing/token_dataset.h"
 #include "worker/agent/slots.h"
@@ -64,14 +63,10 @@ class PlanProgramTest : public ::testing::Test {
         absl::StrCat("XDG_CACHE_HOME=", folder_.Path("cache"), " ", ALLO_BIN_DIR, "/allo plan ",
                      arguments, " --no-measure --data-dir ", folder_.Path("data"), " 2>",
                      folder_.Path("errors"), " </dev/null");
-    FILE* pipe = popen(command.c_str(), "r");
-    std::string output;
-    char buffer[4096];
-    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, got);
-    const int status = pclose(pipe);
-    exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    const testing::Outcome outcome = testing::Shell(command);
+    exit_code_ = outcome.exit_code;
     errors_ = ReadFile(folder_.Path("errors")).value_or("");
-    return output;
+    return outcome.output;
   }
 
   const testing::TemporaryFolder folder_;

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <functional>
 #include <thread>
 
@@ -14,6 +13,7 @@
 #include "base/files.h"
 #include "coordinator/store/sqlite.h"
 #include "tests/testing/eventually.h"
+#include "tests/testing/shell.h"
 #include "transport/agent_id.h"
 #include "transport/connection.h"
 #include "worker/agent/launch.h"
@@ -303,14 +303,10 @@ std::string Deployment::Allo(const std::vector<std::string>& arguments) const {
     absl::StrAppend(&command, " --data-dir ", folder_.Path("data"));
   }
   absl::StrAppend(&command, " --coordinator ", address_, " 2>>", folder_.Path("allo.log"));
-  FILE* pipe = popen(command.c_str(), "r");
-  ALLO_CHECK(pipe != nullptr);
-  std::string output;
-  char buffer[4096];
-  while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, got);
-  ALLO_CHECK(pclose(pipe) == 0) << command << "\n"
-                                << ReadFile(folder_.Path("allo.log")).value_or("");
-  return output;
+  const Outcome outcome = Shell(command);
+  ALLO_CHECK(outcome.exit_code == 0) << command << "\n"
+                                     << ReadFile(folder_.Path("allo.log")).value_or("");
+  return outcome.output;
 }
 
 std::vector<std::string> Deployment::Query(const char* sql) const {
