@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -431,11 +430,8 @@ absl::StatusOr<std::vector<Observations>> ParseCsvGroups(absl::string_view text,
 
 absl::StatusOr<std::vector<Observations>> ReadCsvGroups(const std::string& path,
                                                         const CsvOptions& options) {
-  const std::string name = path == "/dev/stdin" ? "standard input" : path;
-  FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    return absl::NotFoundError(absl::StrFormat("%s: cannot open: %s", name, std::strerror(errno)));
-  }
+  std::string name;
+  ALLO_ASSIGN_OR_RETURN(FILE* const file, OpenTable(path, name));
   TextLines lines(file, name, nullptr);
   return Reader(lines, name, options).Read();
 }

@@ -1,7 +1,6 @@
 #include "fitting/data/numeric_table.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <limits>
 
@@ -281,13 +280,11 @@ class Reader {
 absl::StatusOr<NumericTable> ReadNumericTable(const std::string& path,
                                               const std::vector<WantedColumn>& wanted,
                                               const CsvOptions& options) {
-  FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
-  }
-  TextLines lines(file, path, nullptr);
+  std::string name;
+  ALLO_ASSIGN_OR_RETURN(FILE* const file, OpenTable(path, name));
+  TextLines lines(file, name, nullptr);
   ALLO_RETURN_IF_ERROR(lines.Open(kReadAhead));
-  return Reader(path, wanted, options).Read(lines);
+  return Reader(name, wanted, options).Read(lines);
 }
 
 }  // namespace allometry::fitting

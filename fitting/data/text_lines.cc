@@ -130,6 +130,15 @@ std::string WhyNoTable(string_view head, string_view name) {
   return "";
 }
 
+absl::StatusOr<FILE*> OpenTable(const std::string& path, std::string& name) {
+  name = path == "/dev/stdin" ? "standard input" : path;
+  FILE* const file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) {
+    return absl::NotFoundError(absl::StrFormat("%s: cannot open: %s", name, std::strerror(errno)));
+  }
+  return file;
+}
+
 TextLines::TextLines(string_view text, std::string name)
     : name_(std::move(name)), file_(nullptr, &std::fclose), pending_(text) {}
 

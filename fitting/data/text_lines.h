@@ -19,6 +19,9 @@ namespace allometry::fitting {
 // gunzip -c FILE | allo fit -". "" for text.
 std::string WhyNoTable(absl::string_view head, absl::string_view name);
 
+// Opens a table to read; `name` becomes what messages call it. NOT_FOUND where it cannot be opened.
+absl::StatusOr<FILE*> OpenTable(const std::string& path, std::string& name);
+
 class TextLines {
  public:
   // Of a text in memory; `name` stands for the file in messages. The text is copied.
