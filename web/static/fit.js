@@ -64,13 +64,12 @@ export async function show(root, signal, name) {
   document.title = `Fit of ${name} · Allometry`;
   const link = h("span", {class: "small"}), body = h("div", {}, h("p", {class: "busy", role: "status"}, "Fitting every method …"));
   root.append(h("div", {class: "title"}, h("h1", {}, name), link), tabs(name, "Fit"), body);
-  const {frontier} = await get("curves", {name, pixels: 64, log: 1}, signal);
+  const {curves, frontier} = await get("curves", {name, pixels: 64, log: 1}, signal);
   if (frontier.x.length === 0) {
     body.replaceChildren(note("", "There is no held-out loss to fit yet."));
     root.dataset.ready = "0";
     return;
   }
-  const {curves} = await get("curves", {name, pixels: 16, log: 1}, signal);
   const largest = Math.max(...curves.map((curve) => curve.x[curve.x.length - 1]));
   const budgets = budgetsAround(largest);
   const query = {name, budgets: budgets.join(",")};
@@ -103,7 +102,7 @@ export async function show(root, signal, name) {
       h("td", {class: "number"}, prediction.decades_outside.toFixed(2)), h("td", {class: "wrap"}, prediction.not_usable ?? "yes"))));
   }
   const scale = h("p", {class: "muted small"}, `The largest budget trained is ${scientific(budgets[kBelow * kADecade], 3)} FLOPs; the slider goes from a tenth of it to ten thousand times it, in steps of a sixth of a decade.`);
-  const image = h("img", {alt: "Four panels: curves with frontier and fit, isoFLOP parabolas, best N and D against C, residuals"});
+  const image = h("img", {alt: "Six panels: curves with frontier and fit, isoFLOP profiles, best N and best D against C, residuals, contours of the fitted loss"});
   const figure = h("div", {class: "figure"}, h("p", {class: "muted"}, "Drawing …"));
   body.replaceChildren(
     verdict(report),
