@@ -33,13 +33,13 @@ constexpr LibraryLimits kLibraryLimits[] = {{"avx2", "avx2", "AVX2", "AVX2"},
 
 std::span<const InstructionSet> InstructionSets() {
   static const std::array<InstructionSet, 3> sets = {
-      {{"avx512", &fused_cpu::avx512::Step,
+      {{"avx512", &fused_cpu::avx512::Step, &fused_cpu::avx512::kDecodeKernels,
         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
             __builtin_cpu_supports("fma")},
-       {"avx2", &fused_cpu::avx2::Step,
+       {"avx2", &fused_cpu::avx2::Step, &fused_cpu::avx2::kDecodeKernels,
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
-       {"baseline", &fused_cpu::baseline::Step, true}}};
+       {"baseline", &fused_cpu::baseline::Step, &fused_cpu::baseline::kDecodeKernels, true}}};
   return sets;
 }
 

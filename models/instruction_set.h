@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "models/fused_cpu/decode.h"
 #include "models/fused_cpu/step.h"
 
 namespace allometry::models {
@@ -17,6 +18,7 @@ namespace allometry::models {
 struct InstructionSet {
   const char* name;  // "avx512" (F, BW, DQ and VL), "avx2" (with FMA), "baseline" (plain x86-64)
   fused_cpu::StepFunction step;
+  const fused_cpu::DecodeKernels* decode;
   bool here;  // the CPU and the kernel of this machine have it
 };
 

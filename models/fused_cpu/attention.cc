@@ -159,6 +159,35 @@ void AttentionForward(const Head& head, float* out, long out_stride) {
   }
 }
 
+void AttentionOfOne(const OneQuery& query, float* out) {
+  const long panels = query.position / kLanes + 1;
+  for (long p = 0; p < panels; ++p) {
+    const float* keys = query.keys + p * query.head_pad * kLanes;
+    // Four sums, so that none waits for the one before.
+    Vec sums[4] = {};
+    for (long i = 0; i < query.head_pad; i += 4) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) sums[j] += Load(keys + (i + j) * kLanes) * query.q[i + j];
+    }
+    Store(query.scores + p * kLanes, (sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+  CausalSoftmax(query.scores, query.position, panels);
+  const long seen = query.position + 1;
+  for (long i = 0; i < query.head_pad; i += kLanes) {
+    Vec sums[4] = {};
+    const float* values = query.values + i;
+    long t = 0;
+    for (; t + 4 <= seen; t += 4) {
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        sums[j] += Load(values + (t + j) * query.head_pad) * query.scores[t + j];
+      }
+    }
+    for (; t < seen; ++t) sums[0] += Load(values + t * query.head_pad) * query.scores[t];
+    Store(out + i, (sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+}
+
 void AttentionBackward(const Head& head, const HeadGradients& gradients) {
   TransposeToPanels(head.v, head.qkv_stride, head.context, head.head_pad, head.panels);
   for (long first = 0; first < head.context; first += kRowsPerTile) {

@@ -24,6 +24,19 @@ struct Head {
 // out [context][head_pad] = probabilities v.
 void AttentionForward(const Head& head, float* out, long out_stride);
 
+// One query of one head, over the keys and values of its row so far (decode.h).
+struct OneQuery {
+  const float* q;       // [head_pad], scaled
+  const float* keys;    // [positions / 16, rounded up][head_pad][16]
+  const float* values;  // [positions][head_pad]
+  long head_pad;
+  long position;  // it sees the keys 0..position
+  float* scores;  // scratch: whole vectors of positions
+};
+
+// out[head_pad] = softmax(q k^T) v.
+void AttentionOfOne(const OneQuery& query, float* out);
+
 struct HeadGradients {
   const float* d_out;  // [context][head_pad] at distance out_stride
   long out_stride;

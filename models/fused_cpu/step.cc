@@ -1,10 +1,7 @@
 #include "models/fused_cpu/step.h"
 
 #include "models/fused_cpu/attention.h"
-#include "models/fused_cpu/pack.h"
-#include "models/fused_cpu/product.h"
-#include "models/fused_cpu/rows.h"
-#include "models/fused_cpu/vector.h"
+#include "models/fused_cpu/forward.h"
 
 namespace allometry::models::fused_cpu::ALLO_ISA {
 namespace {
@@ -23,25 +20,6 @@ struct Chunk {
 
   long tokens() const { return sequences * context; }
 };
-
-// y = x W^T + b, or added to y.
-void Apply(const Linear& linear, const float* x, long x_stride, long tokens, float* y,
-           long y_stride, Into into) {
-  Multiply({.a = x,
-            .a_stride = x_stride,
-            .transposed = false,
-            .b = linear.forward,
-            .b_stride = kLanes,
-            .b_panel_stride = linear.in.used() * kLanes,
-            .rows = tokens,
-            .depth = linear.in.used(),
-            .panels = linear.out.panels(),
-            .half_panel = linear.out.half_panel() && !linear.pads_outputs,
-            .c = y,
-            .c_stride = y_stride,
-            .bias = linear.bias,
-            .into = into});
-}
 
 // d_x = d_y W, or multiplied into d_x.
 void ApplyBackward(const Linear& linear, const float* d_y, long y_stride, long tokens, float* d_x,
@@ -81,10 +59,6 @@ void AddWeightGradient(const Linear& linear, const float* d_y, long y_stride, co
             .into = Into::kAdd});
 }
 
-Rows WidthRows(const Plan& plan, float* data, long tokens) {
-  return {data, plan.width_stride, tokens, PadToVector(plan.width)};
-}
-
 Head HeadOf(const Plan& plan, const Block& block, long context, long sequence, long head) {
   const BlockActivations& a = block.activations;
   const float* q = a.qkv + sequence * context * plan.qkv_stride + head * plan.head_pad;
@@ -103,13 +77,8 @@ Head HeadOf(const Plan& plan, const Block& block, long context, long sequence, l
 
 void Embed(const Plan& plan, const float* parameters, const Chunk& chunk) {
   for (long t = 0; t < chunk.tokens(); ++t) {
-    const float* token = parameters + plan.token_table_offset + chunk.inputs[t] * plan.width;
-    const float* position =
-        parameters + plan.position_table_offset + t % chunk.context * plan.width;
-    float* x = plan.x + t * plan.width_stride;
-    for (long i = 0; i < plan.width; ++i) x[i] = token[i] + position[i];
-    // A run that went to infinity must leave nothing behind in the padding.
-    for (long i = plan.width; i < PadToVector(plan.width); ++i) x[i] = 0;
+    EmbedToken(plan, parameters, chunk.inputs[t], t % chunk.context,
+               plan.x + t * plan.width_stride);
   }
 }
 
@@ -126,12 +95,7 @@ void BlockForward(const Plan& plan, const Block& block, const Chunk& chunk) {
     }
   }
   Apply(block.project, a.mixed, plan.mixed_stride, tokens, plan.x, plan.width_stride, Into::kAdd);
-
-  Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_2,
-            a.inverse_std_2);
-  Apply(block.up, a.normed_2, plan.width_stride, tokens, a.hidden, plan.hidden_stride, Into::kSet);
-  Gelu({a.hidden, plan.hidden_stride, tokens, block.up.out.padded()}, a.gelu_derivative);
-  Apply(block.down, a.hidden, plan.hidden_stride, tokens, plan.x, plan.width_stride, Into::kAdd);
+  MlpForward(plan, block, tokens);
 }
 
 // plan.d_x goes from the gradient of the block's output to that of its input.
@@ -244,18 +208,6 @@ void EmbedBackward(const Plan& plan, const Chunk& chunk, float* gradient) {
     for (long i = 0; i < plan.width; ++i) token[i] += d_x[i];
     for (long i = 0; i < plan.width; ++i) position[i] += d_x[i];
   }
-}
-
-template <class Visit>
-ALLO_INLINE void ForEachLinear(const Plan& plan, Visit visit) {
-  for (long layer = 0; layer < plan.layers; ++layer) {
-    const Block& block = plan.blocks[layer];
-    visit(block.qkv);
-    visit(block.project);
-    visit(block.up);
-    visit(block.down);
-  }
-  visit(plan.head);
 }
 
 }  // namespace
