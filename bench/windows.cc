@@ -87,6 +87,13 @@ void Sweeps(Transient transient, const char* name, int sweeps, double noise, dou
         if (Contains(window, p)) kept.push_back(p);
       }
       const Sample sample = Restrict(view, window, 1e300);
+      options.other.reset();
+      if (const auto later = LaterWindow(view, kHuber, window)) {
+        const Sample of_later = Restrict(view, *later, 1e300);
+        const Refit refit = RefitFrom(kHuber, of_later, FindOptimum(kHuber, sample).theta,
+                                      Box::For(of_later, *kHuber.law));
+        if (refit.converged && !refit.at_bound) options.other = refit.theta;
+      }
       return MakeIntervals(kHuber, sample, MakeClusters(kept, Cluster::kParams),
                            FindOptimum(kHuber, sample), quantities, options);
     };

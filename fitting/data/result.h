@@ -15,7 +15,7 @@
 namespace allometry::fitting {
 
 // Part of every fit id. Raise it when any result changes.
-inline constexpr int kFitVersion = 2;
+inline constexpr int kFitVersion = 3;
 
 // A number and its 95 % interval. Without bounds the interval's `reason` says why.
 struct Estimate {
@@ -102,7 +102,8 @@ struct TradeOff {
   std::vector<NamedEstimate> parts;
 };
 
-// Refit without the top decade of compute; errors there are ln L - ln Lhat.
+// Refit without the top decade of compute, or without less of it where otherwise less than a decade
+// would be left; errors there are ln L - ln Lhat.
 struct BackTest {
   double cutoff_flops = 0;
   int64_t fitted = 0, held_out = 0;

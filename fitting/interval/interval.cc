@@ -28,6 +28,13 @@ void SetBounds(const Quantity& quantity, double lower, double upper, Estimate& e
   estimate.upper = quantity.logarithmic() ? std::exp(upper) : upper;
 }
 
+// Lengthens an interval by the difference to another fit, on the side to which that differs.
+void Lengthen(const Quantity& quantity, double difference, Estimate& estimate) {
+  if (!estimate.lower || !std::isfinite(difference)) return;
+  double& end = difference < 0 ? *estimate.lower : *estimate.upper;
+  end = quantity.logarithmic() ? end * std::exp(difference) : end + difference;
+}
+
 // Refits with other cluster weights: the sample's points in the order of their clusters.
 class Resampler {
  public:
@@ -224,6 +231,14 @@ Intervals MakeIntervals(const Problem& problem, const Sample& sample, const Clus
                                      options.resamples, kFewestResamples);
   } else {
     Bootstrap(problem, sample, clusters, optimum.theta, quantities, options, result);
+  }
+  if (options.other) {
+    for (size_t k = 0; k < quantities.size(); ++k) {
+      const double difference = quantities[k].Value(law, sample, *options.other, nullptr) -
+                                quantities[k].Value(law, sample, optimum.theta, nullptr);
+      Lengthen(quantities[k], difference, result.estimates[k]);
+    }
+    summary.method += ", lengthened by the difference to a window that begins later";
   }
   for (const Estimate& estimate : result.estimates) {
     if (!estimate.lower && summary.reason.empty())

@@ -20,10 +20,12 @@
 // With J = Q R and M_c = (I - Q_c'Q_c)^(-1/2), everything follows from the p x p matrices
 // K_c = Q_c'Q_c, so the cost is O(n p^2) and no n x n matrix is formed.
 //
-// The law is taken as true: an interval does not cover its misfit. Iid or clustered is never
+// The law is taken as true: an interval does not cover its misfit, except for what another window
+// of the same curves shows of it (`other`). Iid or clustered is never
 // chosen from the data, for eight sizes cannot tell.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,9 @@ struct IntervalOptions {
   // gradient and Hessian instead of a refit, and the method's name says so.
   size_t refit_points = 50000;
   std::function<bool()> cancelled = {};  // FitOptions::cancelled
+  // The same law fitted to other points, as of a window that begins later. Every interval is
+  // lengthened, on the side to which that fit differs, by the difference.
+  std::optional<Theta> other = {};
 };
 
 struct Intervals {

@@ -8,6 +8,7 @@
 // and L* are never looked at.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "fitting/data/cluster.h"
@@ -20,11 +21,12 @@ namespace allometry::fitting {
 
 struct LawFit {
   Problem problem;
-  WindowChoice window;    // as asked for, or chosen
-  WindowedView windowed;  // the view's points in it
-  Clusters clusters;      // of those points
-  Optimum optimum;        // of no points: refused
-  LackOfFit lack;         // of an optimum that is not refused
+  WindowChoice window;         // as asked for, or chosen
+  WindowedView windowed;       // the view's points in it
+  Clusters clusters;           // of those points
+  Optimum optimum;             // of no points: refused
+  std::optional<Theta> later;  // the law in a window that begins later, where the choice was ours
+  LackOfFit lack;              // of an optimum that is not refused
 };
 
 struct LawChoice {

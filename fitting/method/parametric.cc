@@ -119,6 +119,7 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options) {
   interval.seed = options.seed;
   interval.threads = options.threads;
   interval.cancelled = options.cancelled;
+  interval.other = fitted.later;
   const Intervals intervals =
       MakeIntervals(fit.problem, view.sample, clusters, fit.optimum, quantities, interval);
   report.interval = intervals.summary;
@@ -207,8 +208,14 @@ Estimator ParametricEstimator(const WindowedView& windowed, size_t view_index,
 
 BackTest RunBackTest(const DataView& view, const Problem& problem) {
   BackTest test;
-  test.cutoff_flops = view.highest_flops() / 10;
-  test.fitted_decades = std::log10(test.cutoff_flops / view.lowest_flops());
+  const double highest = view.highest_flops(), lowest = view.lowest_flops();
+  // The top decade; less where a decade of C would not be left below it, but at least a factor of
+  // two.
+  test.cutoff_flops = highest / 10;
+  if (test.cutoff_flops < 10 * lowest && 10 * lowest <= highest / 2) {
+    test.cutoff_flops = 10 * lowest;
+  }
+  test.fitted_decades = std::log10(test.cutoff_flops / lowest);
   Sample inside;
   inside.x_center = view.sample.x_center;
   inside.y_center = view.sample.y_center;
@@ -219,7 +226,7 @@ BackTest RunBackTest(const DataView& view, const Problem& problem) {
   test.held_out = static_cast<int64_t>(view.points.size()) - test.fitted;
   const Optimum optimum = FindOptimum(problem, inside);
   if (optimum.refused) {
-    test.refused = "without the top decade of compute: " + *optimum.refused;
+    test.refused = "without the top of compute: " + *optimum.refused;
     return test;
   }
   const Objective log_residual{ObjectiveKind::kLad, 0};

@@ -29,8 +29,9 @@ ParametricFit FitParametric(const LawFit& fitted, const FitOptions& options);
 Estimator ParametricEstimator(const WindowedView& windowed, size_t view_index,
                               const Problem& problem, const Theta& theta, const Layout& layout);
 
-// Refit without the observations of the top decade of compute, judged on them. For a law that is
-// fitted to a window, `view` has its points.
+// Refit without the observations of the top decade of compute, judged on them; of less than that
+// where less than a decade of C would be left below, but at least of a factor of two. For a law
+// that is fitted to a window, `view` has its points.
 BackTest RunBackTest(const DataView& view, const Problem& problem);
 
 }  // namespace allometry::fitting

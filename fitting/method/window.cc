@@ -265,6 +265,18 @@ bool MostlyCurves(const DataView& view) {
   return in_curves * 2 >= view.points.size();
 }
 
+std::optional<Window> LaterWindow(const DataView& view, const Problem& problem,
+                                  const Window& window) {
+  if (window.kind == WindowKind::kAll) return std::nullopt;
+  const Clusters sizes = MakeClusters(view.points, Cluster::kParams);
+  for (double times : {kThreshold * kThreshold, kThreshold}) {
+    const Window later = {window.kind, window.at_least * times};
+    int64_t points = 0;
+    if (LeavesEnough(view, sizes, problem, later, &points)) return later;
+  }
+  return std::nullopt;
+}
+
 WindowChoice ChooseWindow(const DataView& whole, const Problem& problem) {
   WindowChoice choice;
   choice.window.kind = WindowKind::kAll;

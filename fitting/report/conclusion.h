@@ -12,14 +12,12 @@
 //   lack-of-fit             residuals have a pattern that clustered errors do not explain
 //                           (fitting/interval/lack_of_fit.h).
 //   curve-starts            training curves begin off the law, even in the window that was chosen
-//   or
-//                           asked for (fitting/method/settled.h).
-//   back-test               fitted without the top decade of C, the law misses it on average by
+//                           or asked for (fitting/method/settled.h).
+//   back-test               fitted below the top decade of C, the law misses it on average by
 //                           more than kBackTestBias rms of what it leaves inside, and by more
 //                           than one per cent, though the points below span a decade too.
 //   methods-disagree        two methods' results differ by more than 1.5 times the half-width of
-//   the
-//                           95 % interval of their difference over the same resampled sweeps.
+//                           the 95 % interval of their difference over the same resampled sweeps.
 //                           Neither is condemned.
 //
 // All but the last make the method's predictions unusable (optimum-outside-sizes the one at that

@@ -188,6 +188,42 @@ TEST(IntervalTest, HuberWithDeltaAboveTheNoiseUsesCr2) {
   EXPECT_NEAR(*huber.Find("a")->lower, *squares.Find("a")->lower, 1e-9);
 }
 
+// Exactly, and on that side alone; logarithmic quantities by a ratio.
+TEST(IntervalTest, IsLengthenedByTheDifferenceToAnotherFit) {
+  const Views views = MakeViews(GridSweep(4, {9, 8, 0.003, 0.003}), {}, false);
+  const Sample& sample = views.all.front().sample;
+  const Problem problem{&FindLaw(LawKind::kStandard), {ObjectiveKind::kLsqLog, 0}, 0};
+  const Optimum optimum = FindOptimum(problem, sample);
+  const std::vector<Quantity> quantities = {{QuantityKind::kAlpha, 0, {}},
+                                            {QuantityKind::kBeta, 0, {}},
+                                            {QuantityKind::kLogParams, 1e22, {}}};
+  IntervalOptions options;
+  const Intervals plain =
+      MakeIntervals(problem, sample, views.clusters, optimum, quantities, options);
+  options.other = optimum.theta;
+  (*options.other)[kAlpha] -= 0.01;
+  (*options.other)[kBeta] += 0.02;
+  const Intervals lengthened =
+      MakeIntervals(problem, sample, views.clusters, optimum, quantities, options);
+  const auto moved = [&](int k) {
+    const Estimate &from = plain.estimates[k], &to = lengthened.estimates[k];
+    return std::pair(*from.lower - *to.lower, *to.upper - *from.upper);
+  };
+  EXPECT_NEAR(moved(0).first, 0.01, 1e-12);
+  EXPECT_EQ(moved(0).second, 0);
+  EXPECT_EQ(moved(1).first, 0);
+  EXPECT_NEAR(moved(1).second, 0.02, 1e-12);
+  const auto best = [&](const Theta& at) {
+    return std::exp(quantities[2].Value(*problem.law, sample, at, nullptr));
+  };
+  const double ratio = best(*options.other) / best(optimum.theta);
+  ASSERT_NE(ratio, 1);
+  const Estimate &from = plain.estimates[2], &to = lengthened.estimates[2];
+  EXPECT_NEAR(*to.lower / *from.lower, std::min(ratio, 1.0), 1e-12);
+  EXPECT_NEAR(*to.upper / *from.upper, std::max(ratio, 1.0), 1e-12);
+  EXPECT_THAT(lengthened.summary.method, HasSubstr("lengthened by the difference to a window"));
+}
+
 TEST(IntervalTest, ThreadsDoNotChangeABit) {
   FitOptions options;
   options.budgets = {1e22};

@@ -271,6 +271,19 @@ TEST(BackTestTest, PredictsTheTopDecadeOfAnExactLaw) {
   EXPECT_NEAR(*report.back_test->rms_error, 0, 1e-10);
 }
 
+// The quickstart's window spans 1.5 decades: without the top one, half a decade could not judge a
+// law.
+TEST(BackTestTest, LeavesADecadeToFitWhereTheDataSpanLessThanTwo) {
+  FitOptions options = Quick();
+  options.method = Method::kParametric;
+  options.choose_law = true;
+  const FitReport report = FitOrDie(ReadData("quickstart.csv"), options);
+  ASSERT_TRUE(report.back_test && !report.back_test->refused);
+  EXPECT_NEAR(report.back_test->fitted_decades, 1, 1e-9);
+  EXPECT_GE(report.back_test->held_out, 8);
+  EXPECT_LE(std::abs(*report.back_test->mean_error), 0.01);  // seen: -.0026
+}
+
 TEST(BackTestTest, IsRefusedWhereTooLittleIsLeft) {
   FitOptions options = Quick();
   options.method = Method::kParametric;

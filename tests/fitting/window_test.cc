@@ -66,6 +66,25 @@ INSTANTIATE_TEST_SUITE_P(Kinds, TransientTest,
                          ::testing::Values(Transient::kSmallRatio, Transient::kAllTokens,
                                            Transient::kSmallTokens, Transient::kPower));
 
+// Without the lengthening about .84 of such sweeps' intervals hold beta, here 33 of 40.
+TEST(WindowTest, IntervalsHoldBetaUnderAWarmUpThatIsAPowerOfD) {
+  int held = 0, lengthened = 0;
+  for (int seed = 0; seed < 40; ++seed) {
+    FitOptions options;
+    options.method = Method::kParametric;
+    const FitReport report = FitOrDie(
+        TransientSweep(seed, {.transient = Transient::kPower, .noise = 0.004, .offset = 0}),
+        options);
+    const MethodFit& fit = report.fits.front();
+    const Estimate* beta = fit.Find("beta");
+    lengthened += fit.interval.method.find("lengthened") != std::string::npos;
+    held += beta->lower && *beta->lower <= TransientTruth().beta &&
+            TransientTruth().beta <= *beta->upper;
+  }
+  EXPECT_EQ(lengthened, 40);
+  EXPECT_GE(held, 36);
+}
+
 TEST(WindowTest, OptionOverridesTheChoice) {
   FitOptions options;
   options.method = Method::kParametric;
