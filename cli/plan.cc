@@ -18,6 +18,7 @@
 #include "cli/sweep_input.h"
 #include "cli/worker_slots.h"
 #include "coordinator/cost/design.h"
+#include "coordinator/cost/memory.h"
 #include "coordinator/cost/schedule_cost.h"
 #include "coordinator/stages/ladder/ladder_section.h"
 #include "coordinator/stages/stopping/stopping_section.h"
@@ -305,6 +306,8 @@ WholePlan MakePlan(PlanContext& plan_context, const cost::PlanOptions& options,
   std::vector<std::string> schedule =
       cost::ScheduleSentences(cost::CostOfSchedule(sweep, runs, cells));
   if (!schedule.empty()) plan.sections.push_back({"schedule", std::move(schedule)});
+  std::vector<std::string> numerics = cost::NumericsSentences(runs);
+  if (!numerics.empty()) plan.sections.push_back({"precision", std::move(numerics)});
   cost::PlanSection limits = cost::LimitsSection(sweep, most, runs);
   if (!limits.sentences.empty()) plan.sections.push_back(std::move(limits));
   made.buy = cost::ExpectPrecision(sweep, runs, cells, pilot, budget);

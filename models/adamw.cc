@@ -57,6 +57,10 @@ class CpuAdamW final : public AdamW {
       AdamWPass(c, range.size, state.parameters.data() + range.offset,
                 state.gradient.data() + range.offset, state.first_moment.data() + range.offset,
                 state.second_moment.data() + range.offset);
+      if (!state.rounded.empty()) {
+        RoundToBf16(state.parameters.subspan(range.offset, range.size),
+                    state.rounded.data() + range.offset);
+      }
     }
   }
 

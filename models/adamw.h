@@ -32,6 +32,8 @@ struct AdamWState {
   std::span<float> gradient;  // left as it is
   std::span<float> first_moment;
   std::span<float> second_moment;
+  // Not empty: gets the updated parameters, rounded to the nearest bf16, in the same pass.
+  std::span<uint16_t> rounded = {};
 };
 
 class AdamW {

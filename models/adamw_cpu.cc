@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "models/bf16.h"
+
 namespace allometry::models {
 
 double Norm(std::span<const float> values) {
@@ -36,6 +38,10 @@ void AdamWPass(const AdamWCoefficients& c, int64_t size, float* __restrict param
     parameters[i] =
         parameters[i] * c.decay - c.rate * m / (std::sqrt(v) * c.second_correction + c.epsilon);
   }
+}
+
+void RoundToBf16(std::span<const float> values, uint16_t* __restrict rounded) {
+  for (size_t i = 0; i < values.size(); ++i) rounded[i] = ToBf16(values[i]);
 }
 
 }  // namespace allometry::models

@@ -22,4 +22,7 @@ struct AdamWCoefficients {
 void AdamWPass(const AdamWCoefficients& c, int64_t size, float* parameters, const float* gradient,
                float* first_moment, float* second_moment);
 
+// rounded[i] = values[i] as the nearest bf16.
+void RoundToBf16(std::span<const float> values, uint16_t* rounded);
+
 }  // namespace allometry::models

@@ -13,6 +13,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <limits>
@@ -27,6 +28,9 @@ namespace allometry::models {
 namespace {
 
 constexpr double kLayerNormEpsilon = 1e-5;
+// In the order of ParameterLayout: two embeddings, then each block's views.
+constexpr int64_t kFirstBlockView = 2;
+constexpr int64_t kBlockViews = 12;
 
 // The tensors of one block, in the order of ParameterLayout.
 struct Block {
@@ -36,13 +40,19 @@ struct Block {
 
 class AutogradStep final : public TrainStep {
  public:
-  AutogradStep(const Shape& shape, const ParameterLayout& layout, Device device)
+  AutogradStep(const Shape& shape, const ParameterLayout& layout, Device device, bool bf16)
       : shape_(shape),
         layout_(layout),
+        bf16_(bf16),
         device_(device.cuda ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device.index))
                             : at::Device(at::kCPU)),
         positions_(
-            at::arange(shape.context, at::TensorOptions().dtype(at::kLong).device(device_))) {}
+            at::arange(shape.context, at::TensorOptions().dtype(at::kLong).device(device_))) {
+    if (!bf16_) return;
+    const auto options = at::TensorOptions().dtype(at::kBFloat16).device(device_);
+    rounded_ = at::zeros({layout_.size}, options);
+    rounded_gradient_ = at::zeros({layout_.size}, options);
+  }
 
   int64_t gradient_size() const override { return layout_.size; }
 
@@ -58,6 +68,10 @@ class AutogradStep final : public TrainStep {
     }
     const at::Tensor mean = TargetLosses(batch, targets).mean();
     (mean * weight).backward();
+    if (bf16_) {
+      Flat(gradient).add_(rounded_gradient_);
+      rounded_gradient_.zero_();
+    }
     if (device_.is_cpu()) {
       *loss += static_cast<double>(weight) * static_cast<double>(mean.item<float>());
     } else {
@@ -65,6 +79,17 @@ class AutogradStep final : public TrainStep {
           .add_(mean.detach(), weight);
     }
     return absl::OkStatus();
+  }
+
+  std::span<uint16_t> rounded_parameters() override {
+    if (!bf16_) return {};
+    return {reinterpret_cast<uint16_t*>(rounded_.mutable_data_ptr<at::BFloat16>()),
+            static_cast<size_t>(layout_.size)};
+  }
+
+  void RoundParameters(std::span<const float> parameters) override {
+    const at::NoGradGuard no_grad;
+    if (bf16_) rounded_.copy_(Flat(parameters));
   }
 
   absl::Status Losses(std::span<const float> parameters, const Batch& batch,
@@ -141,9 +166,20 @@ class AutogradStep final : public TrainStep {
       // Autograd only reads a leaf; from_blob has no const form.
       leaves_.push_back(Slice(const_cast<float*>(parameters_), view).set_requires_grad(true));
     }
-    auto next = leaves_.begin();
-    token_table_ = *next++;
-    position_table_ = *next++;
+    token_table_ = leaves_[0];
+    position_table_ = leaves_[1];
+    // What lies between the embeddings and the encoder, and the tied head.
+    const int64_t transformer_end = kFirstBlockView + kBlockViews * shape_.layers + 2;
+    rounded_leaves_.clear();
+    for (int64_t i = 0; bf16_ && i < transformer_end; ++i) {
+      const ParameterView& view = layout_.views[i];
+      at::Tensor leaf = Part(rounded_, view).detach().set_requires_grad(true);
+      leaf.mutable_grad() = Part(rounded_gradient_, view);
+      rounded_leaves_.push_back(leaf);
+    }
+    const std::vector<at::Tensor>& trunk = bf16_ ? rounded_leaves_ : leaves_;
+    head_table_ = trunk[0];
+    auto next = trunk.begin() + kFirstBlockView;
     blocks_.assign(shape_.layers, Block());
     for (Block& block : blocks_) {
       for (at::Tensor* tensor :
@@ -156,7 +192,7 @@ class AutogradStep final : public TrainStep {
     }
     final_gain_ = *next++;
     final_bias_ = *next++;
-    encoder_.assign(next, leaves_.end());
+    encoder_.assign(leaves_.begin() + transformer_end, leaves_.end());
   }
 
   // With a gradient already there and grad mode off, backward adds to it in place.
@@ -166,6 +202,15 @@ class AutogradStep final : public TrainStep {
     for (size_t i = 0; i < leaves_.size(); ++i) {
       leaves_[i].mutable_grad() = Slice(gradient_, layout_.views[i]);
     }
+  }
+
+  at::Tensor Flat(std::span<const float> buffer) const {
+    return at::from_blob(const_cast<float*>(buffer.data()), {static_cast<int64_t>(buffer.size())},
+                         at::TensorOptions().dtype(at::kFloat).device(device_));
+  }
+
+  static at::Tensor Part(const at::Tensor& flat, const ParameterView& view) {
+    return flat.narrow(0, view.offset, view.size).view(view.shape);
   }
 
   at::Tensor Slice(float* buffer, const ParameterView& view) const {
@@ -208,7 +253,8 @@ class AutogradStep final : public TrainStep {
     }
     const at::Tensor logits =
         at::linear(at::layer_norm(x, {shape_.width}, final_gain_, final_bias_, kLayerNormEpsilon),
-                   token_table_);
+                   head_table_)
+            .to(at::kFloat);
     if (!encoder_.empty()) return ActionLosses(logits, batch);
     if (!batch.classes.empty()) return ClassLosses(logits, batch, targets);
     return at::cross_entropy_loss(logits, OnDevice(targets.ids), {}, at::Reduction::None);
@@ -279,6 +325,7 @@ class AutogradStep final : public TrainStep {
     at::Tensor x = (encoder_.empty() ? at::embedding(token_table_, Tokens(batch.inputs, batch))
                                      : FrameInputs(batch)) +
                    at::embedding(position_table_, positions_.narrow(0, 0, batch.context));
+    if (bf16_) x = x.to(at::kBFloat16);
     for (const Block& block : blocks_) {
       x = x + Attention(norm(x, block.ln_1_gain, block.ln_1_bias), block);
       const at::Tensor up =
@@ -290,12 +337,16 @@ class AutogradStep final : public TrainStep {
 
   const Shape shape_;
   const ParameterLayout layout_;
+  const bool bf16_;
   const at::Device device_;
   const at::Tensor positions_;
+  at::Tensor rounded_, rounded_gradient_;  // bf16: flat, as the parameters
   const float* parameters_ = nullptr;
   float* gradient_ = nullptr;
-  std::vector<at::Tensor> leaves_;
-  at::Tensor token_table_, position_table_, final_gain_, final_bias_;
+  std::vector<at::Tensor> leaves_;  // fp32, of the caller's parameters, in the layout's order
+  std::vector<at::Tensor> rounded_leaves_;  // bf16: of the copy; the encoder has none
+  // Of the tied table the embedding reads one leaf and the head another, where they differ.
+  at::Tensor token_table_, head_table_, position_table_, final_gain_, final_bias_;
   std::vector<Block> blocks_;
   std::vector<at::Tensor> encoder_;  // empty for families of tokens
 };
@@ -304,7 +355,8 @@ class AutogradStep final : public TrainStep {
 
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateAutogradStep(const Shape& shape,
                                                               const ParameterLayout& layout,
-                                                              Device device) {
+                                                              Device device,
+                                                              run::Precision precision) {
   ALLO_RETURN_IF_ERROR(Validate(shape));
   if (FindFamily(shape.family)->tokenizer) {
     return absl::UnimplementedError(
@@ -315,7 +367,7 @@ absl::StatusOr<std::unique_ptr<TrainStep>> CreateAutogradStep(const Shape& shape
         "device cuda was asked for, but no CUDA device is here (or this program was built without "
         "CUDA): use device cpu");
   }
-  return std::make_unique<AutogradStep>(shape, layout, device);
+  return std::make_unique<AutogradStep>(shape, layout, device, precision == run::Precision::kBf16);
 }
 
 }  // namespace allometry::models

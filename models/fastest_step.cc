@@ -32,11 +32,12 @@ struct Candidate {
   double seconds = std::numeric_limits<double>::infinity();  // of an update, the least so far
 };
 
-absl::StatusOr<std::vector<Candidate>> Candidates(const Shape& shape,
-                                                  const ParameterLayout& layout) {
+absl::StatusOr<std::vector<Candidate>> Candidates(const Shape& shape, const ParameterLayout& layout,
+                                                  run::Precision precision) {
   std::vector<Candidate> candidates;
   for (const TrainStepBackend& row : TrainStepBackends()) {
-    absl::StatusOr<std::unique_ptr<TrainStep>> step = row.create(shape, layout, Device());
+    absl::StatusOr<std::unique_ptr<TrainStep>> step =
+        row.create(shape, layout, Device(), precision);
     if (absl::IsUnimplemented(step.status())) continue;
     ALLO_RETURN_IF_ERROR(step.status());
     candidates.push_back({row.name, *std::move(step)});
@@ -44,8 +45,8 @@ absl::StatusOr<std::vector<Candidate>> Candidates(const Shape& shape,
   return candidates;
 }
 
-int64_t TimedSequences(const Shape& shape, int64_t sequences) {
-  const int fewer = MicroBatchFor(shape, sequences, kMostBytes);
+int64_t TimedSequences(const Shape& shape, int64_t sequences, run::Precision precision) {
+  const int fewer = MicroBatchFor(shape, sequences, kMostBytes, precision);
   return fewer == 0 ? sequences : fewer;
 }
 
@@ -69,6 +70,7 @@ absl::Status Time(const Shape& shape, const ParameterLayout& layout, int64_t seq
       std::vector<float> gradient(static_cast<size_t>(candidate.step->gradient_size()));
       double loss = 0;
       const double start = CpuSeconds();
+      candidate.step->RoundParameters(parameters);
       ALLO_RETURN_IF_ERROR(candidate.step->LossAndGradient(parameters, batch, 1, gradient, &loss));
       candidate.seconds = std::min(candidate.seconds, CpuSeconds() - start);
     }
@@ -78,15 +80,17 @@ absl::Status Time(const Shape& shape, const ParameterLayout& layout, int64_t seq
 
 }  // namespace
 
-absl::StatusOr<FastestStep> FindFastestCpuStep(const Shape& shape, int64_t sequences) {
+absl::StatusOr<FastestStep> FindFastestCpuStep(const Shape& shape, int64_t sequences,
+                                               run::Precision precision) {
   ALLO_ASSIGN_OR_RETURN(const ParameterLayout layout, LayoutOf(shape));
-  ALLO_ASSIGN_OR_RETURN(std::vector<Candidate> candidates, Candidates(shape, layout));
+  ALLO_ASSIGN_OR_RETURN(std::vector<Candidate> candidates, Candidates(shape, layout, precision));
   if (candidates.size() < 2) {
     std::string chosen;
-    ALLO_RETURN_IF_ERROR(CreateTrainStep("auto", shape, layout, Device(), &chosen).status());
+    ALLO_RETURN_IF_ERROR(
+        CreateTrainStep("auto", shape, layout, Device(), &chosen, precision).status());
     return FastestStep{chosen, ""};
   }
-  const int64_t timed = TimedSequences(shape, sequences);
+  const int64_t timed = TimedSequences(shape, sequences, precision);
   ALLO_RETURN_IF_ERROR(Time(shape, layout, timed, candidates));
   const Candidate* fastest = &candidates[0];
   std::string timing;

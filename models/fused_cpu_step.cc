@@ -111,8 +111,13 @@ class FusedCpuStep final : public TrainStep {
 
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape,
                                                               const ParameterLayout& layout,
-                                                              Device device) {
+                                                              Device device,
+                                                              run::Precision precision) {
   if (device.cuda) return absl::UnimplementedError("fused_cpu runs on CPUs only");
+  if (precision != run::Precision::kFp32) {
+    return absl::UnimplementedError(
+        absl::StrCat("fused_cpu computes in fp32 and not in ", run::NameOf(precision)));
+  }
   ALLO_RETURN_IF_ERROR(Validate(shape));
   const Family& family = *FindFamily(shape.family);
   if (family.encoder_channels > 0 || family.tokenizer) {

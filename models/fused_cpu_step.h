@@ -21,6 +21,7 @@ namespace allometry::models {
 // thread-safe: one step, one thread. No allocation once a batch of the largest size was seen.
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateFusedCpuStep(const Shape& shape,
                                                               const ParameterLayout& layout,
-                                                              Device device);
+                                                              Device device,
+                                                              run::Precision precision);
 
 }  // namespace allometry::models

@@ -8,11 +8,13 @@
 
 namespace allometry::models {
 
-double SequenceActivationBytes(const Shape& shape) {
+double SequenceActivationBytes(const Shape& shape, run::Precision precision) {
   if (const Family* family = FindFamily(shape.family); family != nullptr && family->tokenizer) {
     return VqActivationBytes(shape);
   }
-  double floats = 20.0 * shape.layers * shape.width + 3.0 * shape.vocabulary;
+  const bool bf16 = precision == run::Precision::kBf16;
+  double floats =
+      (bf16 ? 10.0 : 20.0) * shape.layers * shape.width + (bf16 ? 4.0 : 3.0) * shape.vocabulary;
   const Family* family = FindFamily(shape.family);
   if (family != nullptr && family->encoder_channels > 0) {
     double places = shape.image_height / 4.0 * shape.image_width / 4.0;
@@ -27,8 +29,8 @@ double SequenceActivationBytes(const Shape& shape) {
   return 4.0 * shape.context * floats;
 }
 
-int MicroBatchFor(const Shape& shape, int64_t sequences, double bytes) {
-  const double each = SequenceActivationBytes(shape);
+int MicroBatchFor(const Shape& shape, int64_t sequences, double bytes, run::Precision precision) {
+  const double each = SequenceActivationBytes(shape, precision);
   if (static_cast<double>(sequences) * each <= bytes) return 0;
   const auto most = std::max<int64_t>(1, static_cast<int64_t>(bytes / each));
   const int64_t parts = (sequences + most - 1) / most;

@@ -6,17 +6,21 @@
 #include <cstdint>
 
 #include "models/shape.h"
+#include "run/choices.h"
 
 namespace allometry::models {
 
-// Single precision, kept for the backward pass of one sequence by the autograd step, whose
-// attention keeps no weights:  4 T (20 L d + 3 V), and of an image encoder 16 floats a channel and
-// place of each stage; of a tokenizer what all its operations give. Measured with bench/presets:
-// 0.8 of the estimate at 5560 tokens.
-double SequenceActivationBytes(const Shape& shape);
+// Bytes kept for the backward pass of one sequence by the autograd step, whose attention keeps no
+// weights:  4 T (20 L d + 3 V), and of an image encoder 16 floats a channel and place of each
+// stage; of a tokenizer what all its operations give. Measured with bench/presets: 0.8 of the
+// estimate at 5560 tokens. In bf16  T (2 * 20 L d + (2 * 2 + 3 * 4) V): the logits and their
+// gradient are there in bf16 too, besides the loss's fp32.
+double SequenceActivationBytes(const Shape& shape,
+                               run::Precision precision = run::Precision::kFp32);
 
 // 0, everything at once, where `sequences` (a rank's share of a batch) fit into `bytes`; otherwise
 // the size of the fewest equal parts that do, at least 1.
-int MicroBatchFor(const Shape& shape, int64_t sequences, double bytes);
+int MicroBatchFor(const Shape& shape, int64_t sequences, double bytes,
+                  run::Precision precision = run::Precision::kFp32);
 
 }  // namespace allometry::models

@@ -10,7 +10,8 @@ namespace {
 // In the order in which "auto" tries them.
 constexpr TrainStepBackend kBackends[] = {
     {"fused_cpu", "by hand, fp32, one thread; CPU", &CreateFusedCpuStep},
-    {"autograd", "LibTorch's autograd; CPU and CUDA; the reference", &CreateAutogradStep},
+    {"autograd", "LibTorch's autograd; CPU and CUDA, fp32, tf32 and bf16; the reference",
+     &CreateAutogradStep},
     {"vq", "tokenizers of images, on LibTorch's autograd; CPU", &CreateVqStep, true},
 };
 
@@ -21,12 +22,13 @@ std::span<const TrainStepBackend> TrainStepBackends() { return kBackends; }
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateTrainStep(absl::string_view backend,
                                                            const Shape& shape,
                                                            const ParameterLayout& layout,
-                                                           Device device, std::string* chosen) {
+                                                           Device device, std::string* chosen,
+                                                           run::Precision precision) {
   const bool any = backend == "auto";
   absl::Status refused = absl::OkStatus();
   for (const TrainStepBackend& row : kBackends) {
     if (!any && backend != row.name) continue;
-    absl::StatusOr<std::unique_ptr<TrainStep>> step = row.create(shape, layout, device);
+    absl::StatusOr<std::unique_ptr<TrainStep>> step = row.create(shape, layout, device, precision);
     if (step.ok() || !absl::IsUnimplemented(step.status())) {
       *chosen = row.name;
       return step;

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "models/objective.h"
 #include "models/shape.h"
+#include "run/choices.h"
 
 namespace allometry::models {
 
@@ -84,9 +85,10 @@ class TrainStep {
   // With m the mean cross-entropy of the batch's targets that count, at `parameters`, in nats:
   //   gradient += weight * dm/d(parameters),   *loss += weight * m.
   // InvalidArgument where none counts.
-  // `parameters`, `gradient` and `loss` lie on the step's device; on CUDA the call only enqueues
-  // work. The caller zeroes gradient and loss and chooses the weights, so micro-batches and ranks
-  // add up to the mean of the global batch. Deterministic on CPUs: same inputs, same bits.
+  // `parameters`, `gradient` and `loss` lie on the step's device, and are fp32 in every precision;
+  // on CUDA the call only enqueues work. The caller zeroes gradient and loss and chooses the
+  // weights, so micro-batches and ranks add up to the mean of the global batch. Deterministic on
+  // CPUs: same inputs, same bits.
   virtual absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch,
                                        float weight, std::span<float> gradient, double* loss) = 0;
 
@@ -104,6 +106,13 @@ class TrainStep {
   virtual absl::Status Losses(std::span<const float> parameters, const Batch& batch,
                               std::span<double> losses) = 0;
 
+  // A step in bf16 computes from a copy of the parameters that is rounded to the nearest bf16,
+  // ParameterLayout::size numbers on the step's device; the parameters themselves stay fp32. AdamW
+  // writes the copy as it updates them (AdamWState::rounded); after any other change the caller
+  // calls RoundParameters. Empty for other precisions.
+  virtual std::span<uint16_t> rounded_parameters() { return {}; }
+  virtual void RoundParameters(std::span<const float> /*parameters*/) {}
+
   // Their sum, in order.
   absl::StatusOr<double> SumLoss(std::span<const float> parameters, const Batch& batch) {
     std::vector<double> losses(static_cast<size_t>(batch.sequences * batch.context));
@@ -115,18 +124,18 @@ class TrainStep {
 struct TrainStepBackend {
   const char* name;  // "autograd", "fused_cpu"
   const char* description;
-  // Unimplemented with the reason where this backend cannot take the shape.
+  // Unimplemented with the reason where this backend cannot take the shape or the precision.
   absl::StatusOr<std::unique_ptr<TrainStep>> (*create)(const Shape& shape,
-                                                       const ParameterLayout& layout,
-                                                       Device device);
+                                                       const ParameterLayout& layout, Device device,
+                                                       run::Precision precision);
   bool tokenizers = false;  // it trains those, and nothing else
 };
 
 std::span<const TrainStepBackend> TrainStepBackends();
-// By name; "auto" takes the first row that accepts the shape. NotFound lists the names.
-absl::StatusOr<std::unique_ptr<TrainStep>> CreateTrainStep(absl::string_view backend,
-                                                           const Shape& shape,
-                                                           const ParameterLayout& layout,
-                                                           Device device, std::string* chosen);
+// By name; "auto" takes the first row that accepts the shape and the precision. NotFound lists the
+// names.
+absl::StatusOr<std::unique_ptr<TrainStep>> CreateTrainStep(
+    absl::string_view backend, const Shape& shape, const ParameterLayout& layout, Device device,
+    std::string* chosen, run::Precision precision = run::Precision::kFp32);
 
 }  // namespace allometry::models

@@ -214,7 +214,7 @@ class FrozenTokenizer final : public ImageTokenizer {
 
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateVqStep(const Shape& shape,
                                                         const ParameterLayout& layout,
-                                                        Device device) {
+                                                        Device device, run::Precision precision) {
   ALLO_RETURN_IF_ERROR(Validate(shape));
   if (!FindFamily(shape.family)->tokenizer) {
     return absl::UnimplementedError(
@@ -222,6 +222,10 @@ absl::StatusOr<std::unique_ptr<TrainStep>> CreateVqStep(const Shape& shape,
   }
   if (device.cuda) {
     return absl::UnimplementedError("tokenizers are trained on CPUs: use device cpu");
+  }
+  if (precision != run::Precision::kFp32) {
+    return absl::UnimplementedError(
+        absl::StrCat("vq computes in fp32 and not in ", run::NameOf(precision)));
   }
   return std::make_unique<VqStep>(shape, layout);
 }

@@ -24,7 +24,7 @@ namespace allometry::models {
 // Unimplemented for families that are no tokenizers, and on CUDA. One step, one thread.
 absl::StatusOr<std::unique_ptr<TrainStep>> CreateVqStep(const Shape& shape,
                                                         const ParameterLayout& layout,
-                                                        Device device);
+                                                        Device device, run::Precision precision);
 
 // A tokenizer that is trained no more.
 class ImageTokenizer {

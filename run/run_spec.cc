@@ -284,9 +284,10 @@ Json ObjectOf(const Owner& owner) {
 }  // namespace
 
 std::string PrecisionProblem(Precision precision, DeviceKind device) {
-  const bool cuda = device == DeviceKind::kCuda;
-  if (precision == Precision::kFp32 || (precision == Precision::kTf32 && cuda)) return "";
-  return cuda ? "fp32, tf32 (bf16 training is not there yet)" : "fp32 on CPUs";
+  if (precision == Precision::kTf32 && device == DeviceKind::kCpu) {
+    return "fp32, bf16 on CPUs (tf32 is a mode of GPUs)";
+  }
+  return "";
 }
 
 absl::StatusOr<RunSpec> ParseRunSpec(absl::string_view text) {

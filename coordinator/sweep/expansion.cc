@@ -257,7 +257,8 @@ v1::Run RunOf(const SweepFile& file, const BuiltSize& size, const v1::RunIdentit
   if (!file.trainer) {
     spec.set_micro_batch(models::MicroBatchFor(
         size.shape, (sequences + size.choice->ranks - 1) / size.choice->ranks,
-        file.device == run::DeviceKind::kCuda ? kCudaActivationBytes : kCpuActivationBytes));
+        file.device == run::DeviceKind::kCuda ? kCudaActivationBytes : kCpuActivationBytes,
+        file.recipe.precision));
   }
   spec.set_device(run::NameOf(file.device));
   spec.set_deterministic(file.deterministic);

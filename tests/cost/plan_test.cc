@@ -192,6 +192,23 @@ TEST(PlanTest, MemoryGrowsWithTheMicroBatchAndShrinksWithRanks) {
   EXPECT_EQ(RankMemoryBytes(run), 50.0 * (2 * 20 * 32 + 297) * 4 + 80'000);
 }
 
+// 20 bytes a parameter, and activations of 2 bytes but for the loss's fp32.
+TEST(PlanTest, MemoryAndWordsKnowThePrecision) {
+  v1::Run run = MakeRun(1, "5k", 5000, 100);
+  run.mutable_spec()->mutable_identity()->mutable_shape()->set_context(10);
+  run.mutable_spec()->mutable_identity()->mutable_shape()->set_vocabulary(99);
+  const double fp32 = RankMemoryBytes(run);
+  EXPECT_TRUE(NumericsSentences({run}).empty());
+  auto& settings = *run.mutable_spec()->mutable_identity()->mutable_settings();
+  settings["precision"] = "tf32";
+  EXPECT_EQ(RankMemoryBytes(run), fp32);
+  settings["precision"] = "bf16";
+  EXPECT_EQ(RankMemoryBytes(run), 1000.0 * (2 * (2 * 20 * 32) + 16 * 99) + 100'000);
+  const std::vector<std::string> said = NumericsSentences({run, run});
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_THAT(said[0], HasSubstr("2 runs train in bf16"));
+}
+
 // The micro-batch is chosen so that a rank's activations fit into a number of bytes: what the plan
 // says must agree, for long contexts, image encoders and tokenizers too.
 TEST(PlanTest, MemoryIsThatOfTheFormulaThatChoseTheMicroBatch) {

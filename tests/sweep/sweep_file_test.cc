@@ -191,8 +191,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.yaml:8: batch_tokens -4096 is out of range: allowed is from 1 to 1e12"},
         Mistake{"batch_tokens: 4096", "batch_tokens: 1e400",
                 "a.yaml:8: batch_tokens 1e400 is too large for a number"},
-        Mistake{"warmup_steps: 10", "warmup_steps: 10\n  precision: bf16",
-                "a.yaml:10: precision bf16 with device cpu: allowed is fp32 on CPUs"},
+        Mistake{"warmup_steps: 10", "warmup_steps: 10\n  precision: tf32",
+                "a.yaml:10: precision tf32 with device cpu: allowed is fp32, bf16 on CPUs (tf32 is "
+                "a mode of GPUs)"},
         Mistake{"warmup_steps: 10", "warmup_steps: 10\n  precision: fp8",
                 "a.yaml:10: precision fp8 is not known: allowed are fp32, tf32, bf16"},
         Mistake{"warmup_steps: 10", "warmup_steps: -1",

@@ -338,5 +338,34 @@ TEST_F(ResumeTest, CurveAfterKill9IsBitIdentical) {
   ExpectResumedCurveIsBitIdentical([](TrainerProcess& process) { process.Kill(); });
 }
 
+TEST_F(ResumeTest, CurveInBf16AfterKill9IsBitIdentical) {
+  SetSteps(700);
+  spec_.identity.precision = run::Precision::kBf16;
+  ExpectResumedCurveIsBitIdentical([](TrainerProcess& process) { process.Kill(); });
+}
+
+TEST_F(TrainerTest, LossesInBf16AreWithinOnePercentOfFp32) {
+  spec_.steps = 500;
+  spec_.log_every = 20;
+  spec_.evaluation_steps = {1, 10, 100, 250, 500};
+  spec_.identity.warmup_steps = 50;
+  Curve fp32, bf16;
+  run_dir_ = folder_.Path("fp32");
+  RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&fp32, spec_.steps);
+  run_dir_ = folder_.Path("bf16");
+  spec_.identity.precision = run::Precision::kBf16;
+  const SpoolContents contents = RunToEnd(spec_, ExitReason::kSucceeded);
+  contents.MergeInto(&bf16, spec_.steps);
+  EXPECT_EQ(contents.All<run::ExecutionConfig>()[0].step_backend, "autograd");
+  int compared = 0;
+  for (const auto& [key, value] : fp32) {
+    if (key.first != "train" && key.first != "heldout") continue;
+    ++compared;
+    EXPECT_NEAR(*bf16.at(key), *value, 0.01 * *value) << key.first << " after " << key.second;
+  }
+  EXPECT_EQ(compared, 30);
+  EXPECT_NE(fp32, bf16);
+}
+
 }  // namespace
 }  // namespace allometry::trainer

@@ -70,7 +70,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& id
   ALLO_ASSIGN_OR_RETURN(state->layout, models::LayoutOf(shape));
   ALLO_ASSIGN_OR_RETURN(state->train_step,
                         models::CreateTrainStep(step_backend, shape, state->layout, device.device,
-                                                &state->step_backend));
+                                                &state->step_backend, identity.precision));
   for (at::Tensor* buffer : {&state->parameters, &state->exp_avg, &state->exp_avg_sq}) {
     *buffer = Zeros(state->layout.size, at::kFloat, device.device);
   }
@@ -83,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& id
   const at::Tensor initial = Zeros(state->layout.size, at::kFloat, {});
   models::Initialize(shape, state->layout, identity.seed, Span(initial));
   state->parameters.copy_(initial);
+  state->train_step->RoundParameters(ConstSpan(state->parameters));
   return std::unique_ptr<Learner>(new Learner(std::move(state)));
 }
 
@@ -98,6 +99,7 @@ absl::StatusOr<Progress> Learner::Restore(const std::string& run_dir,
   state_->parameters.copy_(parameters);
   state_->exp_avg.copy_(exp_avg);
   state_->exp_avg_sq.copy_(exp_avg_sq);
+  state_->train_step->RoundParameters(ConstSpan(state_->parameters));
   return progress;
 }
 
@@ -140,7 +142,8 @@ void Learner::Update(int64_t step, int64_t sequences) {
   state_->adamw->Step({.parameters = trained(state_->parameters),
                        .gradient = trained(state_->gradient),
                        .first_moment = trained(state_->exp_avg),
-                       .second_moment = trained(state_->exp_avg_sq)},
+                       .second_moment = trained(state_->exp_avg_sq),
+                       .rounded = state_->train_step->rounded_parameters()},
                       step, LearningRateAt(state_->identity, step),
                       state_->gradient_norm.mutable_data_ptr<double>());
   state_->train_step->AfterUpdate(Span(state_->parameters), ConstSpan(state_->gradient), sequences);

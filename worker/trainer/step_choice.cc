@@ -71,8 +71,9 @@ absl::StatusOr<StepChoice> ChooseStep(const std::string& run_dir, const run::Run
   const int64_t share = (sequences + spec.ranks - 1) / spec.ranks;
   const int64_t at_once =
       spec.micro_batch == 0 ? share : std::min<int64_t>(spec.micro_batch, share);
-  ALLO_ASSIGN_OR_RETURN(models::FastestStep fastest,
-                        models::FindFastestCpuStep(spec.identity.shape, at_once));
+  ALLO_ASSIGN_OR_RETURN(
+      models::FastestStep fastest,
+      models::FindFastestCpuStep(spec.identity.shape, at_once, spec.identity.precision));
   return StepChoice{std::move(fastest.name), fastest.timing.empty()
                                                  ? "the only one that takes the shape"
                                                  : std::move(fastest.timing)};
