@@ -79,7 +79,7 @@ RunState Waiting(int64_t id, const Mix& mix, std::mt19937_64& random) {
   run.run_id = id;
   run.sweep_id = 1 + static_cast<int64_t>(random() % static_cast<uint64_t>(mix.sweeps));
   run.priority = static_cast<int32_t>(run.sweep_id % mix.priorities);
-  run.device = "cuda";
+  run.device = run::DeviceKind::kCuda;
   run.dataset_hash = run.sweep_id % 2 == 0 ? "aa11bb22cc33dd44" : "1122334455667788";
   if (uniform(random) < mix.gangs) run.ranks = 2 << (random() % 3);
   run.ranks = std::min(run.ranks, mix.slots_each);

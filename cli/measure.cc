@@ -18,6 +18,7 @@
 #include "cli/child.h"
 #include "cli/scratch_folder.h"
 #include "nlohmann/json.hpp"
+#include "proto/run_choices.h"
 #include "proto/run_conversion.h"
 #include "run/run_spec.h"
 #include "worker/launch/failure_line.h"
@@ -46,8 +47,9 @@ std::string CacheFile() {
 }
 
 std::string TrainerOf(const v1::RunSpec& spec) {
-  return absl::StrCat(FolderOfThisProgram(),
-                      spec.device() == "cuda" ? "/allo-trainer-cuda" : "/allo-trainer");
+  return absl::StrCat(FolderOfThisProgram(), DeviceOf(spec) == run::DeviceKind::kCuda
+                                                 ? "/allo-trainer-cuda"
+                                                 : "/allo-trainer");
 }
 
 // The run without what changes no speed.
@@ -188,7 +190,7 @@ class Measuring {
                    "--leased",
                    "--measure",
                    absl::StrCat(options_.seconds)};
-    job.device_kind = shape.spec.device();
+    job.device_kind = spec.device;
     job.hosts.emplace_back();
     for (size_t i = 0; i < ranks; ++i) {
       job.hosts[0].devices.push_back(absl::StrCat(place * ranks + i));

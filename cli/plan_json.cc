@@ -21,7 +21,7 @@ Json RunJson(const cost::PlannedRun& run) {
           {"width", run.width},
           {"learning_rate", run.learning_rate},
           {"seed", run.seed},
-          {"device", run.device},
+          {"device", run.device ? run::NameOf(*run.device) : ""},
           {"devices", run.ranks},
           {"cells", run.cells},
           {"from_step", run.from},

@@ -16,7 +16,7 @@ std::string ThisHost();
 // both.
 absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text);
 
-// Of those that are not drained, apart for each kind of device.
+// Of those that are not drained, apart for each kind of device that this program knows.
 std::vector<cost::WorkerSlots> WorkersOf(const v1::ListWorkersResponse& response);
 
 // "host-a cpu:2, host-b cuda:8"; "none".

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
+#include "run/device.h"
 
 namespace allometry::cli {
 namespace {
@@ -41,7 +42,10 @@ std::vector<std::string> HostsOf(const v1::Worker& worker) {
 // "8 cpu", "4 cuda, 8 cpu".
 std::string SlotCounts(const std::vector<v1::Slot>& slots) {
   std::map<std::string, int, std::greater<>> kinds;
-  for (const v1::Slot& slot : slots) ++kinds[slot.device().substr(0, slot.device().find(':'))];
+  for (const v1::Slot& slot : slots) {
+    const std::optional<run::DeviceKind> kind = run::KindOfDevice(slot.device());
+    ++kinds[kind ? run::NameOf(*kind) : "other"];
+  }
   if (kinds.empty()) return "-";
   return absl::StrJoin(kinds, ", ", [](std::string* out, const auto& kind) {
     absl::StrAppend(out, kind.second, " ", kind.first);

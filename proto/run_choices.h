@@ -13,6 +13,10 @@ inline std::optional<run::Schedule> ScheduleOf(const v1::RunIdentity& identity) 
   if (identity.schedule().empty()) return run::Schedule::kConstant;
   return run::Parse<run::Schedule>(identity.schedule());
 }
+inline std::optional<run::DeviceKind> DeviceOf(const v1::RunSpec& spec) {
+  if (spec.device().empty()) return run::DeviceKind::kCpu;
+  return run::Parse<run::DeviceKind>(spec.device());
+}
 inline std::optional<run::RunKind> KindOf(const v1::RunSpec& spec) {
   if (spec.kind().empty()) return run::RunKind::kTrain;
   return run::Parse<run::RunKind>(spec.kind());

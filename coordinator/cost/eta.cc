@@ -24,7 +24,7 @@ std::optional<double> EstimateEta(const std::vector<OpenRun>& runs, int slots,
     one.seconds = run.flops_left / rate;
     if (run.running) one.runs_on = 0;
   }
-  return Makespan(to_place, {{"", "cpu", slots, 0}});
+  return Makespan(to_place, {{"", run::DeviceKind::kCpu, slots, 0}});
 }
 
 }  // namespace allometry::cost

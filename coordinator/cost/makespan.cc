@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/schedule/pool.h"
 #include "coordinator/schedule/scheduler.h"
@@ -29,7 +28,7 @@ std::string AgentId(size_t worker) { return absl::StrFormat("worker-%09d", worke
 v1::Slot SlotOf(const WorkerSlots& worker, int slot) {
   v1::Slot of;
   of.set_host(worker.host);
-  of.set_device(absl::StrCat(worker.kind, ":", slot));
+  of.set_device(run::DeviceName(worker.kind, slot));
   of.set_memory_bytes(static_cast<int64_t>(worker.memory_bytes));
   return of;
 }
@@ -184,8 +183,8 @@ class Simulation {
   std::vector<std::vector<size_t>> dependents_;  // the runs that start from its checkpoint
   schedule::Scheduler scheduler_;
   std::map<int64_t, double> running_;  // run_id -> end
-  std::map<std::string, Backlog> backlog_;
-  std::map<std::string, std::multiset<double>> durations_;  // of what could start, by kind
+  std::map<run::DeviceKind, Backlog> backlog_;
+  std::map<run::DeviceKind, std::multiset<double>> durations_;  // of what could start, by kind
   // A run's end, or the moment when the checkpoint that it starts from is there.
   using Event = std::pair<double, size_t>;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;

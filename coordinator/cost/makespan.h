@@ -12,18 +12,20 @@
 #include <string>
 #include <vector>
 
+#include "run/choices.h"
+
 namespace allometry::cost {
 
 struct WorkerSlots {
   std::string host;
-  std::string kind = "cpu";  // of its devices
+  run::DeviceKind kind = run::DeviceKind::kCpu;  // of its devices
   int slots = 0;
   double memory_bytes = 0;  // of a device, or of the host divided by its slots; 0: not known
 };
 
 struct RunToPlace {
   int ranks = 1;
-  std::string kind = "cpu";
+  run::DeviceKind kind = run::DeviceKind::kCpu;
   double seconds = 0;        // from its start, or from now where it runs already
   int after = -1;            // place of the run whose checkpoint it starts from; -1: none
   double after_seconds = 0;  // from that run's start until the checkpoint is there

@@ -51,7 +51,7 @@ PlannedRun PlanRun(const v1::Sweep& sweep, const v1::Run& run, const PlanOptions
   planned.learning_rate = identity.learning_rate();
   planned.seed = identity.seed();
   planned.ranks = std::max(1, run.spec().ranks());
-  planned.device = run.spec().device().empty() ? "cpu" : run.spec().device();
+  planned.device = DeviceOf(run.spec());
   planned.steps = run.spec().steps();
   const PlannedWork work = WorkOf(run);
   planned.from = planned.steps - work.updates;
@@ -86,7 +86,8 @@ std::string NeverStarts(const PlannedRun& run, const std::vector<WorkerSlots>& w
   if (fits) return "";
   const std::string who = absl::StrFormat("%s seed %d", run.size, run.seed);
   if (most == 0) {
-    return absl::StrFormat("%s needs a device of kind %s, and no worker has one", who, run.device);
+    return absl::StrFormat("%s needs a device of kind %s, and no worker has one", who,
+                           run.device ? run::NameOf(*run.device) : "unknown");
   }
   if (most < run.ranks) {
     return absl::StrFormat("%s needs %d devices at once, and no worker has more than %d", who,
@@ -126,7 +127,7 @@ std::optional<double> PlayOnWorkers(const SweepPlan& plan, absl::Span<const v1::
     if (!planned.new_work) continue;
     RunToPlace& run = to_place.emplace_back();
     run.ranks = planned.ranks;
-    run.kind = planned.device;
+    run.kind = *planned.device;  // a worker has it
     run.seconds = *planned.seconds;
     run.memory_bytes = planned.memory_bytes;
     run.ahead = StageOf(runs[i]) == run::Stage::kLadder;

@@ -27,7 +27,7 @@ struct PlannedRun {
   double learning_rate = 0;
   int64_t seed = 0;
   int ranks = 1;
-  std::string device;
+  std::optional<run::DeviceKind> device;  // unset: of a kind that this program does not know
   int cells = 0;
   int64_t from = 0;         // the update it goes on from: of a trunk's or its own checkpoint
   int64_t steps = 0;        // the last update

@@ -163,7 +163,7 @@ std::string TimeText(const SweepPlan& plan) {
   bool cpu = true;
   for (const PlannedRun& run : plan.runs) {
     if (!run.new_work) continue;
-    cpu &= run.device == "cpu";
+    cpu &= run.device == run::DeviceKind::kCpu;
     ++sources[run.time_source.empty() ? "not known" : run.time_source];
   }
   if (sources.empty() || (sources.size() == 1 && sources.contains("not known"))) return "";

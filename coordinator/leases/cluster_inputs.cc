@@ -59,7 +59,7 @@ bool ClusterView::CouldRun(const schedule::AgentState& agent, const schedule::Ru
   if (!run.dataset_hash.empty() && agent.dataset_hashes.count(run.dataset_hash) == 0) return false;
   const std::vector<v1::Slot>& slots = agents_.at(agent.agent_id).slots;
   return std::count_if(slots.begin(), slots.end(), [&](const v1::Slot& slot) {
-           return schedule::DeviceKind(slot) == run.device;
+           return schedule::KindOf(slot) == run.device;
          }) >= run.ranks;
 }
 

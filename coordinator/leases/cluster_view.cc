@@ -80,7 +80,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   // Later steps of the ladder, and the grid of its own size, wait for a tuning run's loss.
   state.ahead = StageOf(row.run) == run::Stage::kLadder;
   state.ranks = spec.ranks();
-  state.device = spec.device();
+  state.device = DeviceOf(spec);
   state.dataset = spec.identity().dataset();
   // A generated dataset is there everywhere.
   if (!data::IsGenerated(state.dataset)) state.dataset_hash = spec.identity().dataset_hash();
@@ -95,7 +95,7 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
     state.memory_bytes = static_cast<int64_t>(cost::RankMemoryBytes(row.run));
   }
   state.max_sharers =
-      sharing_.MostUsefulSharers(spec.device(), static_cast<double>(row.run.n_params()));
+      sharing_.MostUsefulSharers(state.device, static_cast<double>(row.run.n_params()));
   if (leased) {
     const store::Attempt& attempt = *row.attempt;
     state.placement = {attempt.lease.attempt(), attempt.agent_id, attempt.slots};

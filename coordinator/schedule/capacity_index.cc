@@ -28,9 +28,10 @@ bool CapacityIndex::ByMemory::operator<(const ByMemory& other) const {
 void CapacityIndex::PutAgent(const AgentState& agent) {
   RemoveAgent(agent.agent_id);
   if (!agent.live || !agent.drained.empty()) return;
-  std::set<std::string> kinds;
-  for (const v1::Slot& slot : agent.slots) kinds.insert(DeviceKind(slot));
-  for (const std::string& kind : kinds) {
+  std::set<SlotKind> kinds;
+  for (const v1::Slot& slot : agent.slots) kinds.insert(KindOf(slot));
+  kinds.erase(std::nullopt);
+  for (const SlotKind kind : kinds) {
     Entry& entry = pools_[{agent.agent_id, kind}];
     entry.pool = std::make_unique<Pool>(agent, kind);
     std::set<std::string> hashes = agent.dataset_hashes;
@@ -50,7 +51,7 @@ void CapacityIndex::PutAgent(const AgentState& agent) {
 }
 
 void CapacityIndex::RemoveAgent(const std::string& agent_id) {
-  auto it = pools_.lower_bound({agent_id, ""});
+  auto it = pools_.lower_bound({agent_id, std::nullopt});
   while (it != pools_.end() && it->first.first == agent_id) {
     Entry& entry = it->second;
     RemoveFromIndices(entry);
@@ -98,12 +99,12 @@ void CapacityIndex::RemoveFromIndices(Entry& entry) {
 CapacityIndex::Entry* CapacityIndex::FindEntry(const std::string& agent_id,
                                                absl::Span<const v1::Slot> slots) {
   if (slots.empty()) return nullptr;
-  const auto found = pools_.find({agent_id, DeviceKind(slots.front())});
+  const auto found = pools_.find({agent_id, KindOf(slots.front())});
   return found == pools_.end() ? nullptr : &found->second;
 }
 
 CapacityIndex::Entry& CapacityIndex::EntryOf(const Pool& pool) {
-  return pools_.at({pool.agent().agent_id, DeviceKind(pool.places().front().slot)});
+  return pools_.at({pool.agent().agent_id, KindOf(pool.places().front().slot)});
 }
 
 // --- Users ---

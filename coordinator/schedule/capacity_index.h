@@ -55,7 +55,7 @@ class CapacityIndex {
 
   // --- One decision ---
   // How long `work` (duration x ranks) takes on all slots of a kind; infinity if there are none.
-  double BacklogTime(const std::string& kind, double work) const;
+  double BacklogTime(SlotKind kind, double work) const;
   // Where the run can start now, as decide.h says; unset: nowhere.
   std::optional<SlotChoice> Find(const RunState& run, const Need& need, double backlog_time) const;
   void Take(const RunState& run, const SlotChoice& choice);
@@ -115,7 +115,8 @@ class CapacityIndex {
     int free = 0;
     std::vector<std::pair<size_t, int64_t>> sharing;  // users -> memory left
   };
-  using Key = std::pair<std::string, std::string>;  // agent_id, kind
+  using PoolKey = std::pair<std::string, SlotKind>;   // agent_id, kind
+  using GroupKey = std::pair<SlotKind, std::string>;  // kind, dataset hash
 
   static void AddToIndices(Entry& entry);
   static void RemoveFromIndices(Entry& entry);
@@ -145,8 +146,8 @@ class CapacityIndex {
   // Its places that this run may not take.
   std::vector<bool> ReservedAgainst(const RunState& run) const;
 
-  std::map<Key, Entry> pools_;
-  std::map<Key, Group> groups_;  // by kind and hash; kept for good, there are as many as datasets
+  std::map<PoolKey, Entry> pools_;
+  std::map<GroupKey, Group> groups_;  // kept for good, there are as many as datasets
   std::optional<Reservation> reservation_;
   std::vector<std::pair<Pool*, size_t>> sharing_blocked_;
 };

@@ -48,7 +48,7 @@ std::vector<bool> CapacityIndex::ReservedAgainst(const RunState& run) const {
   return lent ? std::vector<bool>(reservation_->held.size(), false) : reservation_->held;
 }
 
-double CapacityIndex::BacklogTime(const std::string& kind, double work) const {
+double CapacityIndex::BacklogTime(SlotKind kind, double work) const {
   const auto group = groups_.find({kind, ""});
   if (group == groups_.end() || group->second.slots == 0)
     return std::numeric_limits<double>::infinity();

@@ -16,6 +16,7 @@
 
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
+#include "run/device.h"
 
 namespace allometry::schedule {
 
@@ -24,6 +25,10 @@ namespace allometry::schedule {
 inline std::string CommandsWith(const std::string& dataset_hash) {
   return "commands:" + dataset_hash;
 }
+
+// The kind of device of a slot, or that a run needs. Unset: a kind that this coordinator does not
+// know. A slot of such a kind gets no run, and a run that needs one finds no slot.
+using SlotKind = std::optional<run::DeviceKind>;
 
 struct AgentState {
   std::string agent_id;
@@ -52,7 +57,7 @@ struct RunState {
   int32_t priority = 0;  // larger goes first
   bool ahead = false;    // a tuning run: other runs of its sweep wait for its result
   int32_t ranks = 1;
-  std::string device = "cpu";  // kind of slot: what stands before ':' in Slot.device
+  SlotKind device = run::DeviceKind::kCpu;
   std::string dataset;
   std::string dataset_hash;        // empty: there everywhere (generated)
   bool is_command = false;         // then dataset_hash is CommandsWith() of it
@@ -85,7 +90,6 @@ struct ClusterState {
   std::map<int64_t, RunState> runs;          // PENDING and LEASED, by run_id
 };
 
-// The part of Slot.device before ':': "cpu", "cuda".
-std::string DeviceKind(const v1::Slot& slot);
+inline SlotKind KindOf(const v1::Slot& slot) { return run::KindOfDevice(slot.device()); }
 
 }  // namespace allometry::schedule

@@ -60,7 +60,7 @@ bool CouldRun(const AgentState& agent, const RunState& run) {
   if (!run.dataset_hash.empty() && agent.dataset_hashes.count(run.dataset_hash) == 0) return false;
   const auto slots =
       std::count_if(agent.slots.begin(), agent.slots.end(),
-                    [&](const v1::Slot& slot) { return DeviceKind(slot) == run.device; });
+                    [&](const v1::Slot& slot) { return KindOf(slot) == run.device; });
   return slots >= run.ranks;
 }
 
@@ -73,7 +73,7 @@ bool OthersSuffice(const ClusterState& state, const std::set<std::string>& drain
     (agent.host == host ? here : others).push_back(&agent);
   }
   if (others.empty()) return false;
-  std::set<std::tuple<int32_t, std::string, std::string>> looked_at;
+  std::set<std::tuple<int32_t, SlotKind, std::string>> looked_at;
   for (const auto& entry : state.runs) {
     const auto& run = entry.second;
     if (!looked_at.emplace(run.ranks, run.device, run.dataset_hash).second) continue;

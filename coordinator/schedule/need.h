@@ -1,5 +1,5 @@
-// What a waiting run needs of a slot, apart from its expected time, and whether it goes ahead of
-// its sweep. Runs with equal needs are interchangeable for a decision: if one of them finds no
+// What a waiting run needs of a slot, apart from its expected time, and whether it goes before the
+// other runs of its sweep. Runs with equal needs are interchangeable for a decision: if one of them finds no
 // slot, no run of the same need and at least its duration finds one either. Pure.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace allometry::schedule {
 struct Need {
   bool ahead = false;  // RunState::ahead; part of the need so that one queue keeps its order
   int32_t ranks = 1;
-  std::string device;        // kind of slot
+  SlotKind device;
   std::string dataset_hash;  // empty: there everywhere
   int64_t memory_bytes = 0;  // of one rank, rounded up; 0: counted as nothing
   int32_t max_sharers = 1;   // of a gang: 1, it never shares a slot

@@ -47,10 +47,10 @@ Refusal MayJoin(const Place& place, const Need& need, double duration, double ba
   return need.memory_bytes > place.memory_left ? Refusal::kMemory : Refusal::kNone;
 }
 
-Pool::Pool(const AgentState& agent, const std::string& kind) : agent_(&agent) {
+Pool::Pool(const AgentState& agent, SlotKind kind) : agent_(&agent) {
   std::map<std::string, int> hosts;
   for (const v1::Slot& slot : agent.slots) {
-    if (DeviceKind(slot) != kind) continue;
+    if (KindOf(slot) != kind) continue;
     Place place;
     place.slot = slot;
     Summarize(place);

@@ -64,7 +64,7 @@ Refusal MayJoin(const Place& place, const Need& need, double duration, double ba
 class Pool {
  public:
   // Borrows the agent.
-  Pool(const AgentState& agent, const std::string& kind);
+  Pool(const AgentState& agent, SlotKind kind);
 
   const AgentState& agent() const { return *agent_; }
   const std::vector<Place>& places() const { return places_; }

@@ -36,7 +36,7 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
     if (!agent.live || !HasData(agent, run)) continue;
     const auto slots = static_cast<int>(
         std::count_if(agent.slots.begin(), agent.slots.end(),
-                      [&](const v1::Slot& slot) { return DeviceKind(slot) == run.device; }));
+                      [&](const v1::Slot& slot) { return KindOf(slot) == run.device; }));
     if (!agent.drained.empty()) {
       // One that takes no runs may offer no slot meanwhile.
       if (slots < run.ranks && !agent.slots.empty()) continue;
@@ -81,7 +81,11 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
                            without_slots);
   }
   if (largest == 0) {
-    return absl::StrFormat("waiting: no worker with its dataset has a %s slot", run.device);
+    if (!run.device.has_value()) {
+      return "waiting: no worker with its dataset has a slot of the kind it needs";
+    }
+    return absl::StrFormat("waiting: no worker with its dataset has a %s slot",
+                           run::NameOf(*run.device));
   }
   if (largest >= run.ranks) {
     return absl::StrFormat("can never start: no worker has %s of %s", SlotsOf(run.ranks),

@@ -60,7 +60,7 @@ class Scheduler {
   std::map<std::string, std::set<int64_t>> held_by_;  // agent_id -> LEASED runs
   std::map<int64_t, int64_t> shares_;                 // sweep_id -> slots that it holds
   LeasedStarts leased_;
-  std::map<std::string, ExactSum> open_work_;    // kind of slot -> time x ranks, see SchedulingPass
+  OpenWork open_work_;
   int stopping_ = 0;                             // LEASED runs asked to stop
   int64_t held_for_ = 0;                         // the gang of the last reservation; 0: none
   mutable std::map<Need, std::string> reasons_;  // until something changes

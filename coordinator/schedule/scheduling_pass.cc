@@ -22,8 +22,7 @@ bool HasAhead(const std::map<const Need*, RunQueue>& queues) {
 
 SchedulingPass::SchedulingPass(CapacityIndex& capacity, const Queues& queues,
                                std::map<int64_t, int64_t>& shares, const LeasedStarts& leased,
-                               const std::map<std::string, ExactSum>& open_work, int64_t now_ns,
-                               const Options& options)
+                               const OpenWork& open_work, int64_t now_ns, const Options& options)
     : capacity_(capacity),
       queues_(queues),
       shares_(shares),

@@ -25,13 +25,15 @@ namespace allometry::schedule {
 // priority -> when each LEASED run of it started
 using LeasedStarts = std::map<int32_t, std::multiset<int64_t>>;
 
+// Expected duration x ranks of all runs that are not blocked.
+using OpenWork = std::map<SlotKind, ExactSum>;
+
 class SchedulingPass {
  public:
-  // Borrows its arguments. An empty `leased` means that no run may be asked to stop. `open_work`:
-  // by kind of slot, expected duration x ranks of all runs that are not blocked.
+  // Borrows its arguments. An empty `leased` means that no run may be asked to stop.
   SchedulingPass(CapacityIndex& capacity, const Queues& queues, std::map<int64_t, int64_t>& shares,
-                 const LeasedStarts& leased, const std::map<std::string, ExactSum>& open_work,
-                 int64_t now_ns, const Options& options);
+                 const LeasedStarts& leased, const OpenWork& open_work, int64_t now_ns,
+                 const Options& options);
   // Gives back the slots that the decision took.
   ~SchedulingPass();
   SchedulingPass(const SchedulingPass&) = delete;
@@ -89,7 +91,7 @@ class SchedulingPass {
   const Queues& queues_;
   std::map<int64_t, int64_t>& shares_;
   const LeasedStarts& leased_;
-  std::map<std::string, double> backlog_times_;  // CapacityIndex::BacklogTime of each kind
+  std::map<SlotKind, double> backlog_times_;  // CapacityIndex::BacklogTime
   const int64_t now_ns_;
   const Options& options_;
   int rooms_asked_ = 0;

@@ -10,11 +10,11 @@ constexpr double kNewest = 0.25;  // weight of the newest measurement: one odd o
 
 }  // namespace
 
-SharingPaces::Size SharingPaces::SizeOf(const std::string& device, double params) {
+SharingPaces::Size SharingPaces::SizeOf(std::optional<run::DeviceKind> device, double params) {
   return {device, params > 1 ? std::ilogb(params) : 0};
 }
 
-bool SharingPaces::Measured(const std::string& device, double params, int32_t sharers,
+bool SharingPaces::Measured(std::optional<run::DeviceKind> device, double params, int32_t sharers,
                             double tokens_per_second) {
   if (!(tokens_per_second > 0) || !std::isfinite(tokens_per_second) || sharers < 1) return false;
   const int32_t before = MostUsefulSharers(device, params);
@@ -24,7 +24,8 @@ bool SharingPaces::Measured(const std::string& device, double params, int32_t sh
   return MostUsefulSharers(device, params) != before;
 }
 
-int32_t SharingPaces::MostUsefulSharers(const std::string& device, double params) const {
+int32_t SharingPaces::MostUsefulSharers(std::optional<run::DeviceKind> device,
+                                        double params) const {
   const auto size = rates_.find(SizeOf(device, params));
   if (size == rates_.end()) return std::numeric_limits<int32_t>::max();
   double fewer = 0;

@@ -10,22 +10,24 @@
 
 #include <cstdint>
 #include <map>
-#include <string>
+#include <optional>
 #include <utility>
+
+#include "run/choices.h"
 
 namespace allometry::schedule {
 
 class SharingPaces {
  public:
   // Returns whether MostUsefulSharers of this size changed.
-  bool Measured(const std::string& device, double params, int32_t sharers,
+  bool Measured(std::optional<run::DeviceKind> device, double params, int32_t sharers,
                 double tokens_per_second);
   // At most so many on a device; the largest int32_t where no limit is known.
-  int32_t MostUsefulSharers(const std::string& device, double params) const;
+  int32_t MostUsefulSharers(std::optional<run::DeviceKind> device, double params) const;
 
  private:
-  using Size = std::pair<std::string, int>;  // kind of device, octave of parameters
-  static Size SizeOf(const std::string& device, double params);
+  using Size = std::pair<std::optional<run::DeviceKind>, int>;  // and octave of parameters
+  static Size SizeOf(std::optional<run::DeviceKind> device, double params);
 
   std::map<Size, std::map<int32_t, double>> rates_;  // of one run, by how many shared: smoothed
 };

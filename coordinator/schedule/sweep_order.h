@@ -1,6 +1,6 @@
-// The sweeps of a priority in the order of their turns, those that hold the fewest slots first, of
-// which a run may still start. Finds them by what each need has in line, without a look at the
-// sweeps that have nothing to try.
+// Which sweep of one priority has its turn next: the one that holds the fewest slots, among those
+// with a run that may still start. The order is read from the queues of each need (queues.h), so a
+// sweep with nothing to try costs no time.
 #pragma once
 
 #include <cstdint>
@@ -16,23 +16,23 @@
 
 namespace allometry::schedule {
 
-// The needs that found no room, each with the longest expected time of a run of it that may find
-// some yet; -infinity: no run of it will.
+// The needs for which no slot was found. Of each, runs with at most this expected time may still
+// find one (they may use held or shared slots); -infinity: no run of this need will.
 using Refused = std::unordered_map<const Need*, double>;
 
 class SweepOrder {
  public:
-  // Runs of a need that take no longer than `longer_than` are not to be tried. Borrows the queues
-  // and `refused`, which may get more and tighter entries while this lives.
+  // Only runs with an expected time above longer_than(their need) are tried. Borrows the queues and
+  // `refused`. Entries may be added to `refused`, or their times shortened, while this lives.
   SweepOrder(const Queues& queues, const Queues::Level& level, const Refused& refused,
              absl::FunctionRef<double(const Need&)> longer_than);
 
-  // The first of the sweeps that are not taken; unset: there is none. Its share is the one before
-  // the decision.
+  // The next sweep that Take() has not left out, with the slots that it held before the decision;
+  // unset: there is none.
   std::optional<ShareKey> First();
   // Leaves the sweep out from now on; false: it is left out already.
   bool Take(int64_t sweep_id) { return taken_.insert(sweep_id).second; }
-  // What a run of the need must take longer than to be tried; infinity: none of it is tried.
+  // A run of the need is tried when its expected time exceeds this; infinity: none is tried.
   double LongerThan(const Need* need) const;
 
  private:

@@ -83,7 +83,8 @@ TEST(LaunchTest, TheEnvironmentMarksTheAttemptAndKeepsToOneThread) {
 }
 
 TEST(LaunchTest, TheSelfTestIsTheTrainerWithItsDeviceAndAFolder) {
-  const launch::Command command = MakeSelfTestCommand("/bin/allo-trainer", "cpu", "/root", "agent");
+  const launch::Command command =
+      MakeSelfTestCommand("/bin/allo-trainer", run::DeviceKind::kCpu, "/root", "agent");
   EXPECT_EQ(absl::StrJoin(command.arguments, " "),
             "/bin/allo-trainer --self-test /root --device cpu");
   EXPECT_FALSE(launch::IsInherited(command, "PMI_RANK"));

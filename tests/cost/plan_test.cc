@@ -14,6 +14,7 @@
 namespace allometry::cost {
 namespace {
 
+constexpr auto kCpu = run::DeviceKind::kCpu;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -91,7 +92,7 @@ TEST(PlanTest, TimesFollowTheThroughputAndTheSlots) {
   const std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100), MakeRun(2, "20k", 20000, 50, 2)};
   PlanOptions options;
   options.throughput = Throughput({{5000, 1e9}, {20000, 2e9}});
-  options.workers = {{"host-a", "cpu", 2, 0}};
+  options.workers = {{"host-a", kCpu, 2, 0}};
   const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
   // A checkpoint at the end is known to be written, and not what it takes.
   EXPECT_DOUBLE_EQ(*plan.runs[0].seconds, 3.0 + kHandOverS);  // 3e9 FLOPs
@@ -105,7 +106,7 @@ TEST(PlanTest, ARunThatNeedsMoreDevicesThanThereAreCanNeverStart) {
   PlanOptions options;
   options.throughput = Throughput({{5000, 1e9}});
   EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible, IsEmpty());
-  options.workers = {{"host-a", "cpu", 1, 0}, {"host-b", "cpu", 1, 0}};
+  options.workers = {{"host-a", kCpu, 1, 0}, {"host-b", kCpu, 1, 0}};
   const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
   EXPECT_FALSE(plan.makespan_seconds.has_value());
   EXPECT_THAT(plan.impossible,
@@ -117,7 +118,7 @@ TEST(PlanTest, RunBeyondEveryDevicesMemoryCanNeverStart) {
   const std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100)};
   PlanOptions options;
   options.costs["key-5k"] = {.memory_bytes = 3.0 * (1 << 30), .source = "measured"};
-  options.workers = {{"host-a", "cpu", 2, 2.0 * (1 << 30)}};
+  options.workers = {{"host-a", kCpu, 2, 2.0 * (1 << 30)}};
   EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible,
               ElementsAre("5k seed 1 needs 3 GiB a rank, and no device that it could have has more "
                           "than 2 GiB"));
@@ -129,7 +130,7 @@ TEST(PlanTest, RunForAKindOfDeviceThatNoWorkerHasCanNeverStart) {
   std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100)};
   runs[0].mutable_spec()->set_device("cuda");
   PlanOptions options;
-  options.workers = {{"host-a", "cpu", 2, 0}};
+  options.workers = {{"host-a", kCpu, 2, 0}};
   EXPECT_THAT(Plan(MakeSweep(), runs, {}, options).impossible,
               ElementsAre("5k seed 1 needs a device of kind cuda, and no worker has one"));
 }
@@ -286,7 +287,7 @@ TEST(PlanTest, TextFitsAHundredColumnsWhateverTheNumbers) {
   cell.set_asked_tokens(1.23456789e15);
   PlanOptions options;
   options.throughput = Throughput({{1e13, 1e20}});  // 999 days and less
-  options.workers = {{"host-a", "cpu", 65536, 0}};
+  options.workers = {{"host-a", kCpu, 65536, 0}};
   const std::string text =
       PlanText(Plan(sweep, std::vector<v1::Run>{run}, std::vector<v1::Cell>{cell}, options));
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {

@@ -105,7 +105,7 @@ TEST(LauncherTest, SrunMakesAStepOnTheHostsWithCpusOfItsOwn) {
 
 TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
   Job job = JobOn({{"n1", true, {"2", "3"}}});
-  job.device_kind = "cuda";
+  job.device_kind = run::DeviceKind::kCuda;
   ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), job));
   EXPECT_THAT(command.arguments, Contains("--gpus-per-node=2"));
   EXPECT_THAT(command.arguments, Contains("--gpu-bind=none"));

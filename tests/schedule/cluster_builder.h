@@ -20,7 +20,8 @@ inline v1::Slot MakeSlot(const std::string& host, const std::string& device) {
 class ClusterBuilder {
  public:
   // A live worker "a" on host-a with that many CPU slots and dataset "aa11...".
-  ClusterBuilder& Worker(const std::string& id, int slots, const std::string& kind = "cpu") {
+  ClusterBuilder& Worker(const std::string& id, int slots,
+                         run::DeviceKind kind = run::DeviceKind::kCpu) {
     AgentState agent;
     agent.agent_id = id;
     agent.host = "host-" + id;
@@ -28,7 +29,7 @@ class ClusterBuilder {
     agent.dataset_hashes = {kDataset};
     agent.live = true;
     for (int i = 0; i < slots; ++i) {
-      agent.slots.push_back(MakeSlot(agent.host, absl::StrCat(kind, ":", i)));
+      agent.slots.push_back(MakeSlot(agent.host, run::DeviceName(kind, i)));
     }
     state_.agents[id] = std::move(agent);
     return *this;

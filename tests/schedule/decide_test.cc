@@ -314,19 +314,31 @@ TEST(DecideTest, ARunTooWideForEveryWorkerSaysSoAndHoldsNothing) {
 
 TEST(DecideTest, ARunTakesOnlySlotsOfItsDevice) {
   ClusterBuilder cluster;
-  cluster.Worker("a", 2).Worker("g", 1, "cuda").Run(1, 10).device = "cuda";
-  cluster.Run(2, 20).device = "cuda";
-  cluster.Run(3, 5, 2).device = "tpu";
+  cluster.Worker("a", 2).Worker("g", 1, run::DeviceKind::kCuda).Run(1, 10).device =
+      run::DeviceKind::kCuda;
+  cluster.Run(2, 20).device = run::DeviceKind::kCuda;
+  cluster.Run(3, 5, 2).device = std::nullopt;
   const Decided decision(cluster.state(), 0);
   EXPECT_THAT(decision.Starts(), ElementsAre("2@g:0"));
   EXPECT_EQ(decision.ReasonOf(1), "waiting: no slot is free, 1 is busy");
-  EXPECT_EQ(decision.ReasonOf(3), "waiting: no worker with its dataset has a tpu slot");
+  EXPECT_EQ(decision.ReasonOf(3),
+            "waiting: no worker with its dataset has a slot of the kind it needs");
+}
+
+TEST(DecideTest, ASlotOfAKindThatIsNotKnownGetsNoRun) {
+  ClusterBuilder cluster;
+  cluster.Worker("a", 1).Run(1, 10);
+  cluster.Run(2, 20).device = std::nullopt;
+  cluster.state().agents.at("a").slots.front().set_device("tpu:0");
+  const Decided decision(cluster.state(), 0);
+  EXPECT_THAT(decision.Starts(), IsEmpty());
+  EXPECT_EQ(decision.ReasonOf(1), "waiting: no worker with its dataset has a cpu slot");
 }
 
 // Between the end of an attempt and the heartbeat that calls its slot free.
 TEST(DecideTest, AWorkerThatOffersNoSlotAtTheMomentIsNotOneWithoutSuchSlots) {
   ClusterBuilder cluster;
-  cluster.Worker("a", 0).Worker("g", 1, "cuda").Run(1, 10);
+  cluster.Worker("a", 0).Worker("g", 1, run::DeviceKind::kCuda).Run(1, 10);
   EXPECT_EQ(Decided(cluster.state(), 0).ReasonOf(1),
             "waiting: host-a, which has its dataset, offers no slot at the moment");
 }

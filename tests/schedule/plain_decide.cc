@@ -25,9 +25,10 @@ class Plain {
       : state_(state), now_ns_(now_ns), options_(options) {
     for (const auto& [agent_id, agent] : state.agents) {
       if (!agent.live || !agent.drained.empty()) continue;
-      std::set<std::string> kinds;
-      for (const v1::Slot& slot : agent.slots) kinds.insert(DeviceKind(slot));
-      for (const std::string& kind : kinds) pools_.emplace_back(agent, kind);
+      std::set<SlotKind> kinds;
+      for (const v1::Slot& slot : agent.slots) kinds.insert(KindOf(slot));
+      kinds.erase(std::nullopt);
+      for (const SlotKind kind : kinds) pools_.emplace_back(agent, kind);
     }
     for (const auto& [run_id, run] : state.runs) {
       if (!run.placement.has_value()) continue;
@@ -203,7 +204,7 @@ class Plain {
     return need.dataset_hash.empty() || pool.agent().dataset_hashes.count(need.dataset_hash) > 0;
   }
   bool IsOf(const Pool& pool, const Need& need) const {
-    return DeviceKind(pool.places().front().slot) == need.device && HasData(pool, need);
+    return KindOf(pool.places().front().slot) == need.device && HasData(pool, need);
   }
   int64_t MemoryAsked(const Need& need) const {
     for (const Pool& pool : pools_) {
@@ -264,20 +265,20 @@ class Plain {
     return true;
   }
 
-  double KnownAllWork(const std::string& kind) {
+  double KnownAllWork(SlotKind kind) {
     const auto [known, is_new] = backlog_times_.try_emplace(kind);
     if (is_new) known->second = BacklogTime(kind);
     return known->second;
   }
   // Of the kind, on all slots; infinity where there are none.
-  double BacklogTime(const std::string& kind) const {
+  double BacklogTime(SlotKind kind) const {
     double work = 0, slots = 0;
     for (const auto& [run_id, run] : state_.runs) {
       const bool open = run.placement.has_value() || run.blocked.empty();
       if (open && run.device == kind) work += run.duration * run.ranks;
     }
     for (const Pool& pool : pools_) {
-      if (DeviceKind(pool.places().front().slot) != kind) continue;
+      if (KindOf(pool.places().front().slot) != kind) continue;
       slots += pool.width();
     }
     return slots > 0 ? (1 + 1e-6) * work / slots : std::numeric_limits<double>::infinity();
@@ -395,7 +396,7 @@ class Plain {
   int rooms_ = 0;
   std::map<Need, double> refused_;  // the shortest
   std::set<int64_t> started_;
-  std::map<std::string, double> backlog_times_;
+  std::map<SlotKind, double> backlog_times_;
   const Pool* reserved_ = nullptr;
   std::set<size_t> held_;
   double ready_ = 0;

@@ -184,30 +184,32 @@ constexpr int32_t kNoKnownLimit = std::numeric_limits<int32_t>::max();
 
 TEST(SharingPacesTest, WhatWasNotMeasuredIsTakenToPay) {
   SharingPaces paces;
-  EXPECT_EQ(paces.MostUsefulSharers("cuda", 1e6), kNoKnownLimit);
-  paces.Measured("cuda", 1e6, 1, 100);
-  paces.Measured("cuda", 1e6, 3, 10);
-  EXPECT_EQ(paces.MostUsefulSharers("cuda", 1e6), kNoKnownLimit)
+  EXPECT_EQ(paces.MostUsefulSharers(run::DeviceKind::kCuda, 1e6), kNoKnownLimit);
+  paces.Measured(run::DeviceKind::kCuda, 1e6, 1, 100);
+  paces.Measured(run::DeviceKind::kCuda, 1e6, 3, 10);
+  EXPECT_EQ(paces.MostUsefulSharers(run::DeviceKind::kCuda, 1e6), kNoKnownLimit)
       << "two together were not measured";
 }
 
 TEST(SharingPacesTest, TheFirstNumberThatIsSlowerTogetherEndsIt) {
   SharingPaces paces;
-  EXPECT_FALSE(paces.Measured("cuda", 1e6, 1, 100));
-  EXPECT_FALSE(paces.Measured("cuda", 1e6, 2, 60)) << "120 together";
-  EXPECT_TRUE(paces.Measured("cuda", 0.8e6, 3, 39)) << "117 together, of the same octave";
-  EXPECT_EQ(paces.MostUsefulSharers("cuda", 1e6), 2);
-  EXPECT_EQ(paces.MostUsefulSharers("cuda", 4e6), kNoKnownLimit) << "another size";
-  EXPECT_EQ(paces.MostUsefulSharers("cpu", 1e6), kNoKnownLimit) << "another kind of device";
+  EXPECT_FALSE(paces.Measured(run::DeviceKind::kCuda, 1e6, 1, 100));
+  EXPECT_FALSE(paces.Measured(run::DeviceKind::kCuda, 1e6, 2, 60)) << "120 together";
+  EXPECT_TRUE(paces.Measured(run::DeviceKind::kCuda, 0.8e6, 3, 39))
+      << "117 together, of the same octave";
+  EXPECT_EQ(paces.MostUsefulSharers(run::DeviceKind::kCuda, 1e6), 2);
+  EXPECT_EQ(paces.MostUsefulSharers(run::DeviceKind::kCuda, 4e6), kNoKnownLimit) << "another size";
+  EXPECT_EQ(paces.MostUsefulSharers(run::DeviceKind::kCpu, 1e6), kNoKnownLimit)
+      << "another kind of device";
 }
 
 TEST(SharingPacesTest, OneOddMeasurementIsNotBelievedForGood) {
   SharingPaces paces;
-  for (int i = 0; i < 8; ++i) paces.Measured("cpu", 1e6, 1, 100);
-  for (int i = 0; i < 8; ++i) paces.Measured("cpu", 1e6, 2, 90);
-  EXPECT_FALSE(paces.Measured("cpu", 1e6, 2, 10));
-  EXPECT_FALSE(paces.Measured("cpu", 1e6, 2, std::nan("")));
-  EXPECT_EQ(paces.MostUsefulSharers("cpu", 1e6), kNoKnownLimit);
+  for (int i = 0; i < 8; ++i) paces.Measured(run::DeviceKind::kCpu, 1e6, 1, 100);
+  for (int i = 0; i < 8; ++i) paces.Measured(run::DeviceKind::kCpu, 1e6, 2, 90);
+  EXPECT_FALSE(paces.Measured(run::DeviceKind::kCpu, 1e6, 2, 10));
+  EXPECT_FALSE(paces.Measured(run::DeviceKind::kCpu, 1e6, 2, std::nan("")));
+  EXPECT_EQ(paces.MostUsefulSharers(run::DeviceKind::kCpu, 1e6), kNoKnownLimit);
 }
 
 }  // namespace

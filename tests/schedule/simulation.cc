@@ -40,7 +40,7 @@ void Simulation::MakeRuns() {
     run.run_id = id;
     run.sweep_id = 1 + Below(options_.sweeps);
     run.priority = static_cast<int32_t>(run.sweep_id % options_.priorities);
-    run.device = "cuda";
+    run.device = run::DeviceKind::kCuda;
     run.dataset = "text";
     run.dataset_hash = Below(10) == 0 ? "" : ClusterBuilder::kDataset;
     job.cost = kShortest_s * std::pow(10.0, kDecades * Uniform());
@@ -283,9 +283,10 @@ void Simulation::Repace(Worker& worker, size_t device) {
     Job& job = jobs_.at(id);
     Settle(job);
     job.rate = Speed(trainers.size()) / static_cast<double>(trainers.size());
-    const bool news = paces_.Measured("cuda", 1e6, static_cast<int32_t>(trainers.size()), job.rate);
+    const bool news = paces_.Measured(run::DeviceKind::kCuda, 1e6,
+                                      static_cast<int32_t>(trainers.size()), job.rate);
     if (news) {
-      const int32_t most = paces_.MostUsefulSharers("cuda", 1e6);
+      const int32_t most = paces_.MostUsefulSharers(run::DeviceKind::kCuda, 1e6);
       for (auto& [other, all] : jobs_) {
         all.state.max_sharers = most;
         if (scheduler_.state().runs.count(other) == 0) continue;

@@ -139,7 +139,6 @@ class StoreSimulation : public StoreFixture {
   void Put(const RunRow& row) {
     if (row.run.state() == v1::PENDING || row.run.state() == v1::LEASED) {
       schedule::RunState state = ToRunState(row);
-      state.device = "cpu";
       view_.runs[state.run_id] = std::move(state);
     } else {
       view_.runs.erase(row.run.run_id());

@@ -14,6 +14,7 @@
 #include "base/boot_id.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "run/device.h"
 #include "worker/agent/log.h"
 #include "worker/agent/slot_memory.h"
 #include "worker/agent/slots.h"
@@ -39,16 +40,16 @@ int64_t Now() { return Clock::Real().BootNanos(); }
 std::map<HostDevice, int64_t> MemoryOf(const std::vector<Host>& hosts) {
   std::map<HostDevice, int64_t> memory;
   for (const Host& host : hosts) {
-    const auto cpus =
-        std::count_if(host.devices.begin(), host.devices.end(),
-                      [](const std::string& device) { return DeviceKind(device) == "cpu"; });
+    const auto cpus = std::count_if(
+        host.devices.begin(), host.devices.end(),
+        [](const std::string& device) { return KindOfSlot(device) == run::DeviceKind::kCpu; });
     int64_t bytes = host.memory_bytes;
     if (bytes == 0 && host.is_here) bytes = HostMemoryBytes();
     std::map<std::string, int64_t> gpus;
     if (host.is_here && cpus < static_cast<int64_t>(host.devices.size())) gpus = GpuMemory();
     for (const std::string& device : host.devices) {
-      const auto gpu = gpus.find(DeviceIndex(device));
-      const bool is_cpu = DeviceKind(device) == "cpu";
+      const auto gpu = gpus.find(run::IndexOfDevice(device));
+      const bool is_cpu = KindOfSlot(device) == run::DeviceKind::kCpu;
       memory[{host.name, device}] = is_cpu ? bytes / cpus : gpu == gpus.end() ? 0 : gpu->second;
     }
   }
@@ -74,12 +75,12 @@ std::string OfferText(const std::vector<Host>& hosts) {
 
 absl::Status CheckTrainers(const AttemptSettings& settings) {
   for (const std::string& device : DevicesOf(settings.hosts)) {
-    const bool cuda = DeviceKind(device) == "cuda";
-    const std::string& trainer = cuda ? settings.trainer_cuda : settings.trainer;
+    const run::DeviceKind kind = KindOfSlot(device);
+    const std::string& trainer = settings.trainers.Of(kind);
     if (access(trainer.c_str(), X_OK) != 0) {
-      return absl::NotFoundError(absl::StrCat("slot ", device, " needs a trainer, and '", trainer,
-                                              "' is not a program: name it with ",
-                                              cuda ? "--trainer-cuda" : "--trainer"));
+      return absl::NotFoundError(absl::StrCat(
+          "slot ", device, " needs a trainer, and '", trainer, "' is not a program: name it with ",
+          kind == run::DeviceKind::kCuda ? "--trainer-cuda" : "--trainer"));
     }
   }
   return absl::OkStatus();
@@ -89,9 +90,8 @@ absl::Status CheckTrainers(const AttemptSettings& settings) {
 TrainerCheckOptions CheckOf(const AttemptSettings& settings, const AttemptTable& attempts) {
   TrainerCheckOptions options;
   for (const std::string& device : DevicesOf(settings.hosts)) {
-    const std::string kind = DeviceKind(device);
-    const std::pair<std::string, std::string> trainer = {
-        kind, kind == "cuda" ? settings.trainer_cuda : settings.trainer};
+    const run::DeviceKind kind = KindOfSlot(device);
+    const std::pair<run::DeviceKind, std::string> trainer = {kind, settings.trainers.Of(kind)};
     if (std::count(options.trainers.begin(), options.trainers.end(), trainer) == 0) {
       options.trainers.push_back(trainer);
     }
@@ -119,7 +119,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
     return absl::InvalidArgumentError("no slots: name some with --slots");
   }
   // Trainers are started, and read data, from wherever mpirun puts them.
-  for (std::string* path : {&settings.trainer, &settings.trainer_cuda, &settings.data_dir}) {
+  for (std::string* path : {&settings.trainers.cpu, &settings.trainers.cuda, &settings.data_dir}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).lexically_normal().string();
   }
   ALLO_RETURN_IF_ERROR(CheckTrainers(settings));

@@ -133,8 +133,7 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
   if (context_.check_dataset) {
     ALLO_RETURN_IF_ERROR(context_.check_dataset(hold.spec().identity().dataset()));
   }
-  request.trainer =
-      DeviceKind(devices_[0].device) == "cuda" ? context_.trainer_cuda : context_.trainer;
+  request.trainer = context_.trainers.Of(KindOfSlot(devices_[0].device));
   request.run_dir = run_dir_;
   request.data_dir = context_.data_dir;
   request.hosts = std::move(hosts);

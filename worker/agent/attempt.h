@@ -40,8 +40,7 @@ struct AttemptContext {
   OomKills* oom_kills = nullptr;
   std::string agent_id;
   std::string data_dir;
-  std::string trainer;       // for cpu slots
-  std::string trainer_cuda;  // for cuda slots
+  Trainers trainers;
   const launch::Launcher* launcher = nullptr;
   launch::Settings launch_settings;
   std::vector<Host> hosts;  // the agent's own

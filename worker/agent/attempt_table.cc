@@ -55,8 +55,7 @@ AttemptTable::AttemptTable(StateDir state, RunRoot root, std::vector<Lease> give
   context_.oom_kills = &oom_kills_;
   context_.agent_id = state_.agent_id();
   context_.data_dir = settings_.data_dir;
-  context_.trainer = settings_.trainer;
-  context_.trainer_cuda = settings_.trainer_cuda;
+  context_.trainers = settings_.trainers;
   context_.launcher = settings_.launcher;
   context_.launch_settings = settings_.launch_settings;
   context_.hosts = settings_.hosts;

@@ -24,8 +24,7 @@ namespace allometry::agent {
 
 struct AttemptSettings {
   std::string data_dir;
-  std::string trainer;
-  std::string trainer_cuda;
+  Trainers trainers;
   const launch::Launcher* launcher = nullptr;
   launch::Settings launch_settings;
   std::vector<Host> hosts;

@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
+#include "run/device.h"
 
 namespace allometry::agent {
 namespace {
@@ -43,9 +44,12 @@ bool IsThisMachine(absl::string_view name, absl::string_view machine) {
   return one_is_short && FirstLabel(name) == FirstLabel(machine);
 }
 
-std::vector<std::string> Devices(const std::string& kind, int count) {
+// So many devices of the kind that this machine offers.
+std::vector<std::string> Devices(const HostsSource& source, int count) {
+  const run::DeviceKind kind =
+      source.devices.empty() ? run::DeviceKind::kCpu : KindOfSlot(source.devices.front());
   std::vector<std::string> devices;
-  for (int i = 0; i < count; ++i) devices.push_back(absl::StrCat(kind, ":", i));
+  for (int i = 0; i < count; ++i) devices.push_back(run::DeviceName(kind, i));
   return devices;
 }
 
@@ -107,8 +111,9 @@ absl::StatusOr<std::vector<Host>> SlurmHosts(const HostsSource& source) {
     host.name = host.launcher_name = names[i];
     host.is_here = IsThisMachine(names[i], source.this_machine);
     const int count = gpus > 0 ? gpus : (*cpus)[i];
+    const run::DeviceKind kind = gpus > 0 ? run::DeviceKind::kCuda : run::DeviceKind::kCpu;
     for (int k = 0; k < count; ++k) {
-      host.devices.push_back(absl::StrCat(gpus > 0 ? "cuda" : "cpu", ":job", job, ".", k));
+      host.devices.push_back(run::DeviceName(kind, absl::StrCat("job", job, ".", k)));
     }
     host.memory_bytes = (per_node > 0 ? per_node : per_cpu * (*cpus)[i]) * kMiB;
     hosts.push_back(std::move(host));
@@ -146,8 +151,7 @@ absl::StatusOr<std::vector<std::string>> Counted(const std::string& where, absl:
   if (!absl::SimpleAtoi(count, &slots) || slots < 1 || slots > kMostSlots) {
     return BadEntry(where, entry, absl::StrCat("has no number of slots from 1 to ", kMostSlots));
   }
-  const std::string kind = source.devices.empty() ? "cpu" : DeviceKind(source.devices.front());
-  return Devices(kind, slots);
+  return Devices(source, slots);
 }
 
 absl::StatusOr<std::vector<Host>> ListedHosts(const std::string& text, const HostsSource& source) {
@@ -219,10 +223,9 @@ absl::StatusOr<std::vector<Host>> HostsOfFile(const std::string& path, const Hos
   // A file that names a host several times counts slots; so a host that it names once has one.
   const bool counts =
       std::any_of(listed.begin(), listed.end(), [](const Listed& host) { return host.times > 1; });
-  const std::string kind = source.devices.empty() ? "cpu" : DeviceKind(source.devices.front());
   std::vector<Host> hosts;
   for (Listed& host : listed) {
-    if (host.devices.empty()) host.devices = counts ? Devices(kind, host.times) : source.devices;
+    if (host.devices.empty()) host.devices = counts ? Devices(source, host.times) : source.devices;
     ALLO_RETURN_IF_ERROR(Add(host.where, host.name, host.name, host.devices, source, hosts));
   }
   return hosts;

@@ -1,6 +1,7 @@
 #include "worker/agent/launch.h"
 
 #include "absl/strings/str_join.h"
+#include "run/device.h"
 #include "worker/agent/slots.h"
 
 namespace allometry::agent {
@@ -30,18 +31,20 @@ absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request) 
   job.settings = request.settings;
   const size_t ranks = launch::RankCount(job);
   if (ranks == 0) return absl::InvalidArgumentError("an attempt without a slot");
-  const std::string kind = DeviceKind(request.hosts.front().devices.front());
+  const run::DeviceKind kind = KindOfSlot(request.hosts.front().devices.front());
   for (launch::HostRanks& host : job.hosts) {
     for (std::string& device : host.devices) {
-      if (DeviceKind(device) != kind) {
+      if (KindOfSlot(device) != kind) {
         return absl::InvalidArgumentError(absl::StrCat(
             "slots of two kinds in one attempt: ", request.hosts.front().devices.front(), ", ",
             device));
       }
-      device = DeviceIndex(device);
+      device = run::IndexOfDevice(device);
     }
   }
-  const std::string collective = ranks == 1 ? "self" : kind == "cuda" ? "nccl" : "mpi";
+  const std::string collective = ranks == 1                       ? "self"
+                                 : kind == run::DeviceKind::kCuda ? "nccl"
+                                                                  : "mpi";
   job.program = {request.trainer, request.run_dir, "--data-dir", request.data_dir,
                  "--leased",      "--collective",  collective};
   job.device_kind = kind;
@@ -52,10 +55,10 @@ absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request) 
   return launch::MakeCommand(*request.launcher, job);
 }
 
-launch::Command MakeSelfTestCommand(const std::string& trainer, const std::string& device_kind,
+launch::Command MakeSelfTestCommand(const std::string& trainer, run::DeviceKind device_kind,
                                     const std::string& folder, const std::string& agent_id) {
   launch::Command command;
-  command.arguments = {trainer, "--self-test", folder, "--device", device_kind};
+  command.arguments = {trainer, "--self-test", folder, "--device", run::NameOf(device_kind)};
   command.environment = {{kAgentVariable, agent_id},
                          {kAttemptVariable, absl::StrCat(agent_id, "/self-test")},
                          {"OMP_NUM_THREADS", "1"},

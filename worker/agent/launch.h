@@ -13,6 +13,16 @@
 
 namespace allometry::agent {
 
+// The program that trains on each kind of device.
+struct Trainers {
+  std::string cpu;
+  std::string cuda;
+
+  const std::string& Of(run::DeviceKind kind) const {
+    return kind == run::DeviceKind::kCuda ? cuda : cpu;
+  }
+};
+
 struct LaunchRequest {
   std::string trainer;  // the program
   std::string run_dir;
@@ -33,7 +43,7 @@ std::vector<std::pair<std::string, std::string>> MarkedEnvironment(const std::st
                                                                    const std::string& agent_id);
 
 // The same trainer, asked whether it works here: `folder` is where it tries to write.
-launch::Command MakeSelfTestCommand(const std::string& trainer, const std::string& device_kind,
+launch::Command MakeSelfTestCommand(const std::string& trainer, run::DeviceKind device_kind,
                                     const std::string& folder, const std::string& agent_id);
 
 // "ALLOMETRY_ATTEMPT=NAME": what marks every process of one attempt, and

@@ -141,8 +141,8 @@ int Main(int argc, char** argv) {
   allometry::transport::QuietGrpc();
   Flags flags;
   AgentOptions& options = flags.options;
-  options.attempts.trainer = BesideThisProgram("allo-trainer");
-  options.attempts.trainer_cuda = BesideThisProgram("allo-trainer-cuda");
+  options.attempts.trainers.cpu = BesideThisProgram("allo-trainer");
+  options.attempts.trainers.cuda = BesideThisProgram("allo-trainer-cuda");
   options.link.address = allometry::transport::DefaultCoordinatorAddress();
 
   CLI::App app("Offers this host's devices to a coordinator and runs what it gives them.",
@@ -172,9 +172,9 @@ int Main(int argc, char** argv) {
       "--hosts", flags.hosts,
       "several hosts for one worker: slurm (the nodes of this job), a file with a host a "
       "line, or h1:4,h2:4; a run may then use several of them. Default: this machine");
-  app.add_option("--trainer", options.attempts.trainer, "the trainer for CPU slots")
+  app.add_option("--trainer", options.attempts.trainers.cpu, "the trainer for CPU slots")
       ->capture_default_str();
-  app.add_option("--trainer-cuda", options.attempts.trainer_cuda, "the trainer for GPU slots")
+  app.add_option("--trainer-cuda", options.attempts.trainers.cuda, "the trainer for GPU slots")
       ->capture_default_str();
   app.add_option(
          "--launcher", flags.launcher,

@@ -14,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/check.h"
+#include "run/device.h"
 
 namespace allometry::agent {
 namespace {
@@ -48,14 +50,14 @@ std::vector<std::string> DetectGpus() {
     for (absl::string_view id : absl::StrSplit(visible, ',', absl::SkipWhitespace())) {
       id = absl::StripAsciiWhitespace(id);
       if (absl::StartsWith(id, "-")) break;  // CUDA ignores all from the first invalid entry on
-      devices.push_back(absl::StrCat("cuda:", id));
+      devices.push_back(run::DeviceName(run::DeviceKind::kCuda, id));
     }
     return devices;
   }
   size_t count = CountOfDeviceFiles();
   // Some containers and WSL have GPUs without such files.
   if (count == 0) count = ParseGpuList(GpuList()).size();
-  for (size_t i = 0; i < count; ++i) devices.push_back(absl::StrCat("cuda:", i));
+  for (size_t i = 0; i < count; ++i) devices.push_back(run::DeviceName(run::DeviceKind::kCuda, i));
   return devices;
 }
 
@@ -88,9 +90,9 @@ std::vector<std::string> NamedByUuid(std::vector<std::string> devices, absl::str
   if (!by_bus && !alike) return devices;
   for (std::string& device : devices) {
     size_t index = 0;
-    if (DeviceKind(device) == "cuda" && absl::SimpleAtoi(DeviceIndex(device), &index) &&
-        index < listed.size()) {
-      device = absl::StrCat("cuda:", listed[index].uuid);
+    if (KindOfSlot(device) == run::DeviceKind::kCuda &&
+        absl::SimpleAtoi(run::IndexOfDevice(device), &index) && index < listed.size()) {
+      device = run::DeviceName(run::DeviceKind::kCuda, listed[index].uuid);
     }
   }
   return devices;
@@ -98,7 +100,7 @@ std::vector<std::string> NamedByUuid(std::vector<std::string> devices, absl::str
 
 std::vector<std::string> NamedByUuid(std::vector<std::string> devices) {
   const bool has_gpus = std::any_of(devices.begin(), devices.end(), [](const std::string& device) {
-    return DeviceKind(device) == "cuda";
+    return KindOfSlot(device) == run::DeviceKind::kCuda;
   });
   return has_gpus ? NamedByUuid(std::move(devices), GpuList()) : devices;
 }
@@ -108,7 +110,7 @@ std::vector<std::string> DetectDevices() {
   if (!devices.empty()) return devices;
   cpu_set_t allowed;
   const int cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-  for (int i = 0; i < cores; ++i) devices.push_back(absl::StrCat("cpu:", i));
+  for (int i = 0; i < cores; ++i) devices.push_back(run::DeviceName(run::DeviceKind::kCpu, i));
   return devices;
 }
 
@@ -116,12 +118,13 @@ absl::StatusOr<std::vector<std::string>> ParseSlots(absl::string_view text) {
   if (text == "auto") return DetectDevices();
   std::vector<std::string> devices;
   for (const absl::string_view entry : absl::StrSplit(text, ',')) {
-    const std::string kind = DeviceKind(entry);
-    const std::string index = DeviceIndex(entry);
+    const std::optional<run::DeviceKind> kind = run::KindOfDevice(entry);
+    const std::string index = run::IndexOfDevice(entry);
     int cores = 0;
-    if (kind == "cpu" && absl::SimpleAtoi(index, &cores) && cores >= 1 && cores <= kMaxCpuSlots) {
-      for (int i = 0; i < cores; ++i) devices.push_back(absl::StrCat("cpu:", i));
-    } else if (kind == "cuda" && !index.empty() &&
+    if (kind == run::DeviceKind::kCpu && absl::SimpleAtoi(index, &cores) && cores >= 1 &&
+        cores <= kMaxCpuSlots) {
+      for (int i = 0; i < cores; ++i) devices.push_back(run::DeviceName(run::DeviceKind::kCpu, i));
+    } else if (kind == run::DeviceKind::kCuda && !index.empty() &&
                std::all_of(index.begin(), index.end(),
                            [](char c) { return absl::ascii_isalnum(c) || c == '-'; })) {
       devices.emplace_back(entry);
@@ -137,13 +140,10 @@ absl::StatusOr<std::vector<std::string>> ParseSlots(absl::string_view text) {
   return devices;
 }
 
-std::string DeviceKind(absl::string_view device) {
-  return std::string(device.substr(0, device.find(':')));
-}
-
-std::string DeviceIndex(absl::string_view device) {
-  const size_t colon = device.find(':');
-  return colon == absl::string_view::npos ? "" : std::string(device.substr(colon + 1));
+run::DeviceKind KindOfSlot(absl::string_view device) {
+  const std::optional<run::DeviceKind> kind = run::KindOfDevice(device);
+  ALLO_CHECK(kind.has_value()) << device;
+  return *kind;
 }
 
 }  // namespace allometry::agent

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "run/choices.h"
 
 namespace allometry::agent {
 
@@ -42,9 +43,7 @@ std::vector<std::string> NamedByUuid(std::vector<std::string> devices, absl::str
 // The same by this machine's nvidia-smi; as they are where there is none.
 std::vector<std::string> NamedByUuid(std::vector<std::string> devices);
 
-// "cpu" of "cpu:0".
-std::string DeviceKind(absl::string_view device);
-// "3" of "cuda:3".
-std::string DeviceIndex(absl::string_view device);
+// Of a device that ParseSlots made or accepted.
+run::DeviceKind KindOfSlot(absl::string_view device);
 
 }  // namespace allometry::agent

@@ -18,9 +18,9 @@
 namespace allometry::agent {
 
 struct TrainerCheckOptions {
-  std::vector<std::pair<std::string, std::string>> trainers;  // device kind, program
-  std::string run_root;                                       // where they try to write
-  std::string log_path;                                       // what the last one printed
+  std::vector<std::pair<run::DeviceKind, std::string>> trainers;
+  std::string run_root;  // where they try to write
+  std::string log_path;  // what the last one printed
   std::string agent_id;
   int64_t patience_ms = 120'000;  // for one: LibTorch loads slowly from a cold network disk
   int64_t first_retry_ms = 2'000, longest_retry_ms = 60'000;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "base/status.h"
+#include "run/choices.h"
 
 namespace allometry::launch {
 
@@ -32,7 +33,7 @@ struct Settings {
 
 struct Job {
   std::vector<std::string> program;                              // and its arguments
-  std::string device_kind = "cpu";                               // "cpu" or "cuda": of every rank
+  run::DeviceKind device_kind = run::DeviceKind::kCpu;           // of every rank
   std::vector<HostRanks> hosts;                                  // in rank order; not empty
   std::vector<std::pair<std::string, std::string>> environment;  // of every rank
   Settings settings;

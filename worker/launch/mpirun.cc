@@ -60,7 +60,7 @@ std::vector<std::string> Sent(const Job& job, const HostRanks& host) {
   for (const auto& [name, value] : job.environment) {
     sent.insert(sent.end(), {"-x", absl::StrCat(name, "=", value)});
   }
-  if (job.device_kind == "cuda") {
+  if (job.device_kind == run::DeviceKind::kCuda) {
     sent.insert(sent.end(), {"-x", absl::StrCat("CUDA_VISIBLE_DEVICES=", VisibleGpus(host))});
   }
   return sent;
@@ -114,7 +114,7 @@ absl::StatusOr<Command> MakeMpirun(const Job& job) {
   for (const std::vector<std::string>* part : {&job.settings.arguments, &job.program}) {
     command.arguments.insert(command.arguments.end(), part->begin(), part->end());
   }
-  if (job.device_kind == "cuda") {
+  if (job.device_kind == run::DeviceKind::kCuda) {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
     // One host: NCCL's own sockets stay on it.
     command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");

@@ -11,7 +11,7 @@ absl::StatusOr<Command> MakeNone(const Job& job) {
   }
   Command command{job.settings.arguments, job.environment, {}};
   command.arguments.insert(command.arguments.end(), job.program.begin(), job.program.end());
-  if (job.device_kind == "cuda") {
+  if (job.device_kind == run::DeviceKind::kCuda) {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
     // One host: NCCL's own sockets stay on it.
     command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");

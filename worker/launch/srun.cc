@@ -44,7 +44,7 @@ absl::StatusOr<Command> MakeSrun(const Job& job) {
   if (!job.settings.memory.empty()) command.arguments.push_back(job.settings.memory);
   command.arguments.insert(command.arguments.end(), {"--mpi=pmix", "--input=0", "--cpu-bind=none",
                                                      "--unbuffered", "--kill-on-bad-exit=1"});
-  if (job.device_kind == "cuda") {
+  if (job.device_kind == run::DeviceKind::kCuda) {
     // Slurm names the GPUs of each host itself; --gpu-bind=none: a rank sees all of its host's.
     command.arguments.push_back(absl::StrCat("--gpus-per-node=", most_on_a_host));
     command.arguments.push_back("--gpu-bind=none");
