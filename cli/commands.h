@@ -12,6 +12,12 @@ void AddPlan(CLI::App& app, Context& context);
 void AddWatch(CLI::App& app, Context& context);
 void AddSweeps(CLI::App& app, Context& context);
 void AddRuns(CLI::App& app, Context& context);
+void AddShow(CLI::App& app, Context& context);
+void AddTag(CLI::App& app, Context& context);
+void AddNote(CLI::App& app, Context& context);
+// allo archive, allo unarchive.
+void AddArchive(CLI::App& app, Context& context);
+void AddDelete(CLI::App& app, Context& context);
 void AddCancel(CLI::App& app, Context& context);
 void AddPreempt(CLI::App& app, Context& context);
 void AddWorkers(CLI::App& app, Context& context);

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "transport/connection.h"
+#include "transport/user.h"
 
 namespace allometry::cli {
 namespace {
@@ -29,6 +30,7 @@ absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> Connect(const Context& 
 
 std::unique_ptr<grpc::ClientContext> MakeCall(const Context&, int timeout_s) {
   auto call = std::make_unique<grpc::ClientContext>();
+  transport::SendUser(*call);
   if (timeout_s > 0) {
     call->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(timeout_s));
   }

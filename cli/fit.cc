@@ -26,11 +26,6 @@ constexpr int kTimeoutS = 300;
 
 int FitSweep(const Context& context, const std::string& sweep, const v1::FitOptions& options,
              const FigureFiles& figure, std::optional<TableFormat> table) {
-  if (!figure.pdf.empty()) {
-    return Fail(absl::InvalidArgumentError(absl::StrCat(
-        "allo: --pdf draws fits of files; of the sweep: allo export ", sweep,
-        " -o runs.csv, then allo fit runs.csv --pdf ", figure.pdf, "; --svg and --html draw it")));
-  }
   if (const absl::Status may = CheckFigureFiles(figure, {}); !may.ok()) {
     return Fail(Annotate(may, "allo"));
   }
@@ -39,6 +34,7 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
   v1::FitRequest request;
   request.set_sweep(sweep);
   *request.mutable_options() = options;
+  request.set_pdf(!figure.pdf.empty());
   v1::FitResponse response;
   std::optional<Ticker> ticker;
   ticker.emplace("allo fit", "the coordinator fits " + sweep);
@@ -49,8 +45,8 @@ int FitSweep(const Context& context, const std::string& sweep, const v1::FitOpti
                 : context.json ? response.report_json()
                                : response.report_text())
             << std::flush;
-  const absl::Status written =
-      WriteFigureFiles(figure, {sweep, response.report_text(), response.report_svg(), ""}, {});
+  const absl::Status written = WriteFigureFiles(
+      figure, {sweep, response.report_text(), response.report_svg(), response.report_pdf()}, {});
   return written.ok() ? kExitOk : Fail(Annotate(written, "allo"));
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "proto/run_choices.h"
 
 namespace allometry::cli {
@@ -45,6 +46,10 @@ std::string Duration(double seconds) {
   if (whole < 60) return absl::StrFormat("%ds", whole);
   if (whole < 3600) return absl::StrFormat("%dm %02ds", whole / 60, whole % 60);
   return absl::StrFormat("%dh %02dm", whole / 3600, whole % 3600 / 60);
+}
+
+std::string LocalTime(int64_t unix_us) {
+  return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMicros(unix_us), absl::LocalTimeZone());
 }
 
 std::string Grouped(int64_t value) {

@@ -21,6 +21,8 @@ std::string Scientific(double value);
 std::string CheckAboveZero(const std::string& text);
 // "45s", "3m 05s", "2h 10m"; "?" when negative.
 std::string Duration(double seconds);
+// "2026-11-30 17:05", in the time of this machine.
+std::string LocalTime(int64_t unix_us);
 // "4,904".
 std::string Grouped(int64_t value);
 // "2.3412", or "-" for 0 (no value yet).

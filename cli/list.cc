@@ -1,11 +1,12 @@
 // allo sweeps, allo runs.
+#include <algorithm>
 #include <iostream>
+#include <numeric>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/time.h"
 #include "base/foreign_text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -16,39 +17,91 @@ namespace allometry::cli {
 namespace {
 
 constexpr int kTimeoutS = 20;
-constexpr size_t kNameColumns = 26;  // two of them leave the other columns room within 100
+constexpr size_t kTableColumns = 100;
+constexpr size_t kNameColumns = 24;
+constexpr size_t kUserColumns = 8;
+constexpr size_t kDayColumns = 10;  // of LocalTime
+constexpr size_t kLeastTagColumns = 6;
 
-// "2026-11-30 17:05", in the time of this machine.
-std::string Day(int64_t unix_us) {
-  return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixMicros(unix_us), absl::LocalTimeZone());
+struct SweepsArguments {
+  bool all = false;  // archived ones too
+  std::string tag, user;
+};
+
+bool IsListed(const v1::Sweep& sweep, const SweepsArguments& arguments) {
+  if (sweep.archived() && !arguments.all) return false;
+  if (!arguments.user.empty() && sweep.user() != arguments.user) return false;
+  return arguments.tag.empty() ||
+         std::find(sweep.tags().begin(), sweep.tags().end(), arguments.tag) != sweep.tags().end();
 }
 
-int ListSweeps(const Context& context) {
+// Until the last run ends, or why that is not said.
+std::string TimeLeft(const v1::Sweep& sweep) {
+  if (sweep.being_deleted()) return "deleting";
+  const bool ended =
+      sweep.runs() == sweep.runs_succeeded() + sweep.runs_failed() + sweep.runs_cancelled();
+  if (ended) return "ended";
+  if (sweep.has_eta_s()) return Duration(sweep.eta_s());
+  return sweep.runs_leased() > 0 ? "?" : "waits";
+}
+
+// Tags take what the other columns leave of a hundred.
+std::string SweepsTable(const std::vector<v1::Sweep>& sweeps) {
+  const auto of = [](int done, int all) { return absl::StrCat(done, "/", all); };
+  std::vector<std::vector<std::string>> rows = {
+      {"sweep", "user", "created", "cells", "runs", "failed", "time left", "best loss", "tags"}};
+  for (const v1::Sweep& sweep : sweeps) {
+    rows.push_back(
+        {Shortened(sweep.name(), kNameColumns),
+         absl::StrCat(Shortened(sweep.user(), kUserColumns), sweep.user_is_claimed() ? "?" : ""),
+         LocalTime(sweep.created_unix_us()).substr(0, kDayColumns),
+         of(sweep.cells_done(), sweep.cells()), of(sweep.runs_succeeded(), sweep.runs()),
+         absl::StrCat(sweep.runs_failed()), TimeLeft(sweep),
+         sweep.has_best_loss() ? Loss(sweep.best_loss()) : "-", ""});
+  }
+  std::vector<size_t> widths(rows[0].size());
+  for (const std::vector<std::string>& row : rows) {
+    for (size_t i = 0; i + 1 < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size() + 2);
+  }
+  const size_t used = std::accumulate(widths.begin(), widths.end(), size_t{0});
+  const size_t left =
+      used + kLeastTagColumns < kTableColumns ? kTableColumns - used : kLeastTagColumns;
+  for (size_t i = 0; i < sweeps.size(); ++i) {
+    rows[i + 1].back() = Shortened(absl::StrJoin(sweeps[i].tags(), " "), left);
+  }
+  return Columns(rows, {true, true, true, false, false, false, false, false, true}, 0);
+}
+
+int ListSweeps(const Context& context, const SweepsArguments& arguments) {
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
   v1::ListSweepsResponse response;
   const grpc::Status status =
       (*stub)->ListSweeps(MakeCall(context, kTimeoutS).get(), {}, &response);
   if (!status.ok()) return Fail(context, status);
+  const int stored = response.sweeps_size();
+  std::vector<v1::Sweep> listed;
+  for (v1::Sweep& sweep : *response.mutable_sweeps()) {
+    if (IsListed(sweep, arguments)) listed.push_back(std::move(sweep));
+  }
+  response.mutable_sweeps()->Assign(listed.begin(), listed.end());
   if (context.json) {
     std::cout << ToJson(response)["sweeps"].dump(2) << "\n";
     return kExitOk;
   }
-  if (response.sweeps().empty()) {
+  if (stored == 0) {
     std::cout << "no sweeps yet: submit one with 'allo submit FILE.yaml'\n";
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"sweep", "dataset", "created", "cells", "runs", "running", "failed", "device-h"}};
-  for (const v1::Sweep& sweep : response.sweeps()) {
-    const auto of = [](int done, int all) { return absl::StrCat(done, "/", all); };
-    rows.push_back({Shortened(sweep.name(), kNameColumns), Shortened(sweep.dataset(), kNameColumns),
-                    Day(sweep.created_unix_us()), of(sweep.cells_done(), sweep.cells()),
-                    of(sweep.runs_succeeded(), sweep.runs()), absl::StrCat(sweep.runs_leased()),
-                    absl::StrCat(sweep.runs_failed()),
-                    absl::StrFormat("%.3g", sweep.device_seconds() / 3600)});
+  if (!listed.empty()) std::cout << SweepsTable(listed);
+  if (const int hidden = stored - response.sweeps_size(); hidden > 0) {
+    std::cout << hidden << " of " << stored << " sweeps not listed"
+              << (arguments.all ? "" : " ('--all' lists archived ones too)") << "\n";
   }
-  std::cout << Columns(rows, {true, true}, 0);
+  if (std::any_of(listed.begin(), listed.end(),
+                  [](const v1::Sweep& sweep) { return sweep.user_is_claimed(); })) {
+    std::cout << "?: the user's name as the client says it\n";
+  }
   return kExitOk;
 }
 
@@ -122,8 +175,15 @@ int ListRuns(const Context& context, const RunsArguments& arguments) {
 }  // namespace
 
 void AddSweeps(CLI::App& app, Context& context) {
-  CLI::App* command = app.add_subcommand("sweeps", "list the sweeps of the coordinator");
-  command->callback([&context] { context.run = [&context] { return ListSweeps(context); }; });
+  CLI::App* command = app.add_subcommand(
+      "sweeps", "list the sweeps of the coordinator: whose, since when, how far, best loss, tags");
+  auto arguments = std::make_shared<SweepsArguments>();
+  command->add_flag("--all", arguments->all, "archived ones too");
+  command->add_option("--tag", arguments->tag, "only those with this tag");
+  command->add_option("--user", arguments->user, "only those of this user");
+  command->callback([&context, arguments] {
+    context.run = [&context, arguments] { return ListSweeps(context, *arguments); };
+  });
 }
 
 void AddRuns(CLI::App& app, Context& context) {

@@ -100,6 +100,11 @@ int Main(int argc, char** argv) {
   AddWatch(app, context);
   AddSweeps(app, context);
   AddRuns(app, context);
+  AddShow(app, context);
+  AddTag(app, context);
+  AddNote(app, context);
+  AddArchive(app, context);
+  AddDelete(app, context);
   AddCancel(app, context);
   AddPreempt(app, context);
   AddRetry(app, context);

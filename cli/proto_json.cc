@@ -85,8 +85,7 @@ nlohmann::ordered_json ToJson(const Message& message) {
         array.push_back(Value(message, field, k));
       }
       object[field->name()] = std::move(array);
-    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
-               !reflection.HasField(message, field)) {
+    } else if (field->has_presence() && !reflection.HasField(message, field)) {
       object[field->name()] = nullptr;
     } else {
       nlohmann::ordered_json value = Value(message, field, -1);

@@ -20,6 +20,9 @@ namespace {
 constexpr char kMissingDataset[] = "allometry/missing_dataset";
 constexpr int kTimeoutS = 3;
 
+// Stored: how the section begins.
+constexpr char kAddedSection[] = "# The section below was added by 'allo submit'.\nsubmitted: ";
+
 // The section that says where the command's files lie and what they hold now. The coordinator never
 // sees them; it keeps this text.
 absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file,
@@ -50,11 +53,14 @@ absl::StatusOr<std::string> SubmittedSection(const sweep::SweepFile& file,
   if (!trainer.describe_command.empty()) {
     ALLO_ASSIGN_OR_RETURN(section["sizes"], DescribeSizes(file, folder.string(), allow_commands));
   }
-  return absl::StrCat(
-      "# The section below was added by 'allo submit'.\nsubmitted: ", section.dump(), "\n");
+  return absl::StrCat(kAddedSection, section.dump(), "\n");
 }
 
 }  // namespace
+
+std::string AsWritten(const std::string& submitted) {
+  return submitted.substr(0, submitted.rfind(kAddedSection));
+}
 
 absl::StatusOr<v1::CreateSweepRequest> RequestWithoutDataset(const std::string& file_name,
                                                              const absl::Status& status) {

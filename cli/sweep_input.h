@@ -28,6 +28,9 @@ struct SweepInput {
 absl::StatusOr<SweepInput> ReadSweepInput(const std::string& file_name, const std::string& data_dir,
                                           const std::string& allow_commands = "auto");
 
+// A submitted text without the section that ReadSweepInput adds.
+std::string AsWritten(const std::string& submitted);
+
 // After a ReadSweepInput that failed only because the dataset is not here: the request without its
 // manifest, which a coordinator takes from its sweeps. Otherwise the status.
 absl::StatusOr<v1::CreateSweepRequest> RequestWithoutDataset(const std::string& file_name,

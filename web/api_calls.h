@@ -8,6 +8,7 @@
 #include "grpcpp/client_context.h"
 #include "httplib.h"
 #include "proto/client.grpc.pb.h"
+#include "transport/user.h"
 #include "web/server.h"
 
 namespace allometry::web {
@@ -46,12 +47,14 @@ class ApiCalls {
   bool Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Message&, Answer*),
             const Message& message, Answer* answer, Response& response) const {
     grpc::ClientContext context;
-    SetDeadline(context, kShortS);
+    Prepare(context, kShortS);
     const grpc::Status status = (stub_.*method)(&context, message, answer);
     if (!status.ok()) Refuse(status, response);
     return status.ok();
   }
-  static void SetDeadline(grpc::ClientContext& context, int timeout_s) {
+  // The call's deadline, and whose page makes it.
+  static void Prepare(grpc::ClientContext& context, int timeout_s) {
+    transport::SendUser(context);
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(timeout_s));
   }
 

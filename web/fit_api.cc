@@ -78,7 +78,7 @@ class FitApi : public ApiCalls {
       options.add_budgets_flops(flops);
     }
     grpc::ClientContext context;
-    SetDeadline(context, kFitS);
+    Prepare(context, kFitS);
     const grpc::Status status = stub_.Fit(&context, fit, answer);
     if (!status.ok()) SendRefused(status, response);
     return status.ok();
@@ -90,7 +90,7 @@ class FitApi : public ApiCalls {
     exported.set_sweep(sweep);
     exported.set_what("observations");
     grpc::ClientContext context;
-    SetDeadline(context, kShortS);
+    Prepare(context, kShortS);
     const auto reader = stub_.Export(&context, exported);
     std::string csv;
     for (v1::ExportResponse piece; reader->Read(&piece);) csv += piece.csv();

@@ -303,6 +303,13 @@ void Dispatch::AddReasons(google::protobuf::RepeatedPtrField<v1::Run>& runs) con
   }
 }
 
+std::set<std::string> Dispatch::LiveRunRoots() const {
+  MutexLock lock(mutex_);
+  std::set<std::string> roots;
+  for (const auto& [agent_id, agent] : view_.agents()) roots.insert(agent.run_root_id);
+  return roots;
+}
+
 v1::ListWorkersResponse Dispatch::ListWorkers() const {
   v1::ListWorkersResponse response;
   {

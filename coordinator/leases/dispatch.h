@@ -91,6 +91,8 @@ class Dispatch {
   // measured since this coordinator started. A slot is listed as free if its agent's last heartbeat
   // said so, less the runs that it was given since.
   v1::ListWorkersResponse ListWorkers() const;
+  // The ids of the live workers' run roots.
+  std::set<std::string> LiveRunRoots() const;
 
  private:
   void TickUntilStopped();
@@ -117,7 +119,7 @@ class Dispatch {
   // Prints the line on standard error unless it is the last one printed: a full disk gives one
   // line, not one a tick.
   void LogOnce(const std::string& line);
-  // Tells the store which checkpoints the agent has deleted.
+  // Tells the store which checkpoints and run directories the agent has deleted.
   absl::Status ForgetDeleted(const v1::HeartbeatRequest& request);
   absl::Status NameDeletable(const std::string& agent_id, int64_t now_ns,
                              v1::HeartbeatResponse& response);

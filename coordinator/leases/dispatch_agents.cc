@@ -61,10 +61,10 @@ absl::StatusOr<v1::RegisterResponse> Dispatch::Register(const v1::RegisterReques
 
 absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatRequest& request) {
   if (request.held_size() > kMaxHeld || request.free_slots_size() > kMaxSlots ||
-      request.deleted_checkpoints_size() > kMaxHeld) {
+      request.deleted_checkpoints_size() > kMaxHeld || request.deleted_runs_size() > kMaxHeld) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "a heartbeat lists at most %d attempts, %d free slots and %d deleted checkpoints", kMaxHeld,
-        kMaxSlots, kMaxHeld));
+        "a heartbeat lists at most %d attempts, %d free slots, and %d deleted checkpoints and runs",
+        kMaxHeld, kMaxSlots, kMaxHeld));
   }
   if (!request.incarnation().empty() && request.incarnation() != store_->incarnation()) {
     return absl::NotFoundError("the coordinator or its database is another one now: register");
@@ -94,7 +94,7 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
   v1::HeartbeatResponse response = ReplyWithHolds(request, now_ns);
   const absl::Status forgotten = ForgetDeleted(request);
   if (!forgotten.ok()) {
-    LogOnce(absl::StrCat("deleted checkpoints are named again: ", forgotten.message()));
+    LogOnce(absl::StrCat("what is deleted is named again: ", forgotten.message()));
   }
   const absl::Status named = NameDeletable(request.agent_id(), now_ns, response);
   // What holds leases must not wait for what frees disks.
@@ -173,11 +173,20 @@ absl::Status Dispatch::NameDeletable(const std::string& agent_id, int64_t now_ns
   ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
                         store_->DeletableCheckpoints(root_id));
   response.mutable_deletable_checkpoints()->Assign(paths.begin(), paths.end());
+  ALLO_ASSIGN_OR_RETURN(const std::vector<store::DeletableRun> runs,
+                        store_->DeletableRuns(root_id));
+  for (const store::DeletableRun& run : runs) {
+    v1::DeletableRun& named = *response.add_deletable_runs();
+    named.set_run_id(run.run_id);
+    named.set_run_key(run.run_key);
+  }
   return absl::OkStatus();
 }
 
 absl::Status Dispatch::ForgetDeleted(const v1::HeartbeatRequest& request) {
-  if (request.deleted_checkpoints().empty()) return absl::OkStatus();
+  if (request.deleted_checkpoints().empty() && request.deleted_runs().empty()) {
+    return absl::OkStatus();
+  }
   std::string root_id;
   {
     MutexLock lock(mutex_);
@@ -185,6 +194,10 @@ absl::Status Dispatch::ForgetDeleted(const v1::HeartbeatRequest& request) {
     if (agent == nullptr) return absl::OkStatus();
     root_id = agent->run_root_id;
   }
+  std::vector<int64_t> runs;
+  for (const v1::DeletableRun& run : request.deleted_runs()) runs.push_back(run.run_id());
+  ALLO_RETURN_IF_ERROR(store_->RunsDeleted(root_id, runs));
+  if (request.deleted_checkpoints().empty()) return absl::OkStatus();
   // Of those that were never named, the store keeps what it has.
   return store_->CheckpointsDeleted(root_id,
                                     std::vector<std::string>(request.deleted_checkpoints().begin(),

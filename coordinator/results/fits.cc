@@ -101,7 +101,9 @@ absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitReque
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));
   response.set_report_text(fitting::ReportText(report));
-  response.set_report_svg(figures::ToSvg(figures::DrawFit(report, request.sweep())));
+  const figures::Drawing drawing = figures::DrawFit(report, request.sweep());
+  response.set_report_svg(figures::ToSvg(drawing));
+  if (request.pdf()) response.set_report_pdf(figures::ToPdf(drawing));
   return response;
 }
 

@@ -1,5 +1,6 @@
 #include "coordinator/services/client_service.h"
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "coordinator/services/watch_changes.h"
 #include "coordinator/stages/imported_sweep.h"
 #include "coordinator/stages/submission.h"
+#include "transport/user.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -38,6 +40,15 @@ void AddStages(const std::vector<v1::StageResult>& stages, v1::Sweep& sweep) {
 // Whether the client waits no more: it has left, or its deadline is over.
 std::function<bool()> HasLeft(const grpc::ServerContext& context) {
   return [&context] { return context.IsCancelled(); };
+}
+
+bool IsOpen(const v1::Sweep& sweep) {
+  return sweep.runs() > sweep.runs_succeeded() + sweep.runs_failed() + sweep.runs_cancelled();
+}
+
+store::User UserOf(const grpc::ServerContext& context) {
+  transport::CallingUser user = transport::UserOf(context);
+  return {std::move(user.name), user.is_claimed};
 }
 
 // A sweep may have ten thousand runs.
@@ -88,6 +99,8 @@ ClientService::ClientService(store::Store& store, Dispatch& dispatch, Stages& st
   Unary("GetCurves", kWords, &ClientService::GetCurves);
   Unary("GetRun", kWords, &ClientService::GetRun);
   Unary("GetSource", kWords, &ClientService::GetSource);
+  Unary("LabelSweep", kWords, &ClientService::LabelSweep);
+  Unary("DeleteSweep", kWords, &ClientService::DeleteSweep);
   CheckComplete();
 }
 
@@ -97,7 +110,7 @@ grpc::Status ClientService::CreateSweep(grpc::ServerContext* context,
   if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   grpc::Status status;
   const absl::Status done = submissions_.Run(HasLeft(*context), [&] {
-    status = Answer(coordinator::CreateSweep(store_, *request), response);
+    status = Answer(coordinator::CreateSweep(store_, *request, UserOf(*context)), response);
   });
   if (!done.ok()) return ToClient(done);
   if (!status.ok() || request->dry_run()) return status;
@@ -116,7 +129,7 @@ grpc::Status ClientService::ImportSweep(grpc::ServerContext* context,
   if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
   grpc::Status status;
   const absl::Status done = submissions_.Run(HasLeft(*context), [&] {
-    status = Answer(coordinator::ImportSweep(store_, *request), response);
+    status = Answer(coordinator::ImportSweep(store_, *request, UserOf(*context)), response);
   });
   return done.ok() ? status : ToClient(done);
 }
@@ -134,11 +147,31 @@ grpc::Status ClientService::GetSweep(grpc::ServerContext*, const v1::GetSweepReq
   return ToClient(AddRemarks(store_, request->name(), *response->mutable_runs()));
 }
 
+absl::Status ClientService::AddEta(v1::Sweep& sweep) const {
+  absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(sweep.name());
+  // It was deleted meanwhile.
+  if (absl::IsNotFound(stored.status()) || absl::IsFailedPrecondition(stored.status())) {
+    return absl::OkStatus();
+  }
+  ALLO_RETURN_IF_ERROR(stored.status());
+  google::protobuf::RepeatedPtrField<v1::Run> runs;
+  MoveInto(stored->runs, runs);
+  const double eta_s = dispatch_.EtaSeconds(runs, sweep.flops_convention());
+  if (eta_s >= 0) sweep.set_eta_s(eta_s);
+  return absl::OkStatus();
+}
+
 grpc::Status ClientService::ListSweeps(grpc::ServerContext*, const v1::ListSweepsRequest*,
                                        v1::ListSweepsResponse* response) {
   const absl::StatusOr<std::vector<v1::Sweep>> sweeps = store_.ListSweeps();
   if (!sweeps.ok()) return ToClient(sweeps.status());
-  response->mutable_sweeps()->Add(sweeps->begin(), sweeps->end());
+  for (const v1::Sweep& sweep : *sweeps) {
+    v1::Sweep& listed = *response->add_sweeps();
+    listed = sweep;
+    if (IsOpen(sweep) && !sweep.being_deleted()) {
+      if (const absl::Status status = AddEta(listed); !status.ok()) return ToClient(status);
+    }
+  }
   return grpc::Status::OK;
 }
 
@@ -318,6 +351,54 @@ grpc::Status ClientService::GetSource(grpc::ServerContext*, const v1::GetSourceR
   if (!source.ok()) return ToClient(source.status());
   response->set_file_name(source->file_name);
   response->set_sweep_yaml(source->text);
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::LabelSweep(grpc::ServerContext*, const v1::LabelSweepRequest* request,
+                                       v1::LabelSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  store::LabelChange change;
+  change.add_tags.assign(request->add_tags().begin(), request->add_tags().end());
+  change.remove_tags.assign(request->remove_tags().begin(), request->remove_tags().end());
+  if (request->has_note()) change.note = request->note();
+  if (request->has_archived()) change.archived = request->archived();
+  absl::StatusOr<v1::Sweep> sweep = store_.Label(request->name(), change);
+  if (!sweep.ok()) return ToClient(sweep.status());
+  *response->mutable_sweep() = *std::move(sweep);
+  AddStages(stages_.Results(request->name()), *response->mutable_sweep());
+  return grpc::Status::OK;
+}
+
+grpc::Status ClientService::DeleteSweep(grpc::ServerContext* context,
+                                        const v1::DeleteSweepRequest* request,
+                                        v1::DeleteSweepResponse* response) {
+  if (const grpc::Status refused = ToClient(CheckLimits(*request)); !refused.ok()) return refused;
+  if (stages_.IsActive(request->name())) {
+    return ToClient(absl::FailedPreconditionError(absl::StrFormat(
+        "sweep '%s' has not ended: a stage of it is about to add runs; 'allo cancel "
+        "%s' ends them once they are there",
+        request->name(), request->name())));
+  }
+  const absl::StatusOr<store::DeletionSummary> summary =
+      request->dry_run()
+          ? store_.PlanDeletion(request->name())
+          // Goes on when the client has left: half a deletion helps nobody.
+          : store_.Delete(request->name(), UserOf(*context), [this] { return feed_.closed(); });
+  if (!summary.ok()) return ToClient(summary.status());
+  if (!request->dry_run()) stages_.Advance(request->name()).IgnoreError();
+  response->set_runs(summary->runs);
+  response->set_points(summary->points);
+  response->set_fits(summary->fits);
+  response->set_predictions(summary->predictions);
+  response->set_checkpoints(summary->checkpoints);
+  response->set_checkpoint_bytes(summary->checkpoint_bytes);
+  const std::set<std::string> live = dispatch_.LiveRunRoots();
+  for (const auto& [root_id, directories] : summary->directories) {
+    response->set_run_directories(response->run_directories() + directories);
+    if (live.count(root_id) == 0) {
+      response->set_unreachable_directories(response->unreachable_directories() + directories);
+    }
+  }
   return grpc::Status::OK;
 }
 

@@ -65,8 +65,14 @@ class ClientService final : public BoundedService {
                       v1::GetRunResponse* response);
   grpc::Status GetSource(grpc::ServerContext* context, const v1::GetSourceRequest* request,
                          v1::GetSourceResponse* response);
+  grpc::Status LabelSweep(grpc::ServerContext* context, const v1::LabelSweepRequest* request,
+                          v1::LabelSweepResponse* response);
+  grpc::Status DeleteSweep(grpc::ServerContext* context, const v1::DeleteSweepRequest* request,
+                           v1::DeleteSweepResponse* response);
 
  private:
+  // Of a sweep that is open: the time to its end at the measured pace.
+  absl::Status AddEta(v1::Sweep& sweep) const;
   // Runs a computation that takes seconds in its turn, unless the client has left meanwhile.
   template <class Response>
   grpc::Status Compute(const grpc::ServerContext& context,

@@ -34,6 +34,9 @@ const std::map<std::string, size_t, std::less<>>& Others() {
       {"allometry.v1.PreemptSweepRequest.run_ids", 100'000},
       {"allometry.v1.HeartbeatRequest.held", 65'536},
       {"allometry.v1.HeartbeatRequest.deleted_checkpoints", 65'536},
+      {"allometry.v1.HeartbeatRequest.deleted_runs", 65'536},
+      {"allometry.v1.HeldAttempt.log_tail", 64 << 10},
+      {"allometry.v1.LabelSweepRequest.note", 64 << 10},
       {"allometry.v1.RegisterRequest.given_back", 65'536},
   };
   return *others;

@@ -274,7 +274,8 @@ absl::StatusOr<store::StoredSweep> Load(const store::Store& store, const std::st
 }  // namespace
 
 absl::StatusOr<v1::ImportSweepResponse> ImportSweep(store::Store& store,
-                                                    const v1::ImportSweepRequest& request) {
+                                                    const v1::ImportSweepRequest& request,
+                                                    const store::User& user) {
   ALLO_RETURN_IF_ERROR(Check(request));
   v1::Sweep asked;
   asked.set_name(request.name());
@@ -298,6 +299,7 @@ absl::StatusOr<v1::ImportSweepResponse> ImportSweep(store::Store& store,
     submission.sweep.set_sweep_id(stored.sweep.sweep_id());
     submission.based_on = stored.newest_expansion;
     submission.file_name = request.source();
+    submission.user = user;
     submission.dataset = {HashHex(absl::StrCat("imported\n", asked.dataset())), asked.dataset(), "",
                           0};
     for (const v1::ImportedRun& run : request.runs()) {

@@ -16,6 +16,7 @@ namespace allometry::coordinator {
 // what is allowed. FailedPrecondition: the sweep is not an imported one, or a run is stored with
 // another size or another loss at the same tokens.
 absl::StatusOr<v1::ImportSweepResponse> ImportSweep(store::Store& store,
-                                                    const v1::ImportSweepRequest& request);
+                                                    const v1::ImportSweepRequest& request,
+                                                    const store::User& user = {});
 
 }  // namespace allometry::coordinator

@@ -57,6 +57,7 @@ absl::Status Stages::Start(store::Store& store, std::function<void()> submitted)
   submitted_ = std::move(submitted);
   ALLO_ASSIGN_OR_RETURN(const std::vector<v1::Sweep> sweeps, store.ListSweeps());
   for (const v1::Sweep& sweep : sweeps) {
+    if (sweep.being_deleted()) continue;
     if (const absl::Status status = Advance(sweep.name()); !status.ok()) {
       // One sweep's trouble is said and shown with it; it does not keep the others from serving.
       std::cerr << "allo-coordinator: stages of sweep " << sweep.name() << ": " << status.message()
@@ -100,7 +101,10 @@ absl::Status Stages::Advance(const std::string& sweep) {
     absl::StatusOr<State> state = Decide(sweep, submitted);
     status = state.status();
     MutexLock lock(mutex_);
-    if (!status.ok()) {
+    if (absl::IsNotFound(status)) {  // it was deleted
+      states_.erase(sweep);
+      parsed_.erase(sweep);
+    } else if (!status.ok()) {
       // What it was stays, with what hinders it; the next look tries again.
       State& shown = states_[sweep];
       if (shown.results.empty()) shown.results.emplace_back().set_name("stage");

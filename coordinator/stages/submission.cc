@@ -211,7 +211,8 @@ store::Submission ToSubmission(sweep::Changes changes, int64_t based_on) {
 }
 
 absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
-                                                    const v1::CreateSweepRequest& request) {
+                                                    const v1::CreateSweepRequest& request,
+                                                    const store::User& user) {
   ALLO_ASSIGN_OR_RETURN(const Asked asked, Read(store, request));
   const std::string& name = asked.file.name;
   for (int i = 0; i < kTries; ++i) {
@@ -248,6 +249,7 @@ absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
     store::Submission submission = ToSubmission(std::move(changes), stored.newest_expansion);
     submission.file_name = request.file_name();
     submission.text = request.sweep_yaml();
+    submission.user = user;
     submission.dataset = {asked.manifest.hash, asked.manifest.name, asked.manifest_json,
                           asked.manifest.unique_tokens};
     const absl::StatusOr<int64_t> id = store.Submit(submission);

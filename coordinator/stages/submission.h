@@ -24,6 +24,7 @@ store::Submission ToSubmission(sweep::Changes changes, int64_t based_on);
 // InvalidArgument has one line for each mistake; FailedPrecondition one for each contradiction with
 // the stored sweep.
 absl::StatusOr<v1::CreateSweepResponse> CreateSweep(store::Store& store,
-                                                    const v1::CreateSweepRequest& request);
+                                                    const v1::CreateSweepRequest& request,
+                                                    const store::User& user = {});
 
 }  // namespace allometry::coordinator

@@ -97,6 +97,7 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
 absl::StatusOr<int64_t> UsableTokenizer(Connection& db, absl::string_view run_key) {
   Statement find = db.Prepare(
       "SELECT r.run_id FROM runs AS r WHERE r.stage = 'tokenizer' AND r.run_key = ?1 "
+      "AND NOT EXISTS (SELECT 1 FROM sweeps AS s WHERE s.sweep_id = r.sweep_id AND s.deleting) "
       "AND (r.state IN ('PENDING', 'LEASED') OR (r.state = 'SUCCEEDED' AND EXISTS "
       "(SELECT 1 FROM checkpoints AS c WHERE c.run_id = r.run_id AND c.step = r.steps "
       "AND c.state = 'GOOD'))) ORDER BY r.state <> 'SUCCEEDED', r.run_id LIMIT 1");

@@ -332,7 +332,36 @@ constexpr char kVersion5[] = R"sql(
 ALTER TABLE sweeps ADD COLUMN imported TEXT NOT NULL DEFAULT '';         -- from where; '': trained here
 )sql";
 
-constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
+// Who submitted what, what people say of a sweep, and sweeps that are deleted.
+constexpr char kVersion6[] = R"sql(
+ALTER TABLE sweeps ADD COLUMN user TEXT NOT NULL DEFAULT '';             -- who submitted it first
+ALTER TABLE sweeps ADD COLUMN user_is_claimed INTEGER NOT NULL DEFAULT 1;  -- by the client alone
+ALTER TABLE sweeps ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE sweeps ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sweeps ADD COLUMN deleting INTEGER NOT NULL DEFAULT 0;       -- 1: its rows are being
+                                                                         -- removed (deletion.cc)
+ALTER TABLE expansions ADD COLUMN user TEXT NOT NULL DEFAULT '';         -- '': not known, or not by
+                                                                         -- a person
+CREATE TABLE sweep_tags (
+  sweep_id INTEGER NOT NULL REFERENCES sweeps,
+  tag      TEXT NOT NULL,
+  PRIMARY KEY (sweep_id, tag)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE deletable_runs (                                            -- of deleted sweeps: their
+  root_id TEXT NOT NULL,                                                 -- directories that are
+  run_id  INTEGER NOT NULL,                                              -- still on this run root
+  run_key TEXT NOT NULL,
+  PRIMARY KEY (root_id, run_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE used_ids (                                                  -- no id is given twice:
+  name TEXT PRIMARY KEY,                                                 -- 'runs', 'sweeps', and the
+  id   INTEGER NOT NULL                                                  -- highest of deleted rows
+) STRICT, WITHOUT ROWID;
+INSERT INTO used_ids VALUES ('runs', 0), ('sweeps', 0);
+)sql";
+
+constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3,
+                                       kVersion4, kVersion5, kVersion6};
 
 }  // namespace
 

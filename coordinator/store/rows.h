@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,12 @@ struct ChangedRun {
   v1::RunSpec spec;  // the whole new spec, start unset: from the run's next attempt on
 };
 
+// A person, as far as the coordinator knows.
+struct User {
+  std::string name;        // login name; empty: not known
+  bool is_claimed = true;  // by the client alone: the connection does not prove it
+};
+
 // One submission: the difference that coordinator/sweep found, with the file that it was made from.
 struct Submission {
   v1::Sweep sweep;  // fields of the sweep after it; sweep_id 0: a new one
@@ -54,6 +61,7 @@ struct Submission {
   std::string text;           // the sweep file, kept as the expansion
   std::string kind = "file";  // or "stage", "proposal": then `text` is JSON of what was decided
   std::string event;          // a sentence for watchers; empty: how much is new
+  User user;                  // who submits
   Dataset dataset;
   std::vector<v1::Run> new_runs;  // run_id is given by the store
   std::vector<NewCell> new_cells;
@@ -260,6 +268,31 @@ struct Fit {
   std::string report_text;
   std::string version;  // of the program that made it
   int64_t created_unix_us = 0;
+};
+
+// What a deletion removes.
+struct DeletionSummary {
+  int64_t runs = 0;
+  int64_t points = 0;  // replaced ones included
+  int64_t fits = 0;
+  int64_t predictions = 0;
+  int64_t checkpoints = 0;  // files
+  int64_t checkpoint_bytes = 0;
+  // Where workers have run directories to remove: run root -> how many.
+  std::map<std::string, int64_t> directories;
+};
+
+// A run of a deleted sweep whose directory is to be removed.
+struct DeletableRun {
+  int64_t run_id = 0;
+  std::string run_key;
+};
+
+// What LabelSweep changes; unset: as it is.
+struct LabelChange {
+  std::vector<std::string> add_tags, remove_tags;
+  std::optional<std::string> note;
+  std::optional<bool> archived;
 };
 
 struct BackupSummary {

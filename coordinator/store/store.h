@@ -111,6 +111,24 @@ class Store {
   // FAILED and CANCELLED runs to PENDING with failures at zero. Otherwise as Cancel.
   absl::StatusOr<int> Retry(absl::string_view sweep, absl::Span<const int64_t> run_ids);
 
+  // InvalidArgument: not a tag, too many, too long a note. FailedPrecondition: a tag to remove that
+  // the sweep has not. NotFound as GetSweep. Returns the sweep as it is then.
+  absl::StatusOr<v1::Sweep> Label(absl::string_view sweep, const LabelChange& change);
+
+  // What Delete would remove. FailedPrecondition: it would refuse, and why. NotFound as GetSweep.
+  absl::StatusOr<DeletionSummary> PlanDeletion(absl::string_view sweep) const;
+  // Removes the sweep in many transactions, so that other writers go on: the first one decides,
+  // makes the sweep unreadable for every other call, and notes the run directories for
+  // DeletableRuns; the others remove rows, the sweep's own last. After an interruption it is called
+  // again. Ids of its runs are not given again. FailedPrecondition: a run is PENDING or LEASED, or
+  // runs of another sweep have one of its runs as an input. Cancelled: `stop` returned true.
+  absl::StatusOr<DeletionSummary> Delete(absl::string_view sweep, const User& user,
+                                         const std::function<bool()>& stop);
+  // Runs of deleted sweeps that have a directory under this run root; the first 200, because the
+  // agent removes them between two heartbeats.
+  absl::StatusOr<std::vector<DeletableRun>> DeletableRuns(absl::string_view root_id) const;
+  absl::Status RunsDeleted(absl::string_view root_id, absl::Span<const int64_t> run_ids);
+
   // --- Agents -------------------------------------------------------------------------------
 
   // Stores or replaces the agent. AlreadyExists names the agent of `live_agent_ids` that holds one

@@ -1,4 +1,5 @@
-// A submission as rows. A sweep only grows: nothing here deletes.
+// A submission as rows. A sweep only grows: nothing here deletes, and no id of a deleted row is
+// given again (used_ids), because run directories and messages name runs by their ids.
 #include <map>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
 #include "coordinator/store/schema.h"
+#include "coordinator/store/sweep_rows.h"
 #include "proto/run_choices.h"
 
 namespace allometry::store {
@@ -21,10 +23,11 @@ namespace {
 absl::Status CheckBase(Connection& db, const Submission& submission) {
   Statement newest = db.Prepare(
       "SELECT sweep_id, (SELECT coalesce(max(expansion_id), 0) FROM expansions e "
-      "WHERE e.sweep_id = sweeps.sweep_id) FROM sweeps WHERE name = ?1");
+      "WHERE e.sweep_id = sweeps.sweep_id), deleting FROM sweeps WHERE name = ?1");
   newest.With(submission.sweep.name());
   const bool found = newest.Step();
   ALLO_RETURN_IF_ERROR(newest.status());
+  if (found && newest.Int(2) != 0) return BeingDeleted(submission.sweep.name());
   if (submission.sweep.sweep_id() == 0) {
     if (!found) return absl::OkStatus();
     return absl::AlreadyExistsError(
@@ -55,14 +58,16 @@ absl::StatusOr<int64_t> PutSweep(Transaction& transaction, const Submission& sub
   if (sweep.sweep_id() == 0) {
     ALLO_RETURN_IF_ERROR(
         transaction.db
-            .Prepare("INSERT INTO sweeps (name, dataset_hash, params_policy, flops_convention, "
-                     "max_epochs, priority, left_out, created_unix_us, max_device_hours, "
-                     "max_run_hours, imported) VALUES "
-                     "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")
+            .Prepare("INSERT INTO sweeps (sweep_id, name, dataset_hash, params_policy, "
+                     "flops_convention, max_epochs, priority, left_out, created_unix_us, "
+                     "max_device_hours, max_run_hours, imported, user, user_is_claimed) VALUES "
+                     "((SELECT u.id + 1 FROM used_ids AS u WHERE u.name = 'sweeps' AND u.id >= "
+                     "(SELECT coalesce(max(sweep_id), 0) FROM sweeps)), "
+                     "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
             .With(sweep.name(), submission.dataset.hash, sweep.params_policy(),
                   sweep.flops_convention(), sweep.max_epochs(), sweep.priority(), left_out,
                   transaction.now_unix_us, sweep.max_device_hours(), sweep.max_run_hours(),
-                  sweep.imported())
+                  sweep.imported(), submission.user.name, submission.user.is_claimed)
             .Run());
     return transaction.db.last_insert_rowid();
   }
@@ -93,13 +98,15 @@ absl::StatusOr<int64_t> PutRun(Transaction& transaction, int64_t sweep_id, const
   const std::string spec_bytes = spec.SerializeAsString();
   ALLO_RETURN_IF_ERROR(
       transaction.db
-          .Prepare("INSERT INTO runs (sweep_id, run_key, size, n_params, layers, heads, width, "
+          .Prepare("INSERT INTO runs (run_id, sweep_id, run_key, size, n_params, layers, heads, width, "
                    "context, vocabulary, batch_tokens, learning_rate, warmup_steps, seed, ranks, "
                    "steps, params_blocks, params_token_embedding, params_position_embedding, "
                    "params_head, params_extra, flops_per_token_6n, flops_per_token_exact, spec, "
                    "state, failure, reason, attempt, failures, lost_leases, step, stage, "
                    "schedule) VALUES "
-                   "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
+                   "((SELECT u.id + 1 FROM used_ids AS u WHERE u.name = 'runs' AND u.id >= "
+                   "(SELECT coalesce(max(run_id), 0) FROM runs)), "
+                   "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
                    "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0, ?24, ?25)")
           .With(sweep_id, run.key(), run.size(), run.n_params(), shape.layers(), shape.heads(),
                 shape.width(), shape.context(), shape.vocabulary(), identity.batch_tokens(),
@@ -292,10 +299,10 @@ absl::Status PutExpansion(Transaction& transaction, int64_t sweep_id,
                           const Submission& submission) {
   ALLO_RETURN_IF_ERROR(
       transaction.db
-          .Prepare("INSERT INTO expansions (sweep_id, file_name, text, submitted_unix_us, kind) "
-                   "VALUES (?1, ?2, ?3, ?4, ?5)")
+          .Prepare("INSERT INTO expansions (sweep_id, file_name, text, submitted_unix_us, kind, "
+                   "user) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
           .With(sweep_id, submission.file_name, submission.text, transaction.now_unix_us,
-                submission.kind)
+                submission.kind, submission.user.name)
           .Run());
   if (!submission.event.empty()) return InsertEvent(transaction, sweep_id, 0, submission.event);
   return InsertEvent(transaction, sweep_id, 0,

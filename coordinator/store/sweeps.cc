@@ -73,6 +73,10 @@ absl::StatusOr<StoredSweep> LoadSomeOfSweep(Connection& db, absl::string_view na
   return loaded;
 }
 
+void TakeLoss(double loss, v1::Sweep& sweep) {
+  if (!sweep.has_best_loss() || loss < sweep.best_loss()) sweep.set_best_loss(loss);
+}
+
 void CountRuns(v1::RunState state, int runs, v1::Sweep& sweep) {
   sweep.set_runs(sweep.runs() + runs);
   if (state == v1::RUN_SUCCEEDED) sweep.set_runs_succeeded(sweep.runs_succeeded() + runs);
@@ -91,7 +95,9 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweepRows(Connection& db, int64_t swe
       "(SELECT coalesce(sum(max(0, ?2 - started_unix_us) * "
       "(1 + length(slots) - length(replace(slots, ' ', '')))), 0) "
       "FROM runs r JOIN attempts a ON a.run_id = r.run_id AND a.attempt = r.attempt "
-      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED'), imported "
+      "WHERE r.sweep_id = sweeps.sweep_id AND r.state = 'LEASED'), imported, user, "
+      "user_is_claimed, note, archived, deleting, (SELECT group_concat(tag, ' ') FROM "
+      "(SELECT tag FROM sweep_tags AS t WHERE t.sweep_id = sweeps.sweep_id ORDER BY tag)) "
       "FROM sweeps JOIN datasets ON hash = dataset_hash "
       "WHERE ?1 = 0 OR sweep_id = ?1 ORDER BY sweep_id");
   list.With(sweep_id, now_unix_us);
@@ -112,6 +118,14 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweepRows(Connection& db, int64_t swe
     sweep.set_max_run_hours(list.Real(10));
     sweep.set_device_seconds(static_cast<double>(list.Int(11)) / 1e6);
     sweep.set_imported(list.Text(12));
+    sweep.set_user(list.Text(13));
+    sweep.set_user_is_claimed(list.Int(14) != 0 && !sweep.user().empty());
+    sweep.set_note(list.Text(15));
+    sweep.set_archived(list.Int(16) != 0);
+    sweep.set_being_deleted(list.Int(17) != 0);
+    for (const absl::string_view tag : absl::StrSplit(list.Text(18), ' ', absl::SkipEmpty())) {
+      sweep.add_tags(std::string(tag));
+    }
   }
   ALLO_RETURN_IF_ERROR(list.status());
   return sweeps;
@@ -138,8 +152,16 @@ absl::StatusOr<StoredSweep> LoadSweep(Connection& db, absl::string_view name, in
   ALLO_ASSIGN_OR_RETURN(std::vector<v1::Sweep> sweeps, LoadSweepRows(db, sweep_id, now_unix_us));
   loaded.sweep = std::move(sweeps.at(0));
   ALLO_ASSIGN_OR_RETURN(loaded.runs, LoadRunsOfSweep(db, sweep_id, now_unix_us));
-  for (const v1::Run& run : loaded.runs) CountRuns(run.state(), 1, loaded.sweep);
+  for (const v1::Run& run : loaded.runs) {
+    CountRuns(run.state(), 1, loaded.sweep);
+    if (run.stage().empty() && run.last_heldout_loss() != 0) {
+      TakeLoss(run.last_heldout_loss(), loaded.sweep);
+    }
+  }
   ALLO_ASSIGN_OR_RETURN(loaded.cells, LoadCells(db, sweep_id, loaded.runs.size()));
+  for (const v1::Cell& cell : loaded.cells) {
+    if (cell.done() && cell.stage().empty()) TakeLoss(cell.loss(), loaded.sweep);
+  }
   ALLO_RETURN_IF_ERROR(AddSharedTokenizer(db, loaded));
   loaded.sweep.set_cells(static_cast<int32_t>(loaded.cells.size()));
   loaded.sweep.set_cells_done(static_cast<int32_t>(std::count_if(
@@ -260,11 +282,20 @@ absl::StatusOr<int> ChangeRuns(Writer& writer, absl::string_view sweep,
 
 }  // namespace
 
+absl::Status BeingDeleted(absl::string_view name) {
+  return absl::FailedPreconditionError(absl::StrCat("sweep '", name,
+                                                    "' is being deleted: 'allo delete ", name,
+                                                    "' ends it where it was interrupted"));
+}
+
 absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name) {
   {
-    Statement find = db.Prepare("SELECT sweep_id FROM sweeps WHERE name = ?1");
+    Statement find = db.Prepare("SELECT sweep_id, deleting FROM sweeps WHERE name = ?1");
     find.With(name);
-    if (find.Step()) return find.Int(0);
+    if (find.Step()) {
+      if (find.Int(1) != 0) return BeingDeleted(name);
+      return find.Int(0);
+    }
     ALLO_RETURN_IF_ERROR(find.status());
   }
   std::vector<std::string> names;
@@ -283,15 +314,18 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
   std::map<int64_t, v1::Sweep*> by_id;
   for (v1::Sweep& sweep : sweeps) by_id[sweep.sweep_id()] = &sweep;
   Statement runs = db.Prepare(
-      "SELECT sweep_id, state, count(*) FROM runs WHERE ?1 = 0 OR sweep_id = ?1 "
+      "SELECT sweep_id, state, count(*), min(CASE stage WHEN '' THEN last_heldout_loss END) "
+      "FROM runs WHERE ?1 = 0 OR sweep_id = ?1 "
       "GROUP BY sweep_id, state");
   runs.With(sweep_id);
   while (runs.Step()) {
-    CountRuns(ParseRunState(runs.Text(1)), static_cast<int>(runs.Int(2)), *by_id.at(runs.Int(0)));
+    v1::Sweep& sweep = *by_id.at(runs.Int(0));
+    CountRuns(ParseRunState(runs.Text(1)), static_cast<int>(runs.Int(2)), sweep);
+    if (!runs.IsNull(3)) TakeLoss(runs.Real(3), sweep);
   }
   ALLO_RETURN_IF_ERROR(runs.status());
   Statement cells = db.Prepare(
-      "SELECT r.sweep_id, count(*), count(p.value) "
+      "SELECT r.sweep_id, count(*), count(p.value), min(CASE c.stage WHEN '' THEN p.value END) "
       "FROM runs AS r CROSS JOIN cells AS c ON c.run_id = r.run_id "
       "LEFT JOIN points AS p ON p.run_id = c.run_id AND p.series_id = 1 AND p.step = c.step "
       "WHERE ?1 = 0 OR r.sweep_id = ?1 GROUP BY r.sweep_id");
@@ -300,6 +334,7 @@ absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_
     v1::Sweep& sweep = *by_id.at(cells.Int(0));
     sweep.set_cells(static_cast<int32_t>(cells.Int(1)));
     sweep.set_cells_done(static_cast<int32_t>(cells.Int(2)));
+    if (!cells.IsNull(3)) TakeLoss(cells.Real(3), sweep);
   }
   ALLO_RETURN_IF_ERROR(cells.status());
   return sweeps;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import importlib
 import io
 import json
@@ -76,6 +77,15 @@ def _sentences(replies: Any) -> Iterator[Any]:
         raise CoordinatorError(error) from error
 
 
+def _user() -> "tuple[tuple[str, str], ...]":
+    """Whose call it is, as the program `allo` says it."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # no such user on this machine
+        name = str(os.geteuid())
+    return (("allo-user", "".join(c if "!" <= c <= "~" else "?" for c in name)),)
+
+
 class Client:
     def __init__(self, address: Optional[str], token: Optional[str], tls_ca: Optional[str],
                  timeout_s: float = 60.0) -> None:
@@ -112,9 +122,9 @@ class Client:
                         request_serializer=lambda message: message.SerializeToString(),
                         response_deserializer=_class(found.output_type).FromString)
         if found.server_streaming:
-            return _sentences(function(request))
+            return _sentences(function(request, metadata=_user()))
         try:
-            return function(request, timeout=self.timeout_s)
+            return function(request, timeout=self.timeout_s, metadata=_user())
         except grpc.RpcError as error:
             raise CoordinatorError(error) from error
 

@@ -266,6 +266,55 @@ TEST_F(RealCoordinatorTest, ACleanStopFreesDevicesAndRunsAtOnce) {
   EXPECT_THAT(next->output(), HasSubstr("registered"));
 }
 
+TEST_F(RealCoordinatorTest, TheWorkerRemovesTheDirectoriesOfADeletedSweepAndNoOther) {
+  Submit();
+  worker_->Start();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 100; }));
+  const auto call = [&](auto method, const auto& request, auto* response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    return (client_.get()->*method)(&context, request, response);
+  };
+  using Stub = v1::ClientService::Stub;
+  v1::DeleteSweepRequest remove;
+  remove.set_name("s");
+  v1::DeleteSweepResponse removed;
+  EXPECT_EQ(call(&Stub::DeleteSweep, remove, &removed).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  v1::CancelSweepRequest cancel;
+  cancel.set_name("s");
+  v1::CancelSweepResponse cancelled;
+  ASSERT_TRUE(call(&Stub::CancelSweep, cancel, &cancelled).ok());
+  ASSERT_TRUE(Eventually([&] { return Sweep().sweep().runs_cancelled() == 4; }));
+  const std::string first = worker_->RunDir({1, 1, ""});
+  const std::string second = worker_->RunDir({2, 1, ""});
+  ASSERT_TRUE(fs::is_directory(first) && fs::is_directory(second));
+  // Of the second one the directory is another run's, as its run.json says.
+  std::string other = ReadFile(second + "/run.json").value();
+  const size_t seed = other.find("\"seed\"");
+  ASSERT_NE(seed, std::string::npos);
+  other.insert(other.find(':', seed) + 1, " 9");
+  ASSERT_TRUE(WriteFileAtomically(second + "/run.json", other).ok());
+
+  const grpc::Status status = call(&Stub::DeleteSweep, remove, &removed);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(removed.runs(), 4);
+  EXPECT_EQ(removed.run_directories(), 2);
+  EXPECT_EQ(removed.unreachable_directories(), 0);
+  EXPECT_TRUE(Eventually([&] { return !fs::exists(first); })) << worker_->output();
+  EXPECT_TRUE(Eventually([&] {
+    return worker_->output().find("is not that of the deleted run") != std::string::npos;
+  }));
+  EXPECT_TRUE(fs::is_directory(second));
+  for (const auto& entry : fs::directory_iterator(fs::path(first).parent_path())) {
+    EXPECT_EQ(entry.path().string().find(".deleted-"), std::string::npos) << entry.path();
+  }
+  // The name is free, and its runs are others.
+  Submit();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 0; }));
+  EXPECT_EQ(Sweep().runs(0).run_id(), 5);
+}
+
 // Whoever started the worker may have left this signal ignored.
 TEST_F(RealCoordinatorTest, TrainersAreWaitedForWhereTheParentIgnoresTheirEnds) {
   worker_->wrapper = {"/bin/sh", "-c", "trap '' CHLD; exec \"$0\" \"$@\""};

@@ -92,9 +92,10 @@ TEST_F(AlloTest, TablesThatAreNoTablesOfRunsHaveTheirCommands) {
 
 TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
   for (const char* command :
-       {"",      "plan",   "submit",  "watch",  "sweeps", "runs",        "cancel",
-        "retry", "fit",    "compare", "optima", "rates",  "scores",      "predict",
-        "next",  "report", "export",  "backup", "data",   "coordinator", "worker"}) {
+       {"",       "plan",    "submit", "watch",   "sweeps",      "runs",    "cancel",
+        "show",   "tag",     "note",   "archive", "unarchive",   "delete",  "retry",
+        "fit",    "compare", "optima", "rates",   "scores",      "predict", "next",
+        "report", "export",  "backup", "data",    "coordinator", "worker"}) {
     const Outcome outcome = Allo(std::string(command) + " --help");
     EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("--")) << command;

@@ -219,6 +219,12 @@ TEST_F(ClientServiceTest, FitOfASweepIsTheFitOfItsExport) {
   ASSERT_OK_AND_ASSIGN(const v1::FitResponse stored, Call(&v1::ClientService::Stub::Fit, request));
   EXPECT_THAT(stored.report_text(), HasSubstr("alpha"));
   EXPECT_THAT(stored.report_svg(), HasSubstr("<svg"));
+  EXPECT_EQ(stored.report_pdf(), "");  // not asked for
+  v1::FitRequest printed = request;
+  printed.set_pdf(true);
+  ASSERT_OK_AND_ASSIGN(const v1::FitResponse paper, Call(&v1::ClientService::Stub::Fit, printed));
+  EXPECT_EQ(paper.report_pdf().substr(0, 5), "%PDF-");
+  EXPECT_EQ(paper.fit_id(), stored.fit_id());
 
   ASSERT_OK_AND_ASSIGN(fitting::Observations observations,
                        fitting::ParseCsv(Export("observations"), "export"));

@@ -93,6 +93,11 @@ TEST_F(MigrationTest, SweepOfAVersion1FileGoesOnToItsEnd) {
   EXPECT_EQ(sweep.sweep.max_run_hours(), 0);
   EXPECT_EQ(sweep.newest_text, "name: old");
   EXPECT_EQ(sweep.sweep.imported(), "");
+  EXPECT_EQ(sweep.sweep.user(), "");
+  EXPECT_FALSE(sweep.sweep.user_is_claimed());
+  EXPECT_EQ(sweep.sweep.note(), "");
+  EXPECT_FALSE(sweep.sweep.archived());
+  EXPECT_DOUBLE_EQ(sweep.sweep.best_loss(), 3.5);
   ASSERT_EQ(sweep.runs.size(), 1u);
   EXPECT_EQ(sweep.runs[0].state(), v1::LEASED);
   EXPECT_EQ(sweep.runs[0].failures(), 2);
@@ -120,6 +125,27 @@ TEST_F(MigrationTest, AttemptsOfAnOlderFileThatSentPointsGotGoing) {
   Reopen();
   EXPECT_THAT(Sql("SELECT got_going, charged_to_host FROM attempts"), ElementsAre("1|0"));
   EXPECT_THAT(Sql("SELECT failures, tries FROM runs"), ElementsAre("2|"));
+}
+
+TEST_F(MigrationTest, SweepOfAnOlderFileIsLabelledAndDeleted) {
+  MakeVersion1();
+  Reopen();
+  LabelChange labels;
+  labels.add_tags = {"old"};
+  labels.note = "from version 1";
+  ASSERT_OK(store_->Label("old", labels));
+  ASSERT_OK(store_->Cancel("old", {}));
+  Spool spool(OldLease());
+  std::vector<v1::Record> exit = {spool.Exit(v1::CANCELLED_BY_USER, 50)};
+  exit[0].set_sequence(6);
+  Append(spool.Batch(exit));
+  ASSERT_OK(store_->Delete("old", {}, [] { return false; }));
+  EXPECT_THAT(Sql("SELECT root_id, run_id, run_key FROM deletable_runs"),
+              ElementsAre("root-a|1|key-40k"));
+  EXPECT_THAT(Sql("SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM points)"),
+              ElementsAre("0"));
+  ASSERT_OK(store_->Submit(MakeSubmission()));
+  EXPECT_THAT(Sql("SELECT run_id FROM runs"), ElementsAre("2"));
 }
 
 TEST_F(MigrationTest, FileBeforeTheMigrationLiesBesideIt) {

@@ -117,18 +117,17 @@ void Agent::StartHeartbeat() {
     }
   }
   request.mutable_datasets()->Assign(datasets_.offered().begin(), datasets_.offered().end());
-  const std::vector<std::string> deleted = attempts_->DeletedCheckpoints();
-  request.mutable_deleted_checkpoints()->Assign(deleted.begin(), deleted.end());
+  attempts_->ReportDeleted(request);
   const int64_t asked_ns = last_asked_ns_ = Now();
   // A reply is worth waiting for while it may still renew: on a slow link a shorter wait would give
   // up every one. What remains of the lease is for a second try on a new connection.
   const int64_t timeout_ms =
       lease_ms_ > 0 ? std::clamp<int64_t>(lease_ms_ * 2 / 3, 1, kCallTimeoutMs) : kCallTimeoutMs;
   link_->Heartbeat(request, timeout_ms,
-                   [this, asked_ns, goes, deleted](const absl::Status& status,
+                   [this, asked_ns, goes, request](const absl::Status& status,
                                                    const v1::HeartbeatResponse& reply) {
                      final_heartbeat_answered_ |= goes && status.ok();
-                     if (status.ok()) attempts_->ForgetDeleted(deleted);
+                     if (status.ok()) attempts_->ForgetDeleted(request);
                      OnHeartbeat(asked_ns, status, reply);
                    });
 }

@@ -118,12 +118,28 @@ void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, b
     attempts_.at(stop.lease)->Cancel(stop_by_ns(stop), stop.within_ms);
   }
   if (may_start && !actions.start.empty()) Start(actions.start, asked_ns);
+  DeleteNamed(reply);
+}
+
+void AttemptTable::DeleteNamed(const v1::HeartbeatResponse& reply) {
   for (const std::string& checkpoint : reply.deletable_checkpoints()) {
     const absl::Status deleted = root_.DeleteCheckpoint(checkpoint);
     if (deleted.ok()) {
       deleted_.insert(checkpoint);
     } else {
       LogLine(absl::StrCat("not deleted: ", deleted.message()));
+    }
+  }
+  for (const v1::DeletableRun& run : reply.deletable_runs()) {
+    // Its processes may still write there; it is named again.
+    if (std::any_of(attempts_.begin(), attempts_.end(),
+                    [&](const auto& entry) { return entry.first.run_id == run.run_id(); })) {
+      continue;
+    }
+    const absl::Status deleted = root_.DeleteRun(run.run_id(), run.run_key());
+    if (!deleted.ok()) LogLine(absl::StrCat("not deleted: ", deleted.message()));
+    if (deleted.ok() || absl::IsFailedPrecondition(deleted)) {
+      deleted_runs_[run.run_id()] = run.run_key();
     }
   }
 }
@@ -281,12 +297,18 @@ std::vector<HostDevice> AttemptTable::FreeDevices() const {
   return free;
 }
 
-std::vector<std::string> AttemptTable::DeletedCheckpoints() const {
-  return {deleted_.begin(), deleted_.end()};
+void AttemptTable::ReportDeleted(v1::HeartbeatRequest& request) const {
+  request.mutable_deleted_checkpoints()->Assign(deleted_.begin(), deleted_.end());
+  for (const auto& [run_id, run_key] : deleted_runs_) {
+    v1::DeletableRun& deleted = *request.add_deleted_runs();
+    deleted.set_run_id(run_id);
+    deleted.set_run_key(run_key);
+  }
 }
 
-void AttemptTable::ForgetDeleted(const std::vector<std::string>& told) {
-  for (const std::string& checkpoint : told) deleted_.erase(checkpoint);
+void AttemptTable::ForgetDeleted(const v1::HeartbeatRequest& told) {
+  for (const std::string& checkpoint : told.deleted_checkpoints()) deleted_.erase(checkpoint);
+  for (const v1::DeletableRun& run : told.deleted_runs()) deleted_runs_.erase(run.run_id());
 }
 
 bool AttemptTable::AnyRunning() const {

@@ -89,10 +89,10 @@ class AttemptTable {
   void CheckDatasetsWith(std::function<absl::Status(const std::string& dataset)> check) {
     context_.check_dataset = std::move(check);
   }
-  // Checkpoints that the coordinator named and that are deleted. They are reported in every
-  // heartbeat until ForgetDeleted says that the coordinator has received the report.
-  std::vector<std::string> DeletedCheckpoints() const;
-  void ForgetDeleted(const std::vector<std::string>& told);
+  // Puts the checkpoints and run directories into the heartbeat that the coordinator named and that
+  // are deleted: into every one until ForgetDeleted says that the coordinator has received it.
+  void ReportDeleted(v1::HeartbeatRequest& request) const;
+  void ForgetDeleted(const v1::HeartbeatRequest& told);
 
   size_t size() const { return attempts_.size(); }
   bool AnyRunning() const;
@@ -102,6 +102,7 @@ class AttemptTable {
                AttemptSettings settings);
 
   void Start(const std::vector<v1::Hold>& holds, int64_t asked_ns);
+  void DeleteNamed(const v1::HeartbeatResponse& reply);
   // Asks lost hosts again; true when one is back.
   bool AskLostHosts(int64_t now_ns);
   void Acknowledge(Attempt& attempt, uint64_t durable_sequence);
@@ -115,6 +116,7 @@ class AttemptTable {
   std::vector<Lease> given_back_;
   std::map<Lease, std::unique_ptr<Attempt>> attempts_;
   std::set<std::string> deleted_;
+  std::map<int64_t, std::string> deleted_runs_;  // with their keys
   std::optional<SuspiciousEnd> suspicious_end_;
   // Hosts that do not answer, and when they are asked again (boot clock).
   std::map<std::string, int64_t> lost_hosts_;

@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "base/files.h"
 #include "base/private_files.h"
+#include "run/run_key.h"
 #include "run/run_spec.h"
 #include "worker/agent/copied_folder.h"
 
@@ -24,6 +25,7 @@ namespace allometry::agent {
 namespace {
 
 constexpr char kReplaced[] = ".replaced-";
+constexpr char kDeleted[] = ".deleted-";
 
 // `prefix` and then digits only.
 bool IsNumbered(absl::string_view name, absl::string_view prefix) {
@@ -99,7 +101,11 @@ void RunRoot::RemoveReplaced(int64_t older_than_s) const {
   const std::time_t now = std::time(nullptr);
   std::vector<std::filesystem::path> old;
   for (const auto& run : std::filesystem::directory_iterator(path_, error)) {
-    if (!IsNumbered(run.path().filename().string(), "run-")) continue;
+    const std::string run_name = run.path().filename().string();
+    if (absl::StartsWith(run_name, "run-") && absl::StrContains(run_name, kDeleted)) {
+      if (run.is_directory(error) && !run.is_symlink(error)) old.push_back(run.path());
+    }
+    if (!IsNumbered(run_name, "run-")) continue;
     for (const auto& entry : std::filesystem::directory_iterator(run.path(), error)) {
       const std::string name = entry.path().filename().string();
       struct stat info {};
@@ -143,6 +149,26 @@ absl::Status RunRoot::DeleteCheckpoint(const std::string& relative) const {
   }
   if (folder >= 0) close(folder);
   return status;
+}
+
+absl::Status RunRoot::DeleteRun(int64_t run_id, const std::string& run_key) const {
+  const std::string dir = RunDir(run_id);
+  struct stat info {};
+  if (lstat(dir.c_str(), &info) != 0) {
+    return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(dir, "look at");
+  }
+  const absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(dir);
+  if (!S_ISDIR(info.st_mode) || !spec.ok() || run::RunKey(spec->identity) != run_key) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, " is not that of the deleted run ", run_key, ": it stays",
+                     spec.ok() ? "" : absl::StrCat(" (", spec.status().message(), ")")));
+  }
+  // Renamed first: of a directory that is half removed nobody could say whose it is.
+  const std::string removed = absl::StrCat(dir, kDeleted, RandomHex128().substr(0, 8));
+  if (rename(dir.c_str(), removed.c_str()) != 0) return ErrnoStatus(dir, "rename");
+  std::error_code error;
+  std::filesystem::remove_all(removed, error);  // or when the agent starts again
+  return absl::OkStatus();
 }
 
 }  // namespace allometry::agent

@@ -30,13 +30,17 @@ class RunRoot {
   // NotFound: the path does not lead to this root any more (removed, unmounted, replaced).
   absl::Status Check() const;
 
-  // Removes folders that MakeAttemptDir renamed at least this long ago. What cannot be removed
-  // stays.
+  // Removes folders that MakeAttemptDir renamed at least this long ago, and what DeleteRun could
+  // not remove to the end. What cannot be removed stays.
   void RemoveReplaced(int64_t older_than_s) const;
 
   // Removes "run-7/attempt-2/checkpoint-000000001200.safetensors". InvalidArgument for any other
   // form; symbolic links are not followed. OK where it is gone already.
   absl::Status DeleteCheckpoint(const std::string& relative) const;
+
+  // Removes the run's directory. OK where it is gone already. FailedPrecondition: what lies there
+  // is not, by its run.json, the run with this key, and stays.
+  absl::Status DeleteRun(int64_t run_id, const std::string& run_key) const;
 
  private:
   RunRoot(std::string path, std::string id) : path_(std::move(path)), id_(std::move(id)) {}
