@@ -3,17 +3,19 @@
 
     pip install ale-py numpy xxhash
     data/atari/record.py --game pong --steps 100000 --data-dir DATA_DIR --name pong
+    data/atari/record.py --trace data/atari/traces/boxing.trace --data-dir DATA_DIR --name boxing
 
 The emulator and its games come from ale-py; neither they nor recordings belong into a repository
-(the games are not free). Everything else of Allometry works without this tool.
+(the games are not free), but a trace does: the actions alone, from which --trace makes the same
+frames on any machine (action_trace.py). Everything else of Allometry works without this tool.
 
-Who plays: `script` reads the console's memory (addresses: Anand et al. 2019, "Unsupervised State
-Representation Learning in Atari") and plays Pong, Breakout, Freeway and Boxing better than chance; `search` plays
-any game by random shooting on copies of the emulator, slowly; `random`. With --epsilon an action is
-random that often; a list, as 0,0.05,0.2,1, takes them in turn, a game each: the policy mix.
+Who plays (expert.py): `script` reads the console's memory and plays Pong, Breakout, Freeway and
+Boxing better than chance; `search` plays any game by plans that are tried on copies of the
+emulator, slowly; `random`. With --epsilon an action is random that often; a list, as 0,0.05,0.2,1,
+takes them in turn, a game each: the policy mix.
 
-Frames are 64 x 64 RGB, averaged from the screen, every 4th one (--frame-skip); actions are sticky
-with chance 0.25 (--sticky). A frame's tokens are its 8 x 8 patches of 8 x 8 pixels at eight grey
+Frames are 64 x 64 RGB, averaged from the screen, every 4th one; actions are not sticky, as in Atari
+100k (--sticky 0.25 is the emulator's own default). Lives do not end a game. A frame's tokens are its 8 x 8 patches of 8 x 8 pixels at eight grey
 levels: the 4095 commonest patches of the train split have ids, all others share one. The manifest's
 `source` says how many do. A learned tokenizer takes the images instead.
 
@@ -30,138 +32,15 @@ import sys
 import ale_py
 import numpy as np
 import xxhash
-from ale_py import Action, ALEInterface, roms
 
-ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+import action_trace
+import emulator
+import expert
+from emulator import SIDE
 
-SIDE, PATCH, LEVELS = 64, 8, 8
+PATCH, LEVELS = 8, 8
 PATCHES = (SIDE // PATCH) ** 2
 KNOWN_PATCHES = 4095
-GAME_STEPS = 27000  # half an hour of play at 60 frames a second and a skip of 4
-
-
-def pong(ram, memory):
-    ball_x, ball_y, player_y = int(ram[49]), int(ram[54]), int(ram[51])
-    if ball_x == 0:
-        memory.clear()
-        return Action.FIRE
-    leaving = ball_x < memory.get("ball_x", ball_x)
-    memory["ball_x"] = ball_x
-    # The paddle is eight pixels longer than its reference; while the ball is on the other side it
-    # waits half-way to the middle.
-    target = ball_y - 6
-    if leaving:
-        target = (target + 122) / 2
-    if abs(target - player_y) <= 8:
-        return Action.NOOP
-    return Action.RIGHT if target < player_y else Action.LEFT
-
-
-def breakout(ram, memory):
-    ball_x, ball_y, player_x = int(ram[99]), int(ram[101]), int(ram[72])
-    if ball_y == 0:
-        return Action.FIRE
-    before = memory.get("ball_x", ball_x)
-    memory["ball_x"] = ball_x
-    # Leads the ball by its motion of one step.
-    target = ball_x + (ball_x - before)
-    if abs(target - player_x - 8) <= 4:
-        return Action.NOOP
-    return Action.RIGHT if target > player_x + 8 else Action.LEFT
-
-
-def freeway(ram, memory):
-    # The chicken crosses ten lanes; ram[14] is its height. It waits below a lane whose car is near.
-    height = int(ram[14])
-    lane = (height - 10) // 16 + 1
-    if 0 <= lane < 10:
-        car = int(ram[108 + lane])
-        approaching = 30 <= car <= 52 if lane < 5 else 38 <= car <= 60
-        if approaching and height % 16 > 8:
-            return Action.NOOP
-    return Action.UP
-
-
-def boxing(ram, memory):
-    dx, dy = int(ram[33]) - int(ram[32]), int(ram[35]) - int(ram[34])
-    memory["step"] = step = memory.get("step", 0) + 1
-    # Punches land from about 30 pixels away at nearly the same height, and need a pause.
-    if abs(dx) <= 32 and abs(dy) <= 6 and step % 2 == 0:
-        return Action.FIRE
-    side = 1 if dx > 0 else -1
-    across = side if abs(dx) > 28 else -side if abs(dx) < 20 else 0
-    along = 0 if abs(dy) <= 6 else 1 if dy > 0 else -1
-    return {(0, 0): Action.FIRE, (1, 0): Action.RIGHT, (-1, 0): Action.LEFT, (0, 1): Action.DOWN,
-            (0, -1): Action.UP, (1, 1): Action.DOWNRIGHT, (1, -1): Action.UPRIGHT,
-            (-1, 1): Action.DOWNLEFT, (-1, -1): Action.UPLEFT}[across, along]
-
-
-SCRIPTS = {"pong": pong, "breakout": breakout, "freeway": freeway, "boxing": boxing}
-
-
-def search(ale, actions, rng, depth, rollouts, skip):
-    """The first action of the best of `rollouts` random plans of `depth` steps, held in pairs."""
-    state = ale.cloneState(include_rng=False)
-    best, choice = None, rng.choice(actions)
-    for _ in range(rollouts):
-        first, total, action = None, 0.0, None
-        lives = ale.lives()
-        for step in range(depth):
-            if step % 2 == 0:
-                action = rng.choice(actions)
-            first = action if first is None else first
-            total += sum(ale.act(action) for _ in range(skip)) * 0.98 ** step
-            if ale.game_over() or ale.lives() < lives:
-                total -= 1
-                break
-        if best is None or total > best:
-            best, choice = total, first
-        ale.restoreState(state)
-    return choice
-
-
-class Player:
-    """Plays one game after another: (action, image) pairs and the game's return."""
-
-    def __init__(self, args):
-        self.args = args
-        self.rng = random.Random(args.seed)
-        self.ale = ALEInterface()
-        self.ale.setInt("random_seed", args.seed)
-        self.ale.setFloat("repeat_action_probability", args.sticky)
-        self.ale.loadROM(roms.get_rom_path(args.game))
-        self.actions = list(self.ale.getMinimalActionSet())
-
-    def image(self):
-        screen = self.ale.getScreenRGB()
-        rows = np.linspace(0, screen.shape[0], SIDE + 1).astype(int)
-        columns = np.linspace(0, screen.shape[1], SIDE + 1).astype(int)
-        sums = np.add.reduceat(screen.astype(np.uint32), rows[:-1], axis=0)
-        sums = np.add.reduceat(sums, columns[:-1], axis=1)
-        area = np.diff(rows)[:, None, None] * np.diff(columns)[None, :, None]
-        return (sums // area).astype(np.uint8)
-
-    def choose(self, player, epsilon, memory):
-        if player == "random" or self.rng.random() < epsilon:
-            return self.rng.choice(self.actions)
-        if player == "search":
-            return search(self.ale, self.actions, self.rng, self.args.depth, self.args.rollouts,
-                          self.args.frame_skip)
-        action = SCRIPTS[self.args.game](self.ale.getRAM(), memory)
-        return action if action in self.actions else Action.NOOP
-
-    def game(self, player, epsilon, most_steps, see=True):
-        self.ale.reset_game()
-        for _ in range(self.rng.randint(0, 30)):
-            self.ale.act(Action.NOOP)
-        memory, images, actions, total = {}, [], [], 0.0
-        while not self.ale.game_over() and len(actions) < most_steps:
-            if see:
-                images.append(self.image())
-            action = self.choose(player, epsilon, memory)
-            actions.append(self.actions.index(action))
-            total += sum(self.ale.act(action) for _ in range(self.args.frame_skip))
-        return images, actions, total
 
 
 def patches(images):
@@ -189,52 +68,102 @@ def write_npy(folder, name, array, split, role):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", required=True, help="as ale-py spells it: pong")
+    parser.add_argument("--game", help="as ale-py spells it: pong")
+    parser.add_argument("--trace", help="a trace to play again instead")
     parser.add_argument("--name", required=True, help="of the dataset")
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--steps", type=int, default=100000, help="agent steps to record, at least")
-    parser.add_argument("--player", choices=["script", "search", "random"], default="script")
+    parser.add_argument("--player", choices=list(expert.PLAYERS), default="script")
     parser.add_argument("--epsilon", default="0", help="chance of a random action; a list: mixed")
     parser.add_argument("--frames", type=int, default=64, help="of an episode of the dataset")
-    parser.add_argument("--frame-skip", type=int, default=4)
-    parser.add_argument("--sticky", type=float, default=0.25)
+    parser.add_argument("--sticky", type=float, default=0, help="chance that an action is repeated (0)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--depth", type=int, default=12, help="of the search, in steps")
-    parser.add_argument("--rollouts", type=int, default=24, help="of the search, a step")
-    parser.add_argument("--most-steps", type=int, default=GAME_STEPS, help="a game, then it is cut")
+    parser.add_argument("--most-steps", type=int, default=emulator.GAME_STEPS, help="a game, then it is cut")
     parser.add_argument("--return-games", type=int, default=3,
                         help="games to measure the expert's and the random return with")
     args = parser.parse_args()
-    if args.game not in roms.get_all_rom_ids():
-        parser.error(f"--game {args.game}: ale-py has {', '.join(sorted(roms.get_all_rom_ids()))}")
-    if args.player == "script" and args.game not in SCRIPTS:
-        parser.error(f"--player script plays {', '.join(SCRIPTS)}; for {args.game} take search")
+    if (args.game is None) == (args.trace is None):
+        parser.error("one of --game and --trace is needed")
+    if args.trace:
+        return args
+    if args.game not in emulator.games():
+        parser.error(f"--game {args.game}: ale-py has {', '.join(emulator.games())}")
+    if args.player == "script" and args.game not in expert.SCRIPTS:
+        parser.error(f"--player script plays {', '.join(expert.SCRIPTS)}; for {args.game} take search")
     try:
-        args.epsilons = [float(e) for e in args.epsilon.split(",")]
+        args.epsilons = action_trace.chances(args.epsilon)
     except ValueError:
         parser.error(f"--epsilon {args.epsilon}: a number from 0 to 1, or several with commas")
-    if not all(0 <= e <= 1 for e in args.epsilons):
-        parser.error(f"--epsilon {args.epsilon}: allowed is 0 to 1")
     if args.frames < 1 or args.steps < 2 * args.frames:
         parser.error(f"--steps {args.steps}: allowed are at least two episodes of --frames {args.frames}")
     return args
 
 
-def record(player, args):
-    """Games cut into episodes: (images, actions) of whole episodes by game; frames left over."""
-    games, steps, left_out, returns = [], 0, 0, collections.defaultdict(list)
-    while steps < args.steps or len(games) < 2:
-        epsilon = args.epsilons[len(games) % len(args.epsilons)]
-        images, actions, total = player.game(args.player, epsilon, args.most_steps)
-        whole = len(actions) // args.frames * args.frames
-        left_out += len(actions) - whole
-        steps += len(actions)
-        returns[epsilon].append(total)
+class Recording:
+    """Whole dataset episodes (images, actions) by game, and what is told of them."""
+
+    def __init__(self, frames):
+        self.frames, self.games, self.left_out = frames, [], 0
+        self.returns = collections.defaultdict(list)  # by epsilon
+
+    def add(self, images, actions, epsilon, total):
+        whole = len(actions) // self.frames * self.frames
+        self.left_out += len(actions) - whole
+        self.returns[epsilon].append(total)
         if whole > 0:
-            games.append((np.stack(images[:whole]), np.array(actions[:whole])))
-        print(f"game {len(games)}: {len(actions)} steps, return {total:g} at epsilon {epsilon:g}; "
+            self.games.append((np.stack(images[:whole]), np.array(actions[:whole])))
+
+
+def play(game, args, player, number, epsilon, see):
+    """Images, actions and return of one game."""
+    game.start(args.seed + number, emulator.no_ops(args.seed, number))
+    images, actions, total = [], [], 0.0
+    player = expert.PLAYERS[player](game, args.seed + number)
+    rng = random.Random(f"epsilon {args.seed} {number}")
+    image = game.image() if see else None
+    for action, reward in action_trace.play(game, player, epsilon, rng, args.most_steps):
+        actions.append(action)
+        total += reward
+        if see:
+            images.append(image)
+            image = game.image()
+    return images, actions, total
+
+
+def record(args):
+    """Games until there are --steps steps; the expert's and the random return."""
+    game, recording, steps, number = emulator.Game(args.game, args.sticky), Recording(args.frames), 0, 0
+    while steps < args.steps or len(recording.games) < 2:
+        epsilon = args.epsilons[number % len(args.epsilons)]
+        images, actions, total = play(game, args, args.player, number, epsilon, True)
+        recording.add(images, actions, epsilon, total)
+        steps, number = steps + len(actions), number + 1
+        print(f"game {number}: {len(actions)} steps, return {total:g} at epsilon {epsilon:g}; "
               f"{steps} of {args.steps} steps", file=sys.stderr)
-    return games, left_out, returns
+
+    def mean(player, first):
+        return sum(play(game, args, player, first + i, 0, False)[2] for i in range(args.return_games)) / args.return_games
+    return recording, {"expert": mean(args.player, number), "random": mean("random", number)}
+
+
+def record_trace(args):
+    """The games of a trace; returns as they stand in it."""
+    recording, episodes = Recording(args.frames), {}
+
+    def see(game, number, action):
+        images, actions = episodes.setdefault(number, ([], []))
+        images.append(game.image())
+        actions.append(action)
+    head, _ = action_trace.replay(args.trace, see)
+    for number, (images, actions) in episodes.items():
+        episode = head["episodes"][number]
+        recording.add(images, actions, episode["epsilon"], episode["return"])
+    if len(recording.games) < 2:
+        raise action_trace.Damaged(f"{args.trace}: one game of at least --frames {args.frames} steps to train on "
+                                   "and one to hold out are needed")
+    args.game, args.player = head["game"], head["player"]
+    best = [e["return"] for e in head["episodes"] if e["epsilon"] == 0] or [0]
+    return recording, {"expert": sum(best) / len(best), "random": head["random_return"]}
 
 
 def main():
@@ -243,11 +172,11 @@ def main():
     if os.path.exists(os.path.join(folder, "dataset.json")):
         sys.exit(f"record.py: {folder} is a dataset already: choose another name")
     os.makedirs(folder, exist_ok=True)
-    player = Player(args)
-    games, left_out, played = record(player, args)
-    mean = lambda who: sum(player.game(who, 0, args.most_steps, see=False)[2]
-                           for _ in range(args.return_games)) / args.return_games
-    returns = {"expert": mean(args.player), "random": mean("random")}
+    try:
+        recording, returns = record_trace(args) if args.trace else record(args)
+    except (action_trace.Damaged, OSError) as error:
+        sys.exit(f"record.py: {error}")
+    games, played = recording.games, recording.returns
 
     held = [i % 20 == 19 if len(games) >= 20 else i == len(games) - 1 for i in range(len(games))]
     splits = {s: [g for g, h in zip(games, held) if h == (s == "heldout")] for s in ("train", "heldout")}
@@ -268,7 +197,7 @@ def main():
         frames[:, :-1] = [[ids.get(p.tobytes(), observations - 1) for p in row] for row in patches(images)]
         frames[:, -1] = observations + actions
         tokens[split] = frames.size
-        dtype = np.uint8 if observations + len(player.actions) <= 256 else np.uint16
+        dtype = np.uint8 if observations + emulator.ACTIONS <= 256 else np.uint16
         shards.append(write_npy(folder, f"{split}-00000.npy", frames.ravel().astype(dtype), split, "tokens"))
         shards.append(write_npy(folder, f"{split}-images-00000.npy", images, split, "images"))
     tokenizer = f"atari-patches-{xxhash.xxh3_64_hexdigest(b''.join(ids))}"
@@ -280,16 +209,16 @@ def main():
         "generator": "record.py " + " ".join(
             f"--{k.replace('_', '-')} {v}" for k, v in sorted(vars(args).items())
             if k not in ("data_dir", "name", "epsilons")),
-        "vocabulary": observations + len(player.actions),
+        "vocabulary": observations + emulator.ACTIONS,
         "segments": [{"name": "observation", "begin": 0, "end": observations},
                      {"name": "action:0", "begin": observations,
-                      "end": observations + len(player.actions)}],
+                      "end": observations + emulator.ACTIONS}],
         "tokenizer": tokenizer, "tokenizer_hash": xxhash.xxh3_64_hexdigest((tokenizer + "\n").encode()),
         "token_bytes": [], "shards": shards,
         "documents": sum(tokens.values()) // (args.frames * (PATCHES + 1)),
         "unique_tokens": tokens["train"], "heldout_tokens": tokens["heldout"],
         "frames": {"tokens_per_observation": PATCHES, "tokens_per_action": 1,
-                   "frames_per_episode": args.frames, "frames_left_out": left_out,
+                   "frames_per_episode": args.frames, "frames_left_out": recording.left_out,
                    "image_height": SIDE, "image_width": SIDE, "image_channels": 3},
         "policy": f"{args.player}, epsilon " + ", ".join(
             f"{e:g} (mean return {np.mean(r):g})" for e, r in sorted(played.items())),
