@@ -17,6 +17,7 @@
 #include "cli/child.h"
 #include "cli/commands.h"
 #include "cli/import_request.h"
+#include "cli/joined_table.h"
 #include "cli/proto_json.h"
 #include "cli/scratch_folder.h"
 #include "cli/tracked_runs.h"

@@ -6,9 +6,6 @@
 //                "timestamp value step"
 //   TensorBoard  the CSV that `python3 -m allometry.tensorboard LOGDIR` prints:
 //   run,series,step,value
-//
-// JoinedTable makes one table of them, a row for each step of a run that has a loss, which
-// fitting/data/csv.h reads: which column is N, D and the loss is decided there.
 #pragma once
 
 #include <cstdint>
@@ -39,19 +36,5 @@ absl::StatusOr<std::vector<TrackedRun>> ReadEvents(const std::string& text,
 // Adds the columns of a CSV of runs to the settings of the runs that its column `run`, "Name" or
 // "name" names. Refused where a run has no row.
 absl::Status AddSettings(const std::string& file, std::vector<TrackedRun>& runs);
-
-struct JoinedTable {
-  std::string csv;
-  std::vector<std::string> places;  // of the rows: "run a, step 200"
-};
-
-// `batch_tokens` is a number or the name of a setting: D = step x that, where no series counts the
-// tokens. `columns`: what the person says of columns ("loss=eval_nll", fitting::CsvOptions); those
-// are kept whatever they are called. kTrain: of the training losses that lie beside held-out ones;
-// no rows where there are none.
-enum class LossesOf { kHeldout, kTrain };
-absl::StatusOr<JoinedTable> Join(const std::vector<TrackedRun>& runs,
-                                 const std::string& batch_tokens,
-                                 const std::vector<std::string>& columns, LossesOf which);
 
 }  // namespace allometry::cli

@@ -10,161 +10,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "fitting/data/number.h"
+#include "fitting/data/spellings.h"
 
 namespace allometry::fitting {
 namespace {
 
 using Words = std::vector<std::string>;
-
-struct Spelling {
-  Role role;
-  const char* name;  // words joined, lower case
-  bool weak = false;
-  const char* policy = "";
-};
-
-// Sorted by preference within a role.
-constexpr Spelling kSpellings[] = {
-    {Role::kParams, "n"},
-    {Role::kParams, "params"},
-    {Role::kParams, "parameters"},
-    {Role::kParams, "nparams"},
-    {Role::kParams, "nparameters"},
-    {Role::kParams, "numparams"},
-    {Role::kParams, "numparameters"},
-    {Role::kParams, "numberofparameters"},
-    {Role::kParams, "numberofparams"},
-    {Role::kParams, "modelparams"},
-    {Role::kParams, "modelparameters"},
-    {Role::kParams, "parametercount"},
-    {Role::kParams, "paramcount"},
-    {Role::kParams, "paramscount"},
-    {Role::kParams, "parameter"},
-    {Role::kParams, "modelnparams"},
-    {Role::kParams, "trainableparams"},
-    {Role::kParams, "trainableparameters"},
-    {Role::kParams, "modelsize", true},
-    {Role::kParams, "totalparams", false, "total"},
-    {Role::kParams, "ntotal", false, "total"},
-    {Role::kParams, "paramstotal", false, "total"},
-    {Role::kParams, "totalparameters", false, "total"},
-    {Role::kParams, "parameterstotal", false, "total"},
-    {Role::kParams, "nall", false, "total"},
-    {Role::kParams, "nnonembed", false, "non-embedding"},
-    {Role::kParams, "nnonembedding", false, "non-embedding"},
-    {Role::kParams, "nonembeddingparams", false, "non-embedding"},
-    {Role::kParams, "nonembeddingparameters", false, "non-embedding"},
-    {Role::kParams, "paramsnonembedding", false, "non-embedding"},
-    {Role::kParams, "parametersnonembedding", false, "non-embedding"},
-    {Role::kParams, "nonembedparams", false, "non-embedding"},
-    {Role::kParams, "paramsnonembed", false, "non-embedding"},
-    {Role::kParams, "paramsnoembed", false, "non-embedding"},
-    {Role::kParams, "nnoembed", false, "non-embedding"},
-    {Role::kParams, "nwithoutembeddings", false, "non-embedding"},
-    {Role::kParams, "nactive", false, "active"},
-    {Role::kParams, "activeparams", false, "active"},
-    {Role::kParams, "paramsactive", false, "active"},
-    {Role::kParams, "activeparameters", false, "active"},
-    {Role::kParams, "parametersactive", false, "active"},
-    {Role::kParams, "npaper", false, "paper"},
-    {Role::kParams, "paramspaper", false, "paper"},
-    {Role::kParams, "paperparams", false, "paper"},
-
-    {Role::kTokens, "d"},
-    {Role::kTokens, "tokens"},
-    {Role::kTokens, "trainingtokens"},
-    {Role::kTokens, "traintokens"},
-    {Role::kTokens, "ntokens"},
-    {Role::kTokens, "numtokens"},
-    {Role::kTokens, "numberoftokens"},
-    {Role::kTokens, "tokensseen"},
-    {Role::kTokens, "seentokens"},
-    {Role::kTokens, "tokenstrained"},
-    {Role::kTokens, "trainedtokens"},
-    {Role::kTokens, "tokenstrainedon"},
-    {Role::kTokens, "consumedtokens"},
-    {Role::kTokens, "tokensconsumed"},
-    {Role::kTokens, "tokensprocessed"},
-    {Role::kTokens, "processedtokens"},
-    {Role::kTokens, "numtokensseen"},
-    {Role::kTokens, "ntokensseen"},
-    {Role::kTokens, "totaltokens"},
-    {Role::kTokens, "tokenstotal"},
-    {Role::kTokens, "numinputtokensseen"},
-    {Role::kTokens, "totaltrainingtokens"},
-    {Role::kTokens, "totaltraintokens"},
-    {Role::kTokens, "totaltokensseen"},
-    {Role::kTokens, "cumulativetokens"},
-    {Role::kTokens, "pretrainingtokens"},
-    {Role::kTokens, "pretraintokens"},
-    {Role::kTokens, "timetoken"},
-    {Role::kTokens, "timetokens"},
-    {Role::kTokens, "tokencount"},
-    {Role::kTokens, "datatokens"},
-    {Role::kTokens, "tokenbudget", true},
-    {Role::kTokens, "datasetsize", true},
-    {Role::kTokens, "datasize", true},
-
-    {Role::kFlops, "c"},
-    {Role::kFlops, "flops"},
-    {Role::kFlops, "flop"},
-    {Role::kFlops, "trainingflop"},
-    {Role::kFlops, "trainingflops"},
-    {Role::kFlops, "trainflops"},
-    {Role::kFlops, "trainflop"},
-    {Role::kFlops, "totalflops"},
-    {Role::kFlops, "totalflop"},
-    {Role::kFlops, "flopstotal"},
-    {Role::kFlops, "totalflos"},
-    {Role::kFlops, "numflops"},
-    {Role::kFlops, "nflops"},
-    {Role::kFlops, "computeflops"},
-    {Role::kFlops, "computeflop"},
-    {Role::kFlops, "flopcount"},
-    {Role::kFlops, "flopscount"},
-    {Role::kFlops, "compute", true},
-    {Role::kFlops, "trainingcompute", true},
-    {Role::kFlops, "traincompute", true},
-    {Role::kFlops, "totalcompute", true},
-    {Role::kFlops, "budgetflops", true},
-    {Role::kFlops, "flopsbudget", true},
-    {Role::kFlops, "flopbudget", true},
-    {Role::kFlops, "computebudget", true},
-    {Role::kFlops, "budget", true},
-
-    {Role::kRun, "run"},
-    {Role::kRun, "runid"},
-    {Role::kRun, "runname"},
-    {Role::kRun, "runlabel"},
-    {Role::kRun, "experiment"},
-    {Role::kRun, "experimentid"},
-    {Role::kRun, "trial"},
-    {Role::kRun, "curve"},
-
-    {Role::kFamily, "family"},
-    {Role::kFamily, "size"},
-    {Role::kFamily, "sizelabel"},
-    {Role::kFamily, "modelname"},
-    {Role::kFamily, "model"},
-
-    {Role::kWeight, "weight"},
-    {Role::kWeight, "weights"},
-    {Role::kWeight, "w"},
-
-    {Role::kEpochs, "epochs"},
-    {Role::kEpochs, "epoch"},
-    {Role::kEpochs, "nepochs"},
-    {Role::kEpochs, "numepochs"},
-    {Role::kEpochs, "trainepochs"},
-
-    {Role::kEndsCell, "endscell"},
-
-    {Role::kState, "state"},
-    {Role::kState, "status"},
-    {Role::kState, "runstate"},
-    {Role::kState, "runstatus"},
-    {Role::kState, "diverged"},
-};
 
 bool OneOf(absl::string_view word, std::initializer_list<const char*> words) {
   return std::any_of(words.begin(), words.end(), [&](const char* one) { return word == one; });
@@ -296,8 +147,8 @@ HeaderMatch MatchLoss(const Words& all) {
 }
 
 HeaderMatch MatchSpelling(const std::string& joined) {
-  int rank = static_cast<int>(std::size(kSpellings));
-  for (const Spelling& spelling : kSpellings) {
+  int rank = static_cast<int>(Spellings().size());
+  for (const Spelling& spelling : Spellings()) {
     --rank;
     if (joined != spelling.name) continue;
     HeaderMatch match;

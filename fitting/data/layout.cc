@@ -309,7 +309,6 @@ absl::StatusOr<CsvSample> TakeSample(absl::string_view ahead, bool whole, const 
     return row.size() == layout.header.size() + 1;
   });
   if (one_more && AreRowNames(other)) {
-    layout.row_names = true;
     layout.header.insert(layout.header.begin(), "");
     sample.rows.clear();
     sample.lines.clear();

@@ -30,7 +30,6 @@ struct TableLayout {
   Separator separator = Separator::kComma;
   Decimal decimal = Decimal::kPoint;
   bool header_is_comment = false;
-  bool row_names = false;  // every row begins with a name that the header does not count
   int64_t header_line = 0;
   int64_t units_line = 0;  // a second header line of units
   std::vector<std::string> header;

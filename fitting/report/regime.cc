@@ -29,30 +29,6 @@ double PooledDeviation(const std::vector<SizeLosses>& sizes) {
   return std::sqrt(squares / static_cast<double>(freedom));
 }
 
-// Pool adjacent violators, non-increasing.
-std::vector<double> NonIncreasing(const std::vector<double>& means,
-                                  const std::vector<double>& weights) {
-  struct Block {
-    double mean, weight;
-    size_t size;
-  };
-  std::vector<Block> blocks;
-  for (size_t i = 0; i < means.size(); ++i) {
-    blocks.push_back({means[i], weights[i], 1});
-    while (blocks.size() > 1 && blocks[blocks.size() - 2].mean < blocks.back().mean) {
-      const Block last = blocks.back();
-      blocks.pop_back();
-      Block& into = blocks.back();
-      into.mean = (into.mean * into.weight + last.mean * last.weight) / (into.weight + last.weight);
-      into.weight += last.weight;
-      into.size += last.size;
-    }
-  }
-  std::vector<double> fitted;
-  for (const Block& block : blocks) fitted.insert(fitted.end(), block.size, block.mean);
-  return fitted;
-}
-
 double WorstRise(const std::vector<double>& means) {
   double worst = means[1] - means[0];
   for (size_t i = 1; i < means.size(); ++i) worst = std::max(worst, means[i] - means[i - 1]);
@@ -132,7 +108,6 @@ absl::StatusOr<RegimeReport> ClassifyRegime(std::vector<SizeLosses> sizes, uint6
     weights.push_back(static_cast<double>(size.losses.size()));
   }
   const std::vector<double>& means = report.means;
-  report.isotonic = NonIncreasing(means, weights);
   report.seed_deviation = PooledDeviation(sizes);
   std::vector<std::vector<double>> clear(m, std::vector<double>(m));  // kClear SE of a difference
   for (size_t i = 0; i < m; ++i) {

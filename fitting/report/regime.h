@@ -10,9 +10,6 @@
 //   monotone        l(N_1) is over 2 SE above l(N_m), and over resampled seeds (B = 1000)
 //                   P[any l(N_i+1) > l(N_i) + d] < 0.05
 //   undetermined    otherwise: flat, or too noisy
-//
-// The isotonic fit (the best non-increasing l, pool adjacent violators: Barlow et al. 1972) shows
-// what of the means a monotone law would have to explain away.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +33,6 @@ struct RegimeReport {
   Regime regime = Regime::kUndetermined;
   std::string reason;
   std::vector<double> means;     // ascending in params
-  std::vector<double> isotonic;  // non-increasing, weighted by seeds
   double seed_deviation = 0;     // d
   double rise_probability = 0;   // P[any l(N_i+1) > l(N_i) + d]
   Estimate worst_rise;           // max l(N_i+1) - l(N_i); percentiles of the resampled seeds

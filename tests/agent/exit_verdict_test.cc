@@ -76,14 +76,14 @@ TEST(ExitVerdictTest, AFailureCarriesTheEndOfTheLog) {
   EXPECT_EQ(JudgeExit(Exited(127), EndedBy::kItself, false, "").message, "ended with code 127");
 }
 
-TEST(LastWordsTest, IsTheLastLineWithAWord) {
+TEST(FailureLineTest, IsTheLastLineWithAWord) {
   EXPECT_EQ(launch::FailureLine(""), "");
   EXPECT_EQ(launch::FailureLine("one two\n  three four  \n\n 12 }\n^C"), "three four");
   EXPECT_EQ(launch::FailureLine("progress 1\rprogress 2\r"), "progress 2");
   EXPECT_EQ(launch::FailureLine(std::string(1000, 'x')).size(), 300u);
 }
 
-TEST(LastWordsTest, OpenMpisNoticeSaysLessThanTheProgram) {
+TEST(FailureLineTest, OpenMpisNoticeSaysLessThanTheProgram) {
   const std::string rule(74, '-');
   const std::string notice =
       rule +

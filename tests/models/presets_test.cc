@@ -6,7 +6,6 @@
 #include <cmath>
 #include <map>
 
-#include "models/data_budget.h"
 #include "models/micro_batch.h"
 #include "models/objective.h"
 #include "models/train_step.h"
@@ -121,26 +120,6 @@ TEST(MicroBatchTest, ASmallShareIsTakenAtOnceAndALargeOneInEqualParts) {
   const Preset frames = *FindPreset("bc-cnn/2M");
   EXPECT_GT(SequenceActivationBytes(frames.shape), 10 * 4.0 * 16 * 1024 * 32);
   EXPECT_GT(MicroBatchFor(frames.shape, 256, 2e9), 0);
-}
-
-// TARGETS 2, the paper's own sums.
-TEST(DataBudgetTest, GivesThePapersNumbers) {
-  const auto near = [](double value, double expected, double share) {
-    return std::abs(value / expected - 1) <= share;
-  };
-  const double seven_maps = UniqueTokens(1.63e9, 556), sky_garden = UniqueTokens(355e6, 272);
-  EXPECT_PRED3(near, seven_maps, 906e9, 0.01);
-  EXPECT_PRED3(near, EffectiveTokens(seven_maps), 3.6e12, 0.03);
-  EXPECT_PRED3(near, LargestCompute(200e6, seven_maps), 4.3e21, 0.03);
-  EXPECT_PRED3(near, sky_garden, 97e9, 0.01);
-  EXPECT_PRED3(near, EffectiveTokens(sky_garden), 386e9, 0.01);
-  EXPECT_PRED3(near, LargestCompute(200e6, sky_garden), 4.6e20, 0.03);
-  // BC-CNN: one input a frame.
-  EXPECT_PRED3(near, EffectiveTokens(UniqueTokens(1.63e9, 1)), 6.52e9, 0.01);
-  EXPECT_PRED3(near, LargestCompute(50e6, 1.63e9), 2.0e18, 0.03);
-  const double tokens = TokensFor(1.58e21, 894e6);
-  EXPECT_PRED3(near, tokens, 295e9, 0.01);
-  EXPECT_PRED3(near, EpochsOf(tokens, sky_garden), 3.05, 0.01);
 }
 
 }  // namespace

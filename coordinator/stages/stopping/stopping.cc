@@ -15,9 +15,9 @@ constexpr size_t kKept = 2;
 constexpr size_t kFirst = 2;
 constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
-class Deciding {
+class StoppingPass {
  public:
-  Deciding(const StoppingRule& rule, absl::Span<const StoppingSize> sizes)
+  StoppingPass(const StoppingRule& rule, absl::Span<const StoppingSize> sizes)
       : rule_(rule), sizes_(sizes) {
     for (size_t i = 0; i < sizes.size(); ++i) {
       SizeGrant& grant = decision_.sizes.emplace_back();
@@ -142,7 +142,7 @@ class Deciding {
 bool CanStop(size_t larger_sizes) { return larger_sizes > kKept; }
 
 StoppingDecision DecideStopping(const StoppingRule& rule, absl::Span<const StoppingSize> sizes) {
-  return Deciding(rule, sizes).Decide();
+  return StoppingPass(rule, sizes).Decide();
 }
 
 std::string StoppingRuleText(const StoppingRule& rule) {
