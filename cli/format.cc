@@ -97,10 +97,11 @@ std::string SizeWord(const v1::Run& run) {
   const v1::RunIdentity& identity = run.spec().identity();
   if (StageOf(run) == run::Stage::kTokenizer)
     return absl::StrCat("tokenizer ", identity.shape().family());
+  if (StageOf(run) == run::Stage::kEvaluate) return absl::StrCat(run.size(), " evaluation");
   if (StageOf(run) == run::Stage::kLadder) {
     return absl::StrFormat("%s rate %.4g", run.size(), identity.learning_rate());
   }
-  if (run.spec().checkpoint_steps_size() > 0) return absl::StrCat(run.size(), " trunk");
+  if (IsTrunk(run.spec())) return absl::StrCat(run.size(), " trunk");
   if (ScheduleOf(identity) == run::Schedule::kWsd) {
     return absl::StrFormat("%s from %d", run.size(), identity.decay_begin());
   }

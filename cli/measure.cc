@@ -219,6 +219,7 @@ std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
   for (const v1::Run& run : runs) {
     const v1::RunSpec& spec = run.spec();
     if (cost::WorkOf(run).updates == 0) continue;
+    if (EvaluatedOf(spec) != nullptr) continue;  // it trains nothing: its cost is by the pace
     if (!spec.identity().tokenizer_key().empty()) {
       waits_for_tokenizer = true;
       continue;

@@ -39,4 +39,18 @@ inline const v1::RunInput* TrunkOf(const v1::RunSpec& spec) {
   return nullptr;
 }
 
+// Whether others start from the run's checkpoints.
+inline bool IsTrunk(const v1::RunSpec& spec) {
+  return spec.checkpoint_steps_size() > 0 && !spec.keep_checkpoints();
+}
+
+// The run whose checkpoints this one evaluates; nullptr: it evaluates none.
+inline const v1::RunInput* EvaluatedOf(const v1::RunSpec& spec) {
+  if (KindOf(spec) != run::RunKind::kEvaluate) return nullptr;
+  for (const v1::RunInput& input : spec.inputs()) {
+    if (KindOf(input) == run::InputKind::kCheckpoint) return &input;
+  }
+  return nullptr;
+}
+
 }  // namespace allometry

@@ -43,25 +43,30 @@ inline constexpr Choice<DeviceKind> kDeviceKinds[] = {{DeviceKind::kCpu, "cpu"},
                                                       {DeviceKind::kCuda, "cuda"}};
 constexpr absl::Span<const Choice<DeviceKind>> ChoicesOf(DeviceKind) { return kDeviceKinds; }
 
-// What a run makes: a trained model, or a tokenizer of images.
-enum class RunKind { kTrain, kTokenizer };
+// What a run makes: a trained model, a tokenizer of images, or measures of the quality of another
+// run's checkpoints.
+enum class RunKind { kTrain, kTokenizer, kEvaluate };
 inline constexpr Choice<RunKind> kRunKinds[] = {{RunKind::kTrain, "train"},
-                                                {RunKind::kTokenizer, "tokenizer"}};
+                                                {RunKind::kTokenizer, "tokenizer"},
+                                                {RunKind::kEvaluate, "evaluate"}};
 constexpr absl::Span<const Choice<RunKind>> ChoicesOf(RunKind) { return kRunKinds; }
 
-// What a run reads of another run: a checkpoint of its trunk to start from, or its tokenizer.
-enum class InputKind { kTrunk, kTokenizer };
+// What a run reads of another run: a checkpoint of its trunk to start from, its tokenizer, or
+// checkpoints as models.
+enum class InputKind { kTrunk, kTokenizer, kCheckpoint };
 inline constexpr Choice<InputKind> kInputKinds[] = {{InputKind::kTrunk, "trunk"},
-                                                    {InputKind::kTokenizer, "tokenizer"}};
+                                                    {InputKind::kTokenizer, "tokenizer"},
+                                                    {InputKind::kCheckpoint, "checkpoint"}};
 constexpr absl::Span<const Choice<InputKind>> ChoicesOf(InputKind) { return kInputKinds; }
 
 // The stage of a sweep that a run or cell belongs to. The grid has no name. Stopping has no runs of
 // its own: its decisions add cells of the grid.
-enum class Stage { kGrid, kLadder, kStopping, kTokenizer };
+enum class Stage { kGrid, kLadder, kStopping, kTokenizer, kEvaluate };
 inline constexpr Choice<Stage> kStages[] = {{Stage::kGrid, ""},
                                             {Stage::kLadder, "ladder"},
                                             {Stage::kStopping, "stopping"},
-                                            {Stage::kTokenizer, "tokenizer"}};
+                                            {Stage::kTokenizer, "tokenizer"},
+                                            {Stage::kEvaluate, "evaluate"}};
 constexpr absl::Span<const Choice<Stage>> ChoicesOf(Stage) { return kStages; }
 
 template <class T>

@@ -96,7 +96,8 @@ std::string RunJsonSchema() {
                        {"run_key", "string"},
                        {"run_id", "integer"},
                        {"file", "string"},
-                       {"hash", "string"}});
+                       {"hash", "string"},
+                       {"step", "integer"}});
   schema["properties"]["inputs"] = {{"type", "array"}, {"items", std::move(input)}};
   return DumpJson(schema, 2) + "\n";
 }

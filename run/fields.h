@@ -167,6 +167,20 @@ inline constexpr std::tuple kTrainerFields = {
                                 "folder in which the command starts"},
 };
 
+inline constexpr std::tuple kEvaluationFields = {
+    Field<Evaluation, int64_t>{"videos",
+                               &Evaluation::videos,
+                               Presence::kIfSet,
+                               {.low = 0, .high = 1e6, .text = "0 (none) to 1000000"},
+                               KeySince::kYounger,
+                               SetIn::kNowhere,
+                               "of kind evaluate: windows that are generated again",
+                               "evaluation_videos"},
+    Field<Evaluation, int64_t>{"seed", &Evaluation::seed, Presence::kIfSet, kAnything,
+                               KeySince::kYounger, SetIn::kNowhere,
+                               "of sampled tokens and feature networks", "evaluation_seed"},
+};
+
 inline constexpr std::tuple kIdentityFields = {
     Field<Identity, Shape>{"shape", &Identity::shape, Presence::kRequired, kAnything,
                            KeySince::kFirst, SetIn::kNowhere, "the model"},
@@ -225,6 +239,9 @@ inline constexpr std::tuple kIdentityFields = {
     Field<Identity, Trainer>{"trainer", &Identity::trainer, Presence::kIfSet, kAnything,
                              KeySince::kYounger, SetIn::kNowhere,
                              "the command that trains in place of allo-trainer"},
+    Field<Identity, Evaluation>{"evaluation", &Identity::evaluation, Presence::kIfSet, kAnything,
+                                KeySince::kYounger, SetIn::kNowhere,
+                                "what is measured of each checkpoint"},
 };
 
 // Of an attempt. The fields `start` and `inputs` are objects of their own (run_spec.cc).
@@ -276,12 +293,16 @@ inline constexpr std::tuple kRunSpecFields = {
                                 "auto, or a row of the training-step table"},
     Field<RunSpec, RunKind>{"kind", &RunSpec::kind, Presence::kOptional, kAnything,
                             KeySince::kNever, SetIn::kNowhere, "what the run makes"},
+    Field<RunSpec, bool>{"keep_checkpoints", &RunSpec::keep_checkpoints, Presence::kIfSet,
+                         kAnything, KeySince::kNever, SetIn::kNowhere,
+                         "those at checkpoint_steps are for evaluations"},
 };
 
 // The tables of nested settings, by the type of the member.
 constexpr const auto& FieldsOf(const Shape*) { return kShapeFields; }
 constexpr const auto& FieldsOf(const Optimizer*) { return kOptimizerFields; }
 constexpr const auto& FieldsOf(const Trainer*) { return kTrainerFields; }
+constexpr const auto& FieldsOf(const Evaluation*) { return kEvaluationFields; }
 constexpr const auto& FieldsOf(const Identity*) { return kIdentityFields; }
 constexpr const auto& FieldsOf(const RunSpec*) { return kRunSpecFields; }
 template <class T>

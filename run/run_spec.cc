@@ -152,14 +152,40 @@ void CheckStart(const RunSpec& spec, Checks& checks) {
 }
 
 void CheckInputs(const RunSpec& spec, Checks& checks) {
+  const bool evaluates = spec.kind == RunKind::kEvaluate;
   for (const RunInput& input : spec.inputs) {
-    checks.Field(input.kind == InputKind::kTokenizer, "inputs.kind",
-                 absl::StrCat("'", NameOf(input.kind), "'"), "tokenizer");
+    const bool is_model = input.kind == InputKind::kCheckpoint;
+    checks.Field(input.kind == InputKind::kTokenizer || (evaluates && is_model), "inputs.kind",
+                 absl::StrCat("'", NameOf(input.kind), "'"),
+                 evaluates ? "tokenizer, checkpoint" : "tokenizer");
+    if (is_model) checks.Positive("inputs.step", input.step);
     checks.Positive("inputs.run_id", input.run_id);
     checks.Field(IsPathBelow(input.file), "inputs.file", absl::StrCat("'", input.file, "'"),
                  "a path below the run directory, without '..'");
     checks.Field(IsHash(input.hash), "inputs.hash", absl::StrCat("'", input.hash, "'"),
                  "16 lower-case hexadecimal digits");
+  }
+}
+
+// A run of kind evaluate has the checkpoint of each of its steps.
+void CheckEvaluation(const RunSpec& spec, Checks& checks) {
+  const int64_t videos = spec.identity.evaluation.videos;
+  if (spec.kind != RunKind::kEvaluate) {
+    checks.Field(videos == 0, "identity.evaluation.videos", videos, "0 where kind is not evaluate");
+    return;
+  }
+  checks.Positive("identity.evaluation.videos", videos);
+  checks.Field(spec.ranks == 1, "ranks", spec.ranks, "1 of kind evaluate");
+  checks.Field(spec.device == DeviceKind::kCpu, "device", NameOf(spec.device),
+               "cpu of kind evaluate");
+  checks.Field(!spec.evaluation_steps.empty(), "evaluation_steps", "none",
+               "the steps of the checkpoints to evaluate");
+  for (const int64_t step : spec.evaluation_steps) {
+    const bool found =
+        std::any_of(spec.inputs.begin(), spec.inputs.end(), [&](const RunInput& input) {
+          return input.kind == InputKind::kCheckpoint && input.step == step;
+        });
+    checks.Field(found, "evaluation_steps", step, "steps of inputs of kind checkpoint");
   }
 }
 
@@ -191,6 +217,7 @@ absl::Status Validate(const RunSpec& spec) {
   }
   CheckStart(spec, checks);
   CheckInputs(spec, checks);
+  CheckEvaluation(spec, checks);
   return checks.status();
 }
 
@@ -249,6 +276,7 @@ absl::Status ParseInputs(const Json& json, std::vector<RunInput>* inputs) {
     ALLO_RETURN_IF_ERROR(fields.Require("run_id", &input.run_id));
     ALLO_RETURN_IF_ERROR(fields.Require("file", &input.file));
     ALLO_RETURN_IF_ERROR(fields.Require("hash", &input.hash));
+    ALLO_RETURN_IF_ERROR(fields.Allow("step", &input.step));
     ALLO_RETURN_IF_ERROR(fields.RefuseOthers());
   }
   return absl::OkStatus();
@@ -329,6 +357,7 @@ std::string RunSpecJson(const RunSpec& spec) {
                               {"run_id", input.run_id},
                               {"file", input.file},
                               {"hash", input.hash}});
+    if (input.step != 0) json["inputs"].back()["step"] = input.step;
   }
   return DumpJson(json, 2) + "\n";
 }

@@ -73,6 +73,14 @@ struct Trainer {
   friend bool operator==(const Trainer&, const Trainer&) = default;
 };
 
+// What a run of kind evaluate measures of each checkpoint (worker/trainer/evaluation.h).
+struct Evaluation {
+  int64_t videos = 0;  // windows of the held-out split that are generated again
+  int64_t seed = 0;    // of the sampled tokens and of the feature networks
+
+  friend bool operator==(const Evaluation&, const Evaluation&) = default;
+};
+
 struct Identity {
   Shape shape;
   std::string dataset;       // the folder DATA_DIR/<dataset>
@@ -92,6 +100,7 @@ struct Identity {
   std::string tokenizer_key;  // of the tokenizer run whose tokens are trained on; empty: none
   Precision precision = Precision::kFp32;  // of matrix products
   Trainer trainer;
+  Evaluation evaluation;
 };
 
 // A checkpoint to start from: of this run, or of the trunk that this run branches off.
@@ -110,6 +119,7 @@ struct RunInput {
   int64_t run_id = 0;   // its directory is RUN_DIR/../run-<run_id>
   std::string file;     // relative to that directory
   std::string hash;     // HashFileHex
+  int64_t step = 0;     // of a checkpoint that is read as a model
 };
 
 struct RunSpec {
@@ -129,6 +139,7 @@ struct RunSpec {
   // Ascending, each in 1..steps: a checkpoint is written after these updates, whatever the time.
   std::vector<int64_t> checkpoint_steps;
   RunKind kind = RunKind::kTrain;
+  bool keep_checkpoints = false;  // those at checkpoint_steps are for evaluations
   std::vector<RunInput> inputs;
 };
 

@@ -11,8 +11,8 @@
 namespace allometry::cost {
 namespace {
 
-// A forward pass is a third of an update's FLOPs.
-constexpr double kForwardShare = 1.0 / 3;
+// FLOP/s of generating a token at a time, as a part of training's: products of few rows.
+constexpr double kDecodeRate = 1.0 / 3;
 
 // From a pace of updates alone. Evaluations are a forward pass; starts and checkpoints are not
 // known and count as nothing.
@@ -23,10 +23,14 @@ std::optional<RunCost> CostFromPace(const v1::Run& run, const std::string& conve
   const v1::RunSpec& spec = run.spec();
   const double token_s = FlopsPerToken(run, convention) / (*rate * std::max(1, spec.ranks()));
   RunCost cost;
+  cost.source = "pace";
+  if (EvaluatedOf(spec) != nullptr) {
+    cost.update_s = token_s / kDecodeRate * static_cast<double>(spec.identity().batch_tokens());
+    return cost;
+  }
   cost.update_s = token_s * static_cast<double>(spec.identity().batch_tokens());
   cost.evaluation_s = token_s * kForwardShare * static_cast<double>(spec.evaluation_windows()) *
                       spec.identity().shape().context();
-  cost.source = "pace";
   return cost;
 }
 
@@ -133,9 +137,9 @@ std::optional<double> PlayOnWorkers(const SweepPlan& plan, absl::Span<const v1::
     run.ahead = StageOf(runs[i]) == run::Stage::kLadder;
     for (const v1::RunInput& input : runs[i].spec().inputs()) {
       // What trains no more has its checkpoint already. A branch comes after its trunk, and so
-      // after its trunk's tokenizer.
+      // after its trunk's tokenizer; so does an evaluation.
       if (!place.contains(input.run_key()) ||
-          (run.after >= 0 && KindOf(input) != run::InputKind::kTrunk))
+          (run.after >= 0 && KindOf(input) == run::InputKind::kTokenizer))
         continue;
       run.after = place[input.run_key()];
       const v1::Run& before = *training[run.after];

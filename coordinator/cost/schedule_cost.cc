@@ -39,7 +39,7 @@ ScheduleCost CostOfSchedule(const v1::Sweep& sweep, absl::Span<const v1::Run> ru
   std::map<int64_t, const v1::Run*> by_id;
   for (const v1::Run& run : runs) {
     by_id[run.run_id()] = &run;
-    const bool is_trunk = run.spec().checkpoint_steps_size() > 0;
+    const bool is_trunk = IsTrunk(run.spec());
     if (!run.stage().empty() && !is_trunk) continue;  // of a stage, not of the grid
     const v1::RunIdentity& identity = run.spec().identity();
     const int64_t first = FirstStep(run);

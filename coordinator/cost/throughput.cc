@@ -3,12 +3,27 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/numbers.h"
 #include "proto/run_choices.h"
 
 namespace allometry::cost {
 
 double FlopsPerToken(const v1::Run& run, const std::string& flops_convention) {
-  return flops_convention == "exact" ? run.flops_per_token_exact() : run.flops_per_token_6n();
+  const double trained =
+      flops_convention == "exact" ? run.flops_per_token_exact() : run.flops_per_token_6n();
+  return EvaluatedOf(run.spec()) == nullptr ? trained : trained * EvaluatedShare(run.spec());
+}
+
+double EvaluatedShare(const v1::RunSpec& spec) {
+  const v1::RunIdentity& identity = spec.identity();
+  int64_t videos = 0;
+  const auto found = identity.settings().find("evaluation.videos");
+  if (found == identity.settings().end() || !absl::SimpleAtoi(found->second, &videos)) return 0;
+  const double generated = static_cast<double>(videos) * identity.shape().context() *
+                           static_cast<double>(spec.evaluation_steps_size());
+  const double trained =
+      static_cast<double>(spec.steps()) * static_cast<double>(identity.batch_tokens());
+  return kForwardShare * generated / trained;
 }
 
 int64_t FirstStep(const v1::Run& run) {

@@ -10,8 +10,15 @@
 
 namespace allometry::cost {
 
-// FLOPs a token of the run costs under the convention ("6nd" or "exact").
+// A forward pass is a third of an update's FLOPs.
+inline constexpr double kForwardShare = 1.0 / 3;
+
+// FLOPs a token of the run costs under the convention ("6nd" or "exact"). A run that evaluates
+// checkpoints counts the tokens of the run that trained them: of those EvaluatedShare.
 double FlopsPerToken(const v1::Run& run, const std::string& flops_convention);
+// Of a run that evaluates: the FLOPs of generating its videos for each of its checkpoints, 2 N a
+// token, as a part of those of the training.
+double EvaluatedShare(const v1::RunSpec& spec);
 // The update after which the run itself trains: 0, or for a branch the step of its trunk's
 // checkpoint.
 int64_t FirstStep(const v1::Run& run);

@@ -20,6 +20,7 @@ std::vector<int64_t> ClusterView::InputsOf(const store::RunRow& row) {
   std::vector<int64_t> inputs;
   if (row.trunk.has_value()) inputs.push_back(row.trunk->run_id);
   if (row.tokenizer.has_value()) inputs.push_back(row.tokenizer->run_id);
+  if (row.evaluated.has_value()) inputs.push_back(row.evaluated->run_id);
   return inputs;
 }
 
@@ -100,9 +101,13 @@ void ClusterView::RefreshPlaces() {
   for (const int64_t run_id : waiting) {
     const store::RunRow& row = runs_.at(run_id).row;
     // Where no root has a checkpoint, no agent makes a difference.
-    const bool depends = (row.trunk.has_value() && !row.trunk->root_ids.empty()) ||
-                         (row.tokenizer.has_value() && !row.tokenizer->root_ids.empty());
-    if (depends) RefreshInputs(run_id);
+    const auto lies_somewhere = [](const std::optional<store::InputRun>& input) {
+      return input.has_value() && !input->root_ids.empty();
+    };
+    if (lies_somewhere(row.trunk) || lies_somewhere(row.tokenizer) ||
+        lies_somewhere(row.evaluated)) {
+      RefreshInputs(run_id);
+    }
   }
   RefreshAvoidedHosts();
 }

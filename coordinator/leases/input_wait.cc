@@ -1,5 +1,7 @@
 #include "coordinator/leases/input_wait.h"
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -26,41 +28,57 @@ InputWait WaitForTrunk(const store::RunRow& branch, int64_t trunk_step,
   return {"", trunk.root_ids.empty() ? own.root_id() : trunk.root_ids.front(), false, false};
 }
 
-std::string WhyNoTokenizer(const store::InputRun& tokenizer, const InputKnowledge& known) {
-  const std::string needs = absl::StrFormat("needs run %d's tokenizer", tokenizer.run_id);
-  if (tokenizer.is_to_come) {
-    return absl::StrFormat("%s (now at step %d of %d)", needs, known.step_of(tokenizer),
-                           tokenizer.wanted_step);
+// What the run cannot start without: another run's files, when that one has ended.
+struct Required {
+  const store::InputRun& input;
+  const char* what;
+};
+
+std::set<std::string> UsableRoots(const store::InputRun& input, const InputKnowledge& known) {
+  std::set<std::string> usable;
+  if (input.state != v1::RUN_SUCCEEDED) return usable;
+  for (const std::string& root_id : input.root_ids) {
+    if (known.live_roots.count(root_id) > 0 && known.could_run(root_id)) usable.insert(root_id);
   }
-  if (tokenizer.state != v1::RUN_SUCCEEDED) {
+  return usable;
+}
+
+std::string WhyNone(const Required& required, const InputKnowledge& known) {
+  const store::InputRun& input = required.input;
+  const std::string needs = absl::StrFormat("needs run %d's %s", input.run_id, required.what);
+  if (input.is_to_come) {
+    return absl::StrFormat("%s (now at step %d of %d)", needs, known.step_of(input),
+                           input.wanted_step);
+  }
+  if (input.state != v1::RUN_SUCCEEDED) {
     return absl::StrFormat(
-        "%s, and run %d %s: 'allo retry %s' takes it up again", needs, tokenizer.run_id,
-        tokenizer.state == v1::RUN_CANCELLED ? "was cancelled" : "failed", tokenizer.sweep);
+        "%s, and run %d %s: 'allo retry %s' takes it up again", needs, input.run_id,
+        input.state == v1::RUN_CANCELLED ? "was cancelled" : "failed", input.sweep);
   }
-  if (tokenizer.root_ids.empty()) return absl::StrCat(needs, ", of which no good file is left");
-  for (const std::string& root_id : tokenizer.root_ids) {
+  if (input.root_ids.empty()) return absl::StrCat(needs, ", of which no good file is left");
+  for (const std::string& root_id : input.root_ids) {
     if (known.live_roots.count(root_id) == 0) continue;
     return absl::StrFormat(
         "%s, and no worker of run root %s, where it lies, has the slots and the data", needs,
         root_id);
   }
   return absl::StrFormat("%s, and no worker of run root %s, where it lies, is connected", needs,
-                         absl::StrJoin(tokenizer.root_ids, " or "));
+                         absl::StrJoin(input.root_ids, " or "));
 }
 
 }  // namespace
 
 InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known) {
-  if (!row.tokenizer.has_value()) {
-    return WaitForTrunk(row, known.step_of(*row.trunk), known.live_roots);
+  std::vector<Required> required;
+  if (row.tokenizer.has_value()) required.push_back({*row.tokenizer, "tokenizer"});
+  if (row.evaluated.has_value()) required.push_back({*row.evaluated, "checkpoints"});
+  if (required.empty()) return WaitForTrunk(row, known.step_of(*row.trunk), known.live_roots);
+  std::set<std::string> usable = UsableRoots(required.front().input, known);
+  for (const Required& one : required) {
+    const std::set<std::string> roots = UsableRoots(one.input, known);
+    std::erase_if(usable, [&](const std::string& root) { return roots.count(root) == 0; });
+    if (usable.empty()) return {WhyNone(one, known), "", false, true};
   }
-  std::set<std::string> usable;
-  if (row.tokenizer->state == v1::RUN_SUCCEEDED) {
-    for (const std::string& root_id : row.tokenizer->root_ids) {
-      if (known.live_roots.count(root_id) > 0 && known.could_run(root_id)) usable.insert(root_id);
-    }
-  }
-  if (usable.empty()) return {WhyNoTokenizer(*row.tokenizer, known), "", false, true};
   InputWait wait = {"", row.run.checkpoint().root_id(), true, true};
   if (row.trunk.has_value()) {
     wait = WaitForTrunk(row, known.step_of(*row.trunk), usable);

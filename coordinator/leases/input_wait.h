@@ -7,7 +7,7 @@
 //
 // A run that reads a tokenizer's tokens needs the tokenizer's file. It waits until the tokenizer's
 // run has SUCCEEDED and a worker on the run root with the file could take it, and starts only
-// there.
+// there. So does a run that evaluates another one's checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct InputKnowledge {
   std::function<int64_t(const store::InputRun& input)> step_of;
 };
 
-// `row` has a trunk, a tokenizer or both. With `root_is_live` it should go to a worker of root_id
+// `row` has a trunk, a tokenizer or a run that it evaluates; or a tokenizer and one of the others. With `root_is_live` it should go to a worker of root_id
 // and, where one could take it, to no other.
 InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known);
 

@@ -50,7 +50,8 @@ double XOf(Axis axis, const store::CurveExtent& run, int64_t step, int64_t token
   return axis == Axis::kTokens ? x : x * run.flops_per_token;
 }
 
-// Those that were asked for, or all but tokenizers, whose loss is another one.
+// Those that were asked for. Otherwise all but tokenizers, whose loss is another one, and of the
+// loss those that train: a run that evaluates has only the loss on its own windows.
 absl::StatusOr<std::vector<store::CurveExtent>> ChosenRuns(const store::Store& store,
                                                            const v1::GetCurvesRequest& request,
                                                            const std::string& series) {
@@ -64,7 +65,8 @@ absl::StatusOr<std::vector<store::CurveExtent>> ChosenRuns(const store::Store& s
                                             "', not of '", request.sweep(), "'"));
   }
   std::erase_if(runs, [&](const store::CurveExtent& run) {
-    return wanted.empty() ? run.stage == "tokenizer" : !wanted.contains(run.run_id);
+    if (!wanted.empty()) return !wanted.contains(run.run_id);
+    return run.stage == "tokenizer" || (run.stage == "evaluate" && series == "heldout");
   });
   return runs;
 }

@@ -10,6 +10,7 @@
 #include "coordinator/store/device_time.h"
 #include "coordinator/store/events.h"
 #include "coordinator/store/fence.h"
+#include "coordinator/store/input_runs.h"
 #include "coordinator/store/names.h"
 #include "coordinator/store/parts.h"
 #include "coordinator/store/run_rows.h"
@@ -103,6 +104,47 @@ absl::Status PutTokenizer(Connection& db, const RunRow& row, const Attempt& atte
   return absl::OkStatus();
 }
 
+// An attempt that evaluates is given the steps that are not stored yet, and of each its checkpoint.
+// Returns the step before them.
+absl::StatusOr<int64_t> PutCheckpoints(Connection& db, const RunRow& row, const Attempt& attempt,
+                                       v1::RunSpec& spec) {
+  if (!row.evaluated.has_value()) return spec.start().step();
+  const InputRun& made_by = *row.evaluated;
+  if (made_by.state != v1::RUN_SUCCEEDED) {
+    return absl::FailedPreconditionError(absl::StrFormat("run %d evaluates run %d, which is %s",
+                                                         row.run.run_id(), made_by.run_id,
+                                                         RunStateName(made_by.state)));
+  }
+  ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                        StepsToEvaluate(db, row.run.run_id(), row.run.spec()));
+  const std::string key = EvaluatedOf(spec)->run_key();
+  auto& inputs = *spec.mutable_inputs();
+  inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
+                              [](const v1::RunInput& input) {
+                                return KindOf(input) == run::InputKind::kCheckpoint;
+                              }),
+               inputs.end());
+  spec.clear_evaluation_steps();
+  for (const int64_t step : steps) {
+    ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> checkpoint,
+                          NewestCheckpoint(db, made_by.run_id, step, attempt.root_id));
+    if (!checkpoint.has_value() || checkpoint->step() != step) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "run %d needs run %d's checkpoint at step %d, which is not under the run root of %s",
+          row.run.run_id(), made_by.run_id, step, attempt.host));
+    }
+    spec.add_evaluation_steps(step);
+    v1::RunInput& input = *spec.add_inputs();
+    input.set_kind(run::NameOf(run::InputKind::kCheckpoint));
+    input.set_run_key(key);
+    input.set_run_id(made_by.run_id);
+    input.set_step(step);
+    input.set_file(checkpoint->file());
+    input.set_hash(checkpoint->hash());
+  }
+  return steps.front() - 1;
+}
+
 absl::Status FindAgent(Connection& db, absl::string_view agent_id, Attempt& attempt) {
   Statement find = db.Prepare("SELECT host, run_root_id FROM agents WHERE agent_id = ?1");
   find.With(agent_id);
@@ -138,13 +180,12 @@ absl::Status PutAttempt(Connection& db, const Attempt& attempt) {
       .Run();
 }
 
-absl::Status LeaseRun(Connection& db, const Attempt& attempt) {
+absl::Status LeaseRun(Connection& db, const Attempt& attempt, int64_t step) {
   return db
       .Prepare(
           "UPDATE runs SET state = 'LEASED', attempt = ?2, step = ?3, reason = ?4 "
           "WHERE run_id = ?1")
-      .With(attempt.lease.run_id(), attempt.lease.attempt(), attempt.spec.start().step(),
-            attempt.start_note)
+      .With(attempt.lease.run_id(), attempt.lease.attempt(), step, attempt.start_note)
       .Run();
 }
 
@@ -168,11 +209,12 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
   RemoveTrunk(attempt.spec);
   ALLO_RETURN_IF_ERROR(PutTokenizer(db, row, attempt, attempt.spec));
   if (start.has_value()) *attempt.spec.mutable_start() = *start;
+  ALLO_ASSIGN_OR_RETURN(const int64_t begin, PutCheckpoints(db, row, attempt, attempt.spec));
   attempt.start_note = StartNote(row, start, anywhere, attempt.host);
   attempt.started_unix_us = transaction.now_unix_us;
-  ALLO_RETURN_IF_ERROR(ArchiveBeyond(db, run_id, attempt.spec.start().step()));
+  ALLO_RETURN_IF_ERROR(ArchiveBeyond(db, run_id, begin));
   ALLO_RETURN_IF_ERROR(PutAttempt(db, attempt));
-  ALLO_RETURN_IF_ERROR(LeaseRun(db, attempt));
+  ALLO_RETURN_IF_ERROR(LeaseRun(db, attempt, begin));
   transaction.changed_runs.insert(run_id);
   if (attempt.start_note.empty()) return absl::OkStatus();
   return InsertEvent(transaction, row.sweep_id, run_id,

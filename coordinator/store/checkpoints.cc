@@ -47,22 +47,27 @@ absl::StatusOr<std::vector<CheckpointKey>> Candidates(Connection& db, absl::stri
   return candidates;
 }
 
-// The candidates without those that an attempt of the run or of a branch would start from now.
+// The candidates without those that an attempt of the run or of a branch would start from now, and
+// those that are kept for evaluations.
 absl::StatusOr<std::vector<CheckpointKey>> NotNeeded(Connection& db, absl::string_view root_id) {
   ALLO_ASSIGN_OR_RETURN(const std::vector<CheckpointKey> candidates, Candidates(db, root_id));
   std::map<int64_t, std::optional<v1::Checkpoint>> starts;
-  std::map<int64_t, std::set<std::pair<int32_t, int64_t>>> of_branches;
+  std::map<int64_t, std::set<std::pair<int32_t, int64_t>>> needed_by_others;
   std::vector<CheckpointKey> not_needed;
   for (const CheckpointKey& key : candidates) {
     if (starts.count(key.run_id) == 0) {
       ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(db, key.run_id));
       ALLO_ASSIGN_OR_RETURN(starts[key.run_id], StartCheckpoint(db, row, root_id));
-      ALLO_ASSIGN_OR_RETURN(of_branches[key.run_id], NeededByBranches(db, key.run_id, root_id));
+      std::set<std::pair<int32_t, int64_t>>& needed = needed_by_others[key.run_id];
+      ALLO_ASSIGN_OR_RETURN(needed, NeededByBranches(db, key.run_id, root_id));
+      ALLO_ASSIGN_OR_RETURN(const auto kept,
+                            KeptForEvaluations(db, key.run_id, row.run.spec(), root_id));
+      needed.insert(kept.begin(), kept.end());
     }
     const std::optional<v1::Checkpoint>& start = starts[key.run_id];
     const bool needed = start.has_value() && start->run_id() == 0 &&
                         start->attempt() == key.attempt && start->step() == key.step;
-    if (!needed && of_branches[key.run_id].count({key.attempt, key.step}) == 0) {
+    if (!needed && needed_by_others[key.run_id].count({key.attempt, key.step}) == 0) {
       not_needed.push_back(key);
     }
   }

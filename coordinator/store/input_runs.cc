@@ -1,6 +1,7 @@
 #include "coordinator/store/input_runs.h"
 
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/store/names.h"
@@ -82,10 +83,10 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
       return absl::DataLossError(absl::StrCat("the spec of run ", input.run_id, " is damaged"));
     }
   }
-  const bool is_tokenizer = kind == run::InputKind::kTokenizer;
-  if (is_tokenizer) input.wanted_step = rows.spec.steps();
+  const bool is_whole = kind != run::InputKind::kTrunk;  // needed when it has ended
+  if (is_whole) input.wanted_step = rows.spec.steps();
   ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
-  if (is_tokenizer) {
+  if (is_whole) {
     input.is_to_come = input.state == v1::LEASED || input.state == v1::PENDING;
     return std::optional<InputRun>(std::move(input));
   }
@@ -134,6 +135,36 @@ absl::StatusOr<std::optional<int64_t>> FirstMissingCheckpoint(Connection& db, in
     if (!found) return std::optional<int64_t>(step);
   }
   return std::optional<int64_t>();
+}
+
+absl::StatusOr<std::vector<std::string>> RootsWithAll(Connection& db, int64_t run_id,
+                                                      const std::vector<int64_t>& steps) {
+  std::map<std::string, size_t> steps_of_root;
+  for (const int64_t step : steps) {
+    Statement list = db.Prepare(
+        "SELECT DISTINCT root_id FROM checkpoints WHERE run_id = ?1 AND step = ?2 "
+        "AND state = 'GOOD'");
+    list.With(run_id, step);
+    while (list.Step()) ++steps_of_root[list.Text(0)];
+    ALLO_RETURN_IF_ERROR(list.status());
+  }
+  std::vector<std::string> roots;
+  for (const auto& [root, count] : steps_of_root) {
+    if (count == steps.size()) roots.push_back(root);
+  }
+  return roots;
+}
+
+absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> KeptForEvaluations(
+    Connection& db, int64_t run_id, const v1::RunSpec& spec, absl::string_view root_id) {
+  std::set<std::pair<int32_t, int64_t>> kept;
+  if (!spec.keep_checkpoints()) return kept;
+  for (const int64_t step : spec.checkpoint_steps()) {
+    ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> newest,
+                          NewestCheckpoint(db, run_id, step, root_id));
+    if (newest.has_value() && newest->step() == step) kept.emplace(newest->attempt(), step);
+  }
+  return kept;
 }
 
 absl::StatusOr<std::vector<int64_t>> WaitingFor(Connection& db, int64_t run_id) {

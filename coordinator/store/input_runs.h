@@ -4,12 +4,14 @@
 //
 // A branch may start from every good checkpoint of its trunk up to its own decay_begin, whichever
 // attempt wrote it: up to that step both are trained alike. A tokenizer's artifact is its
-// checkpoint at its last step. Runs that read the tokenizer's tokens cannot start without it.
+// checkpoint at its last step. Runs that read the tokenizer's tokens cannot start without it, nor
+// runs that evaluate checkpoints without those.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,8 +41,19 @@ absl::StatusOr<std::optional<v1::Checkpoint>> NewestCheckpoint(Connection& db, i
 absl::StatusOr<std::optional<int64_t>> FirstMissingCheckpoint(Connection& db, int64_t run_id,
                                                               const v1::RunSpec& spec);
 
+// The run roots, sorted, under which a good checkpoint of each of those steps lies.
+absl::StatusOr<std::vector<std::string>> RootsWithAll(Connection& db, int64_t run_id,
+                                                      const std::vector<int64_t>& steps);
+
 // PENDING runs that have this one as an input, by run_id.
 absl::StatusOr<std::vector<int64_t>> WaitingFor(Connection& db, int64_t run_id);
+
+// (attempt, step) of the checkpoints under the root that are kept for evaluations: of each of
+// spec.checkpoint_steps the newest good one, where spec.keep_checkpoints.
+absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> KeptForEvaluations(Connection& db,
+                                                                         int64_t run_id,
+                                                                         const v1::RunSpec& spec,
+                                                                         absl::string_view root_id);
 
 // (attempt, step) of the run's checkpoints under the root that its branches need: for each branch
 // that has not SUCCEEDED, the one it would start from, and the one its running attempt started

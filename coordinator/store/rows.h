@@ -127,16 +127,18 @@ struct Attempt {
   int64_t ended_unix_us = 0;
 };
 
-// Another run whose checkpoint this one needs: the trunk that a branch starts from, or the
-// tokenizer whose tokens the run reads (its last checkpoint).
+// Another run whose checkpoints this one needs: the trunk that a branch starts from, the tokenizer
+// whose tokens the run reads (its last checkpoint), or the run whose checkpoints it evaluates.
 struct InputRun {
   int64_t run_id = 0;
   std::string sweep;        // whose run it is
   int64_t wanted_step = 0;  // of the checkpoint; 0: the branch waits for nothing
   v1::RunState state = v1::RUN_STATE_UNSPECIFIED;
-  int64_t step = 0;                   // newest durable one of that run
-  std::vector<std::string> root_ids;  // where a good checkpoint of wanted_step lies
-  bool is_to_come = false;            // that run is open and will still write it
+  int64_t step = 0;  // newest durable one of that run
+  // Where a good checkpoint of wanted_step lies; of an evaluated run, of each step that is still to
+  // be evaluated.
+  std::vector<std::string> root_ids;
+  bool is_to_come = false;  // that run is open and will still write it
 };
 
 // A run with all that a scheduler must know about it.
@@ -152,6 +154,7 @@ struct RunRow {
   std::optional<Attempt> attempt;     // the newest
   std::optional<InputRun> trunk;      // of a branch
   std::optional<InputRun> tokenizer;  // of a run that reads its tokens
+  std::optional<InputRun> evaluated;  // of a run that evaluates its checkpoints
 };
 
 struct Agent {

@@ -1,8 +1,10 @@
 #include "coordinator/store/run_rows.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/foreign_text.h"
@@ -143,8 +145,15 @@ absl::Status AddAttemptAndInputs(Connection& db, RunRow& row) {
   for (const v1::RunInput& input : row.run.spec().inputs()) {
     const std::optional<run::InputKind> kind = KindOf(input);
     if (!kind.has_value()) continue;
-    auto& loaded = *kind == run::InputKind::kTokenizer ? row.tokenizer : row.trunk;
+    auto& loaded = *kind == run::InputKind::kTokenizer    ? row.tokenizer
+                   : *kind == run::InputKind::kCheckpoint ? row.evaluated
+                                                          : row.trunk;
     ALLO_ASSIGN_OR_RETURN(loaded, LoadInput(db, row.run.run_id(), *kind));
+  }
+  if (row.evaluated.has_value()) {
+    ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                          StepsToEvaluate(db, row.run.run_id(), row.run.spec()));
+    ALLO_ASSIGN_OR_RETURN(row.evaluated->root_ids, RootsWithAll(db, row.evaluated->run_id, steps));
   }
   if (row.run.attempt() == 0) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(row.attempt, LoadAttempt(db, row.run.run_id(), row.run.attempt()));
@@ -261,18 +270,34 @@ absl::StatusOr<std::vector<Attempt>> LoadAttempts(Connection& db, int64_t run_id
   return attempts;
 }
 
-absl::StatusOr<std::optional<int64_t>> FirstMissingEvaluation(Connection& db, int64_t run_id,
-                                                              const v1::RunSpec& spec) {
+absl::StatusOr<std::vector<int64_t>> MissingEvaluations(Connection& db, int64_t run_id,
+                                                        const v1::RunSpec& spec) {
   std::set<int64_t> stored;
   Statement list = db.Prepare(
       "SELECT step FROM points WHERE run_id = ?1 AND series_id = ?2 AND value IS NOT NULL");
   list.With(run_id, kHeldoutSeries);
   while (list.Step()) stored.insert(list.Int(0));
   ALLO_RETURN_IF_ERROR(list.status());
-  for (const int64_t step : spec.evaluation_steps()) {
-    if (stored.count(step) == 0) return std::optional<int64_t>(step);
+  std::vector<int64_t> missing;
+  std::copy_if(spec.evaluation_steps().begin(), spec.evaluation_steps().end(),
+               std::back_inserter(missing), [&](int64_t step) { return stored.count(step) == 0; });
+  return missing;
+}
+
+absl::StatusOr<std::vector<int64_t>> StepsToEvaluate(Connection& db, int64_t run_id,
+                                                     const v1::RunSpec& spec) {
+  ALLO_ASSIGN_OR_RETURN(std::vector<int64_t> steps, MissingEvaluations(db, run_id, spec));
+  if (steps.empty() && spec.evaluation_steps_size() > 0) {
+    steps.push_back(*spec.evaluation_steps().rbegin());
   }
-  return std::optional<int64_t>();
+  return steps;
+}
+
+absl::StatusOr<std::optional<int64_t>> FirstMissingEvaluation(Connection& db, int64_t run_id,
+                                                              const v1::RunSpec& spec) {
+  ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> missing, MissingEvaluations(db, run_id, spec));
+  if (missing.empty()) return std::optional<int64_t>();
+  return std::optional<int64_t>(missing.front());
 }
 
 absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, const RunRow& row,

@@ -36,7 +36,14 @@ v1::Checkpoint ReadCheckpoint(const Statement& row, int first);
 absl::StatusOr<Attempt> LoadAttempt(Connection& db, int64_t run_id, int32_t attempt);
 absl::StatusOr<std::vector<Attempt>> LoadAttempts(Connection& db, int64_t run_id);
 
-// The first step of spec.evaluation_steps without a finite held-out loss on the clean curve.
+// The steps of spec.evaluation_steps without a finite held-out loss on the clean curve, ascending.
+absl::StatusOr<std::vector<int64_t>> MissingEvaluations(Connection& db, int64_t run_id,
+                                                        const v1::RunSpec& spec);
+// Of a run that evaluates: those, or the last step where none is missing, as of a run whose attempt
+// was lost before its end was told.
+absl::StatusOr<std::vector<int64_t>> StepsToEvaluate(Connection& db, int64_t run_id,
+                                                     const v1::RunSpec& spec);
+// The first of them.
 absl::StatusOr<std::optional<int64_t>> FirstMissingEvaluation(Connection& db, int64_t run_id,
                                                               const v1::RunSpec& spec);
 

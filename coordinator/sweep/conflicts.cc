@@ -55,7 +55,7 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
   for (const v1::Run& run : all) {
     if (StageOf(run) == run::Stage::kTokenizer) {
       tokenizer = &run;
-    } else {
+    } else if (StageOf(run) != run::Stage::kEvaluate) {  // it has the recipe of another one
       runs.push_back(&run);
     }
   }

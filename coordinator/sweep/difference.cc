@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/sweep/conflicts.h"
+#include "coordinator/sweep/evaluate_run.h"
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/number.h"
 #include "coordinator/sweep/run_names.h"
@@ -64,6 +65,7 @@ v1::RunSpec MergedSpec(const v1::Run& run, const v1::RunSpec& wanted) {
   const std::vector<int64_t> checkpoints = GrownCheckpointSteps(run, wanted);
   *spec.mutable_checkpoint_steps() = {checkpoints.begin(), checkpoints.end()};
   *spec.mutable_inputs() = stored.inputs();
+  spec.set_keep_checkpoints(stored.keep_checkpoints() || wanted.keep_checkpoints());
   spec.set_steps(std::max(stored.steps(), wanted.steps()));
   spec.clear_start();
   // What a run was seen to need after it ran out of memory: less than a file or arithmetic says.
@@ -110,7 +112,12 @@ class Comparison {
     AddNewRuns();
     for (const v1::Run& wanted : expansion_.runs) {
       const auto stored = run_by_key_.find(wanted.key());
-      if (stored != run_by_key_.end()) GrowRun(*stored->second, wanted);
+      if (stored == run_by_key_.end()) continue;
+      if (StageOf(wanted) == run::Stage::kEvaluate) {
+        GrowEvaluation(*stored->second, wanted);
+      } else {
+        GrowRun(*stored->second, wanted);
+      }
     }
     if (!conflicts_.empty()) {
       return absl::FailedPreconditionError(absl::StrJoin(conflicts_, "\n"));
@@ -143,6 +150,7 @@ class Comparison {
       v1::Run run = wanted;
       run.clear_run_id();
       const bool leaves_stored = LeaveStoredTrunk(run);
+      if (EvaluatedOf(run.spec()) != nullptr) SetEvaluatedSteps(*run.mutable_spec());
       changes_.new_runs.push_back(run);
       for (const v1::Cell& cell : cells) AddCell(wanted.key(), 0, cell);
       if (leaves_stored) {
@@ -167,11 +175,40 @@ class Comparison {
     if (StageOf(wanted) == run::Stage::kTokenizer) {
       return absl::StrCat("the tokenizer ", TokenizerText(&wanted));
     }
+    if (StageOf(wanted) == run::Stage::kEvaluate) return "evaluations of kept checkpoints";
     const bool known_size =
         std::any_of(stored_.runs.begin(), stored_.runs.end(),
                     [&](const v1::Run& run) { return run.size() == wanted.size(); });
     return known_size ? absl::StrCat(CurveName(wanted, names_), " beside the others of its size")
                       : absl::StrCat("size ", wanted.size());
+  }
+
+  // The steps of the run that it evaluates, as that one will be after this submission.
+  void SetEvaluatedSteps(v1::RunSpec& spec) const {
+    const std::string& key = EvaluatedOf(spec)->run_key();
+    const auto wanted = std::find_if(expansion_.runs.begin(), expansion_.runs.end(),
+                                     [&](const v1::Run& run) { return run.key() == key; });
+    const auto stored = run_by_key_.find(key);
+    const v1::RunSpec trained =
+        stored == run_by_key_.end() ? wanted->spec() : MergedSpec(*stored->second, wanted->spec());
+    const std::vector<int64_t> steps = EvaluatedSteps(trained);
+    *spec.mutable_evaluation_steps() = {steps.begin(), steps.end()};
+    spec.set_steps(trained.steps());
+  }
+
+  void GrowEvaluation(const v1::Run& stored, const v1::Run& wanted) {
+    v1::RunSpec spec = MergedSpec(stored, wanted.spec());
+    SetEvaluatedSteps(spec);
+    if (std::equal(spec.evaluation_steps().begin(), spec.evaluation_steps().end(),
+                   stored.spec().evaluation_steps().begin(),
+                   stored.spec().evaluation_steps().end())) {
+      return;
+    }
+    changes_.lines.push_back(absl::StrFormat("changes the %s: checkpoints at steps %s",
+                                             RunName(stored, names_),
+                                             absl::StrJoin(spec.evaluation_steps(), ", ")));
+    const bool grows = spec.steps() > stored.spec().steps();
+    changes_.changed_runs.push_back({stored.run_id(), stored.key(), std::move(spec), grows});
   }
 
   // Where the new run is a branch of a stored trunk: it starts from a checkpoint that there is or
@@ -225,6 +262,9 @@ class Comparison {
       changes_.lines.push_back(absl::StrFormat(
           "raises run %s to %s: from step %d to step %d, %s more", name, BudgetText(*largest),
           stored.spec().steps(), spec.steps(), Plural(beyond, "cell")));
+    } else if (checkpoints > 0 && spec.keep_checkpoints()) {
+      changes_.lines.push_back(
+          absl::StrFormat("keeps %s of run %s", Plural(checkpoints, "more checkpoint"), name));
     } else if (checkpoints > 0) {
       changes_.lines.push_back(absl::StrFormat(
           "raises %s: from step %d to step %d, %s to branch from", RunName(wanted, names_),
@@ -291,9 +331,10 @@ class Comparison {
           cells += stored_cells_[run.run_id()].size();
           continue;
         }
-        const std::string what = wanted_sizes.contains(run.size())
-                                     ? absl::StrCat("run ", curve)
-                                     : absl::StrCat("size ", run.size());
+        const std::string what =
+            StageOf(run) == run::Stage::kEvaluate ? absl::StrCat("the ", RunName(run, names_))
+            : wanted_sizes.contains(run.size())   ? absl::StrCat("run ", curve)
+                                                  : absl::StrCat("size ", run.size());
         if (told.insert(what).second) {
           changes_.lines.push_back(
               absl::StrFormat("removes nothing: %s is not in the file and stays", what));

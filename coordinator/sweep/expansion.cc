@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
+#include "coordinator/sweep/evaluate_run.h"
 #include "coordinator/sweep/evaluation_steps.h"
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/mistakes.h"
@@ -356,6 +357,15 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
   }
 }
 
+// Behind the runs that they evaluate: those with cells.
+void AddEvaluations(const SweepFile& file, Expansion& expansion) {
+  for (size_t i = 0, trained = expansion.runs.size(); i < trained; ++i) {
+    if (!expansion.runs[i].spec().keep_checkpoints()) continue;
+    expansion.runs.push_back(EvaluateRun(file, expansion.runs[i]));
+    expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& source) {
@@ -370,6 +380,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
   }
   const data::Manifest manifest = tokenizer.has_value() ? ReadByGrid(file, source) : source;
   const models::Shape like = ResolveWindow(manifest, file, mistakes);
+  CheckEvaluate(file, like.context, manifest, mistakes);
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
 
   Expansion expansion;
@@ -396,6 +407,9 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
       v1::RunIdentity constant = IdentityOf(file, manifest, size, seed);
       if (tokenizer.has_value()) constant.set_tokenizer_key(tokenizer->key());
       for (RunCells& made : RunsOf(file, size, constant, cells)) {
+        if (file.keep_checkpoints > 0 && !made.cells.empty()) {
+          KeepCheckpoints(file.keep_checkpoints, *made.run.mutable_spec());
+        }
         expansion.runs.push_back(std::move(made.run));
         expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));
         for (v1::Cell cell : made.cells) {
@@ -406,6 +420,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
       }
     }
   }
+  if (file.evaluate) AddEvaluations(file, expansion);
   if (expansion.cells.empty() && mistakes.empty()) {
     mistakes.Add(file.budgets.front().line,
                  absl::StrCat("no cell of the sweep can be trained: ", sweep.left_out(0)));

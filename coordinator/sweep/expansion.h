@@ -23,6 +23,9 @@
 // have its key in their identity, have it as an input, and read its tokens: vocabulary, context and
 // epochs are those of the tokenised dataset. No cell's C includes the cost of the tokenizer.
 //
+// With `evaluation.keep` every run with a cell keeps checkpoints; with `evaluate` a run for each of
+// those measures their quality (evaluate_run.h). Such runs come last and have no cell.
+//
 // Under cosine one run for each cell. Both are evaluated at their last step and at those of the
 // grid while the rate falls.
 #pragma once

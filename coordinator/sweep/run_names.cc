@@ -38,6 +38,7 @@ std::string CurveName(const v1::Run& run, absl::Span<const v1::Run> all) {
 
 std::string RunName(const v1::Run& run, absl::Span<const v1::Run> all) {
   const std::string name = CurveName(run, all);
+  if (StageOf(run) == run::Stage::kEvaluate) return absl::StrCat("evaluation of ", name);
   if (IsTrunk(run.spec())) return absl::StrCat("trunk ", name);
   const v1::RunIdentity& identity = run.spec().identity();
   if (ScheduleOf(identity) == run::Schedule::kConstant) return name;

@@ -15,7 +15,7 @@ std::string Exact(double value);
 std::string Plural(size_t count, absl::string_view word);
 
 // "40k", and what tells it from the other runs of its size: "40k learning rate 0.003 seed 2",
-// "trunk 40k", "40k to step 244".
+// "trunk 40k", "40k to step 244", "evaluation of 40k".
 std::string RunName(const v1::Run& run, absl::Span<const v1::Run> all);
 // The same of the (size, rate, seed) that a run is of, whatever its schedule does.
 std::string CurveName(const v1::Run& run, absl::Span<const v1::Run> all);

@@ -24,7 +24,6 @@ void ReadFraction(const Fields& training, absl::string_view key, const Range& ra
   }
   if (const auto read = ReadReal(*field, range, mistakes)) *value = *read;
 }
-
 }  // namespace
 
 ScheduleChoice ReadSchedule(const Fields& training, Mistakes& mistakes) {
@@ -47,7 +46,5 @@ std::optional<int64_t> DecayBegin(const ScheduleChoice& schedule, int64_t warmup
   const int64_t falling = std::llround(schedule.decay_fraction * static_cast<double>(steps));
   return steps - std::max<int64_t>(1, falling);
 }
-
-bool IsTrunk(const v1::RunSpec& spec) { return spec.checkpoint_steps_size() > 0; }
 
 }  // namespace allometry::sweep

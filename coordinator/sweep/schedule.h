@@ -34,7 +34,4 @@ ScheduleChoice ReadSchedule(const Fields& training, Mistakes& mistakes);
 std::optional<int64_t> DecayBegin(const ScheduleChoice& schedule, int64_t warmup_steps,
                                   int64_t steps);
 
-// Whether others start from the run's checkpoints.
-bool IsTrunk(const v1::RunSpec& spec);
-
 }  // namespace allometry::sweep

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/sweep/by_size.h"
+#include "coordinator/sweep/evaluate_file.h"
 #include "coordinator/sweep/ladder_file.h"
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/model_section.h"
@@ -34,10 +35,10 @@ constexpr double kMostInteger = 9e15;  // doubles count whole numbers up to 2^53
 constexpr double kMostTokens = 1e15;
 
 constexpr absl::string_view kTopKeys[] = {
-    "name",        "dataset",          "model",        "training", "budgets",
-    "conventions", "max_epochs",       "devices",      "device",   "evaluation",
-    "log_every",   "checkpoint_every", "allow_repeat", "priority", "deterministic",
-    "limits",      "stopping",         "tokenizer",    "trainer",  "submitted"};
+    "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
+    "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
+    "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer",
+    "trainer",      "evaluate", "submitted"};
 constexpr absl::string_view kModelKeys[] = {"family", "context", "frames",  "vocabulary",
                                             "sizes",  "shapes",  "presets", "table"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
@@ -49,7 +50,7 @@ constexpr auto kOptimizerKeys =
     SettingKeys<run::SetIn::kTrainingOptimizer, run::Optimizer>(std::array<absl::string_view, 0>());
 constexpr absl::string_view kBudgetKeys[] = {"flops", "tokens", "tokens_per_param"};
 constexpr absl::string_view kConventionKeys[] = {"params", "flops"};
-constexpr absl::string_view kEvaluationKeys[] = {"windows", "per_decade"};
+constexpr absl::string_view kEvaluationKeys[] = {"windows", "per_decade", "keep"};
 constexpr absl::string_view kLimitKeys[] = {"max_device_hours", "max_run_hours"};
 constexpr Section kSections[] = {
     {"", kTopKeys},
@@ -66,6 +67,7 @@ constexpr Section kSections[] = {
     {"training.learning_rate.ladder", kLadderKeys},
     {"training.learning_rate.ladder.tune", kTuneKeys},
     {"tokenizer", kTokenizerKeys},
+    {"evaluate", kEvaluateKeys},
     {"trainer", kTrainerKeys},
     {"trainer.measure", kTrainerMeasureKeys},
     {"model.table", kTableKeys},
@@ -121,6 +123,7 @@ class Reader {
       const Fields fields(*evaluation, "evaluation", kSections, mistakes_);
       fields.Integer("windows", {1, 1e9}, &file_.evaluation_windows);
       fields.Integer("per_decade", {1, 100}, &file_.evaluations_per_decade);
+      fields.Integer("keep", {1, 1000}, &file_.keep_checkpoints);
     }
     if (const auto limits = top.Find("limits")) {
       const Fields fields(*limits, "limits", kSections, mistakes_);
@@ -134,6 +137,12 @@ class Reader {
     }
     if (const auto trainer = top.Find("trainer")) {
       ReadTrainer(*trainer, kSections, file_, mistakes_);
+    }
+    if (const auto evaluate = top.Find("evaluate")) {
+      ReadEvaluate(*evaluate, kSections, file_, mistakes_);
+    }
+    if (file_.keep_checkpoints > 0) {
+      CheckKept(file_, top.Find(file_.evaluate ? "evaluate" : "evaluation")->line, mistakes_);
     }
     if (const auto submitted = top.Find("submitted")) {
       ReadSubmitted(*submitted, kSections, file_, mistakes_);

@@ -83,6 +83,13 @@ struct TokenizerChoice {
   int line = 0;
 };
 
+// evaluate: {...}: runs that measure the quality of kept checkpoints (evaluate_file.h).
+struct EvaluateChoice {
+  int64_t videos = 256;
+  int64_t seed = 1;
+  int line = 0;
+};
+
 // trainer: {...}: a command in place of allo-trainer (trainer_section.h).
 struct TrainerChoice {
   run::Trainer
@@ -141,6 +148,7 @@ struct SweepFile {
   std::optional<LadderChoice> ladder;        // then no size has a rate of its own
   std::optional<TokenizerChoice> tokenizer;  // then the grid reads its tokens
   std::optional<TrainerChoice> trainer;      // then allo-trainer is not started
+  std::optional<EvaluateChoice> evaluate;    // then keep_checkpoints is not 0
 
   BudgetKind budget_kind = BudgetKind::kFlops;
   std::vector<Budget> budgets;             // ascending
@@ -155,6 +163,7 @@ struct SweepFile {
   bool deterministic = false;
   int64_t evaluation_windows = 256;  // held-out windows of `context` tokens
   int evaluations_per_decade = 20;   // of steps
+  int keep_checkpoints = 0;          // of each run of the grid, at evaluations, log-spaced
   int64_t log_every = 10;            // updates
   double checkpoint_every_s = 60;
   int priority = 0;  // larger goes first

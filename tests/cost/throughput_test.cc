@@ -52,5 +52,25 @@ TEST(ThroughputTest, RemainingFlopsCountFromTheNewestDurableStep) {
   EXPECT_EQ(RemainingFlops(run, "6nd"), 0);
 }
 
+// 64 videos of 50 tokens for 3 checkpoints at 2 N FLOPs a token, of N = 1: a run of 100 updates of
+// 1000 tokens at 6 N.
+TEST(ThroughputTest, ARunThatEvaluatesCostsTwoNATokenThatItGenerates) {
+  v1::Run run;
+  run.set_flops_per_token_6n(6);
+  run.set_flops_per_token_exact(6);
+  v1::RunSpec& spec = *run.mutable_spec();
+  spec.set_steps(100);
+  spec.set_kind("evaluate");
+  spec.add_inputs()->set_kind("checkpoint");
+  for (const int64_t step : {10, 30, 100}) spec.add_evaluation_steps(step);
+  v1::RunIdentity& identity = *spec.mutable_identity();
+  identity.set_batch_tokens(1000);
+  identity.mutable_shape()->set_context(50);
+  (*identity.mutable_settings())["evaluation.videos"] = "64";
+  EXPECT_DOUBLE_EQ(RemainingFlops(run, "6nd"), 2.0 * 64 * 50 * 3);
+  run.set_step(99);
+  EXPECT_DOUBLE_EQ(RemainingFlops(run, "6nd"), 2.0 * 64 * 50 * 3 / 100);
+}
+
 }  // namespace
 }  // namespace allometry::cost

@@ -142,7 +142,7 @@ INSTANTIATE_TEST_SUITE_P(
             "a.yaml:14: unknown key epochs: did you mean max_epochs, how often data may repeat? "
             "The length of a run is a budget (budgets.tokens)"},
         Mistake{"max_epochs: 100", "evaluation: {batch: 3}",
-                "a.yaml:14: unknown key batch: allowed are windows, per_decade"},
+                "a.yaml:14: unknown key batch: allowed are windows, per_decade, keep"},
         Mistake{"max_epochs: 100", "training_: 1\nlr: 1e-3",
                 "a.yaml:14: unknown key training_: did you mean training?\n"
                 "a.yaml:15: unknown key lr: the learning rate is training.learning_rate"},
@@ -176,7 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "final_rate_fraction, warmup_steps, precision\n"
                 "a.yaml:8: unknown key budgets_: did you mean budgets?"},
         Mistake{"max_epochs: 100", "evaluation: [1]",
-                "a.yaml:14: evaluation is a list: a map is expected, with windows, per_decade"},
+                "a.yaml:14: evaluation is a list: a map is expected, with windows, per_decade, keep"},
         // Numbers.
         Mistake{"context: 32", "context: 0",
                 "a.yaml:5: context 0 is out of range: allowed is from 1 to 1e6"},

@@ -27,12 +27,6 @@ bool SeesImages(const run::Shape& shape) {
   return family != nullptr && family->encoder_channels > 0;
 }
 
-models::FrameTokens FrameTokensOf(const data::Manifest& manifest) {
-  if (!manifest.frames.has_value()) return {};
-  return {.observation = static_cast<int>(manifest.frames->tokens_per_observation),
-          .action = static_cast<int>(manifest.frames->tokens_per_action)};
-}
-
 // Side by side and in the order of a frame's action tokens.
 absl::Status CheckActions(const data::Manifest& manifest) {
   const auto segments = data::ActionSegments(manifest);
@@ -219,22 +213,36 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
 
 }  // namespace
 
+models::FrameTokens FrameTokensOf(const data::Manifest& manifest) {
+  if (!manifest.frames.has_value()) return {};
+  return {.observation = static_cast<int>(manifest.frames->tokens_per_observation),
+          .action = static_cast<int>(manifest.frames->tokens_per_action)};
+}
+
+absl::StatusOr<data::WindowSources> OpenWindowsOf(const std::string& run_dir,
+                                                  const std::string& data_dir,
+                                                  const run::RunSpec& spec) {
+  const run::Identity& identity = spec.identity;
+  const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);
+  ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
+                        data::FindManifest(data_dir, identity.dataset));
+  absl::Status fits = CheckDatasetHash(identity, manifest);
+  if (fits.ok() && SeesImages(identity.shape)) fits = CheckImages(identity.shape, manifest);
+  if (!fits.ok()) return Annotate(fits, folder);
+  ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
+                        OpenSources(run_dir, data_dir, spec, manifest));
+  fits = CheckFit(identity.shape, sources.manifest);
+  if (!fits.ok()) return Annotate(fits, folder);
+  return sources;
+}
+
 absl::StatusOr<std::unique_ptr<Batches>> Batches::Open(const std::string& run_dir,
                                                        const std::string& data_dir,
                                                        const run::RunSpec& spec) {
   if (spec.kind == run::RunKind::kTokenizer) return OpenImageBatches(data_dir, spec);
   const run::Identity& identity = spec.identity;
   const run::Shape& shape = identity.shape;
-  const std::string folder = absl::StrCat(data_dir, "/", identity.dataset);
-  ALLO_ASSIGN_OR_RETURN(const data::Manifest manifest,
-                        data::FindManifest(data_dir, identity.dataset));
-  absl::Status fits = CheckDatasetHash(identity, manifest);
-  if (fits.ok() && SeesImages(shape)) fits = CheckImages(shape, manifest);
-  if (!fits.ok()) return Annotate(fits, folder);
-  ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
-                        OpenSources(run_dir, data_dir, spec, manifest));
-  fits = CheckFit(shape, sources.manifest);
-  if (!fits.ok()) return Annotate(fits, folder);
+  ALLO_ASSIGN_OR_RETURN(data::WindowSources sources, OpenWindowsOf(run_dir, data_dir, spec));
   if (SeesImages(shape)) {
     return std::unique_ptr<Batches>(std::make_unique<WindowBatches>(
         shape, std::move(sources), models::Objective::OfFrames(shape.context)));

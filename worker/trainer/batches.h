@@ -10,11 +10,21 @@
 #include <string>
 
 #include "base/status.h"
+#include "data/window_source.h"
 #include "models/objective.h"
 #include "models/train_step.h"
 #include "run/run_spec.h"
 
 namespace allometry::trainer {
+
+// The windows that the run reads: its dataset's, as tokens of its tokenizer where it has one.
+// Errors as of Batches::Open.
+absl::StatusOr<data::WindowSources> OpenWindowsOf(const std::string& run_dir,
+                                                  const std::string& data_dir,
+                                                  const run::RunSpec& spec);
+
+// Tokens of a frame; both 0 where the dataset has none.
+models::FrameTokens FrameTokensOf(const data::Manifest& manifest);
 
 class Batches {
  public:

@@ -123,6 +123,8 @@ absl::Status Learner::AddGradient(const models::Batch& batch, float weight) {
                                              state_->scalars.mutable_data_ptr<double>());
 }
 
+std::span<const float> Learner::parameters() const { return ConstSpan(state_->parameters); }
+
 std::span<float> Learner::gradient() { return Span(state_->gradient); }
 
 std::span<double> Learner::scalars() { return {state_->scalars.mutable_data_ptr<double>(), 2}; }

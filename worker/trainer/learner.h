@@ -51,6 +51,8 @@ class Learner {
 
   // The targets' cross-entropies, nats, by position. Touches neither gradient nor moments.
   absl::Status Losses(const models::Batch& batch, std::span<double> losses) const;
+  // On a CPU.
+  std::span<const float> parameters() const;
   // Of a tokenizer: the codes of those images.
   std::span<const int32_t> codes() const;
 

@@ -35,6 +35,10 @@ absl::StatusOr<TokenizerFile> ReadVerified(const std::string& path, const std::s
         file.Read(view.name, view.shape,
                   std::span(parameters)
                       .subspan(static_cast<size_t>(view.offset), static_cast<size_t>(view.size))));
+    if (view.name != "quantizer.codebook") continue;
+    read.code_width = static_cast<int>(view.shape.back());
+    read.codebook.assign(parameters.begin() + view.offset,
+                         parameters.begin() + view.offset + view.size);
   }
   ALLO_ASSIGN_OR_RETURN(read.tokenizer,
                         models::CreateImageTokenizer(read.shape, std::move(parameters)));

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "models/shape.h"
@@ -14,6 +15,8 @@ namespace allometry::trainer {
 struct TokenizerFile {
   models::Shape shape;
   std::string hash;
+  std::vector<float> codebook;  // [codes, code_width]
+  int code_width = 0;
   std::unique_ptr<models::ImageTokenizer> tokenizer;
 };
 

@@ -19,6 +19,7 @@
 #include "worker/trainer/batches.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/dataset_checks.h"
+#include "worker/trainer/evaluation.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
@@ -406,6 +407,7 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
 
 absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) {
   const run::RunSpec& spec = parts.spec;
+  if (spec.kind == run::RunKind::kEvaluate) return CreateEvaluation(std::move(parts));
   ShardWatch shards = ShardWatch::Of(parts.data_dir, spec.identity.dataset);
   absl::StatusOr<std::unique_ptr<Batches>> batches =
       Batches::Open(parts.run_dir, parts.data_dir, spec);

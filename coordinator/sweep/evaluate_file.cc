@@ -1,0 +1,41 @@
+#include "coordinator/sweep/evaluate_file.h"
+
+#include <utility>
+
+namespace allometry::sweep {
+namespace {
+
+constexpr int kUsualKept = 8;
+
+}  // namespace
+
+void ReadEvaluate(const Field& evaluate, absl::Span<const Section> sections, SweepFile& file,
+                  Mistakes& mistakes) {
+  const Fields fields(evaluate, "evaluate", sections, mistakes);
+  if (!evaluate.node.IsMap()) return;
+  EvaluateChoice choice;
+  choice.line = evaluate.line;
+  fields.Integer("videos", {1, 1e6}, &choice.videos);
+  fields.Integer("seed", {0, 9e15}, &choice.seed);
+  if (file.keep_checkpoints == 0) file.keep_checkpoints = kUsualKept;
+  file.evaluate = choice;
+}
+
+void CheckKept(const SweepFile& file, int line, Mistakes& mistakes) {
+  if (file.trainer) {
+    mistakes.Add(line,
+                 "a command's checkpoints are not read: evaluation.keep and evaluate need "
+                 "allo-trainer");
+  }
+  if (file.stopping) {
+    mistakes.Add(line,
+                 "stopping decides later how far a run goes: with it no checkpoints are kept");
+  }
+  if (file.ladder) {
+    mistakes.Add(line,
+                 "a file with a ladder keeps no checkpoints: give learning_rate the tuned "
+                 "rates, and then keep them");
+  }
+}
+
+}  // namespace allometry::sweep

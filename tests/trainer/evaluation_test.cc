@@ -1,0 +1,133 @@
+// Evaluations of checkpoints through the real trainer.
+#include <cmath>
+
+#include "tests/trainer/trainer_process.h"
+
+namespace allometry::trainer {
+namespace {
+
+using run::ExitReason;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Key;
+using ::testing::Not;
+
+// Four frames of 16 block tokens and an action.
+constexpr char kWorld[] = "strata:universe=7,library=4,view=8,zo=16,frames=8";
+
+class EvaluationTest : public TrainerTest {
+ protected:
+  EvaluationTest() {
+    spec_.identity.dataset = kWorld;
+    spec_.identity.dataset_hash = "";
+    spec_.identity.shape = {"gpt", 1, 2, 32, 4 * 17, 4096 + 9};
+    spec_.identity.batch_tokens = 8 * 4 * 17;
+    spec_.identity.objective = "observation";
+    spec_.identity.warmup_steps = 10;
+    spec_.identity.learning_rate = 1e-2;
+    spec_.evaluation_windows = 32;
+    spec_.checkpoint_every_s = 1000;
+    spec_.steps = 150;
+    spec_.evaluation_steps = {5, 40, 150};
+    spec_.checkpoint_steps = {5, 40, 150};
+    spec_.keep_checkpoints = true;
+  }
+  // Trains run 1; spec_ is then that of run 2, which evaluates it.
+  void Train() {
+    const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
+    checkpoints_ = spool.All<run::CheckpointRecord>();
+    ASSERT_EQ(checkpoints_.size(), 3u);
+    spec_.kind = run::RunKind::kEvaluate;
+    spec_.identity.evaluation = {.videos = 48, .seed = 3};
+    spec_.checkpoint_steps.clear();
+    spec_.keep_checkpoints = false;
+    Evaluate({5, 40, 150});
+  }
+  void Evaluate(const std::vector<int64_t>& steps) {
+    spec_.evaluation_steps = steps;
+    spec_.inputs.clear();
+    for (const run::CheckpointRecord& checkpoint : checkpoints_) {
+      if (std::count(steps.begin(), steps.end(), checkpoint.step) == 0) continue;
+      run::RunInput input;
+      input.kind = run::InputKind::kCheckpoint;
+      input.run_id = 1;
+      input.file = checkpoint.file;
+      input.hash = checkpoint.hash;
+      input.step = checkpoint.step;
+      spec_.inputs.push_back(input);
+    }
+  }
+  SpoolContents RunAs(int id, ExitReason reason = ExitReason::kSucceeded) {
+    run_dir_ = folder_.Path(absl::StrCat("run-", id));
+    return RunToEnd(spec_, reason);
+  }
+
+  std::vector<run::CheckpointRecord> checkpoints_;
+};
+
+TEST_F(EvaluationTest, QualityFollowsTheLossAndTheLossIsLast) {
+  Train();
+  const SpoolContents spool = RunAs(2);
+  Curve curve;
+  spool.MergeInto(&curve, 150);
+  const auto value = [&](const char* series, int64_t step) {
+    return curve.at({series, step}).value();
+  };
+  for (const int64_t step : {5, 40, 150}) {
+    for (const char* series : {"token_accuracy_h1", "token_accuracy_h3", "cell_error_h1",
+                               "cell_error_h3", "frechet_inverse", "frechet_inverse_floor"}) {
+      EXPECT_THAT(curve, Contains(Key(std::pair(std::string(series), step)))) << series;
+    }
+    // 48 clips are too few for a covariance, 144 transitions are not.
+    EXPECT_THAT(curve, Not(Contains(Key(std::pair(std::string("frechet_random"), step)))));
+  }
+  EXPECT_LT(value("heldout", 150), value("heldout", 5) - 1);
+  EXPECT_GT(value("token_accuracy_h1", 150), value("token_accuracy_h1", 5));
+  EXPECT_LT(value("cell_error_h1", 150), value("cell_error_h1", 5));
+  EXPECT_LT(value("frechet_inverse", 150), value("frechet_inverse", 5));
+  EXPECT_EQ(spool.All<run::Point>().back().series, "heldout");
+  EXPECT_TRUE(spool.All<run::CheckpointRecord>().empty());
+}
+
+TEST_F(EvaluationTest, AStepHasTheSameBitsWhateverWasEvaluatedBefore) {
+  Train();
+  Curve whole, parts;
+  RunAs(2).MergeInto(&whole, 150);
+  for (const int64_t step : {150, 5, 40}) {
+    Evaluate({step});
+    RunAs(static_cast<int>(10 + step)).MergeInto(&parts, 150);
+  }
+  EXPECT_EQ(whole, parts);
+}
+
+TEST_F(EvaluationTest, WhatIsNotThereOrNotTheRunsIsRefused) {
+  Train();
+  const run::RunSpec good = spec_;
+  spec_.inputs[1].hash = "0123456789abcdef";
+  SpoolContents spool = RunAs(2, ExitReason::kCheckpoint);
+  EXPECT_THAT(spool.All<run::ExitRecord>()[0].message, HasSubstr("its hash is"));
+  spec_ = good;
+  spec_.identity.seed += 1;
+  spool = RunAs(3, ExitReason::kCheckpoint);
+  EXPECT_THAT(spool.All<run::ExitRecord>()[0].message, HasSubstr("it is of another run"));
+}
+
+TEST(EvaluationSpecTest, AStepWithoutItsCheckpointIsRefusedByName) {
+  run::RunSpec spec;
+  spec.identity.shape = {"gpt", 1, 2, 32, 34, 99};
+  spec.identity.dataset = "walk";
+  spec.identity.batch_tokens = 34;
+  spec.identity.learning_rate = 1;
+  spec.steps = 10;
+  spec.evaluation_steps = {10};
+  spec.kind = run::RunKind::kEvaluate;
+  spec.identity.evaluation.videos = 8;
+  EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
+              HasSubstr("steps of inputs of kind checkpoint"));
+  spec.kind = run::RunKind::kTrain;
+  EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
+              HasSubstr("identity.evaluation.videos"));
+}
+
+}  // namespace
+}  // namespace allometry::trainer
