@@ -203,7 +203,7 @@ class Api : public ApiCalls {
     v1::WatchChangesRequest watch;
     watch.set_name(Name(request));
     grpc::ClientContext context;
-    SetDeadline(context, kShortS);
+    Prepare(context, kShortS);
     const auto reader = stub_.WatchChanges(&context, watch);
     const bool read = reader->Read(sweep);
     if (read) context.TryCancel();
