@@ -1,6 +1,6 @@
 // What a waiting run needs of a slot, apart from its expected time, and whether it goes before the
-// other runs of its sweep. Runs with equal needs are interchangeable for a decision: if one of them finds no
-// slot, no run of the same need and at least its duration finds one either. Pure.
+// other runs of its sweep. Runs with equal needs are interchangeable for a decision: if one of them
+// finds no slot, no run of the same need and at least its duration finds one either. Pure.
 #pragma once
 
 #include <compare>

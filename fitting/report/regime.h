@@ -32,10 +32,10 @@ struct SizeLosses {
 struct RegimeReport {
   Regime regime = Regime::kUndetermined;
   std::string reason;
-  std::vector<double> means;     // ascending in params
-  double seed_deviation = 0;     // d
-  double rise_probability = 0;   // P[any l(N_i+1) > l(N_i) + d]
-  Estimate worst_rise;           // max l(N_i+1) - l(N_i); percentiles of the resampled seeds
+  std::vector<double> means;    // ascending in params
+  double seed_deviation = 0;    // d
+  double rise_probability = 0;  // P[any l(N_i+1) > l(N_i) + d]
+  Estimate worst_rise;          // max l(N_i+1) - l(N_i); percentiles of the resampled seeds
 };
 
 // INVALID_ARGUMENT: fewer than three sizes, a size without a loss, no size with two, or a loss that
