@@ -5,7 +5,9 @@ SHELL := /bin/bash
 NAME ?=
 # make install PREFIX=/opt/allometry [CUDA=1]
 PREFIX ?= /usr/local
-.PHONY: words setup build programs install demo demo-clean study test test-slurm bench check clean
+# make gpu-check DEVICE=cpu
+DEVICE ?= cuda
+.PHONY: words setup build programs install demo demo-clean study nvcc test test-slurm gpu-check bench check clean
 
 # LIBTORCH=DIR takes that LibTorch instead of the one that setup fetches.
 export LIBTORCH
@@ -50,12 +52,21 @@ demo-clean: ## stop the demo and remove its database and runs, build/demo
 study: programs ## an experiment of sweeps/studies/, NAME=char; without a name, which there are
 	@deploy/study.sh $(NAME)
 
-test: build ## build, then every test
+# Tests compile CUDA sources, also where there is no GPU; without nvcc they are skipped.
+nvcc: setup
+	-@cmake/fetch_libtorch.sh --nvcc
+
+test: nvcc build ## build, then every test
 	-@cmake/install_packages.sh --tests
 	ctest --test-dir build --output-on-failure --no-tests=error -j $(JOBS)
 
 test-slurm: programs ## deploy/slurm on a real Slurm of four nodes on this machine; Debian, root, 15 min
 	@tests/slurm/slurm_test.sh
+
+gpu-check: ## on a GPU machine: the trainer alone, tested and timed into docs/results/gpu.md, 9 min; DEVICE=cpu rehearses
+	@cmake/install_packages.sh --trainer
+	@cmake/fetch_libtorch.sh
+	@bench/gpu_check.py --device $(DEVICE)
 
 bench: build ## speeds: training, fitting, the store, ingest over gRPC
 	@bench/run.sh

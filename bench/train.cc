@@ -3,6 +3,8 @@
 //   train                          every shape and backend: median and range of five measurements
 //   train --list                   the shapes: name layers heads width context vocabulary batch,
 //                                  and the floating-point operations of a token
+//   train --list-gpu               likewise those for a GPU (bench/gpu_check.py)
+//   train --dataset DIR VOCABULARY writes random tokens as dataset DIR/random
 //   train --peak                   the instruction set in use (ALLO_ISA forces one) and the
 //                                  floating-point operations a second that a core can do with it
 //   train SHAPE BACKEND SECONDS    one measurement, one number (bench/train.sh interleaves these
@@ -24,11 +26,13 @@
 #include "models/adamw.h"
 #include "models/instruction_set.h"
 #include "models/train_step.h"
+#include "tests/testing/token_dataset.h"
 
 namespace allometry::models {
 namespace {
 
 constexpr int kBatch = 16;
+constexpr int64_t kDatasetTokens = 1 << 22;
 constexpr int kRepetitions = 5;
 
 struct NamedShape {
@@ -41,6 +45,21 @@ const NamedShape kShapes[] = {
     {"4.8M", {"gpt", 6, 8, 256, 128, 256}},
 };
 
+// The same up to GPT-2's smallest, each with as many sequences as keep a GPU busy.
+struct GpuShape {
+  NamedShape shape;
+  int batch;
+};
+const GpuShape kGpuShapes[] = {
+    {kShapes[0], 16},
+    {kShapes[1], 16},
+    {kShapes[2], 16},
+    {kShapes[3], 32},
+    {kShapes[4], 64},
+    {{"25M", {"gpt", 8, 8, 512, 512, 256}}, 64},
+    {{"124M", {"gpt", 12, 12, 768, 1024, 50304}}, 32},
+};
+
 double CpuSeconds() {
   timespec now;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
@@ -50,7 +69,7 @@ double CpuSeconds() {
 class Trainer {
  public:
   Trainer(const Shape& shape, std::unique_ptr<TrainStep> step, const ParameterLayout& layout)
-      : shape_(shape), step_(std::move(step)), adamw_(CreateAdamW(layout, {}, Device())) {
+      : shape_(shape), step_(std::move(step)), adamw_(CreateAdamW(layout, {})) {
     for (std::vector<float>* buffer : {&parameters_, &gradient_, &first_, &second_}) {
       buffer->assign(layout.size, 0.0f);
     }
@@ -140,24 +159,45 @@ absl::Status One(absl::string_view name, absl::string_view backend, absl::string
   return absl::InvalidArgumentError(absl::StrCat("unknown shape '", name, "': see --list"));
 }
 
+void PrintShape(const NamedShape& row, int batch) {
+  const Shape& s = row.shape;
+  absl::PrintF("%s %d %d %d %d %d %d %.0f\n", row.name, s.layers, s.heads, s.width, s.context,
+               s.vocabulary, batch, FlopsPerTokenExact(s));
+}
+
+absl::Status WriteDataset(const std::string& data_dir, absl::string_view text) {
+  int64_t vocabulary = 0;
+  if (!absl::SimpleAtoi(text, &vocabulary) || vocabulary < 2) {
+    return absl::InvalidArgumentError(absl::StrCat("VOCABULARY is '", text, "'"));
+  }
+  std::mt19937 random(1);
+  std::vector<uint32_t> tokens(kDatasetTokens);
+  for (uint32_t& id : tokens) id = random() % static_cast<uint32_t>(vocabulary);
+  return testing::WriteTokenDataset(data_dir, "random", vocabulary, tokens, tokens).status();
+}
+
 absl::Status Main(int argc, char** argv) {
   LimitLibTorchToInstructionSet();
   at::set_num_threads(1);
   if (argc == 1) return Table();
   if (argc == 2 && std::string(argv[1]) == "--list") {
-    for (const auto& [name, s] : kShapes) {
-      absl::PrintF("%s %d %d %d %d %d %d %.0f\n", name, s.layers, s.heads, s.width, s.context,
-                   s.vocabulary, kBatch, FlopsPerTokenExact(s));
-    }
+    for (const NamedShape& row : kShapes) PrintShape(row, kBatch);
     return absl::OkStatus();
   }
+  if (argc == 2 && std::string(argv[1]) == "--list-gpu") {
+    for (const GpuShape& row : kGpuShapes) PrintShape(row.shape, row.batch);
+    return absl::OkStatus();
+  }
+  if (argc == 4 && std::string(argv[1]) == "--dataset") return WriteDataset(argv[2], argv[3]);
   if (argc == 2 && std::string(argv[1]) == "--peak") {
     ALLO_ASSIGN_OR_RETURN(const InstructionSet set, ChooseInstructionSet());
     absl::PrintF("%s %.0f\n", set.name, bench::FmaPeak(set.name));
     return absl::OkStatus();
   }
   if (argc == 4) return One(argv[1], argv[2], argv[3]);
-  return absl::InvalidArgumentError("usage: train [--list | --peak | SHAPE BACKEND SECONDS]");
+  return absl::InvalidArgumentError(
+      "usage: train [--list | --list-gpu | --peak | --dataset DIR VOCABULARY |\n"
+      "              SHAPE BACKEND SECONDS]");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 # bench/train.sh compares it with eager PyTorch.
-allo_bench(train SOURCES train.cc fma_peak.cc DEPS allo_models libtorch::cpu absl::str_format)
+allo_bench(train SOURCES train.cc fma_peak.cc DEPS allo_models allo_data libtorch::cpu absl::str_format)
 # One update of a preset's sequence: seconds and memory.
 allo_bench(presets SOURCES presets.cc DEPS allo_presets allo_models libtorch::cpu absl::str_format)
 # Two ranks on a busy machine.

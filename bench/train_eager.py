@@ -1,9 +1,14 @@
-"""The update of bench/train.cc in plain eager PyTorch, one thread: nanoGPT's model and loop.
+"""The update of bench/train.cc in plain PyTorch: nanoGPT's model and loop.
+
+    train_eager.py [--device cpu|cuda] [--precision fp32|tf32|bf16] [--compile]
 
 Reads lines "layers heads width context vocabulary batch seconds" from standard input and answers
-each with its tokens per CPU-second.
+each with its tokens per second: of CPU time, on one thread, or on a GPU of wall time. As nanoGPT
+does on a GPU: bf16 by autocast, the fused AdamW, batches from pinned memory, torch.compile.
 """
 
+import argparse
+import contextlib
 import sys
 import time
 
@@ -55,48 +60,78 @@ class Gpt(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5 if residual else 0.02)
 
     def forward(self, tokens, targets):
-        x = self.wte(tokens) + self.wpe(torch.arange(tokens.size(1)))
+        x = self.wte(tokens) + self.wpe(torch.arange(tokens.size(1), device=tokens.device))
         for block in self.blocks:
             x = block(x)
         logits = self.head(self.ln_f(x))
         return F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1))
 
 
-def tokens_per_second(layers, heads, width, context, vocabulary, batch, seconds):
+def tokens_per_second(options, layers, heads, width, context, vocabulary, batch, seconds):
     torch.manual_seed(1)
-    model = Gpt(layers, heads, width, context, vocabulary)
+    on_gpu = options.device == "cuda"
+    model = Gpt(layers, heads, width, context, vocabulary).to(options.device)
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
         lr=1e-4,
         betas=(0.9, 0.95),
+        fused=True if on_gpu else None,
     )
     data = torch.randint(vocabulary, (8, batch, context + 1))
+    forward = torch.compile(model) if options.compile else model
+    autocast = (
+        torch.autocast(options.device, dtype=torch.bfloat16)
+        if options.precision == "bf16"
+        else contextlib.nullcontext()
+    )
+
+    def batch_of(step):
+        rows = data[step % 8]
+        inputs, targets = rows[:, :-1], rows[:, 1:].contiguous()
+        if not on_gpu:
+            return inputs, targets
+        return tuple(t.contiguous().pin_memory().to("cuda", non_blocking=True) for t in (inputs, targets))
 
     def update(step):
-        rows = data[step % 8]
-        loss = model(rows[:, :-1], rows[:, 1:].contiguous())
+        inputs, targets = batch_of(step)
+        with autocast:
+            loss = forward(inputs, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    for step in range(3):
+    def now():
+        if not on_gpu:
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    for step in range(10 if on_gpu else 3):
         update(step)
-    start, updates, elapsed = time.process_time(), 0, 0.0
+    start, updates, elapsed = now(), 0, 0.0
     while elapsed < seconds:
-        update(updates)
-        updates += 1
-        elapsed = time.process_time() - start
+        for _ in range(10 if on_gpu else 1):
+            update(updates)
+            updates += 1
+        elapsed = now() - start
     return updates * batch * context / elapsed
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
     torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = options.precision != "fp32"
     for line in sys.stdin:
         *sizes, seconds = line.split()
-        print(f"{tokens_per_second(*map(int, sizes), float(seconds)):.0f}", flush=True)
+        speed = tokens_per_second(options, *map(int, sizes), float(seconds))
+        print(f"{speed:.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ target_link_libraries(libtorch_cpu_all INTERFACE libtorch_headers libtorch_cpu l
 target_link_options(libtorch_cpu_all INTERFACE ${rpath_link})
 add_library(libtorch::cpu ALIAS libtorch_cpu_all)
 
+# The CUDA runtime's headers, for tests on a stand-in of it: of a toolkit, or of LibTorch's wheels.
+find_path(ALLO_CUDA_RUNTIME_INCLUDE_DIR cuda_runtime_api.h NO_DEFAULT_PATH
+  PATHS "${ALLOMETRY_LIBTORCH_DIR}/../nvidia/cu13/include" /usr/local/cuda/include)
+
 # The CUDA half: only where a toolkit with cuBLAS, cuDNN and NCCL is.
 set(ALLOMETRY_LIBTORCH_CUDA OFF)
 find_package(CUDAToolkit QUIET)

@@ -4,6 +4,8 @@
 #   ${XDG_CACHE_HOME:-~/.cache}/allometry/libtorch-2.11.0/torch    include/ and lib/
 #   ${XDG_CACHE_HOME:-~/.cache}/allometry/libtorch-2.11.0/nvidia   found by torch/lib through RPATH
 #
+# --nvcc: also CUDA's compiler, 100 MB more, where no toolkit is. It needs no GPU.
+#
 # Outside the clone, so that the next one finds it. LIBTORCH= names another folder with include/ and
 # lib/, and nothing is fetched. A package counts as present when its NAME-VERSION.dist-info folder is
 # there; that folder is moved in last, so an interrupted run is simply run again.
@@ -34,6 +36,13 @@ if command -v nvcc >/dev/null || [ -d /usr/local/cuda ]; then
     'nvidia-cufile 1.15.1.6 08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44 2'
   )
   megabytes_free=3500
+elif [ "${1:-}" = --nvcc ]; then
+  wanted+=(
+    'nvidia-cuda-crt 13.0.88 2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4 1'
+    'nvidia-nvvm 13.0.88 c5f41ffeb6466944a026dfa5317d7d85355c119bbec279205d22f1869d1054e0 62'
+    'nvidia-cuda-nvcc 13.0.88 56fe502eb77625a12f25172caa3cdddb4e4c8ba2c8c17dba44b164761b380f03 37'
+  )
+  megabytes_free=2800
 fi
 # Last: where torch/ is, the rest is too.
 wanted+=("$torch")
@@ -84,7 +93,8 @@ free=$(df -Pm "$root" | awk 'NR == 2 {print $4}')
 # pip takes the newest platform tag that a wheel may have; with manylinux_2_28 alone it misses some
 # packages or picks empty placeholders of others.
 platforms=()
-for tag in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17 manylinux2014; do
+for tag in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17 manylinux2014 \
+    manylinux_2_12 manylinux2010; do
   platforms+=(--platform "${tag}_x86_64")
 done
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing: what building, testing and the demo need.
 # Does nothing, in well under a second, where all are there. Lint tools: see 'make check'.
+#
+#   --tests     also what tests are skipped without
+#   --trainer   only what the trainer and its tests need
 set -euo pipefail
 
 packages=(
@@ -18,6 +21,11 @@ packages=(
   dict-gcide
 )
 
+if [ "${1:-}" = --trainer ]; then
+  packages=(g++ cmake ninja-build pkg-config libabsl-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev libhdf5-dev
+    libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev python3 unzip)
+fi
+
 # With --tests also a browser, which the tests of the page drive; they are skipped without it.
 [ "${1:-}" = --tests ] && packages+=(chromium chromium-driver fonts-dejavu-core)
 
@@ -25,6 +33,8 @@ say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  # What is missing, the configuration says.
+  if [ "${1:-}" = --trainer ]; then exit 0; fi
   fail "this is not Debian (no dpkg or apt-get). On Debian 12 these packages are installed: ${packages[*]}"
 fi
 

@@ -5,26 +5,20 @@
 //   p   = p (1 - rate * weight_decay)                        where the view decays
 //   p  -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
 //
-// The buffers lie on the device that the optimizer was made for. On CPUs the sums have a fixed
-// order, so the same inputs give the same bits.
+// On a CPU; cuda/kernels.h does the same on a GPU. The sums have a fixed order, so the same inputs
+// give the same bits.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/status.h"
 #include "models/train_step.h"
+#include "models/update_numbers.h"
 
 namespace allometry::models {
-
-struct AdamWOptions {
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double weight_decay = 0.1;
-  double epsilon = 1e-8;
-  double clip_norm = 1.0;  // 0: no clipping
-};
 
 // The flat state of a model in training; every span has ParameterLayout::size elements.
 struct AdamWState {
@@ -40,12 +34,19 @@ class AdamW {
  public:
   virtual ~AdamW() = default;
 
-  // Update number `step`, from 1, at learning rate `rate`. *gradient_norm, on the device, gets the
-  // norm before clipping.
+  // Update number `step`, from 1, at learning rate `rate`. *gradient_norm gets the norm before
+  // clipping.
   virtual void Step(const AdamWState& state, int64_t step, double rate, double* gradient_norm) = 0;
 };
 
-std::unique_ptr<AdamW> CreateAdamW(const ParameterLayout& layout, const AdamWOptions& options,
-                                   Device device);
+std::unique_ptr<AdamW> CreateAdamW(const ParameterLayout& layout, const AdamWOptions& options);
+
+// Neighbouring views that agree on weight decay, as one range of the flat buffer.
+struct DecayRange {
+  int64_t offset = 0;
+  int64_t size = 0;
+  bool decays = false;
+};
+std::vector<DecayRange> DecayRanges(const ParameterLayout& layout);
 
 }  // namespace allometry::models

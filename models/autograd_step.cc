@@ -62,11 +62,9 @@ class AutogradStep final : public TrainStep {
     ALLO_RETURN_IF_ERROR(Check(batch));
     BindParameters(parameters);
     BindGradient(gradient);
-    const Targets targets = TargetsOf(batch);
-    if (targets.places.empty()) {
-      return absl::InvalidArgumentError("no target of the batch counts");
-    }
-    const at::Tensor mean = TargetLosses(batch, targets).mean();
+    const std::vector<int64_t> places = PlacesOf(batch);
+    if (places.empty()) return absl::InvalidArgumentError("no target of the batch counts");
+    const at::Tensor mean = TargetLosses(batch, places).mean();
     (mean * weight).backward();
     if (bf16_) {
       Flat(gradient).add_(rounded_gradient_);
@@ -99,32 +97,28 @@ class AutogradStep final : public TrainStep {
     ALLO_RETURN_IF_ERROR(Check(batch));
     BindParameters(parameters);
     std::fill(losses.begin(), losses.end(), 0.0);
-    const Targets targets = TargetsOf(batch);
-    if (targets.places.empty()) return absl::OkStatus();
-    const at::Tensor values = TargetLosses(batch, targets).to(at::kCPU, at::kDouble).contiguous();
+    const std::vector<int64_t> places = PlacesOf(batch);
+    if (places.empty()) return absl::OkStatus();
+    const at::Tensor values = TargetLosses(batch, places).to(at::kCPU, at::kDouble).contiguous();
     const double* value = values.const_data_ptr<double>();
-    for (const int64_t place : targets.places) losses[place] = *value++;
+    for (const int64_t place : places) losses[place] = *value++;
     return absl::OkStatus();
   }
 
  private:
-  // Those that count, and their places in the batch. Every frame counts.
-  struct Targets {
-    std::vector<int64_t> ids, places;
-  };
-  static Targets TargetsOf(const Batch& batch) {
-    Targets targets;
+  // Of the targets that count. Every frame counts.
+  static std::vector<int64_t> PlacesOf(const Batch& batch) {
+    std::vector<int64_t> places;
     if (!batch.action_ends.empty()) {
-      targets.places.resize(batch.sequences * batch.context);
-      std::iota(targets.places.begin(), targets.places.end(), 0);
-      return targets;
+      places.resize(batch.sequences * batch.context);
+      std::iota(places.begin(), places.end(), 0);
+      return places;
     }
+    places.reserve(batch.targets.size());
     for (size_t i = 0; i < batch.targets.size(); ++i) {
-      if (batch.targets[i] == kMasked) continue;
-      targets.ids.push_back(batch.targets[i]);
-      targets.places.push_back(static_cast<int64_t>(i));
+      if (batch.targets[i] != kMasked) places.push_back(static_cast<int64_t>(i));
     }
-    return targets;
+    return places;
   }
 
   // What of a batch must be there for the family; ids are checked where they are read.
@@ -218,11 +212,14 @@ class AutogradStep final : public TrainStep {
                          at::TensorOptions().dtype(at::kFloat).device(device_));
   }
 
-  at::Tensor Tokens(std::span<const int32_t> ids, const Batch& batch) const {
-    const at::Tensor host =
-        at::from_blob(const_cast<int32_t*>(ids.data()), {batch.sequences, batch.context},
-                      at::TensorOptions().dtype(at::kInt));
-    return host.to(device_, at::kLong);
+  // On the step's device, as int64: the ids that lie there already, or a copy of the host's.
+  at::Tensor Ids(const int32_t* device, const int32_t* host, at::IntArrayRef sizes) const {
+    const auto options = at::TensorOptions().dtype(at::kInt);
+    if (device != nullptr) {
+      return at::from_blob(const_cast<int32_t*>(device), sizes, options.device(device_))
+          .to(at::kLong);
+    }
+    return at::from_blob(const_cast<int32_t*>(host), sizes, options).to(device_, at::kLong);
   }
 
   at::Tensor Attention(const at::Tensor& x, const Block& block) const {
@@ -239,53 +236,65 @@ class AutogradStep final : public TrainStep {
                       block.attention_out_weight, block.attention_out_bias);
   }
 
-  at::Tensor OnDevice(const std::vector<int64_t>& values) const {
-    return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
-                         at::TensorOptions().dtype(at::kLong))
-        .to(device_);
-  }
+  // A tensor on the device that is copied there again only when the values change: the places of
+  // the targets that count are the same in every batch of one shape.
+  class Kept {
+   public:
+    const at::Tensor& On(const at::Device& device, std::vector<int64_t> values) {
+      if (!tensor_.defined() || values != values_) {
+        values_ = std::move(values);
+        tensor_ = at::from_blob(values_.data(), {static_cast<int64_t>(values_.size())},
+                                at::TensorOptions().dtype(at::kLong))
+                      .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
+      }
+      return tensor_;
+    }
+
+   private:
+    std::vector<int64_t> values_;
+    at::Tensor tensor_;
+  };
 
   // The cross-entropy of each target that counts; there are logits only for those.
-  at::Tensor TargetLosses(const Batch& batch, const Targets& targets) const {
+  at::Tensor TargetLosses(const Batch& batch, const std::vector<int64_t>& places) {
     at::Tensor x = Trunk(batch).view({-1, shape_.width});
-    if (static_cast<int64_t>(targets.places.size()) < x.size(0)) {
-      x = x.index_select(0, OnDevice(targets.places));
-    }
+    const bool all_count = static_cast<int64_t>(places.size()) == x.size(0);
+    const at::Tensor counting = all_count ? at::Tensor() : places_.On(device_, places);
+    if (!all_count) x = x.index_select(0, counting);
     const at::Tensor logits =
         at::linear(at::layer_norm(x, {shape_.width}, final_gain_, final_bias_, kLayerNormEpsilon),
                    head_table_)
             .to(at::kFloat);
     if (!encoder_.empty()) return ActionLosses(logits, batch);
-    if (!batch.classes.empty()) return ClassLosses(logits, batch, targets);
-    return at::cross_entropy_loss(logits, OnDevice(targets.ids), {}, at::Reduction::None);
+    at::Tensor targets = Ids(batch.device_targets, batch.targets.data(),
+                             {static_cast<int64_t>(batch.targets.size())});
+    if (!all_count) targets = targets.index_select(0, counting);
+    if (!batch.classes.empty()) return ClassLosses(logits, batch.classes, targets);
+    return at::cross_entropy_loss(logits, targets, {}, at::Reduction::None);
   }
 
   // -log of the probability of each target's class.
-  at::Tensor ClassLosses(const at::Tensor& logits, const Batch& batch,
-                         const Targets& targets) const {
-    ALLO_CHECK(static_cast<int>(batch.classes.size()) == shape_.vocabulary);
-    std::vector<int64_t> other(2 * batch.classes.size()),
-        rows;  // 1 where an id is of another class
-    for (size_t id = 0; id < batch.classes.size(); ++id) {
-      other[id] = batch.classes[id] != 0;
-      other[batch.classes.size() + id] = batch.classes[id] != 1;
-    }
-    for (const int64_t id : targets.ids) rows.push_back(batch.classes[id]);
-    const at::Tensor outside = OnDevice(other).view({2, shape_.vocabulary}).to(at::kBool);
-    const at::Tensor within = logits.masked_fill(outside.index_select(0, OnDevice(rows)),
-                                                 -std::numeric_limits<double>::infinity());
+  at::Tensor ClassLosses(const at::Tensor& logits, std::span<const uint8_t> classes,
+                         const at::Tensor& targets) {
+    ALLO_CHECK(static_cast<int>(classes.size()) == shape_.vocabulary);
+    const at::Tensor& class_of = classes_.On(device_, {classes.begin(), classes.end()});
+    const at::Tensor outside =
+        class_of.unsqueeze(0) != class_of.index_select(0, targets).unsqueeze(1);
+    const at::Tensor within = logits.masked_fill(outside, -std::numeric_limits<double>::infinity());
     return at::logsumexp(logits, {1}) - at::logsumexp(within, {1});
   }
 
   // Of each frame its image's encoding and the rows of the previous actions, where there were any.
   at::Tensor FrameInputs(const Batch& batch) const {
     const int64_t frames = batch.sequences * batch.context;
+    const bool there_already = batch.device_images != nullptr;
     const at::Tensor images =
-        at::from_blob(const_cast<uint8_t*>(batch.images.data()),
-                      {frames, shape_.image_height, shape_.image_width, shape_.image_channels},
-                      at::TensorOptions().dtype(at::kByte))
+        at::from_blob(
+            const_cast<uint8_t*>(there_already ? batch.device_images : batch.images.data()),
+            {frames, shape_.image_height, shape_.image_width, shape_.image_channels},
+            at::TensorOptions().dtype(at::kByte).device(there_already ? device_ : at::kCPU))
             .to(device_);
-    const at::Tensor before = FrameActions(batch, batch.inputs);
+    const at::Tensor before = FrameActions(batch, batch.device_inputs, batch.inputs);
     const at::Tensor there = (before >= 0).unsqueeze(2).to(at::kFloat);
     const at::Tensor actions = (at::embedding(token_table_, before.clamp_min(0)) * there).sum(1);
     return (EncodeImages(shape_, encoder_, images) + actions)
@@ -293,17 +302,15 @@ class AutogradStep final : public TrainStep {
   }
 
   // [frames, dimensions].
-  at::Tensor FrameActions(const Batch& batch, std::span<const int32_t> ids) const {
-    return at::from_blob(
-               const_cast<int32_t*>(ids.data()),
-               {batch.sequences * batch.context, static_cast<int64_t>(batch.action_ends.size())},
-               at::TensorOptions().dtype(at::kInt))
-        .to(device_, at::kLong);
+  at::Tensor FrameActions(const Batch& batch, const int32_t* device,
+                          std::span<const int32_t> host) const {
+    return Ids(device, host.data(),
+               {batch.sequences * batch.context, static_cast<int64_t>(batch.action_ends.size())});
   }
 
   // Of each frame the mean over the action dimensions.
   at::Tensor ActionLosses(const at::Tensor& logits, const Batch& batch) const {
-    const at::Tensor targets = FrameActions(batch, batch.targets);
+    const at::Tensor targets = FrameActions(batch, batch.device_targets, batch.targets);
     at::Tensor sum;
     int64_t begin = 0;
     for (size_t i = 0; i < batch.action_ends.size(); ++i) {
@@ -322,8 +329,10 @@ class AutogradStep final : public TrainStep {
     const auto norm = [&](const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias) {
       return at::layer_norm(x, {shape_.width}, gain, bias, kLayerNormEpsilon);
     };
-    at::Tensor x = (encoder_.empty() ? at::embedding(token_table_, Tokens(batch.inputs, batch))
-                                     : FrameInputs(batch)) +
+    at::Tensor x = (encoder_.empty()
+                        ? at::embedding(token_table_, Ids(batch.device_inputs, batch.inputs.data(),
+                                                          {batch.sequences, batch.context}))
+                        : FrameInputs(batch)) +
                    at::embedding(position_table_, positions_.narrow(0, 0, batch.context));
     if (bf16_) x = x.to(at::kBFloat16);
     for (const Block& block : blocks_) {
@@ -349,6 +358,7 @@ class AutogradStep final : public TrainStep {
   at::Tensor token_table_, head_table_, position_table_, final_gain_, final_bias_;
   std::vector<Block> blocks_;
   std::vector<at::Tensor> encoder_;  // empty for families of tokens
+  Kept places_, classes_;
 };
 
 }  // namespace

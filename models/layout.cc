@@ -106,6 +106,21 @@ absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape) {
   return layout.Take();
 }
 
+Batch Slice(const Batch& batch, int64_t begin, int64_t count) {
+  Batch slice = batch;
+  slice.sequences = count;
+  const auto cut = [&](auto& host, auto& device) {
+    const size_t each = host.size() / static_cast<size_t>(batch.sequences);
+    host = host.subspan(static_cast<size_t>(begin) * each, static_cast<size_t>(count) * each);
+    if (device != nullptr) device += static_cast<size_t>(begin) * each;
+  };
+  cut(slice.inputs, slice.device_inputs);
+  cut(slice.targets, slice.device_targets);
+  cut(slice.images, slice.device_images);
+  slice.first_sequence += begin;
+  return slice;
+}
+
 void Initialize(const Shape& shape, const ParameterLayout& layout, int64_t seed,
                 std::span<float> parameters) {
   ALLO_CHECK(static_cast<int64_t>(parameters.size()) == layout.size);

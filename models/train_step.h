@@ -64,6 +64,12 @@ struct Batch {
   std::span<const uint8_t> images = {};
   std::span<const int32_t> action_ends = {};
 
+  // Where a step on a GPU finds the same inputs, targets and images in the GPU's memory; null: it
+  // copies the host's there. Which targets count, it always asks the host's.
+  const int32_t* device_inputs = nullptr;
+  const int32_t* device_targets = nullptr;
+  const uint8_t* device_images = nullptr;
+
   // Tokenizers of images have no ids: `images` is u8 [sequences, height, width, channels]. Where
   // the batch stands in its update: the update from 1, its first sequence among all of the
   // update's.
@@ -71,6 +77,9 @@ struct Batch {
   int64_t first_sequence = 0;
   int64_t update_sequences = 0;
 };
+
+// Sequences [begin, begin + count) of a batch.
+Batch Slice(const Batch& batch, int64_t begin, int64_t count);
 
 // Where the flat buffers lie. Token ids are always in host memory.
 struct Device {

@@ -1,8 +1,7 @@
-// NCCL and the part of the CUDA runtime that worker/comm/nccl.cc calls, on host memory, so that it
-// runs unchanged under mpirun where there is no GPU. Kept of the real ones is what errors depend
-// on:
+// NCCL as worker/comm/nccl.cc calls it, on host memory and the stand-in for the CUDA runtime
+// (tests/testing/cuda_standin.h), so that it runs unchanged under mpirun where there is no GPU.
+// Kept of the real one is what errors depend on:
 //
-//   * A call returns at once; a stream's work is done later, in order, by another thread.
 //   * A communicator is in progress until all ranks have come.
 //   * A peer whose sockets close is an asynchronous error, and work that waits for it never ends.
 //     A peer that hangs is work that never ends, without an error. Abort ends such work.
@@ -11,9 +10,8 @@
 // Ranks of one host: rank 0 listens on an abstract Unix socket, whose name is the unique id, adds
 // up in the order of ranks and sends the sum back.
 //
-//   STANDIN_FAIL=unique_id@0   this call fails on this rank: unique_id, malloc or init
+//   STANDIN_FAIL=unique_id@0   this call fails on this rank: unique_id or init
 //   STANDIN_HANG=init@1        this rank's set-up does not end
-//   STANDIN_GPUS=1             so many GPUs are seen by each rank; 8 unless said
 #include "tests/comm/nccl_standin.h"
 
 #include <cuda_runtime_api.h>
@@ -26,68 +24,15 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "worker/comm/collective.h"
+#include "tests/testing/cuda_standin.h"
 
 namespace {
-
-bool Asked(const char* variable, const std::string& call) {
-  const char* text = std::getenv(variable);
-  return text != nullptr && text == call + "@" + std::to_string(allometry::comm::LaunchedRank());
-}
-
-// The one stream.
-class Stream {
- public:
-  static Stream& The() {
-    static Stream* const stream = new Stream;  // its thread outlives main
-    return *stream;
-  }
-  void Enqueue(std::function<void()> work) {
-    const std::lock_guard lock(mutex_);
-    work_.push_back(std::move(work));
-    changed_.notify_all();
-  }
-  bool IsEmpty() {
-    const std::lock_guard lock(mutex_);
-    return work_.empty();
-  }
-  void WaitUntilEmpty() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return work_.empty(); });
-  }
-
- private:
-  Stream() {
-    std::thread([this] { Work(); }).detach();
-  }
-  void Work() {
-    for (;;) {
-      std::function<void()> work;
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return !work_.empty(); });
-        work = work_.front();
-      }
-      work();
-      const std::lock_guard lock(mutex_);
-      work_.pop_front();
-      changed_.notify_all();
-    }
-  }
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> work_;
-};
 
 sockaddr_un AddressOf(const ncclUniqueId& id) {
   sockaddr_un address = {};
@@ -109,9 +54,10 @@ struct ncclComm {
   std::vector<int> sockets;  // rank 0: of each other rank; otherwise [0]: of rank 0
   std::atomic<ncclResult_t> state = ncclInProgress;
   std::atomic<bool> aborted = false;
+  cudaStream_t stream = nullptr;  // of the last call
 
   void Connect(const ncclUniqueId& id) {
-    if (Asked("STANDIN_HANG", "init")) return;
+    if (StandinAsked("STANDIN_HANG", "init")) return;
     if (rank == 0) {
       for (int i = 1; i < size; ++i) {
         const int socket = accept(listener, nullptr, nullptr);
@@ -192,45 +138,12 @@ void StandinVanish() { latest->Close(); }
 
 extern "C" {
 
-cudaError_t cudaGetDeviceCount(int* count) {
-  const char* text = std::getenv("STANDIN_GPUS");
-  *count = text != nullptr ? std::atoi(text) : 8;
-  return cudaSuccess;
-}
-const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : "out of memory";
-}
-cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  if (Asked("STANDIN_FAIL", "malloc")) return cudaErrorMemoryAllocation;
-  *memory = std::malloc(bytes);
-  return cudaSuccess;
-}
-cudaError_t cudaFree(void* memory) {
-  Stream::The().WaitUntilEmpty();
-  std::free(memory);
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-  if (kind == cudaMemcpyHostToDevice) {  // pageable memory is read before the call returns
-    const std::string copy(static_cast<const char*>(from), bytes);
-    Stream::The().Enqueue([to, copy] { std::memcpy(to, copy.data(), copy.size()); });
-  } else {
-    Stream::The().Enqueue([to, from, bytes] { std::memcpy(to, from, bytes); });
-  }
-  return cudaSuccess;
-}
-cudaError_t cudaStreamQuery(cudaStream_t) {
-  return Stream::The().IsEmpty() ? cudaSuccess : cudaErrorNotReady;
-}
-
 ncclResult_t ncclGetVersion(int* version) {
   *version = 22'803;
   return ncclSuccess;
 }
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
-  if (Asked("STANDIN_FAIL", "unique_id")) return ncclSystemError;
+  if (StandinAsked("STANDIN_FAIL", "unique_id")) return ncclSystemError;
   if (getrandom(id->internal, 32, 0) != 32) return ncclSystemError;
   const sockaddr_un address = AddressOf(*id);
   listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -241,7 +154,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 }
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank,
                                     ncclConfig_t* config) {
-  if (Asked("STANDIN_FAIL", "init")) return ncclSystemError;
+  if (StandinAsked("STANDIN_FAIL", "init")) return ncclSystemError;
   if (config->blocking != 0) return ncclInvalidUsage;
   *comm = latest = new ncclComm(rank, size);
   std::thread([comm = *comm, id] { comm->Connect(id); }).detach();
@@ -252,26 +165,28 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   return ncclSuccess;
 }
 ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataType_t type,
-                           ncclRedOp_t op, ncclComm_t comm, cudaStream_t) {
+                           ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
   if (from != to || op != ncclSum) return ncclInvalidUsage;
-  Stream::The().Enqueue([=] {
+  comm->stream = stream;
+  StandinEnqueue(stream, [=] {
     type == ncclFloat32 ? comm->Sum(static_cast<float*>(to), count)
                         : comm->Sum(static_cast<double*>(to), count);
   });
   return comm->state;
 }
 ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataType_t type, int root,
-                           ncclComm_t comm, cudaStream_t) {
+                           ncclComm_t comm, cudaStream_t stream) {
   if (from != to || type != ncclUint8) return ncclInvalidUsage;
-  Stream::The().Enqueue([=] { comm->Broadcast(static_cast<char*>(to), count, root); });
+  comm->stream = stream;
+  StandinEnqueue(stream, [=] { comm->Broadcast(static_cast<char*>(to), count, root); });
   return comm->state;
 }
-ncclResult_t ncclCommFinalize(ncclComm_t) {
-  Stream::The().WaitUntilEmpty();
+ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  StandinWait(comm->stream);
   return ncclSuccess;
 }
-ncclResult_t ncclCommDestroy(ncclComm_t) {
-  Stream::The().WaitUntilEmpty();
+ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  StandinWait(comm->stream);
   return ncclSuccess;
 }
 ncclResult_t ncclCommAbort(ncclComm_t comm) {

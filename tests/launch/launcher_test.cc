@@ -112,6 +112,31 @@ TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
   EXPECT_THAT(command.environment, Not(Contains(Pair("CUDA_VISIBLE_DEVICES", ::testing::_))));
 }
 
+// Of NCCL's variables only the interface is set, on one host, and the user's counts.
+TEST(LauncherTest, TheUsersNcclVariablesReachTheRanks) {
+  Job here = JobOn({{"", true, {"0"}}});
+  here.device_kind = "cuda";
+  for (const char* row : {"none", "mpirun"}) {
+    unsetenv("NCCL_SOCKET_IFNAME");
+    ASSERT_OK_AND_ASSIGN(const Command alone, MakeCommand(Row(row), here));
+    EXPECT_THAT(alone.environment, Contains(Pair("NCCL_SOCKET_IFNAME", "lo"))) << row;
+    setenv("NCCL_SOCKET_IFNAME", "eth1", 1);
+    ASSERT_OK_AND_ASSIGN(const Command told, MakeCommand(Row(row), here));
+    EXPECT_THAT(told.environment, Not(Contains(Pair("NCCL_SOCKET_IFNAME", ::testing::_)))) << row;
+  }
+  setenv("NCCL_IB_HCA", "mlx5_0", 1);
+  setenv("NCCL_DEBUG", "WARN", 1);
+  Job hosts = JobOn({{"h1", true, {"0"}}, {"h2", false, {"0"}}});
+  hosts.device_kind = "cuda";
+  ASSERT_OK_AND_ASSIGN(const Command over, MakeCommand(Row("mpirun"), hosts));
+  const std::string line = absl::StrJoin(over.arguments, " ");
+  for (const char* sent :
+       {"-x NCCL_SOCKET_IFNAME=eth1", "-x NCCL_IB_HCA=mlx5_0", "-x NCCL_DEBUG=WARN"}) {
+    EXPECT_THAT(line, HasSubstr(sent));
+  }
+  for (const char* name : {"NCCL_SOCKET_IFNAME", "NCCL_IB_HCA", "NCCL_DEBUG"}) unsetenv(name);
+}
+
 TEST(LauncherTest, MpirunReachesHostsByTheNamesThatWereGiven) {
   ASSERT_OK_AND_ASSIGN(
       const Command command,

@@ -61,7 +61,7 @@ TEST(AdamWTest, TwentyUpdatesEqualTheNaiveLoopInDouble) {
     Buffers buffers(layout);
     std::vector<double> expected(buffers.parameters.begin(), buffers.parameters.end());
     NaiveAdamW naive(layout, options);
-    const auto adamw = CreateAdamW(layout, options, Device());
+    const auto adamw = CreateAdamW(layout, options);
     std::mt19937 random(9);
     for (int t = 1; t <= 20; ++t) {
       buffers.DrawGradient(random, t % 3 == 0 ? 1e-3f : 0.5f);
@@ -81,7 +81,7 @@ TEST(AdamWTest, NormIsThatOfTheWholeGradientBeforeClipping) {
   Buffers buffers(layout);
   std::fill(buffers.gradient.begin(), buffers.gradient.end(), 2.0f);
   double norm = 0;
-  CreateAdamW(layout, {}, Device())->Step(buffers.state(), 1, 1e-3, &norm);
+  CreateAdamW(layout, {})->Step(buffers.state(), 1, 1e-3, &norm);
   EXPECT_NEAR(norm, 2 * std::sqrt(static_cast<double>(layout.size)), 1e-9 * norm);
   EXPECT_EQ(buffers.gradient[0], 2.0f);
 }
@@ -91,7 +91,7 @@ TEST(AdamWTest, OnlyMatricesDecay) {
   Buffers buffers(layout);
   const std::vector<float> before = buffers.parameters;
   double norm = 0;
-  CreateAdamW(layout, {}, Device())->Step(buffers.state(), 1, 0.1, &norm);  // gradient zero
+  CreateAdamW(layout, {})->Step(buffers.state(), 1, 0.1, &norm);  // gradient zero
   for (const ParameterView& view : layout.views) {
     for (int64_t i = view.offset; i < view.offset + view.size; ++i) {
       ASSERT_FLOAT_EQ(buffers.parameters[i], view.shape.size() > 1 ? before[i] * 0.99f : before[i])

@@ -182,7 +182,7 @@ TEST(Bf16Test, TheSameInputsGiveTheSameBits) {
 TEST(Bf16Test, TheOptimizerWritesTheCopyThatTheStepReads) {
   Problem problem({"gpt", 1, 1, 16, 32, 99}, 2);
   const auto step = Step(problem, Precision::kBf16);
-  const auto adamw = CreateAdamW(problem.layout, {}, Device());
+  const auto adamw = CreateAdamW(problem.layout, {});
   std::vector<float> gradient(problem.layout.size), first(problem.layout.size),
       second(problem.layout.size);
   for (int update = 1; update <= 3; ++update) {

@@ -269,7 +269,7 @@ TEST_P(VqTest, LearnsAndIsFrozenAfterwards) {
   ParameterLayout trained_layout = layout_;
   trained_layout.views.resize(layout_.views.size() - 3);
   trained_layout.size = layout_.trained;
-  const auto adamw = CreateAdamW(trained_layout, AdamWOptions(), Device());
+  const auto adamw = CreateAdamW(trained_layout, AdamWOptions());
   std::vector<float> first(layout_.trained), second(layout_.trained);
   for (int update = 1; update <= 160; ++update) {
     batch.update = update;

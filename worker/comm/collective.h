@@ -39,6 +39,10 @@ class Collective {
   // Returns when all work enqueued on the GPU's stream is done, sums and others. Before anything
   // that blocks until the stream is empty: that would wait for a lost rank without a timeout.
   virtual absl::Status Wait() = 0;
+  // Returns when `done`, which is asked again and again, says so or fails; Aborted where another
+  // rank is gone or does not answer meanwhile. For events of the GPU's stream, which a lost rank
+  // may hold up.
+  virtual absl::Status WaitUntil(const std::function<absl::StatusOr<bool>()>& done);
   // Rank `root`'s `bytes` of host memory to every rank.
   virtual absl::Status Broadcast(std::span<std::byte> bytes, int root) = 0;
   // Returns when every rank has called it.

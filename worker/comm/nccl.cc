@@ -99,6 +99,10 @@ class Nccl final : public Collective {
 
   absl::Status Wait() override { return WaitForStream(); }
 
+  absl::Status WaitUntil(const std::function<absl::StatusOr<bool>()>& done) override {
+    return PollWithPeers("waiting for the GPU", done);
+  }
+
   absl::Status AllReduceSum(std::span<double> values) override {
     return ThroughScratch(std::as_writable_bytes(values), [this](void* device, size_t bytes) {
       return Sum(device, bytes / sizeof(double), ncclFloat64);
@@ -209,13 +213,23 @@ class Nccl final : public Collective {
 
   // Until the stream is empty, or a peer is gone.
   absl::Status WaitForStream() {
-    return Poll("waiting for the other ranks", [this](bool* done) -> absl::Status {
+    return PollWithPeers("waiting for the other ranks", [this]() -> absl::StatusOr<bool> {
+      const cudaError_t error = cudaStreamQuery(stream_);
+      if (error == cudaErrorNotReady) return false;
+      ALLO_RETURN_IF_ERROR(FromCuda(error, "cudaStreamQuery"));
+      return true;
+    });
+  }
+
+  // Until `done`; NCCL says meanwhile where a peer is gone.
+  absl::Status PollWithPeers(absl::string_view what,
+                             const std::function<absl::StatusOr<bool>()>& is_done) {
+    return Poll(what, [&](bool* done) -> absl::Status {
       ncclResult_t state = ncclSuccess;
       ALLO_RETURN_IF_ERROR(FromNccl(ncclCommGetAsyncError(comm_, &state), "NCCL", comm_));
       ALLO_RETURN_IF_ERROR(FromNccl(state, "NCCL", comm_));
-      const cudaError_t error = cudaStreamQuery(stream_);
-      *done = error == cudaSuccess;
-      return error == cudaErrorNotReady ? absl::OkStatus() : FromCuda(error, "cudaStreamQuery");
+      ALLO_ASSIGN_OR_RETURN(*done, is_done());
+      return absl::OkStatus();
     });
   }
 

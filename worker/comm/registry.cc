@@ -1,6 +1,7 @@
 // ALLO_COMM_MPI and ALLO_COMM_NCCL say which backends this library was built with.
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -31,6 +32,14 @@ int FirstNumber(std::initializer_list<const char*> names, int otherwise) {
 }
 
 }  // namespace
+
+absl::Status Collective::WaitUntil(const std::function<absl::StatusOr<bool>()>& done) {
+  for (;;) {
+    ALLO_ASSIGN_OR_RETURN(const bool is_done, done());
+    if (is_done) return absl::OkStatus();
+    std::this_thread::yield();
+  }
+}
 
 std::span<const Backend> Backends() { return kBackends; }
 

@@ -116,8 +116,7 @@ absl::StatusOr<Command> MakeMpirun(const Job& job) {
   }
   if (job.device_kind == run::DeviceKind::kCuda) {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
-    // One host: NCCL's own sockets stay on it.
-    command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");
+    KeepNcclOnThisHost(command);
   }
   AddVariables(command);
   return command;

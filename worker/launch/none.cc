@@ -13,8 +13,7 @@ absl::StatusOr<Command> MakeNone(const Job& job) {
   command.arguments.insert(command.arguments.end(), job.program.begin(), job.program.end());
   if (job.device_kind == run::DeviceKind::kCuda) {
     command.environment.emplace_back("CUDA_VISIBLE_DEVICES", VisibleGpus(job.hosts.front()));
-    // One host: NCCL's own sockets stay on it.
-    command.environment.emplace_back("NCCL_SOCKET_IFNAME", "lo");
+    KeepNcclOnThisHost(command);
   }
   return command;
 }

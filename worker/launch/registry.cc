@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -68,5 +69,10 @@ size_t RankCount(const Job& job) {
 }
 
 std::string VisibleGpus(const HostRanks& host) { return absl::StrJoin(host.devices, ","); }
+
+void KeepNcclOnThisHost(Command& command) {
+  constexpr char kInterface[] = "NCCL_SOCKET_IFNAME";
+  if (std::getenv(kInterface) == nullptr) command.environment.emplace_back(kInterface, "lo");
+}
 
 }  // namespace allometry::launch

@@ -8,6 +8,8 @@ namespace allometry::launch {
 absl::StatusOr<Command> MakeNone(const Job& job);
 absl::StatusOr<Command> MakeMpirun(const Job& job);
 absl::StatusOr<Command> MakeSrun(const Job& job);
+// For ranks on GPUs of one host: NCCL's sockets stay on it, unless the user has NCCL_SOCKET_IFNAME.
+void KeepNcclOnThisHost(Command& command);
 Command ProbeBySsh(const std::string& host, const Settings& settings);
 Command ProbeBySrun(const std::string& host, const Settings& settings);
 

@@ -3,11 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "base/status.h"
+#include "models/guarded_update.h"
 #include "models/train_step.h"
 #include "run/choices.h"
+#include "worker/trainer/batch_feed.h"
+#include "worker/trainer/captured_work.h"
 
 namespace allometry::trainer {
 
@@ -21,6 +25,14 @@ struct ComputeDevice {
 // FailedPrecondition, in a sentence, where there is none or this executable cannot use it.
 // `deterministic` asks LibTorch for deterministic kernels (CPU ones always are).
 absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int index, bool deterministic);
+
+// What updates on the device are made of. `wait` bounds what waits for the device.
+std::unique_ptr<BatchFeed> CreateFeed(const ComputeDevice& device, WaitUntil wait);
+std::unique_ptr<models::GuardedUpdate> CreateUpdate(const ComputeDevice& device,
+                                                    const models::ParameterLayout& layout,
+                                                    const models::AdamWOptions& options);
+// Null where the device has no graphs.
+std::unique_ptr<GraphRecorder> CreateRecorder(const ComputeDevice& device);
 
 // The most memory that this rank had so far, in bytes: on a GPU what LibTorch's allocator reserved
 // there (the CUDA context, some hundred MB, is not in it); on a CPU the resident set without files

@@ -11,6 +11,16 @@ absl::StatusOr<ComputeDevice> OpenDevice(run::DeviceKind kind, int, bool) {
   return OpenCpu();
 }
 
+std::unique_ptr<BatchFeed> CreateFeed(const ComputeDevice&, WaitUntil) { return CreateHostFeed(); }
+
+std::unique_ptr<models::GuardedUpdate> CreateUpdate(const ComputeDevice&,
+                                                    const models::ParameterLayout& layout,
+                                                    const models::AdamWOptions& options) {
+  return models::CreateHostUpdate(layout, options);
+}
+
+std::unique_ptr<GraphRecorder> CreateRecorder(const ComputeDevice&) { return nullptr; }
+
 int64_t PeakMemoryBytes(const ComputeDevice&) { return PeakHostBytes(); }
 
 }  // namespace allometry::trainer

@@ -1,15 +1,25 @@
 #include "worker/trainer/learner.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
 
+#include <cstddef>
 #include <utility>
 
-#include "models/adamw.h"
-#include "worker/trainer/learning_rate.h"
+#include "models/guarded_update.h"
 
 namespace allometry::trainer {
 namespace {
+
+// An UpdateReport as doubles.
+using models::UpdateReport;
+constexpr int64_t kReportDoubles = sizeof(UpdateReport) / sizeof(double);
+constexpr int64_t kLoss = offsetof(UpdateReport, loss) / sizeof(double);
+constexpr int64_t kCommand = offsetof(UpdateReport, command) / sizeof(double);
+constexpr int64_t kLossSum = offsetof(UpdateReport, loss_sum) / sizeof(double);
+constexpr int64_t kLossCount = offsetof(UpdateReport, loss_count) / sizeof(double);
+static_assert(kCommand == kLoss + 1);  // scalars() is both
 
 at::Tensor Zeros(int64_t size, at::ScalarType type, models::Device device) {
   at::TensorOptions options(type);
@@ -51,10 +61,14 @@ struct Learner::State {
   models::ParameterLayout layout;
   std::string step_backend;
   std::unique_ptr<models::TrainStep> train_step;
-  std::unique_ptr<models::AdamW> adamw;
-  // On the device: fp32 of layout.size; the loss and what else is added up; one double.
+  std::unique_ptr<models::GuardedUpdate> update;
+  // On the device: fp32 of layout.size; an UpdateReport.
   at::Tensor parameters, gradient, exp_avg, exp_avg_sq;
-  at::Tensor scalars, gradient_norm;
+  at::Tensor report;
+
+  models::UpdateReport* report_on_device() const {
+    return reinterpret_cast<models::UpdateReport*>(report.mutable_data_ptr<double>());
+  }
 };
 
 Learner::Learner(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -75,10 +89,8 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& id
     *buffer = Zeros(state->layout.size, at::kFloat, device.device);
   }
   state->gradient = Zeros(state->train_step->gradient_size(), at::kFloat, device.device);
-  state->scalars = Zeros(2, at::kDouble, device.device);
-  state->gradient_norm = Zeros(1, at::kDouble, device.device);
-  state->adamw = models::CreateAdamW(Trained(state->layout), ToAdamWOptions(identity.optimizer),
-                                     device.device);
+  state->report = Zeros(kReportDoubles, at::kDouble, device.device);
+  state->update = CreateUpdate(device, Trained(state->layout), ToAdamWOptions(identity.optimizer));
 
   const at::Tensor initial = Zeros(state->layout.size, at::kFloat, {});
   models::Initialize(shape, state->layout, identity.seed, Span(initial));
@@ -112,46 +124,56 @@ absl::StatusOr<run::CheckpointRecord> Learner::Save(const std::string& run_dir, 
                          {ConstSpan(parameters), ConstSpan(exp_avg), ConstSpan(exp_avg_sq)});
 }
 
-void Learner::BeginGradient() {
+void Learner::BeginUpdate(const models::UpdateInputs* inputs) {
   state_->gradient.zero_();
-  state_->scalars.zero_();
+  if (!state_->device.cuda) {
+    state_->report_on_device()->loss = 0;
+    state_->report_on_device()->command = inputs->command;
+    return;
+  }
+  state_->report.narrow(0, kLoss, 1).zero_();
+  const at::Tensor command =
+      at::from_blob(const_cast<double*>(&inputs->command), {1}, state_->report.options());
+  state_->report.narrow(0, kCommand, 1).copy_(command);
 }
 
 absl::Status Learner::AddGradient(const models::Batch& batch, float weight) {
   return state_->train_step->LossAndGradient(ConstSpan(state_->parameters), batch, weight,
                                              Span(state_->gradient),
-                                             state_->scalars.mutable_data_ptr<double>());
+                                             &state_->report_on_device()->loss);
 }
 
 std::span<const float> Learner::parameters() const { return ConstSpan(state_->parameters); }
 
 std::span<float> Learner::gradient() { return Span(state_->gradient); }
 
-std::span<double> Learner::scalars() { return {state_->scalars.mutable_data_ptr<double>(), 2}; }
+std::span<double> Learner::scalars() { return {&state_->report_on_device()->loss, 2}; }
 
-void Learner::SetSecondScalar(double value) { state_->scalars.narrow(0, 1, 1).fill_(value); }
-
-std::array<double, 2> Learner::ReadScalars() const {
-  const at::Tensor host = state_->scalars.cpu();
-  const double* values = host.const_data_ptr<double>();
-  return {values[0], values[1]};
-}
-
-void Learner::Update(int64_t step, int64_t sequences) {
+void Learner::FinishUpdate(const models::UpdateInputs* inputs, int64_t sequences) {
   const auto trained = [this](const at::Tensor& buffer) {
     return Span(buffer).first(static_cast<size_t>(state_->layout.trained));
   };
-  state_->adamw->Step({.parameters = trained(state_->parameters),
-                       .gradient = trained(state_->gradient),
-                       .first_moment = trained(state_->exp_avg),
-                       .second_moment = trained(state_->exp_avg_sq),
-                       .rounded = state_->train_step->rounded_parameters()},
-                      step, LearningRateAt(state_->identity, step),
-                      state_->gradient_norm.mutable_data_ptr<double>());
+  models::UpdateReport* const report = state_->report_on_device();
+  state_->update->Apply({.parameters = trained(state_->parameters),
+                         .gradient = trained(state_->gradient),
+                         .first_moment = trained(state_->exp_avg),
+                         .second_moment = trained(state_->exp_avg_sq),
+                         .rounded = state_->train_step->rounded_parameters()},
+                        inputs, report);
+  // Only steps on CPUs do something after it.
+  if (state_->device.cuda || report->failed_step != 0) return;
   state_->train_step->AfterUpdate(Span(state_->parameters), ConstSpan(state_->gradient), sequences);
 }
 
-double Learner::GradientNorm() const { return state_->gradient_norm.item<double>(); }
+models::UpdateReport Learner::ReadReport() const {
+  const at::Tensor host = state_->report.cpu();
+  return *reinterpret_cast<const models::UpdateReport*>(host.const_data_ptr<double>());
+}
+
+void Learner::SetLossSum(double sum, double count) {
+  state_->report.narrow(0, kLossSum, 1).fill_(sum);
+  state_->report.narrow(0, kLossCount, 1).fill_(count);
+}
 
 absl::Status Learner::Losses(const models::Batch& batch, std::span<double> losses) const {
   return state_->train_step->Losses(ConstSpan(state_->parameters), batch, losses);

@@ -5,13 +5,13 @@
 // same summed gradient.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "base/status.h"
 #include "models/train_step.h"
+#include "models/update_numbers.h"
 #include "run/run_spec.h"
 #include "run/spool.h"
 #include "worker/trainer/checkpoint.h"
@@ -35,19 +35,22 @@ class Learner {
   absl::StatusOr<run::CheckpointRecord> Save(const std::string& run_dir, int attempt,
                                              const Progress& progress) const;
 
-  // gradient = 0, loss = 0; then, a micro-batch at a time, += weight * (gradient, loss).
-  void BeginGradient();
+  // An update only enqueues work on a GPU. `inputs` lie in memory of the device.
+  // gradient = 0, loss = 0, command = that of the inputs; then, a micro-batch at a time,
+  // += weight * (gradient, loss).
+  void BeginUpdate(const models::UpdateInputs* inputs);
   absl::Status AddGradient(const models::Batch& batch, float weight);
+  // For the ranks to add up, on the device: the gradient; the loss and the command.
   std::span<float> gradient();
-  // On the device: the loss, and a number that the caller may have the ranks add up with it.
   std::span<double> scalars();
-  void SetSecondScalar(double value);
-  std::array<double, 2> ReadScalars() const;  // blocks until the device is idle
+  // AdamW's update from the gradient of `sequences` over all ranks, and what the training step does
+  // after it. Nothing where a loss was not finite (models/guarded_update.h).
+  void FinishUpdate(const models::UpdateInputs* inputs, int64_t sequences);
 
-  // AdamW update `step` (from 1) from the gradient of `sequences` over all ranks, and what the
-  // training step does after it.
-  void Update(int64_t step, int64_t sequences);
-  double GradientNorm() const;  // before clipping, of the last update; blocks too
+  // What the updates so far left. Blocks until the device is idle.
+  models::UpdateReport ReadReport() const;
+  // From here on the report's sum goes on.
+  void SetLossSum(double sum, double count);
 
   // The targets' cross-entropies, nats, by position. Touches neither gradient nor moments.
   absl::Status Losses(const models::Batch& batch, std::span<double> losses) const;

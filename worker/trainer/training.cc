@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <ctime>
+#include <iostream>
 #include <utility>
 #include <vector>
 
@@ -16,13 +17,16 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "models/codebook.h"
+#include "worker/trainer/batch_feed.h"
 #include "worker/trainer/batches.h"
+#include "worker/trainer/captured_work.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/dataset_checks.h"
 #include "worker/trainer/evaluation.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
+#include "worker/trainer/read_steps.h"
 
 namespace allometry::trainer {
 namespace {
@@ -59,7 +63,14 @@ class TrainingImpl final : public Training {
         sequences_(spec_.identity.batch_tokens / spec_.identity.shape.context),
         share_begin_(collective_.rank() * sequences_ / collective_.world_size()),
         share_end_((collective_.rank() + 1) * sequences_ / collective_.world_size()),
-        micro_batch_(MicroBatch(spec_, sequences_)) {}
+        micro_batch_(MicroBatch(spec_, sequences_)),
+        feed_(CreateFeed(parts_.device,
+                         [this](const auto& done) { return collective_.WaitUntil(done); })),
+        update_work_(Captures() ? CreateRecorder(parts_.device) : nullptr, [this](std::string why) {
+          if (collective_.rank() == 0) std::cerr << why << std::endl;
+        }) {
+    learner_->SetLossSum(progress_.train_loss_sum, static_cast<double>(progress_.train_loss_count));
+  }
 
   int64_t step() const override { return progress_.step; }
   absl::StatusOr<TrainingEnd> Run() override;
@@ -74,12 +85,15 @@ class TrainingImpl final : public Training {
   bool writes() const { return parts_.spool != nullptr; }
 
   absl::Status RecordExecutionConfig();
-  // One update. Sets `command` to what rank 0 was told, and `loss` to the mean over the batch;
-  // the parameters stay as they are where it is not finite.
-  absl::Status Update(LeaseCommand* command, double* loss);
-  // Adds this rank's share of update `step` to the gradient.
-  absl::Status ComputeGradient(int64_t step);
-  void LogStep(double loss, double seconds);
+  // Enqueues one update, and where `read` waits for its report.
+  absl::Status Update(bool read, models::UpdateReport* report);
+  // The device work of an update of this rank's share; the same calls every time.
+  absl::Status EnqueueUpdate(const FedUpdate& fed);
+  bool Captures() const {
+    const int64_t micro_batches = (share_end_ - share_begin_ + micro_batch_ - 1) / micro_batch_;
+    return micro_batches <= CapturedWork::kMostMicroBatches && !EagerIsAsked();
+  }
+  void LogStep(const models::UpdateReport& report);
   void LogMemory(int64_t step);
   // The held-out loss and, where the objective looks at frames, that of each frame.
   struct Heldout {
@@ -108,6 +122,8 @@ class TrainingImpl final : public Training {
   const int64_t share_begin_;  // this rank's block of them
   const int64_t share_end_;
   const int64_t micro_batch_;
+  const std::unique_ptr<BatchFeed> feed_;
+  CapturedWork update_work_;
 
   double timed_seconds_ = 0;  // training time of timed_steps_, since the last point
   int64_t timed_steps_ = 0;
@@ -139,63 +155,64 @@ absl::Status TrainingImpl::RecordExecutionConfig() {
   return parts_.spool->Flush();
 }
 
-absl::Status TrainingImpl::ComputeGradient(int64_t step) {
+absl::Status TrainingImpl::EnqueueUpdate(const FedUpdate& fed) {
+  learner_->BeginUpdate(fed.inputs);
+  for (int64_t begin = 0; begin < fed.batch.sequences; begin += micro_batch_) {
+    const int64_t count = std::min(micro_batch_, fed.batch.sequences - begin);
+    const float weight = static_cast<float>(static_cast<double>(count) / sequences_);
+    ALLO_RETURN_IF_ERROR(learner_->AddGradient(models::Slice(fed.batch, begin, count), weight));
+  }
+  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(learner_->gradient(), learner_->scalars()));
+  learner_->FinishUpdate(fed.inputs, sequences_);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingImpl::Update(bool read, models::UpdateReport* report) {
+  const Clock::time_point start = Clock::now();
+  const int64_t step = progress_.step + 1;
   const int64_t share = share_end_ - share_begin_;
   ALLO_RETURN_IF_ERROR(WithReason(
       ExitReason::kData, batches_->ReadTrain((step - 1) * sequences_ + share_begin_, share)));
-  learner_->BeginGradient();
-  for (int64_t begin = 0; begin < share; begin += micro_batch_) {
-    const int64_t count = std::min(micro_batch_, share - begin);
-    const float weight = static_cast<float>(static_cast<double>(count) / sequences_);
-    models::Batch batch = batches_->Slice(begin, count);
-    batch.update = step;
-    batch.first_sequence = share_begin_ + begin;
-    batch.update_sequences = sequences_;
-    ALLO_RETURN_IF_ERROR(learner_->AddGradient(batch, weight));
+  models::Batch batch = batches_->Slice(0, share);
+  batch.update = step;
+  batch.first_sequence = share_begin_;
+  batch.update_sequences = sequences_;
+  models::UpdateInputs inputs = {.step = static_cast<double>(step),
+                                 .rate = LearningRateAt(spec_.identity, step)};
+  // Rank 0's command rides along with the loss, so that all ranks stop after the same update.
+  if (parts_.lease != nullptr) inputs.command = static_cast<double>(parts_.lease->command());
+  ALLO_ASSIGN_OR_RETURN(const FedUpdate fed, feed_->Push(batch, inputs));
+  ALLO_RETURN_IF_ERROR(update_work_.Run([&] { return EnqueueUpdate(fed); }));
+  if (read) {
+    // The report blocks on the device, without a time limit, for whatever rank is not there.
+    ALLO_RETURN_IF_ERROR(collective_.Wait());
+    *report = learner_->ReadReport();
   }
-  return absl::OkStatus();
-}
-
-absl::Status TrainingImpl::Update(LeaseCommand* command, double* loss) {
-  const Clock::time_point start = Clock::now();
-  const int64_t step = progress_.step + 1;
-  ALLO_RETURN_IF_ERROR(ComputeGradient(step));
-  // Rank 0's command rides along, so that all ranks stop after the same update.
-  if (parts_.lease != nullptr && parts_.lease->command() != LeaseCommand::kNone) {
-    learner_->SetSecondScalar(static_cast<double>(parts_.lease->command()));
-  }
-  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(learner_->gradient(), learner_->scalars()));
-  // Reading blocks on the device, without a time limit, for whatever rank is not there.
-  ALLO_RETURN_IF_ERROR(collective_.Wait());
-  const std::array<double, 2> scalars = learner_->ReadScalars();
-  *loss = scalars[0];
-  *command = static_cast<LeaseCommand>(static_cast<int>(scalars[1]));
-  if (!std::isfinite(*loss)) return absl::OkStatus();
-
-  learner_->Update(step, sequences_);
+  timed_seconds_ += SecondsSince(start);
+  ++timed_steps_;
+  if (read && report->failed_step != 0) return absl::OkStatus();
   progress_.step = step;
   progress_.tokens += spec_.identity.batch_tokens;
-  LogStep(*loss, SecondsSince(start));
+  if (read) LogStep(*report);
   return absl::OkStatus();
 }
 
-void TrainingImpl::LogStep(double loss, double seconds) {
-  progress_.train_loss_sum += loss;
-  ++progress_.train_loss_count;
-  timed_seconds_ += seconds;
-  ++timed_steps_;
+void TrainingImpl::LogStep(const models::UpdateReport& report) {
+  progress_.train_loss_sum = report.loss_sum;
+  progress_.train_loss_count = static_cast<int64_t>(report.loss_count);
   if (progress_.step % spec_.log_every != 0) return;
 
   const int64_t step = progress_.step;
   const double tokens = static_cast<double>(timed_steps_ * spec_.identity.batch_tokens);
   curve_.Add(step, "train",
              progress_.train_loss_sum / static_cast<double>(progress_.train_loss_count));
-  curve_.Add(step, "grad_norm", learner_->GradientNorm());
+  curve_.Add(step, "grad_norm", report.gradient_norm);
   curve_.Add(step, "learning_rate", LearningRateAt(spec_.identity, step));
   curve_.Add(step, "tokens_per_second", tokens / timed_seconds_);
   LogMemory(step);
   progress_.train_loss_sum = 0;
   progress_.train_loss_count = 0;
+  learner_->SetLossSum(0, 0);
   timed_seconds_ = 0;
   timed_steps_ = 0;
 }
@@ -304,15 +321,18 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
   auto evaluation = std::upper_bound(spec_.evaluation_steps.begin(), spec_.evaluation_steps.end(),
                                      progress_.step);
   while (progress_.step < spec_.steps) {
-    LeaseCommand command = LeaseCommand::kNone;
-    double loss = 0;
-    ALLO_RETURN_IF_ERROR(Update(&command, &loss));
-    if (!std::isfinite(loss)) {
-      const int64_t step = progress_.step + 1;
-      curve_.Add(step, "train", loss);
-      return TrainingEnd{ExitReason::kDiverged,
-                         absl::StrFormat("the training loss of update %d is %g", step, loss), step};
+    const bool read = ReadsAfter(spec_, progress_.step + 1);
+    models::UpdateReport report;
+    ALLO_RETURN_IF_ERROR(Update(read, &report));
+    if (!read) continue;
+    if (report.failed_step != 0) {
+      const auto step = static_cast<int64_t>(report.failed_step);
+      curve_.Add(step, "train", report.failed_loss);
+      return TrainingEnd{
+          ExitReason::kDiverged,
+          absl::StrFormat("the training loss of update %d is %g", step, report.failed_loss), step};
     }
+    const auto command = static_cast<LeaseCommand>(static_cast<int>(report.command));
     const int64_t step = progress_.step;
     if (evaluation != spec_.evaluation_steps.end() && *evaluation == step) {
       ++evaluation;
@@ -350,13 +370,14 @@ absl::StatusOr<double> TrainingImpl::TimeUpdates(double seconds, int64_t* update
   // Ranks agree once for a growing number of updates, so that agreeing costs nothing.
   for (int64_t batch = 1;; batch = std::min<int64_t>(2 * batch, 1024)) {
     for (int64_t i = 0; i < batch; ++i) {
-      LeaseCommand command = LeaseCommand::kNone;
-      double loss = 0;
-      ALLO_RETURN_IF_ERROR(Update(&command, &loss));
-      if (!std::isfinite(loss)) {
-        return WithReason(ExitReason::kDiverged,
-                          absl::InternalError(absl::StrFormat(
-                              "the training loss of update %d is %g", progress_.step + 1, loss)));
+      const bool read = i + 1 == batch || ReadsAfter(spec_, progress_.step + 1);
+      models::UpdateReport report;
+      ALLO_RETURN_IF_ERROR(Update(read, &report));
+      if (!read) continue;
+      if (report.failed_step != 0) {
+        return WithReason(ExitReason::kDiverged, absl::InternalError(absl::StrFormat(
+                                                     "the training loss of update %.0f is %g",
+                                                     report.failed_step, report.failed_loss)));
       }
       ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(progress_.step));
     }

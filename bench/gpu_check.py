@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""make gpu-check: what only a GPU can show, in at most nine minutes, written to docs/results/gpu.md.
+
+    gpu_check.py [--device cuda|cpu] [--build DIR] [--minutes 9] [--short] [--report FILE]
+
+Builds the trainer alone (no gRPC, protobuf, SQLite or MPI), runs tests/trainer/trainer_gpu_test.cc
+(bf16 against fp32, resume after SIGKILL, captured against enqueued updates, ...), and times whole
+updates of allo-trainer beside eager and compiled PyTorch (bench/train_eager.py), from 8 thousand to
+124 million parameters, with the share of the GPU's peak.
+
+--device cpu is the rehearsal: the same script, tests and tables with a CPU, written to another file
+that says so. It shows that the check works, and nothing about a GPU. --build takes programs that
+are built already. --short leaves out what takes longest, for a test of this script.
+
+Ends with 0 where every check passed. What was not measured is in the report, with the reason.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Dense bf16 products, TFLOP/s, by what the name of the GPU has in it: NVIDIA's data sheets.
+PEAKS = [("B200", 2250), ("H200", 989), ("H100 PCIe", 756), ("H100", 989), ("A100", 312), ("L40S", 362), ("A10", 125)]
+
+
+class Budget:
+    def __init__(self, minutes):
+        self.end = time.monotonic() + 60 * minutes
+
+    def left(self):
+        return self.end - time.monotonic()
+
+
+def say(text):
+    print(f"gpu-check: {text}", flush=True)
+
+
+def output_of(command, timeout, **keywords):
+    """(exit code, output); 124 where the time was up."""
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=max(1, timeout), **keywords
+        )
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as expired:
+        text = expired.stdout or b""
+        return 124, text.decode(errors="replace") if isinstance(text, bytes) else text
+    except OSError as error:
+        return 127, str(error)
+
+
+def last_lines(text, count=3):
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-count:]) or "no output"
+
+
+class Check:
+    def __init__(self, options):
+        self.options = options
+        self.cpu = options.device == "cpu"
+        self.budget = Budget(options.minutes)
+        self.failures = []
+        self.lines = []  # of the report
+        self.build = pathlib.Path(options.build).resolve() if options.build else ROOT / "build-cuda"
+
+    def fail(self, text):
+        say(f"FAILED: {text}")
+        self.failures.append(text)
+
+    def write(self, *lines):
+        self.lines.extend(lines)
+
+    # What the numbers belong to.
+    def describe_machine(self):
+        self.name, self.peak = self.device_name()
+        _, commit = output_of(["git", "-C", str(ROOT), "log", "-1", "--format=%h"], 10)
+        when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+        if self.cpu:
+            self.write(
+                "# Rehearsal on a CPU",
+                "",
+                "**No GPU was used.** `make gpu-check DEVICE=cpu` ran the check itself on a CPU. Nothing here says how"
+                " the trainer does on a GPU.",
+            )
+        else:
+            self.write("# Measured on a GPU", "", "Written by `make gpu-check` on a machine with a GPU.")
+        # What follows `git log` may say that this is no clone.
+        commit = commit.strip() if commit and " " not in commit.strip() else "unknown"
+        self.write("", f"Device: {self.name}. {os.cpu_count()} cores. Commit {commit}, {when}.", "")
+
+    def device_name(self):
+        if self.cpu:
+            names = [line for line in open("/proc/cpuinfo") if line.startswith("model name")]
+            return (names[0].split(":", 1)[1].strip() if names else platform.machine()), None
+        code, text = output_of(
+            ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"], 30
+        )
+        if code != 0 or not text.strip():
+            sys.exit("gpu-check: nvidia-smi shows no GPU. 'make gpu-check DEVICE=cpu' rehearses the check on a CPU.")
+        name = text.strip().splitlines()[0]
+        peak = next((1e12 * peak for part, peak in PEAKS if part in name), None)
+        return name, peak
+
+    # The trainer alone.
+    def compile(self):
+        if self.options.build:
+            say(f"the programs are those of {self.build}")
+            return
+        start = time.monotonic()
+        targets = ["allo-trainer", "trainer_gpu_test", "train"] + ([] if self.cpu else ["allo-trainer-cuda"])
+        say(f"building {', '.join(targets)} in {self.build}")
+        configure = ["cmake", "--log-level=NOTICE", "-S", str(ROOT), "-B", str(self.build), "-G", "Ninja"]
+        configure += ["-DALLOMETRY_ONLY_TRAINER=ON"]
+        if os.environ.get("LIBTORCH"):
+            configure.append(f"-DALLOMETRY_LIBTORCH_DIR={os.environ['LIBTORCH']}")
+        for command in (configure, ["cmake", "--build", str(self.build), "--target", *targets]):
+            code, text = output_of(command, self.budget.left())
+            if code != 0:
+                print(text, file=sys.stderr)
+                sys.exit(f"gpu-check: {' '.join(command[:2])} ended with {code}")
+        self.write(f"Built in {time.monotonic() - start:.0f} s.", "")
+
+    def trainer(self):
+        return self.build / "bin" / ("allo-trainer" if self.cpu else "allo-trainer-cuda")
+
+    def run_tests(self):
+        program = self.build / "tests" / "trainer_gpu_test"
+        say(f"running {program.name} on the {'CPU' if self.cpu else 'GPU'}")
+        environment = dict(os.environ, OMP_NUM_THREADS="1", ALLO_GPU_TEST_DEVICE=self.options.device)
+        with tempfile.TemporaryDirectory(prefix="allometry-gpu-") as folder:
+            results = pathlib.Path(folder, "results.json")
+            command = [str(program), "--gtest_filter=GpuTest.*", f"--gtest_output=json:{results}"]
+            if self.options.short:
+                command[1] = "--gtest_filter=GpuTest.Losses*:GpuTest.ADiverged*"
+            code, text = output_of(command, self.budget.left(), env=environment)
+            tests = []
+            if results.exists():
+                tests = [test for suite in json.loads(results.read_text())["testsuites"] for test in suite["testsuite"]]
+        if code != 0 or not tests:
+            self.fail(f"{program.name} ended with {code}: {last_lines(text, 12)}")
+        self.write("## Tests", "", "| test | result | seconds | measured |", "|---|---|---|---|")
+        known = {"name", "file", "line", "status", "result", "timestamp", "time", "classname", "failures"}
+        ran = 0
+        for test in tests:
+            result = "failed" if test.get("failures") else "skipped" if test["result"] == "SKIPPED" else "passed"
+            ran += result == "passed"
+            measured = ", ".join(f"{name} {value}" for name, value in test.items() if name not in known)
+            self.write(f"| {test['name']} | {result} | {float(test['time'].rstrip('s')):.1f} | {measured} |")
+        self.write("")
+        if tests and ran == 0:
+            self.fail("every test was skipped")
+
+    # Speeds of whole updates.
+    def shapes(self):
+        code, text = output_of([str(self.build / "bench" / "train"), "--list-gpu"], 60)
+        if code != 0:
+            self.fail(f"bench/train --list-gpu ended with {code}: {last_lines(text)}")
+            return []
+        rows = []
+        for line in text.splitlines():
+            name, *numbers, flops = line.split()
+            rows.append((name, *map(int, numbers), float(flops)))
+        # The larger ones take minutes an update on a CPU.
+        return rows[: 1 if self.options.short else 2] if self.cpu else rows
+
+    def ours(self, row, precision, seconds, folder):
+        name, layers, heads, width, context, vocabulary, batch, _ = row
+        data = pathlib.Path(folder, f"data-{vocabulary}")
+        if not data.exists():
+            code, text = output_of([str(self.build / "bench" / "train"), "--dataset", str(data), str(vocabulary)], 120)
+            if code != 0:
+                return None, last_lines(text)
+        run = pathlib.Path(folder, f"run-{name}-{precision}")
+        run.mkdir()
+        shape = {
+            "family": "gpt", "layers": layers, "heads": heads, "width": width, "context": context,
+            "vocabulary": vocabulary,
+        }
+        identity = {
+            "shape": shape, "dataset": "random", "batch_tokens": batch * context, "learning_rate": 1e-4,
+            "precision": precision,
+        }
+        spec = {
+            "identity": identity, "steps": 10**9, "evaluation_windows": batch, "log_every": 10,
+            "device": self.options.device,
+        }
+        (run / "run.json").write_text(json.dumps(spec))
+        code, text = output_of(
+            [str(self.trainer()), str(run), "--data-dir", str(data), "--measure", str(seconds)],
+            min(60 + 3 * seconds, self.budget.left()),
+            env=dict(os.environ, OMP_NUM_THREADS="1"),
+        )
+        measured = next((line for line in reversed(text.splitlines()) if line.startswith("{")), None)
+        if code != 0 or measured is None:
+            return None, last_lines(text)
+        numbers = json.loads(measured)
+        # On a CPU what other processes take of the core does not count, as in train_eager.py.
+        update = numbers["update_cpu_s"] if self.cpu else numbers["update_s"]
+        return batch * context / update, None
+
+    def python(self):
+        """(command, environment, reason why not) of a Python that has PyTorch."""
+        code, _ = output_of([sys.executable, "-c", "import torch"], 60)
+        if code == 0:
+            return [sys.executable], dict(os.environ), None
+        script = f'source bench/eager_python.sh && eager_python "{self.build}" >&2 && echo "$python" && echo "$PYTHONPATH"'
+        code, text = output_of(["bash", "-c", script], min(120, self.budget.left()), cwd=ROOT)
+        lines = text.strip().splitlines()
+        if code != 0 or len(lines) < 2:
+            return None, None, f"no Python with PyTorch: {last_lines(text, 2)}"
+        return [lines[-2]], dict(os.environ, PYTHONPATH=lines[-1]), None
+
+    def peer(self, python, row, precision, compiled, seconds):
+        command, environment, _ = python
+        _, layers, heads, width, context, vocabulary, batch, _ = row
+        line = f"{layers} {heads} {width} {context} {vocabulary} {batch} {seconds}\n"
+        arguments = ["--device", self.options.device, "--precision", precision] + (["--compile"] if compiled else [])
+        code, text = output_of(
+            [*command, str(ROOT / "bench" / "train_eager.py"), *arguments],
+            min((120 if compiled else 60) + 3 * seconds, self.budget.left()),
+            input=line, env=dict(environment, OMP_NUM_THREADS="1"),
+        )
+        lines = text.strip().splitlines()
+        if code != 0 or not lines or not lines[-1].isdigit():
+            return None, "the time was up" if code == 124 else last_lines(text, 1)
+        return float(lines[-1]), None
+
+    def run_speeds(self):
+        seconds = 0.5 if self.options.short else 1 if self.cpu else 3
+        precision = "bf16"
+        python = self.python()
+        unit = "CPU-second, one thread" if self.cpu else "second"
+        self.write(
+            "## Speed",
+            "",
+            f"Whole updates in {precision} (forward, backward, clip, AdamW, reading the batch), tokens a {unit}; peers:"
+            " nanoGPT's model and loop in PyTorch (`bench/train_eager.py`). The share of the peak is that of the"
+            " products' floating-point operations.",
+            "",
+            "| shape | ours | eager | compiled | ours / eager | ours / compiled | of peak |",
+            "|---|---|---|---|---|---|---|",
+        )
+        missing = []
+        with tempfile.TemporaryDirectory(prefix="allometry-gpu-") as folder:
+            for row in self.shapes():
+                name, *_, flops = row
+                if self.budget.left() < 30:
+                    missing.append(f"{name}: the time was up")
+                    continue
+                say(f"timing {name}")
+                ours, why = self.ours(row, precision, seconds, folder)
+                if ours is None:
+                    self.fail(f"{name}, ours: {why}")
+                speeds = {}
+                for peer, compiled in (("eager", False), ("compiled", True)):
+                    reason = python[2]
+                    if compiled and self.options.short:
+                        reason = "left out by --short"
+                    if reason is None:
+                        speeds[peer], reason = self.peer(python, row, precision, compiled, seconds)
+                    if speeds.get(peer) is None:
+                        missing.append(f"{name}, {peer}: {reason}")
+                peak = f"{100 * ours * flops / self.peak:.1f} %" if ours and self.peak else "-"
+                number = lambda value: f"{value:,.0f}" if value else "-"  # noqa: E731
+                ratio = lambda peer: f"{ours / speeds[peer]:.2f}" if ours and speeds.get(peer) else "-"  # noqa: E731
+                self.write(
+                    f"| {name} | {number(ours)} | {number(speeds.get('eager'))} | {number(speeds.get('compiled'))} |"
+                    f" {ratio('eager')} | {ratio('compiled')} | {peak} |"
+                )
+        self.write("")
+        if self.peak:
+            self.write(f"Peak: {self.peak / 1e12:.0f} TFLOP/s, dense bf16 products, NVIDIA's data sheet.", "")
+        if missing:
+            self.write("Not measured:", "", *(f"- {text}" for text in missing), "")
+
+    def finish(self):
+        if self.failures:
+            self.write("## Failed", "", *(f"- {text}" for text in self.failures), "")
+        self.write(
+            "Not measured by this check: more than one GPU (NCCL was tested on a stand-in, on host memory, alone), runs"
+            " of days, and GPUs of other kinds.",
+        )
+        report = pathlib.Path(self.options.report) if self.options.report else (
+            self.build / "gpu-rehearsal.md" if self.cpu else ROOT / "docs" / "results" / "gpu.md"
+        )
+        report.write_text("\n".join(self.lines) + "\n")
+        what = "a rehearsal on a CPU; no GPU was used" if self.cpu else f"on {self.name}"
+        say(f"{'FAILED' if self.failures else 'passed'}, {what}: {report}")
+        return 1 if self.failures else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--build", help="a build folder with the programs; without it build-cuda/ is built")
+    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--report", help="the file to write")
+    options = parser.parse_args()
+    for tool in [] if options.build else ["cmake", "ninja"]:
+        if shutil.which(tool) is None:
+            sys.exit(f"gpu-check: {tool} is not installed")
+    check = Check(options)
+    check.describe_machine()
+    check.compile()
+    check.run_tests()
+    check.run_speeds()
+    sys.exit(check.finish())
+
+
+if __name__ == "__main__":
+    main()
