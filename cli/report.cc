@@ -95,6 +95,21 @@ class CoordinatorSource : public StudySource {
     return sweeps_.emplace(name, std::move(response)).first->second;
   }
 
+  absl::StatusOr<v1::GetCurvesResponse> Curves(const std::string& sweep, const std::string& series,
+                                               const std::vector<int64_t>& run_ids) override {
+    constexpr int kMostPixels = 10'000;
+    v1::GetCurvesRequest request;
+    request.set_sweep(sweep);
+    request.set_series(series);
+    request.set_x("steps");
+    request.set_pixels(kMostPixels);
+    request.mutable_run_ids()->Add(run_ids.begin(), run_ids.end());
+    v1::GetCurvesResponse response;
+    ALLO_RETURN_IF_ERROR(
+        FromGrpc(stub_->GetCurves(MakeCall(context_, kTimeoutS).get(), request, &response)));
+    return response;
+  }
+
   // The figures of the sweeps that were fitted, by name.
   const std::map<std::string, std::string>& figures() const { return figures_; }
 

@@ -9,7 +9,9 @@
 #include "fitting/data/csv.h"
 #include "fitting/report/plateau.h"
 #include "fitting/report/regime.h"
+#include "metrics/correlation.h"
 #include "nlohmann/json.hpp"
+#include "proto/run_choices.h"
 
 namespace allometry::cli {
 namespace {
@@ -266,6 +268,69 @@ absl::StatusOr<Measured> FromPredictions(const StudyTerm& term, StudySource& sou
                       term.sweep, term.method, term.at, term.sweep, term.at));
 }
 
+// r of the loss with a measure of quality, a point a checkpoint, sizes left out whole for the
+// interval. Distances by their logarithm.
+absl::StatusOr<Measured> FromEvaluations(const StudyTerm& term, StudySource& source) {
+  ALLO_ASSIGN_OR_RETURN(const v1::GetSweepResponse sweep, source.Sweep(term.sweep));
+  std::vector<int64_t> run_ids;
+  std::map<std::string, int> groups;  // by size
+  for (const v1::Run& run : sweep.runs()) {
+    if (StageOf(run) != run::Stage::kEvaluate) continue;
+    run_ids.push_back(run.run_id());
+    groups.try_emplace(run.size(), static_cast<int>(groups.size()));
+  }
+  if (run_ids.empty()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s evaluates no checkpoints: its file has no section evaluate", term.sweep));
+  }
+  ALLO_ASSIGN_OR_RETURN(const v1::GetCurvesResponse losses,
+                        source.Curves(term.sweep, "heldout", run_ids));
+  ALLO_ASSIGN_OR_RETURN(const v1::GetCurvesResponse values,
+                        source.Curves(term.sweep, term.metric, run_ids));
+  std::map<std::pair<int64_t, double>, double> loss_at;  // by run and step
+  for (const v1::Curve& curve : losses.curves()) {
+    for (int i = 0; i < curve.x_size(); ++i) loss_at[{curve.run_id(), curve.x(i)}] = curve.y(i);
+  }
+  const bool by_logarithm = term.metric.find("frechet") != std::string::npos;
+  std::vector<metrics::Point> points, last;
+  for (const v1::Curve& curve : values.curves()) {
+    std::optional<metrics::Point> newest;
+    for (int i = 0; i < curve.x_size(); ++i) {
+      const auto loss = loss_at.find({curve.run_id(), curve.x(i)});
+      if (loss == loss_at.end() || (by_logarithm && !(curve.y(i) > 0))) continue;
+      newest = {loss->second, by_logarithm ? std::log(curve.y(i)) : curve.y(i),
+                groups.at(curve.size())};
+      points.push_back(*newest);
+    }
+    if (newest.has_value()) last.push_back(*newest);
+  }
+  if (points.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("no checkpoint of %s has a %s yet", term.sweep, term.metric));
+  }
+  ALLO_ASSIGN_OR_RETURN(const metrics::Correlation found,
+                        metrics::Correlate(points, metrics::CorrelationKind::kPearson));
+  Measured measured;
+  measured.value.estimate = found.r;
+  measured.value.lower = found.low;
+  measured.value.upper = found.high;
+  std::vector<std::string> remarks = {
+      absl::StrFormat("%d checkpoints of %d sizes", found.points, found.groups)};
+  if (const auto ranks = metrics::Correlate(points, metrics::CorrelationKind::kSpearman);
+      ranks.ok()) {
+    remarks.push_back(absl::StrFormat("Spearman %.2f", ranks->r));
+  }
+  if (const auto between = metrics::Correlate(last, metrics::CorrelationKind::kPearson);
+      between.ok()) {
+    remarks.push_back(absl::StrFormat("between sizes (the %d last checkpoints) %.3f",
+                                      between->points, between->r));
+  }
+  if (by_logarithm) remarks.push_back("of the distance's logarithm");
+  if (!found.why_none.empty()) remarks.push_back(found.why_none);
+  measured.remark = absl::StrJoin(remarks, "; ");
+  return measured;
+}
+
 absl::StatusOr<Measured> Measure(const StudyTerm& term, StudySource& source) {
   switch (term.kind) {
     case StudyQuantity::kFitted:
@@ -291,13 +356,24 @@ absl::StatusOr<Measured> Measure(const StudyTerm& term, StudySource& source) {
       return FromPredictions(term, source);
     case StudyQuantity::kLadder:
       return FromLadder(term, source);
+    case StudyQuantity::kCorrelation:
+      return FromEvaluations(term, source);
   }
   return absl::InternalError("unknown quantity");
 }
 
-// "" when all of the sweep's cells are done.
+// "" when all of the sweep's cells and evaluations are done.
 absl::StatusOr<std::string> Unfinished(const std::string& name, StudySource& source) {
   ALLO_ASSIGN_OR_RETURN(const v1::GetSweepResponse sweep, source.Sweep(name));
+  int evaluations = 0, evaluated = 0;
+  for (const v1::Run& run : sweep.runs()) {
+    if (StageOf(run) != run::Stage::kEvaluate) continue;
+    ++evaluations;
+    evaluated += run.state() == v1::RUN_SUCCEEDED ? 1 : 0;
+  }
+  if (evaluated < evaluations) {
+    return absl::StrFormat("%s has %d of %d evaluations done", name, evaluated, evaluations);
+  }
   if (sweep.sweep().cells_done() == sweep.sweep().cells()) return std::string();
   return absl::StrFormat("%s has %d of %d cells done", name, sweep.sweep().cells_done(),
                          sweep.sweep().cells());
@@ -322,6 +398,23 @@ Measured Combine(const Measured& first, const Measured& second, bool difference)
   return both;
 }
 
+// r itself is to be in the band, and its interval on one side of 0: of a handful of sizes no
+// interval would lie in the band whole.
+fitting::Judged JudgeCorrelation(const fitting::Estimate& ours, const fitting::Band& band) {
+  using fitting::Verdict;
+  if (!ours.estimate || !ours.lower || !ours.upper) {
+    return {Verdict::kUndetermined, "it has no interval"};
+  }
+  if (*ours.upper < band.low || *ours.lower > band.high) {
+    return {Verdict::kOutside, "its whole interval is out of the band"};
+  }
+  if (!band.Contains(*ours.estimate)) return {Verdict::kUndetermined, "r is out of the band"};
+  if (*ours.lower <= 0 && *ours.upper >= 0) {
+    return {Verdict::kUndetermined, "its interval contains 0"};
+  }
+  return {Verdict::kWithin, "r is in the band, and its interval on one side of 0"};
+}
+
 std::optional<fitting::Judged> JudgeRow(const sweep::StudyRow& row, const Measured& ours) {
   if (!row.words.empty()) {
     const bool expected =
@@ -336,6 +429,7 @@ std::optional<fitting::Judged> JudgeRow(const sweep::StudyRow& row, const Measur
   fitting::Band band;
   if (row.low) band.low = *row.low;
   if (row.high) band.high = *row.high;
+  if (row.term->kind == StudyQuantity::kCorrelation) return JudgeCorrelation(ours.value, band);
   return fitting::Judge(ours.value, ours.refused, band);
 }
 

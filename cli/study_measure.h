@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "coordinator/sweep/study_file.h"
@@ -23,6 +24,10 @@ class StudySource {
   // The list of `allo predict SWEEP --json`.
   virtual absl::StatusOr<std::string> Predictions(const std::string& sweep) = 0;
   virtual absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) = 0;
+  // A series of those runs, over steps, every point.
+  virtual absl::StatusOr<v1::GetCurvesResponse> Curves(const std::string& sweep,
+                                                       const std::string& series,
+                                                       const std::vector<int64_t>& run_ids) = 0;
 };
 
 // One number, or one word, of trained sweeps.

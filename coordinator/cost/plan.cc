@@ -39,6 +39,17 @@ std::optional<RunCost> CostOf(const v1::Run& run, const std::string& convention,
   if (const auto found = options.costs.find(run.key()); found != options.costs.end()) {
     return found->second;
   }
+  // A run that evaluates is not measured: the run that it evaluates says how fast its shape is.
+  const v1::RunInput* const evaluated = EvaluatedOf(run.spec());
+  const auto trained =
+      evaluated == nullptr ? options.costs.end() : options.costs.find(evaluated->run_key());
+  if (trained != options.costs.end()) {
+    RunCost cost;
+    cost.start_s = trained->second.start_s;
+    cost.update_s = trained->second.update_s * EvaluatedShare(run.spec()) / kDecodeRate;
+    cost.source = trained->second.source;
+    return cost;
+  }
   return CostFromPace(run, convention, options.throughput);
 }
 

@@ -21,12 +21,13 @@ constexpr double kHuge = std::numeric_limits<double>::max();
 constexpr absl::string_view kTopKeys[] = {"name",    "title",  "datasets", "first",
                                           "predict", "sweeps", "rows"};
 constexpr absl::string_view kRowKeys[] = {
-    "what",  "target", "source",   "paper",    "note",   "accept",        "minus",        "over",
-    "plan",  "cannot", "quantity", "sweep",    "method", "objective",     "law",          "params",
-    "flops", "series", "at",       "withhold", "sizes",  "budget_tokens", "allow_repeat", "floor"};
+    "what",          "target",       "source", "paper",    "note",  "accept",   "minus",
+    "over",          "plan",         "cannot", "quantity", "sweep", "method",   "objective",
+    "law",           "params",       "flops",  "series",   "at",    "withhold", "sizes",
+    "budget_tokens", "allow_repeat", "floor",  "metric"};
 constexpr absl::string_view kTermKeys[] = {
-    "quantity", "sweep", "method",   "objective", "law",           "params",       "flops",
-    "series",   "at",    "withhold", "sizes",     "budget_tokens", "allow_repeat", "floor"};
+    "quantity", "sweep",    "method", "objective",     "law",          "params", "flops", "series",
+    "at",       "withhold", "sizes",  "budget_tokens", "allow_repeat", "floor",  "metric"};
 constexpr absl::string_view kAcceptKeys[] = {"least", "most"};
 constexpr absl::string_view kPlanKeys[] = {"preset", "tokens"};
 constexpr Section kSections[] = {
@@ -55,6 +56,7 @@ constexpr QuantityRow kQuantities[] = {
     {"regime", StudyQuantity::kRegime},
     {"worst_rise", StudyQuantity::kWorstRise},
     {"ladder", StudyQuantity::kLadder},
+    {"correlation", StudyQuantity::kCorrelation},
 };
 constexpr absl::string_view kMethods[] = {"parametric", "frontier", "isoflop", "loss-compute"};
 constexpr absl::string_view kObjectives[] = {"huber", "lsq-log", "lsq", "lad"};
@@ -148,6 +150,9 @@ class Reader {
     if (minus && over) mistakes_.Add(over->line, "a row has minus or over, not both");
     if (minus) row.minus = ReadOther(*minus, "rows.minus", term);
     if (over) row.over = ReadOther(*over, "rows.over", term);
+    if (term.kind == StudyQuantity::kCorrelation && (minus || over)) {
+      mistakes_.Add(row.line, "correlation has no minus and no over");
+    }
     if (IsWord(term.kind) && (minus || over)) {
       mistakes_.Add(row.line,
                     absl::StrFormat("%s is a word: it has no minus and no over", term.quantity));
@@ -198,6 +203,7 @@ class Reader {
     fields.Choice("flops", kFlops, &term.flops);
     fields.Choice("series", kSeries, &term.series);
     fields.Flag("allow_repeat", &term.allow_repeat);
+    Word(fields, "metric", &term.metric);
     fields.Real("at", {0, 1e30, true}, &term.at);
     fields.Real("floor", {0, 100, true}, &term.floor);
     fields.Real("budget_tokens", {0, 1e15, true}, &term.budget_tokens);
@@ -216,6 +222,8 @@ class Reader {
     require(StudyQuantity::kPredicted, term.at > 0, "at, the budget of `allo predict`");
     require(StudyQuantity::kExtrapolated, !term.withhold.empty(),
             "withhold, the sizes that the fit does not read");
+    require(StudyQuantity::kCorrelation, !term.metric.empty(),
+            "metric, a series of the sweep's evaluations, such as token_accuracy_h1");
     if ((term.law == "fixed-floor") != (term.floor > 0)) {
       mistakes_.Add(line, "law fixed-floor and floor, its E in nats, belong together");
     }

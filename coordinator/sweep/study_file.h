@@ -18,11 +18,12 @@ enum class StudyQuantity {
   kFitted,        // a coefficient of a fit, by its name in the report: a, b, alpha, beta, E, c
   kAtBudget,      // loss, params or tokens of the optimum at `at` FLOPs
   kExtrapolated,  // log10_params, log10_tokens, loss_gap of the withheld size
-  kPredicted,  // predicted_gap: loss at `at` FLOPs, less what was predicted before it was trained
-  kPlateau,    // plateau_flops: FLOPs until curves are within 2 % of their plateau
-  kRegime,     // regime: a word
-  kWorstRise,  // worst_rise: the largest increase of loss from a size to the next
-  kLadder,     // ladder: how the tuned learning rate goes with size, a word
+  kPredicted,    // predicted_gap: loss at `at` FLOPs, less what was predicted before it was trained
+  kPlateau,      // plateau_flops: FLOPs until curves are within 2 % of their plateau
+  kRegime,       // regime: a word
+  kWorstRise,    // worst_rise: the largest increase of loss from a size to the next
+  kLadder,       // ladder: how the tuned learning rate goes with size, a word
+  kCorrelation,  // correlation: r of the loss of evaluated checkpoints with a measure of quality
 };
 
 struct StudyTerm {
@@ -34,6 +35,7 @@ struct StudyTerm {
   std::string law = "standard";
   std::string params, flops, series;  // empty: the sweep's; the held-out loss
   bool allow_repeat = false;
+  std::string metric;                 // of kCorrelation: a series of the evaluating runs
   double floor = 0;                   // E of the law fixed-floor, nats
   double at = 0;                      // FLOPs, of kAtBudget and kPredicted
   double budget_tokens = 0;           // of kRegime, kWorstRise: which cells; 0: the largest

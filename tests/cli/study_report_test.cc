@@ -1,6 +1,7 @@
 // A study's table from fits and curves that a coordinator might have answered.
 #include "cli/study_report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -22,6 +23,7 @@ class FakeSource : public StudySource {
  public:
   std::map<std::string, std::string> fits, csv, predictions;
   std::map<std::string, v1::GetSweepResponse> sweeps;
+  std::map<std::string, std::vector<v1::Curve>> curves;  // by "SWEEP SERIES"
   absl::Status down;
 
   void AddFit(const std::string& sweep, double a, double lower, double upper,
@@ -47,6 +49,16 @@ class FakeSource : public StudySource {
   }
   absl::StatusOr<std::string> Predictions(const std::string& sweep) override {
     return Find(predictions, sweep);
+  }
+  absl::StatusOr<v1::GetCurvesResponse> Curves(const std::string& sweep, const std::string& series,
+                                               const std::vector<int64_t>& run_ids) override {
+    v1::GetCurvesResponse response;
+    for (const v1::Curve& curve : curves[sweep + " " + series]) {
+      if (std::count(run_ids.begin(), run_ids.end(), curve.run_id()) > 0) {
+        *response.add_curves() = curve;
+      }
+    }
+    return response;
   }
   absl::StatusOr<v1::GetSweepResponse> Sweep(const std::string& name) override {
     return Find(sweeps, name);
@@ -264,6 +276,71 @@ TEST(StudyReportTest, WithoutACoordinatorThereIsNoReport) {
       "name: x\nsweeps: [dense]\nrows: [{quantity: a, sweep: dense}]", "x.yaml");
   ASSERT_OK(study.status());
   EXPECT_THAT(AnswerRow(study->rows[0], source), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+// Three sizes with a curve each, whose measure follows the loss but for a little.
+void AddEvaluations(FakeSource& source) {
+  v1::GetSweepResponse& sweep = source.sweeps["dense"];
+  for (int size = 0; size < 3; ++size) {
+    v1::Run& run = *sweep.add_runs();
+    run.set_run_id(10 + size);
+    run.set_size(absl::StrCat("size-", size));
+    run.set_stage("evaluate");
+    run.set_state(v1::RUN_SUCCEEDED);
+    v1::Curve loss, accuracy, distance, noise;
+    for (v1::Curve* curve : {&loss, &accuracy, &distance, &noise}) {
+      curve->set_run_id(run.run_id());
+      curve->set_size(run.size());
+    }
+    for (int i = 0; i < 6; ++i) {
+      const double nats = 4.0 - 0.5 * i - 0.2 * size + 0.01 * (i % 2);
+      loss.add_x(10 * (i + 1));
+      loss.add_y(nats);
+      accuracy.add_x(10 * (i + 1));
+      accuracy.add_y(1 - 0.2 * nats + 0.01 * ((i + size) % 3));
+      distance.add_x(10 * (i + 1));
+      distance.add_y(std::exp(nats));
+      noise.add_x(10 * (i + 1));
+      noise.add_y((i * 5 + size * 3) % 4);
+    }
+    source.curves["dense heldout"].push_back(loss);
+    source.curves["dense token_accuracy_h1"].push_back(accuracy);
+    source.curves["dense frechet_inverse"].push_back(distance);
+    source.curves["dense noise"].push_back(noise);
+  }
+}
+
+TEST(StudyReportTest, CorrelationsOfEvaluationsAreJudgedByRAndTheSideOfTheirInterval) {
+  FakeSource source;
+  AddEvaluations(source);
+  const StudyReport report = ReportOf(
+      "  - {quantity: correlation, metric: token_accuracy_h1, sweep: dense, accept: {most: -0.7}}\n"
+      "  - {quantity: correlation, metric: token_accuracy_h1, sweep: dense, accept: {least: 0.7}}\n"
+      "  - {quantity: correlation, metric: frechet_inverse, sweep: dense, accept: {least: 0.7}}\n"
+      "  - {quantity: correlation, metric: noise, sweep: dense, accept: {least: 0.7}}\n"
+      "  - {quantity: correlation, metric: other, sweep: dense, accept: {least: 0.7}}\n",
+      source);
+  const auto verdict = [&](size_t i) { return report.answers[i].judged->verdict; };
+  EXPECT_EQ(verdict(0), fitting::Verdict::kWithin);
+  EXPECT_EQ(verdict(1), fitting::Verdict::kOutside);
+  EXPECT_EQ(verdict(2), fitting::Verdict::kWithin);
+  EXPECT_NEAR(*report.answers[2].ours->value.estimate, 1, 1e-9);  // of the logarithm
+  EXPECT_NE(verdict(3), fitting::Verdict::kWithin);
+  EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("18 checkpoints of 3 sizes; Spearman -"));
+  EXPECT_THAT(report.answers[4].why_not, HasSubstr("no checkpoint of dense has a other yet"));
+}
+
+TEST(StudyReportTest, ASweepWithoutEvaluationsAndUnfinishedOnesSayWhy) {
+  FakeSource source;
+  source.sweeps["super"].mutable_sweep()->set_cells(1);
+  AddEvaluations(source);
+  source.sweeps["dense"].mutable_runs(0)->set_state(v1::PENDING);
+  const StudyReport report = ReportOf(
+      "  - {quantity: correlation, metric: token_accuracy_h1, sweep: super}\n"
+      "  - {quantity: correlation, metric: token_accuracy_h1, sweep: dense}\n",
+      source);
+  EXPECT_THAT(report.answers[0].why_not, HasSubstr("no section evaluate"));
+  EXPECT_THAT(report.answers[1].ours->remark, HasSubstr("dense has 2 of 3 evaluations done"));
 }
 
 }  // namespace

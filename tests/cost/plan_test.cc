@@ -342,5 +342,28 @@ TEST(PlanTest, ShapesOfNeighboursThatAreUnlikeEachOtherAreWarnedAbout) {
   EXPECT_THAT(sentences({OfLayers(1, "1x64", 34000, 1), OfLayers(2, "9x16", 42000, 9)}), IsEmpty());
 }
 
+// 2 N a token against 6 N of training, at a third of its rate: as many seconds a generated token.
+TEST(PlanTest, AnEvaluationIsTimedByTheRunThatItEvaluates) {
+  std::vector<v1::Run> runs = {MakeRun(1, "5k", 5000, 100), MakeRun(2, "5k", 5000, 100)};
+  runs[1].set_key("key-evaluation");
+  runs[1].set_stage("evaluate");
+  v1::RunSpec& spec = *runs[1].mutable_spec();
+  spec.set_kind("evaluate");
+  v1::RunInput& input = *spec.add_inputs();
+  input.set_kind("checkpoint");
+  input.set_run_key(runs[0].key());
+  for (const int64_t step : {10, 100}) spec.add_evaluation_steps(step);
+  spec.mutable_identity()->mutable_shape()->set_context(50);
+  (*spec.mutable_identity()->mutable_settings())["evaluation.videos"] = "100";
+  PlanOptions options;
+  options.costs["key-5k"] = {.start_s = 1, .update_s = 0.5, .source = "measured"};
+  const SweepPlan plan = Plan(MakeSweep(), runs, {}, options);
+  // 100 videos of 50 tokens twice: 10 updates of 1000 tokens.
+  ASSERT_TRUE(plan.runs[1].seconds.has_value());
+  EXPECT_NEAR(*plan.runs[1].seconds, kHandOverS + 1 + 10 * 0.5, 1e-9);
+  EXPECT_NEAR(plan.runs[1].flops, 2.0 * 5000 * 100 * 50 * 2, 1);
+  EXPECT_EQ(plan.runs[1].time_source, "measured");
+}
+
 }  // namespace
 }  // namespace allometry::cost
