@@ -18,11 +18,12 @@ std::string Cell(const ComparedQuantity& row, const Estimate& estimate) {
 
 // A ratio has two digits less.
 std::string ChangeCell(const ComparedQuantity& row) {
-  const int digits = row.is_ratio ? 2 : 4;
-  std::string text = absl::StrFormat(row.is_ratio ? "%.*f" : "%+.*f", digits, *row.change.estimate);
+  const auto number = [&](double value) {
+    return row.is_ratio ? absl::StrFormat("%.2f", value) : absl::StrFormat("%+.4f", value);
+  };
+  std::string text = number(*row.change.estimate);
   if (row.change.lower && row.change.upper) {
-    absl::StrAppendFormat(&text, row.is_ratio ? " %.*f..%.*f" : " %+.*f..%+.*f", digits,
-                          *row.change.lower, digits, *row.change.upper);
+    absl::StrAppend(&text, " ", number(*row.change.lower), "..", number(*row.change.upper));
   }
   absl::StrAppend(&text, row.not_usable              ? " not usable"
                          : row.differ && *row.differ ? " differs"
