@@ -98,16 +98,17 @@ absl::StatusOr<int64_t> PutRun(Transaction& transaction, int64_t sweep_id, const
   const std::string spec_bytes = spec.SerializeAsString();
   ALLO_RETURN_IF_ERROR(
       transaction.db
-          .Prepare("INSERT INTO runs (run_id, sweep_id, run_key, size, n_params, layers, heads, width, "
-                   "context, vocabulary, batch_tokens, learning_rate, warmup_steps, seed, ranks, "
-                   "steps, params_blocks, params_token_embedding, params_position_embedding, "
-                   "params_head, params_extra, flops_per_token_6n, flops_per_token_exact, spec, "
-                   "state, failure, reason, attempt, failures, lost_leases, step, stage, "
-                   "schedule) VALUES "
-                   "((SELECT u.id + 1 FROM used_ids AS u WHERE u.name = 'runs' AND u.id >= "
-                   "(SELECT coalesce(max(run_id), 0) FROM runs)), "
-                   "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
-                   "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0, ?24, ?25)")
+          .Prepare(
+              "INSERT INTO runs (run_id, sweep_id, run_key, size, n_params, layers, heads, width, "
+              "context, vocabulary, batch_tokens, learning_rate, warmup_steps, seed, ranks, "
+              "steps, params_blocks, params_token_embedding, params_position_embedding, "
+              "params_head, params_extra, flops_per_token_6n, flops_per_token_exact, spec, "
+              "state, failure, reason, attempt, failures, lost_leases, step, stage, "
+              "schedule) VALUES "
+              "((SELECT u.id + 1 FROM used_ids AS u WHERE u.name = 'runs' AND u.id >= "
+              "(SELECT coalesce(max(run_id), 0) FROM runs)), "
+              "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
+              "?18, ?19, ?20, ?21, ?22, ?23, 'PENDING', '', '', 0, 0, 0, 0, ?24, ?25)")
           .With(sweep_id, run.key(), run.size(), run.n_params(), shape.layers(), shape.heads(),
                 shape.width(), shape.context(), shape.vocabulary(), identity.batch_tokens(),
                 identity.learning_rate(), identity.warmup_steps(), identity.seed(), spec.ranks(),

@@ -14,8 +14,8 @@ namespace allometry::store {
 absl::Status BeingDeleted(absl::string_view name);
 // NotFound lists the names there are, newest first. FailedPrecondition: BeingDeleted.
 absl::StatusOr<int64_t> FindSweep(Connection& db, absl::string_view name);
-// With their counts, tags and best losses, by sweep_id; 0 is every one. device_seconds includes what LEASED attempts have
-// used by `now_unix_us`.
+// With their counts, tags and best losses, by sweep_id; 0 is every one. device_seconds includes
+// what LEASED attempts have used by `now_unix_us`.
 absl::StatusOr<std::vector<v1::Sweep>> LoadSweeps(Connection& db, int64_t sweep_id,
                                                   int64_t now_unix_us);
 

@@ -175,8 +175,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "learning_rate, seeds, optimizer, decay_fraction, "
                 "final_rate_fraction, warmup_steps, precision\n"
                 "a.yaml:8: unknown key budgets_: did you mean budgets?"},
-        Mistake{"max_epochs: 100", "evaluation: [1]",
-                "a.yaml:14: evaluation is a list: a map is expected, with windows, per_decade, keep"},
+        Mistake{
+            "max_epochs: 100", "evaluation: [1]",
+            "a.yaml:14: evaluation is a list: a map is expected, with windows, per_decade, keep"},
         // Numbers.
         Mistake{"context: 32", "context: 0",
                 "a.yaml:5: context 0 is out of range: allowed is from 1 to 1e6"},

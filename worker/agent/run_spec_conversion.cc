@@ -59,7 +59,8 @@ absl::StatusOr<run::RunSpec> ToRunDirSpec(const v1::RunSpec& spec, int attempt,
           absl::StrCat("input ", input.kind(), ": '", input.file(),
                        "' is not of the form attempt-K/checkpoint-STEP"));
     }
-    to.inputs.push_back({*kind, input.run_key(), input.run_id(), input.file(), input.hash(), input.step()});
+    to.inputs.push_back(
+        {*kind, input.run_key(), input.run_id(), input.file(), input.hash(), input.step()});
   }
   return to;
 }
