@@ -1,13 +1,18 @@
 #include "cli/trainer_attempt.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "cli/child.h"
 #include "run/lease_line.h"
 #include "run/trainer_rules.h"
 #include "worker/agent/command_launch.h"
@@ -54,6 +59,11 @@ bool HasLogged(const Outcome& outcome, bool wants_checkpoint) {
   return false;
 }
 
+// A supervisor ends what does not end by itself, and gives its exit code.
+bool WasKilledBySupervisor(int wait_status) {
+  return WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 128 + SIGKILL;
+}
+
 void Watch(Act act, const run::RunSpec& spec, const std::string& attempt_dir,
            const std::string& mark, TrainerProcess& process, int64_t patience_ms,
            Outcome& outcome) {
@@ -85,8 +95,9 @@ void Watch(Act act, const run::RunSpec& spec, const std::string& attempt_dir,
       }
     }
     if (process.Exited()) {
-      outcome.left = static_cast<int>(launch::ProcessesWithEnvironment(mark).size());
-      outcome.ended = !killed;
+      const std::string left = ReadFile(attempt_dir + "/left-behind").value_or("");
+      outcome.left = static_cast<int>(std::count(left.begin(), left.end(), '\n'));
+      outcome.ended = !killed && !WasKilledBySupervisor(process.wait_status());
       outcome.stop_s = acted == 0 ? -1 : std::max(0.0, static_cast<double>(now - acted) / 1e9);
       break;
     }
@@ -118,7 +129,12 @@ absl::StatusOr<StartedAttempt> StartAttempt(run::RunSpec& spec, const std::strin
   request.run_dir = run_dir;
   request.data_dir = data_dir;
   launch::HostRanks& here = request.hosts.emplace_back();
-  for (int i = 0; i < spec.ranks; ++i) here.devices.push_back(absl::StrCat(i));
+  for (int i = 0; i < spec.ranks; ++i) {
+    here.devices.push_back(absl::StrCat(run::NameOf(spec.device), ":", i));
+  }
+  request.launcher = *launch::FindLauncher("mpirun", /*in_slurm=*/false);
+  request.settings.is_root = geteuid() == 0;
+  request.supervisor = FolderOfThisProgram() + "/allo-supervisor";
   request.attempt_name = request.agent_id = started.attempt_dir;
   ALLO_ASSIGN_OR_RETURN(const launch::Command command,
                         agent::MakeTrainerCommand(spec, request, {true, {}}));

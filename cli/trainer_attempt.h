@@ -39,7 +39,7 @@ struct Outcome {
   std::optional<run::ExitRecord> exit;
   std::optional<run::CheckpointRecord> checkpoint;  // the last
   std::map<int64_t, double> heldout;
-  int left = 0;  // processes of it after its end
+  int left = 0;  // processes of it after its end, which were then killed
   std::string log;
 };
 

@@ -107,7 +107,10 @@ class Check {
     if (WIFSIGNALED(outcome.wait_status)) {
       return absl::StrFormat("it ended by signal %d", WTERMSIG(outcome.wait_status));
     }
-    return absl::StrFormat("it ended with code %d", WEXITSTATUS(outcome.wait_status));
+    const int code = WEXITSTATUS(outcome.wait_status);
+    // As its supervisor says it.
+    if (code > 128) return absl::StrFormat("it ended by signal %d", code - 128);
+    return absl::StrFormat("it ended with code %d", code);
   }
 
   bool Whole(const std::string& what, const Outcome& outcome) {
@@ -212,10 +215,7 @@ class Check {
     } else if (outcome.ended) {
       Say(true, absl::StrFormat("%s, after %.1f s", what, outcome.stop_s));
     } else {
-      Print(Word::kNote, what +
-                             ": it does not. An agent that lives kills it at that moment; where "
-                             "the agent died it goes on for nothing, until the agent's next "
-                             "start");
+      Print(Word::kNote, what + ": it does not, and was killed a second later");
     }
   }
 

@@ -8,7 +8,7 @@
 #   share/allometry/          Slurm's scripts, Kubernetes' manifests, a container's recipe, sweeps
 #
 # Component cuda: allo-trainer-cuda with CUDA's libraries, some GB; not installed unless named.
-set(programs allo allo-coordinator allo-worker allo-trainer)
+set(programs allo allo-coordinator allo-supervisor allo-trainer allo-worker)
 set(rpath "$ORIGIN/../lib/allometry")
 # HDF5's and Open MPI's folders are Debian's own and outside of the loader's path.
 foreach(folder ${HDF5_LIBRARY_DIRS} /usr/lib/x86_64-linux-gnu/hdf5/serial

@@ -1,9 +1,12 @@
 #include "run/placeholders.h"
 
+#include <initializer_list>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/json_shape.h"
 #include "run/json_fields.h"
 
@@ -56,6 +59,21 @@ absl::Status ReplaceIn(Json& json, const PlaceholderValues& values) {
   return absl::OkStatus();
 }
 
+// Whether the command or its variables have one of these placeholders.
+bool Names(const Trainer& trainer, std::initializer_list<absl::string_view> names) {
+  for (absl::string_view text :
+       {absl::string_view(trainer.command.text), absl::string_view(trainer.environment.text)}) {
+    while (!text.empty()) {
+      if (absl::ConsumePrefix(&text, "{{") || absl::ConsumePrefix(&text, "}}")) continue;
+      for (const absl::string_view name : names) {
+        if (absl::StartsWith(text, absl::StrCat("{", name, "}"))) return true;
+      }
+      text.remove_prefix(1);
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 JsonText JsonString(absl::string_view text) { return TextOf(std::string(text)); }
@@ -99,6 +117,22 @@ PlaceholderValues ValuesOf(const RunSpec& spec, const std::string& run_dir,
   values["attempt"] = JsonInteger(spec.attempt);
   values["steps"] = JsonInteger(spec.steps);
   return values;
+}
+
+void AddPlace(const ProcessPlace& place, PlaceholderValues& values) {
+  values["hosts"] = JsonInteger(place.hosts);
+  values["host_rank"] = JsonInteger(place.host_rank);
+  values["host_devices"] = JsonInteger(place.host_devices);
+  values["main_address"] = JsonString(place.main_address);
+  values["main_port"] = JsonInteger(place.main_port);
+  values["rank"] = JsonInteger(place.rank);
+  values["local_rank"] = JsonInteger(place.local_rank);
+}
+
+bool IsForEachDevice(const Trainer& trainer) { return Names(trainer, {"rank", "local_rank"}); }
+
+bool KnowsOtherHosts(const Trainer& trainer) {
+  return IsForEachDevice(trainer) || Names(trainer, {"hosts", "host_rank", "main_address"});
 }
 
 absl::StatusOr<std::string> Replace(absl::string_view text, const PlaceholderValues& values) {

@@ -22,7 +22,7 @@
 
 namespace allometry::run {
 
-inline constexpr char kContractVersion[] = "1.0";
+inline constexpr char kContractVersion[] = "1.1";
 inline constexpr char kContractMajor[] = "1";
 
 class TrainerRules {

@@ -169,7 +169,7 @@ class TrainerReader {
     if (const auto args = fields.Find("args")) {
       const Json read = ReadObject(*args, "names and values for the command", mistakes_);
       if (!read.empty()) choice.trainer.args = {read.dump()};
-      CheckPlaceholders(args->line, {read.dump()});
+      CheckPlaceholders(args->line, {read.dump()}, /*of_process=*/false);
     }
     if (const auto folder = fields.Find("working_dir")) {
       choice.working_dir = ReadText(*folder, mistakes_).value_or("");
@@ -192,11 +192,14 @@ class TrainerReader {
       const models::Shape shape = {.family = file_.family};
       spec.identity.trainer.size = SizeJson(size, shape, 1, 1, 1);
       examples_.emplace_back(size.label, run::ValuesOf(spec, "/run", "/data"));
+      run::PlaceholderValues& of_process = process_examples_.emplace_back(examples_.back()).second;
+      run::AddPlace({}, of_process);
     }
   }
 
-  void CheckPlaceholders(int line, const run::JsonText& text) {
-    for (const auto& [label, values] : examples_) {
+  // `args` are one for all processes: run.json has them.
+  void CheckPlaceholders(int line, const run::JsonText& text, bool of_process = true) {
+    for (const auto& [label, values] : of_process ? process_examples_ : examples_) {
       const auto replaced = run::ReplaceInJson(text, values);
       if (replaced.ok()) continue;
       const bool of_size = absl::StrContains(replaced.status().message(), "placeholder {size.");
@@ -304,7 +307,7 @@ class TrainerReader {
   const absl::Span<const Section> sections_;
   SweepFile& file_;
   Mistakes& mistakes_;
-  std::vector<std::pair<std::string, run::PlaceholderValues>> examples_;
+  std::vector<std::pair<std::string, run::PlaceholderValues>> examples_, process_examples_;
 };
 
 }  // namespace

@@ -36,7 +36,7 @@ import zlib
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NoReturn, Optional, Set
 
-CONTRACT = "1.0"
+CONTRACT = "1.1"
 
 # Exit codes: 64 + the number of the reason (docs/trainer.md).
 _EXIT_CODES = {"SUCCEEDED": 0, "DIVERGED": 66, "OOM": 67, "DATA": 68, "PREEMPTED": 69, "BUG": 71,
@@ -44,18 +44,17 @@ _EXIT_CODES = {"SUCCEEDED": 0, "DIVERGED": 66, "OOM": 67, "DATA": 68, "PREEMPTED
 
 
 def _number(*names: str, default: int) -> int:
-    for name in names:
-        if os.environ.get(name, "").isdigit():
-            return int(os.environ[name])
-    return default
+    return next((int(os.environ[n]) for n in names if os.environ.get(n, "").isdigit()), default)
 
 
 def rank() -> int:
-    return _number("RANK", "JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", default=0)
+    return _number("RANK", "ALLOMETRY_RANK", "JAX_PROCESS_ID", "OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                   default=0)
 
 
 def world_size() -> int:
-    return _number("WORLD_SIZE", "JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", default=1)
+    return _number("WORLD_SIZE", "ALLOMETRY_RANKS", "JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE",
+                   default=1)
 
 
 class Run:
@@ -65,7 +64,7 @@ class Run:
         self.run_dir = Path(run_dir)
         self.spec: Dict[str, Any] = json.loads((self.run_dir / "run.json").read_text())
         identity = self.spec["identity"]
-        trainer = identity.get("trainer", {})
+        trainer, start = identity.get("trainer", {}), self.spec.get("start")
         self.rank, self.world_size = rank(), world_size()
         self.attempt: int = self.spec.get("attempt", 1)
         self.attempt_dir = self.run_dir / f"attempt-{self.attempt}"
@@ -78,16 +77,16 @@ class Run:
         self.evaluation_steps: Set[int] = set(self.spec.get("evaluation_steps", []))
         self.checkpoint_steps: Set[int] = set(self.spec.get("checkpoint_steps", []))
         self.log_every: int = self.spec.get("log_every", 10)
-        start = self.spec.get("start")
         self.start_step: int = start["step"] if start else 0
         self.steps = range(self.start_step + 1, self.last_step + 1)
-        self._sequence, self._checks, self._word = 0, 0, ""
+        self._sequence, self._checks, self._stop_at, self._word = 0, 0, 0, ""
         self._saved_at = time.monotonic()
         self._stop_file = self.attempt_dir / "stop-at"
         self._spool: Any = None
         if self.rank == 0:
             self.attempt_dir.mkdir(parents=True, exist_ok=True)
             self._spool = open(self.attempt_dir / "spool", "xb", buffering=0)
+            self._stop_file.write_text("0")
             self._append("numerics", ranks=self.world_size, params=params, contract=CONTRACT,
                          device=self.spec.get("device", "cpu"))
             threading.Thread(target=self._listen, daemon=True).start()
@@ -146,15 +145,16 @@ class Run:
         name = f"checkpoint-{step:012d}{suffix}"
         path = self.attempt_dir / name
         draft = self.attempt_dir / f".draft-{name}"
-        if self.rank != 0:
-            yield draft
-            return
-        if draft.is_dir():
-            shutil.rmtree(draft)
+        if self.rank == 0:
+            shutil.rmtree(draft, ignore_errors=True)
         yield draft
+        if self.rank != 0:
+            return
         crc, size = _crc_of(draft, sync=True)
         os.rename(draft, path)
-        _sync(self.attempt_dir)
+        folder = os.open(self.attempt_dir, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
         os.fsync(self._spool.fileno())
         self._append("checkpoint", step=step, file=f"attempt-{self.attempt}/{name}",
                      hash=f"{crc:08x}", bytes=size)
@@ -168,16 +168,18 @@ class Run:
         if self.world_size == 1:
             return bool(self._word)
         # No rank is more than one update ahead, since an update needs all of them: what rank 0
-        # decides now for the next update is known there by all.
-        if self.rank == 0 and self._word and not self._stop_file.exists():
-            draft = self._stop_file.with_suffix(".draft")
-            draft.write_text(str(self._checks + 1))
-            os.rename(draft, self._stop_file)
-            return False
-        try:
-            return self._checks >= int(self._stop_file.read_text())
-        except FileNotFoundError:
-            return False
+        # decides now for the next update is known there by all. The file is there from the start
+        # and opened anew, so that a network file system shows other hosts what was written last.
+        if self.rank == 0:
+            if self._word and not self._stop_at:
+                self._stop_at = self._checks + 1
+                with open(self._stop_file, "r+") as file:
+                    file.write(str(self._stop_at))
+                    file.flush()
+                    os.fsync(file.fileno())
+        elif self._stop_file.exists():
+            self._stop_at = int(self._stop_file.read_text() or 0)
+        return 0 < self._stop_at <= self._checks
 
     def stop(self, step: int) -> NoReturn:
         """Ends as PREEMPTED or CANCELLED_BY_USER, as was asked."""
@@ -214,36 +216,35 @@ class Run:
             owner = self.run_dir.parent / f"run-{start['run_id']}"
         path: Path = owner / start["file"]
         try:
-            crc, _ = _crc_of(path)
+            found = f"{_crc_of(path)[0]:08x}"
         except OSError as error:
-            self.exit("CHECKPOINT", str(error), 0)
-        if f"{crc:08x}" != start["hash"]:
-            self.exit("CHECKPOINT", f"{path} has CRC-32 {crc:08x}, registered is {start['hash']}", 0)
+            self.exit("CHECKPOINT", str(error))
+        if found != start["hash"]:
+            self.exit("CHECKPOINT", f"{path} has CRC-32 {found}, registered is {start['hash']}")
         return path
 
     def _listen(self) -> None:
         """The lease: lines "lease BOOT_ID ASKED DEADLINE LEFT_MS" (nanoseconds of CLOCK_BOOTTIME on
         that boot), "preempt", "cancel". Its end, or a deadline that passes, ends this process
         without another write."""
-        deadline: List[int] = [0]
+        timer: Optional[threading.Timer] = None
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-        def watch() -> None:
-            while True:
-                time.sleep(0.2)
-                if deadline[0] and time.clock_gettime_ns(time.CLOCK_BOOTTIME) > deadline[0]:
-                    os._exit(_EXIT_CODES["LEASE_LOST"])
-
-        threading.Thread(target=watch, daemon=True).start()
         for line in sys.stdin:
             words = line.split()
             if len(words) >= 5 and words[0] == "lease":
-                now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-                ours = words[1] == boot_id
-                deadline[0] = int(words[3]) if ours else now + int(words[4]) * 1_000_000
+                left_ns = int(words[4]) * 1_000_000
+                if words[1] == boot_id:
+                    left_ns = int(words[3]) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+                if timer:
+                    timer.cancel()
+                # At least a second: whoever reads late finds old lines before the newest.
+                timer = threading.Timer(max(left_ns / 1e9, 1.0), os._exit,
+                                        [_EXIT_CODES["LEASE_LOST"]])
+                timer.daemon = True
+                timer.start()
             elif words and words[0] in ("preempt", "cancel"):
                 self._word = words[0]
-        if deadline[0]:  # by hand, without an agent, there was never a lease
+        if timer:  # by hand, without an agent, there was never a lease
             os._exit(_EXIT_CODES["LEASE_LOST"])
 
     def _crashed(self, kind: Any, error: BaseException, trace: Any) -> None:
@@ -251,14 +252,6 @@ class Run:
         reason = ("OOM" if isinstance(error, MemoryError) or "OutOfMemory" in kind.__name__ else
                   "DISK_FULL" if isinstance(error, OSError) and error.errno == 28 else "BUG")
         self.exit(reason, f"{kind.__name__}: {error}", 0)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _crc_of(path: Path, sync: bool = False) -> "tuple[int, int]":
@@ -272,6 +265,6 @@ def _crc_of(path: Path, sync: bool = False) -> "tuple[int, int]":
             for block in iter(lambda: handle.read(1 << 20), b""):
                 crc = zlib.crc32(block, crc)
                 size += len(block)
-        if sync:
-            _sync(file)
+            if sync:
+                os.fsync(handle.fileno())
     return crc, size

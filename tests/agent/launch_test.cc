@@ -10,7 +10,9 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
+#include "worker/agent/command_launch.h"
 #include "worker/agent/slots.h"
+#include "worker/launch/start_plan.h"
 
 namespace allometry::agent {
 namespace {
@@ -72,6 +74,61 @@ TEST(LaunchTest, UnderSlurmSrunStartsTheRanksAlsoOne) {
                     HasSubstr("/bin/allo-trainer /root/run-7"), Not(HasSubstr("mpirun"))));
   EXPECT_THAT(CommandLine(RequestOn({"cpu:0"}, "srun")),
               AllOf(StartsWith("srun --exact --ntasks=1 "), HasSubstr("--collective self")));
+}
+
+// A plan of a command on GPUs, for each launcher.
+TEST(LaunchTest, ACommandSeesTheGpusOfItsHostByTheirNumbersUnlessTheLauncherSaysThem) {
+  const allometry::testing::TemporaryFolder folder;
+  run::RunSpec spec;
+  spec.ranks = 3;
+  spec.device = run::DeviceKind::kCuda;
+  spec.identity.trainer.command = {R"(["true", "{hosts}", "{host_rank}", "{host_devices}"])"};
+  spec.identity.trainer.working_dir = folder.path();
+  for (const char* launcher : {"mpirun", "srun"}) {
+    SCOPED_TRACE(launcher);
+    LaunchRequest request = RequestOn({}, launcher);
+    request.hosts = {{"n1", true, {"cuda:2", "cuda:0"}}, {"n2", false, {"cuda:GPU-ab"}}};
+    request.supervisor = "/bin/allo-supervisor";
+    request.run_dir = folder.path();
+    ASSERT_OK(MakeDirectories(run::AttemptDir(folder.path(), 1)));
+    ASSERT_OK_AND_ASSIGN(const launch::Command command,
+                         MakeTrainerCommand(spec, request, {true, {}}));
+    EXPECT_TRUE(command.is_supervised);
+    ASSERT_OK_AND_ASSIGN(const launch::StartPlan plan,
+                         launch::ReadStartPlan(run::AttemptDir(folder.path(), 1)));
+    ASSERT_EQ(plan.processes.size(), 2u);
+    EXPECT_THAT(plan.processes[1].arguments, ElementsAre("true", "2", "1", "1"));
+    if (launcher == std::string("mpirun")) {
+      EXPECT_EQ(plan.processes[0].environment.at("CUDA_VISIBLE_DEVICES"), "2,0");
+      EXPECT_EQ(plan.processes[1].environment.at("CUDA_VISIBLE_DEVICES"), "GPU-ab");
+      EXPECT_THAT(plan.inherited, Not(Contains("CUDA_VISIBLE_DEVICES")));
+    } else {
+      EXPECT_EQ(plan.processes[0].environment.count("CUDA_VISIBLE_DEVICES"), 0u);
+      EXPECT_THAT(plan.inherited, Contains("CUDA_VISIBLE_DEVICES"));
+      EXPECT_THAT(command.arguments, Contains("--gpus-per-node=2"));
+    }
+  }
+}
+
+TEST(LaunchTest, AWrapperStartsTheCommandAndOptionsAreTheLaunchers) {
+  const allometry::testing::TemporaryFolder folder;
+  run::RunSpec spec;
+  spec.identity.trainer.command = {R"(["no-such-program"])"};
+  spec.identity.trainer.working_dir = folder.path();
+  LaunchRequest request = RequestOn({"cpu:0"}, "srun");
+  request.supervisor = "/bin/allo-supervisor";
+  request.run_dir = folder.path();
+  request.settings.arguments = {"--container-image=IMAGE", "env", "-u", "X"};
+  ASSERT_OK(MakeDirectories(run::AttemptDir(folder.path(), 1)));
+  ASSERT_OK_AND_ASSIGN(const launch::Command command,
+                       MakeTrainerCommand(spec, request, {true, {}}));
+  EXPECT_THAT(absl::StrJoin(command.arguments, " "),
+              HasSubstr(absl::StrCat("--container-image=IMAGE /bin/allo-supervisor ",
+                                     run::AttemptDir(folder.path(), 1))));
+  ASSERT_OK_AND_ASSIGN(const launch::StartPlan plan,
+                       launch::ReadStartPlan(run::AttemptDir(folder.path(), 1)));
+  EXPECT_THAT(plan.wrapper, ElementsAre("env", "-u", "X"));
+  EXPECT_THAT(plan.processes[0].arguments, ElementsAre("no-such-program"));
 }
 
 TEST(LaunchTest, TheEnvironmentMarksTheAttemptAndKeepsToOneThread) {

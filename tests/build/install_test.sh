@@ -35,7 +35,7 @@ check "every library is found" bash -c "! grep 'not found' '$tmp/libraries'"
 check "and is the tree's own or the system's" bash -c \
   "! grep '=> /' '$tmp/libraries' | grep -v '=> \(/lib\|/usr/lib\|$tmp/tree/bin/../lib/allometry\)/'"
 check "every program says its version" bash -c \
-  "for p in allo allo-coordinator allo-worker allo-trainer; do ${as[*]} $bin/\$p --version || exit 1; done"
+  "for p in allo allo-coordinator allo-worker allo-trainer; do ${as[*]} $bin/\$p --version || exit 1; done; ${as[*]} $bin/allo-supervisor --help"
 check "the units name programs that are there" bash -c \
   "! grep -h ExecStart= $tmp/tree/lib/systemd/system/*.service | grep -v 'ExecStart=$folder/first/bin/allo-'"
 

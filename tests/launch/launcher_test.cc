@@ -86,6 +86,42 @@ TEST(LauncherTest, NoRowLetsVariablesOfAnotherRankThrough) {
   }
 }
 
+TEST(LauncherTest, OneProcessAHostIsStartedForAllOfItsDevices) {
+  Job job = JobOn({{"n1", true, {"0", "1"}}, {"n3", false, {"0", "1"}}});
+  job.one_per_host = true;
+  EXPECT_EQ(RankCount(job), 2u);
+  ASSERT_OK_AND_ASSIGN(const Command mpirun, MakeCommand(Row("mpirun"), job));
+  EXPECT_THAT(absl::StrJoin(mpirun.arguments, " "),
+              AllOf(HasSubstr("-np 1 --host n1:1 "), HasSubstr("-np 1 --host n3:1 ")));
+  job.settings.cpus_per_rank = 3;
+  ASSERT_OK_AND_ASSIGN(const Command srun, MakeCommand(Row("srun"), job));
+  EXPECT_THAT(
+      absl::StrJoin(srun.arguments, " "),
+      AllOf(HasSubstr("--ntasks=2 --nodes=2 --nodelist=n1,n3 "), HasSubstr("--cpus-per-task=6 ")));
+  job.hosts.pop_back();
+  ASSERT_OK_AND_ASSIGN(const Command none, MakeCommand(Row("mpirun"), job));
+  EXPECT_EQ(none.arguments, job.program) << "one process on this machine needs no mpirun";
+}
+
+// Other users of a host see command lines, and a sweep file's command has no business with what
+// this process was started with.
+TEST(LauncherTest, NothingOfThisProcesssEnvironmentIsSentWithACommandOfASweepFile) {
+  setenv("ALLO_TOKEN_FILE", "/secret", 1);
+  setenv("CUDA_HOME", "/cuda", 1);
+  setenv("LD_LIBRARY_PATH", "/libtorch/lib", 1);
+  Job job = JobOn({{"n1", true, {"0"}}, {"n3", false, {"0"}}});
+  for (const bool is_foreign : {false, true}) {
+    job.is_foreign = is_foreign;
+    ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("mpirun"), job));
+    const std::string line = absl::StrJoin(command.arguments, " ");
+    EXPECT_THAT(line, HasSubstr("-x OMP_NUM_THREADS=1"));
+    for (const char* sent : {"ALLO_TOKEN_FILE", "CUDA_HOME", "LD_LIBRARY_PATH"}) {
+      EXPECT_EQ(line.find(sent) == std::string::npos, is_foreign) << sent;
+    }
+  }
+  for (const char* name : {"ALLO_TOKEN_FILE", "CUDA_HOME", "LD_LIBRARY_PATH"}) unsetenv(name);
+}
+
 TEST(LauncherTest, SrunKeepsWhatNamesTheAllocation) {
   ASSERT_OK_AND_ASSIGN(const Command command, MakeCommand(Row("srun"), JobOn({{"", true, {"0"}}})));
   for (const char* name : {"SLURM_CONF", "SLURM_JOB_ID", "SLURM_JOB_NODELIST"}) {

@@ -14,6 +14,7 @@ import sys
 NEVER = {
     "allo-trainer": ("libgrpc", "libprotobuf", "libsqlite3", "libtorch_cuda"),
     "allo-trainer-cuda": ("libgrpc", "libprotobuf", "libsqlite3"),
+    "allo-supervisor": ("libgrpc", "libprotobuf", "libtorch", "libc10", "libmpi", "libsqlite3"),
     "allo-worker": ("libtorch", "libc10", "libmpi", "libnccl", "libsqlite3"),
     "allo-coordinator": ("libtorch", "libc10", "libmpi", "libnccl"),
     "allo": ("libtorch", "libc10", "libmpi", "libnccl", "libsqlite3"),

@@ -133,6 +133,13 @@ class TrainerTest(unittest.TestCase):
         self.assertEqual(process.wait(), 75)
         self.assertNotIn("exit", [r["kind"] for r in self.records()])
 
+    def test_whoever_reads_late_goes_by_the_last_line(self):
+        process = self.start("import time\ntime.sleep(1)\n" + self.SLOW)
+        for seconds in (0.1, 0.2, 100):
+            self.say(process, self.lease(seconds))
+        time.sleep(0.5)
+        self.assertEqual(process.wait(), 0)
+
     def test_an_input_that_closes_ends_it(self):
         process = self.start(self.SLOW)
         self.say(process, self.lease(100))
@@ -177,6 +184,14 @@ class TrainerTest(unittest.TestCase):
                 break
         self.assertEqual(said, f"stops {step}\n")
         self.assertEqual(one.stdout.readline(), said)
+
+    def test_a_process_for_each_device_has_its_rank_of_the_worker(self):
+        script = ("from allometry.trainer import Run\nrun = Run.from_environment()\n"
+                  "print(run.rank, run.world_size)\nrun.log(5, train=1.0)\nrun.finish()\n")
+        for rank in (1, 0):
+            process = self.start(script, ALLOMETRY_RANK=str(rank), ALLOMETRY_RANKS="2")
+            self.assertEqual(process.stdout.read(), f"{rank} 2\n")
+            self.assertEqual((self.run_dir / "attempt-1" / "spool").exists(), rank == 0)
 
     def test_schedules_are_ours(self):
         script = ("from allometry.trainer import Run\nrun = Run.from_environment()\n"

@@ -61,6 +61,35 @@ TEST(PlaceholdersTest, AnUnknownOneListsThoseThereAre) {
                              HasSubstr("{size.depth}"))));
 }
 
+TEST(PlaceholdersTest, APlaceIsThatOfAProcess) {
+  PlaceholderValues values = Values();
+  EXPECT_THAT(Replace("{rank}", values), StatusIs(absl::StatusCode::kInvalidArgument));
+  AddPlace({2, 1, 4, "n1", 20'001, 7, 3}, values);
+  EXPECT_THAT(Replace("{hosts} {host_rank} {host_devices} {main_address}:{main_port}", values),
+              IsOkAndHolds("2 1 4 n1:20001"));
+  EXPECT_THAT(Replace("{rank} {local_rank} of {devices}", values), IsOkAndHolds("7 3 of 8"));
+}
+
+TEST(PlaceholdersTest, WhatACommandNamesSaysHowManyProcessesItIs) {
+  const auto trainer = [](const std::string& command, const std::string& environment) {
+    Trainer trainer;
+    trainer.command = {command};
+    trainer.environment = {environment};
+    return trainer;
+  };
+  for (const Trainer& one : {trainer(R"(["a","--rank={rank}"])", ""),
+                             trainer(R"(["a"])", R"({"LOCAL_RANK":"{local_rank}"})")}) {
+    EXPECT_TRUE(IsForEachDevice(one));
+    EXPECT_TRUE(KnowsOtherHosts(one));
+  }
+  const Trainer by_host = trainer(R"(["a","{host_rank}","{{rank}}"])", "");
+  EXPECT_FALSE(IsForEachDevice(by_host)) << "{{ is a brace";
+  EXPECT_TRUE(KnowsOtherHosts(by_host));
+  const Trainer alone = trainer(R"(["a","{devices}","{host_devices}","{main_port}"])", "{}");
+  EXPECT_FALSE(IsForEachDevice(alone));
+  EXPECT_FALSE(KnowsOtherHosts(alone));
+}
+
 TEST(PlaceholdersTest, WhatIsReplacedIsNotReadAgain) {
   RunSpec spec = Example();
   spec.identity.dataset = "{seed}";

@@ -205,6 +205,81 @@ agent_node() {
   check "nothing is lost or doubled" one_curve power
 }
 
+# A trainer that is a command (docs/trainer.md). Each process says where it is, and leaves a child
+# without session, environment and parent.
+submit_command() { # name, env (YAML), tokens
+  cat > "$out/command.py" << 'END'
+import os, socket, sys, time
+from allometry.trainer import Run
+print("place", socket.gethostname(), *sys.argv[1:], flush=True)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.execve("/bin/sleep", ["sleep", "4242"], {})
+os.wait()
+run = Run.from_environment()
+for step in run.steps:
+    run.log(step, train=1.0 / step)
+    if step in run.evaluation_steps:
+        run.log(step, heldout=1.0 / step)
+    time.sleep(.01)
+    stop = run.should_stop()
+    if stop or run.should_checkpoint(step):
+        with run.checkpoint(step) as path:
+            path.write_text(str(step))
+    if stop:
+        run.stop(step)
+run.finish()
+END
+  cat > "$out/$1.yaml" << END
+name: $1
+dataset: {external: none, tokens: 1T}
+trainer:
+  command: [python3, command.py, "of {hosts} {host_rank} {host_devices}"]
+  env: {PYTHONPATH: $src/python, $2}
+  files: [command.py]
+model: {table: [{label: 1k, params: 1000}]}
+training: {batch_tokens: 100, warmup_steps: 10, learning_rate: 1e-3}
+budgets: {tokens: [$3]}
+devices: 4
+log_every: 20
+checkpoint_every: 2s
+END
+  allo submit "$out/$1.yaml" > "$out/$1.submitted" 2>&1
+}
+places() { cat "$ALLO_HOME"/runs/run-"$1"/attempt-1/log | grep '^place' | sort; }
+# On hosts: what commands leave, or no such thing.
+sleepers() { HOST=$1 "$on" pgrep -f '^sleep 4242$'; }
+no_sleepers() { for host; do ! sleepers "$host" || return; done; }
+
+commands() {
+  serve -w n1
+  job=$(ALLO_WORKER_OPTIONS=--allow-commands=all workers -w n2,n3,n4 --nodes=3 --cpus-per-task=2)
+  within 40 hosts_offered 3
+  submit_command hosts 'RANK: "{host_rank}", WORLD_SIZE: "{hosts}"' 10k
+  check "a command, one process on each of two nodes" within 90 all_done hosts
+  check "each knows its place" test "$(places 1 | cut -d' ' -f3- | paste -sd, -)" = 'of 2 0 2,of 2 1 2'
+  check "and they are on two nodes" test "$(places 1 | cut -d' ' -f2 | sort -u | wc -l)" = 2
+  submit_command devices 'RANK: "{rank}", WORLD_SIZE: "{devices}"' 10k
+  check "a command, one process for each of four devices" within 90 all_done devices
+  check "on two nodes" test "$(places 2 | cut -d' ' -f2 | sort | uniq -c | awk '{print $1}' | paste -sd, -)" = 2,2
+  check "nothing is left of them" within 20 no_sleepers n2 n3 n4
+  submit_command long 'RANK: "{host_rank}", WORLD_SIZE: "{hosts}"' 100M
+  within 60 is long running
+  sleep 8
+  lost=$(node_of_run "$job")
+  "$here/hosts.sh" kill "$lost"
+  check "a node of a command loses its power: its run is back within 60 s" within 60 has_starts "$job" 4
+  check "it ended as NODE_LOST" says "$job" NODE_LOST
+  check "nothing is counted as a failure" no_failures long
+  check "and the run goes on" goes_on long
+  power_on "$lost"
+  allo cancel long
+  check "told to cancel, all of it ends" within 60 no_sleepers n2 n3 n4
+  check "as CANCELLED_BY_USER" within 20 says "$job" CANCELLED_BY_USER
+}
+
 agent() {
   serve -w n1
   job=$(workers -w n2,n3 --nodes=2 --cpus-per-task=2)
@@ -346,7 +421,7 @@ no_foreign_trainers() {
 NODES="n1 n2 n3 n4" "$here/up.sh" | tail -1 || exit 1
 trap '"$here/hosts.sh" down' EXIT
 # shellcheck disable=SC2068
-for test in ${@:-sweep preempt limit move share node agent_node agent again scale by_ssh by_ssh_longer}; do
+for test in ${@:-sweep preempt limit move share node agent_node commands agent again scale by_ssh by_ssh_longer}; do
   clear_all
   "$test"
 done

@@ -150,6 +150,16 @@ budgets: {tokens: [1M]}
   }
 }
 
+// Which process it is, is known where one starts: run.json, and with it `args`, is for all.
+TEST(TrainerSectionTest, PlacesOfProcessesStandInTheCommandAndItsVariables) {
+  EXPECT_EQ(OneMistake(Changed(
+                {{"\"{run_dir}\"", "\"{hosts} {host_rank} {host_devices}\""},
+                 {"SEED: \"{seed}\"", "A: \"{main_address}:{main_port} {rank} {local_rank}\""}})),
+            "");
+  EXPECT_THAT(OneMistake(Changed({{"lr: \"{learning_rate}\"", "lr: \"{host_rank}\""}})),
+              HasSubstr("a.yaml:6: placeholder {host_rank} is not known"));
+}
+
 TEST(TrainerSectionTest, ATableAndExternalDataNeedATrainer) {
   std::string yaml(kFile);
   yaml.erase(yaml.find("trainer:"), yaml.find("model:") - yaml.find("trainer:"));

@@ -134,6 +134,7 @@ absl::Status Attempt::Launch(const v1::Hold& hold) {
     ALLO_RETURN_IF_ERROR(context_.check_dataset(hold.spec().identity().dataset()));
   }
   request.trainer = context_.trainers.Of(KindOfSlot(devices_[0].device));
+  request.supervisor = context_.supervisor;
   request.run_dir = run_dir_;
   request.data_dir = context_.data_dir;
   request.hosts = std::move(hosts);
@@ -272,12 +273,14 @@ void Attempt::OnTrainerExit() {
       JudgeExit(status, ended_by_, oom_kill, LogTail(attempt_dir_ + "/log", kLogLines), why_ended_);
   const bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
   if (!verdict_.has_value()) verdict_ = judged;
-  if (rules_.has_value()) return;  // a command's end says nothing of this host's own trainer
   if (!failed || (!HostMayBeAtFault(judged.reason) && judged.reason != ExitReason::kNodeLost))
     return;
-  suspicious_end_ = SuspiciousEnd{
-      absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
-      judged.reason};
+  // A command's end says nothing of this host's own trainer.
+  if (!rules_.has_value()) {
+    suspicious_end_ = SuspiciousEnd{
+        absl::StrCat(LeaseName(lease_), " ended as ", run::ExitReasonName(judged.reason)),
+        judged.reason};
+  }
   if (ended_by_ != EndedBy::kItself) return;
   // A host that died looks like a launcher that failed.
   std::vector<std::string> hosts;

@@ -41,6 +41,7 @@ struct AttemptContext {
   std::string agent_id;
   std::string data_dir;
   Trainers trainers;
+  std::string supervisor;  // of commands
   const launch::Launcher* launcher = nullptr;
   launch::Settings launch_settings;
   std::vector<Host> hosts;  // the agent's own

@@ -9,6 +9,7 @@
 #include "worker/agent/log.h"
 #include "worker/agent/reconcile.h"
 #include "worker/agent/record_conversion.h"
+#include "worker/launch/descendants.h"
 #include "worker/launch/processes.h"
 
 namespace allometry::agent {
@@ -56,6 +57,7 @@ AttemptTable::AttemptTable(StateDir state, RunRoot root, std::vector<Lease> give
   context_.agent_id = state_.agent_id();
   context_.data_dir = settings_.data_dir;
   context_.trainers = settings_.trainers;
+  context_.supervisor = settings_.supervisor;
   context_.launcher = settings_.launcher;
   context_.launch_settings = settings_.launch_settings;
   context_.hosts = settings_.hosts;
@@ -178,6 +180,10 @@ bool AttemptTable::Poll(int64_t now_ns) {
     } else {
       ++it;
     }
+  }
+  // An attempt's orphans come to this process where mpirun, srun or a supervisor was killed.
+  if (changed || forgotten || ends_adopted_) {
+    ends_adopted_ = launch::EndAdopted(TrainerProcess::Children(), settings_.ends_orphans) > 0;
   }
   if (forgotten) {
     if (const absl::Status saved = SaveHeld({}); !saved.ok()) LogLine(saved.message());

@@ -25,6 +25,7 @@ namespace allometry::agent {
 struct AttemptSettings {
   std::string data_dir;
   Trainers trainers;
+  std::string supervisor;  // allo-supervisor
   const launch::Launcher* launcher = nullptr;
   launch::Settings launch_settings;
   std::vector<Host> hosts;
@@ -33,6 +34,8 @@ struct AttemptSettings {
   // How long a trainer that was told to stop may take to write its checkpoint.
   int64_t stop_within_ms = 60'000;
   StallOptions stall;
+  // This process is a subreaper, and whatever comes to it came of an attempt (BecomeSubreaper).
+  bool ends_orphans = false;
 };
 
 class AttemptTable {
@@ -122,6 +125,7 @@ class AttemptTable {
   std::map<std::string, int64_t> lost_hosts_;
   std::unique_ptr<HostProbe> return_probe_;
   Lease last_sent_;  // whose turn it was
+  bool ends_adopted_ = false;
 };
 
 }  // namespace allometry::agent

@@ -1,5 +1,7 @@
 // How a command of the sweep file is started in place of allo-trainer (docs/trainer.md): as it is
-// written, without a shell, in its own folder, with its own variables and few of this agent's.
+// written, without a shell, in its own folder, with its own variables and few of its host's. The
+// launchers of worker/launch start an allo-supervisor in its place, on each host or for each
+// device, and that starts it.
 #pragma once
 
 #include <string>
@@ -22,9 +24,11 @@ struct CommandPolicy {
 // "all", "none" or a list of programs with commas; "auto" allows all where `own_coordinator`.
 absl::StatusOr<CommandPolicy> ParseCommandPolicy(const std::string& text, bool own_coordinator);
 
-// PermissionDenied where the policy has it so; NotFound where the program or its folder is not on
-// this host; InvalidArgument where a file of it is not as it was submitted. `spec` is that of
-// run.json; `request.trainer` is not looked at.
+// Writes the attempt's start.json, and returns what starts it. PermissionDenied where the policy
+// has it so; InvalidArgument where the command is for one host and the devices are on several.
+// Where a process is to be on this host: NotFound, if the program or its folder is not here, and
+// InvalidArgument, if a file of it is not as it was submitted; other hosts say so when they start.
+// `spec` is that of run.json; `request.trainer` is not looked at.
 absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
                                                    const LaunchRequest& request,
                                                    const CommandPolicy& policy);

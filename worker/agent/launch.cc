@@ -25,23 +25,29 @@ std::vector<std::pair<std::string, std::string>> MarkedEnvironment(const std::st
   return {{kAttemptVariable, attempt_name}, {kAgentVariable, agent_id}};
 }
 
-absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request) {
-  launch::Job job;
-  job.hosts = request.hosts;
-  job.settings = request.settings;
-  const size_t ranks = launch::RankCount(job);
-  if (ranks == 0) return absl::InvalidArgumentError("an attempt without a slot");
-  const run::DeviceKind kind = KindOfSlot(request.hosts.front().devices.front());
-  for (launch::HostRanks& host : job.hosts) {
+absl::StatusOr<std::vector<launch::HostRanks>> DeviceIndices(std::vector<launch::HostRanks> hosts) {
+  if (hosts.empty() || hosts.front().devices.empty()) {
+    return absl::InvalidArgumentError("an attempt without a slot");
+  }
+  const std::string first = hosts.front().devices.front();
+  for (launch::HostRanks& host : hosts) {
     for (std::string& device : host.devices) {
-      if (KindOfSlot(device) != kind) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "slots of two kinds in one attempt: ", request.hosts.front().devices.front(), ", ",
-            device));
+      if (KindOfSlot(device) != KindOfSlot(first)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("slots of two kinds in one attempt: ", first, ", ", device));
       }
       device = run::IndexOfDevice(device);
     }
   }
+  return hosts;
+}
+
+absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request) {
+  launch::Job job;
+  ALLO_ASSIGN_OR_RETURN(job.hosts, DeviceIndices(request.hosts));
+  job.settings = request.settings;
+  const size_t ranks = launch::RankCount(job);
+  const run::DeviceKind kind = KindOfSlot(request.hosts.front().devices.front());
   const std::string collective = ranks == 1                       ? "self"
                                  : kind == run::DeviceKind::kCuda ? "nccl"
                                                                   : "mpi";

@@ -24,7 +24,8 @@ struct Trainers {
 };
 
 struct LaunchRequest {
-  std::string trainer;  // the program
+  std::string trainer;     // the program
+  std::string supervisor;  // allo-supervisor, of commands
   std::string run_dir;
   std::string data_dir;
   // One device a rank, all of one kind: {{"n1", true, {"cuda:0", "cuda:1"}}}.
@@ -34,6 +35,9 @@ struct LaunchRequest {
   std::string attempt_name;  // RunRoot::AttemptName
   std::string agent_id;
 };
+
+// `hosts` with what stands after "cuda:" in its devices. InvalidArgument: none, or of two kinds.
+absl::StatusOr<std::vector<launch::HostRanks>> DeviceIndices(std::vector<launch::HostRanks> hosts);
 
 // InvalidArgument: `hosts` is empty or mixes kinds, or the launcher cannot start it.
 absl::StatusOr<launch::Command> MakeLaunchCommand(const LaunchRequest& request);

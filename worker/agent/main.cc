@@ -28,6 +28,7 @@
 #include "worker/agent/hosts.h"
 #include "worker/agent/log.h"
 #include "worker/agent/slots.h"
+#include "worker/launch/descendants.h"
 #include "worker/launch/launcher.h"
 
 namespace {
@@ -125,6 +126,7 @@ absl::Status RunAgent(Flags flags) {
   options.devices = allometry::agent::NamedByUuid(std::move(options.devices));
   options.idle_exit_ms = static_cast<int64_t>(flags.idle_exit_s * 1000);
   CountStopSignals();
+  options.attempts.ends_orphans = allometry::launch::BecomeSubreaper();
   if (!WaitForCoordinator(options)) return absl::OkStatus();
   // A socket's folder lets in its owner alone.
   const bool own_coordinator =
@@ -143,6 +145,7 @@ int Main(int argc, char** argv) {
   AgentOptions& options = flags.options;
   options.attempts.trainers.cpu = BesideThisProgram("allo-trainer");
   options.attempts.trainers.cuda = BesideThisProgram("allo-trainer-cuda");
+  options.attempts.supervisor = BesideThisProgram("allo-supervisor");
   options.link.address = allometry::transport::DefaultCoordinatorAddress();
 
   CLI::App app("Offers this host's devices to a coordinator and runs what it gives them.",
@@ -234,6 +237,7 @@ int Main(int argc, char** argv) {
     const absl::Status status = RunAgent(std::move(flags));
     if (status.ok()) return 0;
     std::cerr << "allo-worker: " << status.message() << "\n";
+    if (absl::IsInvalidArgument(status)) return 2;
   } catch (const std::exception& error) {
     std::cerr << "allo-worker: " << error.what() << "\n";
   }

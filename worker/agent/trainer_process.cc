@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,8 @@ namespace allometry::agent {
 namespace {
 
 constexpr int64_t kTermToKillNs = 2'000'000'000;
+// For supervisors, also those that mpirun and srun end on other hosts.
+constexpr int64_t kSupervisorNs = 8'000'000'000;
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> pointers;
@@ -93,17 +97,24 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
     return spawned;
   }
   return std::unique_ptr<TrainerProcess>(
-      new TrainerProcess(pid, input[1], mark, command.is_foreign));
+      new TrainerProcess(pid, input[1], mark, command.is_supervised));
 }
 
 TrainerProcess::~TrainerProcess() {
   if (!Gone()) {
     Kill();
+    if (is_supervised_) {
+      while (Clock::Real().BootNanos() < supervised_ns_ && !Exited()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      }
+      KillMarked();
+    }
     while (!waited_ && waitpid(pid_, &wait_status_, 0) < 0 && errno == EINTR) {
     }
+    children_.erase(pid_);
     launch::SignalProcessesWithEnvironment(mark_, SIGKILL);
   }
-  if (input_fd_ >= 0) close(input_fd_);
+  CloseInput();
 }
 
 bool TrainerProcess::WriteLine(absl::string_view line) {
@@ -115,22 +126,25 @@ bool TrainerProcess::WriteLine(absl::string_view line) {
 
 void TrainerProcess::Terminate() {
   if (waited_ || kill_at_ns_ != 0) return;
-  if (is_foreign_) {
-    launch::SignalProcessesWithEnvironment(mark_, SIGTERM);
-  } else {
-    kill(pid_, SIGTERM);
-  }
+  kill(pid_, SIGTERM);
   kill_at_ns_ = Clock::Real().BootNanos() + kTermToKillNs;
 }
 
 void TrainerProcess::Kill() {
-  if (!waited_) kill(is_foreign_ ? -pid_ : pid_, SIGKILL);
+  if (!is_supervised_) return KillMarked();
+  if (supervised_ns_ != 0) return;
+  WriteLine("kill");
+  CloseInput();
+  supervised_ns_ = Clock::Real().BootNanos() + kSupervisorNs;
+}
+
+void TrainerProcess::KillMarked() {
+  if (!waited_) kill(pid_, SIGKILL);
   launch::SignalProcessesWithEnvironment(mark_, SIGKILL);
 }
 
 void TrainerProcess::CloseInput() {
-  close(input_fd_);
-  input_fd_ = -1;
+  if (input_fd_ >= 0) close(std::exchange(input_fd_, -1));
 }
 
 bool TrainerProcess::Exited() {
@@ -138,17 +152,18 @@ bool TrainerProcess::Exited() {
     const pid_t waited = waitpid(pid_, &wait_status_, WNOHANG);
     ALLO_CHECK(waited >= 0 || errno == EINTR) << "waitpid " << pid_ << ": " << std::strerror(errno);
     waited_ = waited == pid_;
+    if (waited_) children_.erase(pid_);
   }
   return waited_;
 }
 
 bool TrainerProcess::Gone() {
   if (gone_) return true;
-  if (kill_at_ns_ != 0 && Clock::Real().BootNanos() >= kill_at_ns_) Kill();
-  // Children whose environment it emptied are still in its group.
-  if (Exited() && is_foreign_ && !std::exchange(group_ended_, true)) kill(-pid_, SIGKILL);
+  const int64_t now_ns = Clock::Real().BootNanos();
+  if (kill_at_ns_ != 0 && now_ns >= kill_at_ns_) Kill();
+  if (supervised_ns_ != 0 && now_ns >= supervised_ns_) KillMarked();
   // Ranks outlive an mpirun that was killed.
-  if (waited_) gone_ = launch::SignalProcessesWithEnvironment(mark_, SIGKILL) == 0;
+  if (Exited()) gone_ = launch::SignalProcessesWithEnvironment(mark_, SIGKILL) == 0;
   return gone_;
 }
 

@@ -1,4 +1,5 @@
-// One started attempt: the trainer, or the mpirun over its ranks, as a child of the agent.
+// One started attempt: the trainer, the allo-supervisor of a command, or the mpirun or srun over
+// several of them, as a child of the agent.
 //
 // The child has a session of its own, so that Ctrl-C reaches the agent alone; its standard input is
 // a pipe that closes when the agent dies, however it dies; output and error go to the log file.
@@ -9,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/status.h"
@@ -28,16 +30,18 @@ class TrainerProcess {
   TrainerProcess& operator=(const TrainerProcess&) = delete;
 
   pid_t pid() const { return pid_; }
+  // The children of this process that are one of these and were not waited for.
+  static const std::set<pid_t>& Children() { return children_; }
 
   // Writes `line` and '\n' to rank 0's standard input, wholly or not at all: false when the pipe is
   // full (the trainer does not read) or closed (it is gone).
   bool WriteLine(absl::string_view line);
 
-  // SIGTERM to the child, of a command to all its processes; 2 s later SIGKILL to every process of
-  // the attempt. For an attempt whose
-  // writes nobody wants any more: Open MPI tidies up after itself on SIGTERM.
+  // SIGTERM to the child, which a supervisor hands on to all of a command; 2 s later Kill(). For an
+  // attempt whose writes nobody wants any more: Open MPI tidies up after itself on SIGTERM.
   void Terminate();
-  // SIGKILL to every process of the attempt.
+  // SIGKILL to every process of the attempt. A supervisor is told to do so, because it alone finds
+  // all of them, and has a few seconds for it.
   void Kill();
   // As if this process had died.
   void CloseInput();
@@ -51,16 +55,21 @@ class TrainerProcess {
   int wait_status() const { return wait_status_; }
 
  private:
-  TrainerProcess(pid_t pid, int input_fd, std::string mark, bool is_foreign)
-      : pid_(pid), input_fd_(input_fd), mark_(std::move(mark)), is_foreign_(is_foreign) {}
+  TrainerProcess(pid_t pid, int input_fd, std::string mark, bool is_supervised)
+      : pid_(pid), input_fd_(input_fd), mark_(std::move(mark)), is_supervised_(is_supervised) {
+    children_.insert(pid);
+  }
+  void KillMarked();
+
+  static inline std::set<pid_t> children_;
 
   const pid_t pid_;
   int input_fd_;
   const std::string mark_;
-  const bool is_foreign_;
-  int64_t kill_at_ns_ = 0;  // boot clock; 0: not asked for
+  const bool is_supervised_;
+  int64_t kill_at_ns_ = 0;     // boot clock; 0: not asked for
+  int64_t supervised_ns_ = 0;  // until then a supervisor does it; 0: not asked for
   bool waited_ = false;
-  bool group_ended_ = false;
   bool gone_ = false;
   int wait_status_ = 0;
 };

@@ -32,9 +32,13 @@ struct Settings {
 };
 
 struct Job {
-  std::vector<std::string> program;                              // and its arguments
-  run::DeviceKind device_kind = run::DeviceKind::kCpu;           // of every rank
-  std::vector<HostRanks> hosts;                                  // in rank order; not empty
+  std::vector<std::string> program;                     // and its arguments
+  run::DeviceKind device_kind = run::DeviceKind::kCpu;  // of every rank
+  std::vector<HostRanks> hosts;                         // in rank order; not empty
+  // The program is started once on each host, for all of its devices; a rank is a host.
+  bool one_per_host = false;
+  // The command of a sweep file: nothing of this process's environment is sent to other hosts.
+  bool is_foreign = false;
   std::vector<std::pair<std::string, std::string>> environment;  // of every rank
   Settings settings;
 };
@@ -44,10 +48,11 @@ struct Command {
   std::vector<std::pair<std::string, std::string>> environment;  // over this process's own
   // Variables of this process's own that go on although a batch system set them.
   std::vector<std::string> kept;
-  // The command of a sweep file (docs/trainer.md), which brings a launcher of its own where it
-  // needs one: of this process's own variables only `kept` go on, and it may leave children.
+  // A program of a sweep file (docs/trainer.md): of this process's own variables only `kept` go on.
   bool is_foreign = false;
   std::string working_dir = {};  // in which it starts; empty: this process's own
+  // allo-supervisor is what it starts (worker/supervisor): told to, that ends all there is.
+  bool is_supervised = false;
 };
 
 struct Launcher {
@@ -55,6 +60,8 @@ struct Launcher {
   absl::string_view what;  // for --help
   // It also starts a job of one rank on this machine; other launchers leave that to "none".
   bool starts_single_ranks;
+  // It sets CUDA_VISIBLE_DEVICES on each host itself.
+  bool names_gpus;
   // InvalidArgument: the launcher cannot start this job.
   absl::StatusOr<Command> (*make)(const Job& job);
   // The command that ends with 0 where the host can be reached and takes jobs; nullptr: the
@@ -81,6 +88,7 @@ std::vector<std::string> EnvironmentOf(const Command& command);
 
 // --- For the rows ---
 size_t RankCount(const Job& job);
+size_t RanksOn(const Job& job, const HostRanks& host);
 // The value of CUDA_VISIBLE_DEVICES on that host.
 std::string VisibleGpus(const HostRanks& host);
 

@@ -46,7 +46,7 @@ constexpr absl::string_view kSent[] = {"ALLO_", "CUDA_", "LD_LIBRARY_PATH", "NCC
 
 std::vector<std::string> Sent(const Job& job, const HostRanks& host) {
   std::vector<std::string> sent;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
+  for (char** entry = environ; *entry != nullptr && !job.is_foreign; ++entry) {
     const absl::string_view variable = *entry;
     // The job says which GPUs; an empty value cannot be said.
     if (absl::StartsWith(variable, "CUDA_VISIBLE_DEVICES=") || absl::EndsWith(variable, "=")) {
@@ -66,6 +66,13 @@ std::vector<std::string> Sent(const Job& job, const HostRanks& host) {
   return sent;
 }
 
+// allo-supervisor takes up to 1.5 s after SIGTERM to end what it started; mpirun waits for so many
+// whole seconds before SIGKILL, one where nothing is said, and never less.
+void AddTimeToEnd(const Job& job, std::vector<std::string>& arguments) {
+  if (!job.is_foreign) return;
+  arguments.insert(arguments.end(), {"--mca", "odls_base_sigkill_timeout", "2"});
+}
+
 // A part of the command line for each host, so that each has its own CUDA_VISIBLE_DEVICES. The
 // daemons of mpirun and the ranks talk over the network, and listen there (docs/security.md).
 Command OverHosts(const Job& job) {
@@ -82,10 +89,11 @@ Command OverHosts(const Job& job) {
        // Hosts go by the names that were given: in Kubernetes "pod.service" resolves, "pod" does
        // not.
        "--mca", "orte_keep_fqdn_hostnames", "1"});
+  AddTimeToEnd(job, arguments);
   bool first = true;
   for (const HostRanks& host : job.hosts) {
     if (!std::exchange(first, false)) arguments.push_back(":");
-    const std::string ranks = absl::StrCat(host.devices.size());
+    const std::string ranks = absl::StrCat(RanksOn(job, host));
     arguments.insert(arguments.end(),
                      {"-np", ranks, "--host", absl::StrCat(host.host, ":", ranks)});
     for (const std::vector<std::string>& part :
@@ -111,6 +119,7 @@ absl::StatusOr<Command> MakeMpirun(const Job& job) {
       command.arguments.end(),
       {"--oversubscribe", "--bind-to", "none", "--mca", "btl_vader_single_copy_mechanism", "none",
        "--mca", "btl", "self,vader", "--mca", "oob_tcp_if_include", "lo"});
+  AddTimeToEnd(job, command.arguments);
   for (const std::vector<std::string>* part : {&job.settings.arguments, &job.program}) {
     command.arguments.insert(command.arguments.end(), part->begin(), part->end());
   }

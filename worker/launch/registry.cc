@@ -14,9 +14,10 @@ namespace allometry::launch {
 namespace {
 
 constexpr Launcher kLaunchers[] = {
-    {"none", "the program itself, one rank on this machine", true, MakeNone, nullptr},
-    {"mpirun", "Open MPI's mpirun, on other hosts by ssh", false, MakeMpirun, ProbeBySsh},
-    {"srun", "a step of the Slurm allocation that this process is in", true, MakeSrun, ProbeBySrun},
+    {"none", "the program itself, one rank on this machine", true, false, MakeNone, nullptr},
+    {"mpirun", "Open MPI's mpirun, on other hosts by ssh", false, false, MakeMpirun, ProbeBySsh},
+    {"srun", "a step of the Slurm allocation that this process is in", true, true, MakeSrun,
+     ProbeBySrun},
 };
 
 }  // namespace
@@ -64,8 +65,12 @@ std::vector<std::string> EnvironmentOf(const Command& command) {
 
 size_t RankCount(const Job& job) {
   size_t ranks = 0;
-  for (const HostRanks& host : job.hosts) ranks += host.devices.size();
+  for (const HostRanks& host : job.hosts) ranks += RanksOn(job, host);
   return ranks;
+}
+
+size_t RanksOn(const Job& job, const HostRanks& host) {
+  return job.one_per_host ? 1 : host.devices.size();
 }
 
 std::string VisibleGpus(const HostRanks& host) { return absl::StrJoin(host.devices, ","); }

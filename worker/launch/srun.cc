@@ -28,7 +28,7 @@ absl::StatusOr<Command> MakeSrun(const Job& job) {
     if (!host.host.empty()) hosts.push_back(host.host);
     most_on_a_host = std::max(most_on_a_host, host.devices.size());
     // A host a rank, in rank order: Slurm would spread ranks over hosts as it likes.
-    ranks.insert(ranks.end(), host.devices.size(), host.host);
+    ranks.insert(ranks.end(), RanksOn(job, host), host.host);
   }
   command.arguments = {"srun", "--exact", absl::StrCat("--ntasks=", ranks.size())};
   if (hosts.size() == job.hosts.size()) {
@@ -40,7 +40,11 @@ absl::StatusOr<Command> MakeSrun(const Job& job) {
       command.arguments.push_back("--distribution=arbitrary");
     }
   }
-  command.arguments.push_back(absl::StrCat("--cpus-per-task=", job.settings.cpus_per_rank));
+  // One process a host has the CPUs of all its devices: of the host that has most, as Slurm gives
+  // every task the same.
+  const size_t devices_of_a_rank = job.one_per_host ? most_on_a_host : 1;
+  command.arguments.push_back(absl::StrCat(
+      "--cpus-per-task=", static_cast<size_t>(job.settings.cpus_per_rank) * devices_of_a_rank));
   if (!job.settings.memory.empty()) command.arguments.push_back(job.settings.memory);
   command.arguments.insert(command.arguments.end(), {"--mpi=pmix", "--input=0", "--cpu-bind=none",
                                                      "--unbuffered", "--kill-on-bad-exit=1"});
