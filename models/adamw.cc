@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/check.h"
 #include "models/adamw_cpu.h"
 
 namespace allometry::models {
@@ -57,7 +58,9 @@ std::vector<DecayRange> DecayRanges(const ParameterLayout& layout) {
   return ranges;
 }
 
-std::unique_ptr<AdamW> CreateAdamW(const ParameterLayout& layout, const AdamWOptions& options) {
+std::unique_ptr<AdamW> CreateAdamW(const ParameterLayout& layout, const AdamWOptions& options,
+                                   Device device) {
+  ALLO_CHECK(!device.cuda);
   return std::make_unique<CpuAdamW>(layout, options);
 }
 

@@ -39,7 +39,9 @@ class AdamW {
   virtual void Step(const AdamWState& state, int64_t step, double rate, double* gradient_norm) = 0;
 };
 
-std::unique_ptr<AdamW> CreateAdamW(const ParameterLayout& layout, const AdamWOptions& options);
+// `device` is a CPU.
+std::unique_ptr<AdamW> CreateAdamW(const ParameterLayout& layout, const AdamWOptions& options,
+                                   Device device = {});
 
 // Neighbouring views that agree on weight decay, as one range of the flat buffer.
 struct DecayRange {
