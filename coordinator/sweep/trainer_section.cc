@@ -1,7 +1,6 @@
 #include "coordinator/sweep/trainer_section.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <set>
 #include <string>
@@ -11,9 +10,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "coordinator/sweep/json_object.h"
 #include "data/manifest.h"
 #include "nlohmann/json.hpp"
 #include "run/placeholders.h"
@@ -24,82 +23,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr size_t kMostArguments = 500;
 constexpr size_t kMostFiles = 200;
-constexpr size_t kMostTable = 500;
-constexpr int kDeepest = 8;
-constexpr double kMostParams = 1e15;
 constexpr absl::string_view kCapabilities[] = {"resume", "branch", "evaluation_steps"};
-
-int LineOf(const YAML::Node& node, int otherwise) {
-  return node.Mark().is_null() ? otherwise : node.Mark().line + 1;
-}
-
-// A value of the author's own with its YAML type: quoted text stays text.
-Json ScalarValue(const YAML::Node& node) {
-  const std::string& text = node.Scalar();
-  if (node.Tag() == "!") return text;
-  if (text == "true" || text == "false") return text == "true";
-  int64_t integer = 0;
-  if (absl::SimpleAtoi(text, &integer)) return integer;
-  double real = 0;
-  const bool numeric = !text.empty() && text.find_first_not_of("0123456789+-.eE") == text.npos;
-  if (numeric && absl::SimpleAtod(text, &real) && std::isfinite(real)) return real;
-  return text;
-}
-
-std::optional<Json> ValueOf(const YAML::Node& node, const std::string& name, int line, int depth,
-                            Mistakes& mistakes) {
-  line = LineOf(node, line);
-  if (depth > kDeepest) {
-    mistakes.Add(line, absl::StrFormat("%s is nested more than %d deep", name, kDeepest));
-    return std::nullopt;
-  }
-  if (node.IsScalar()) return ScalarValue(node);
-  Json json;
-  if (node.IsSequence()) {
-    json = Json::array();
-    for (const YAML::Node& item : node) {
-      auto value = ValueOf(item, name, line, depth + 1, mistakes);
-      if (!value) return std::nullopt;
-      json.push_back(*std::move(value));
-    }
-    return json;
-  }
-  if (node.IsMap()) {
-    json = Json::object();
-    for (const auto& entry : node) {
-      if (!entry.first.IsScalar()) {
-        mistakes.Add(line, absl::StrFormat("a key of %s is no word", name));
-        return std::nullopt;
-      }
-      auto value = ValueOf(entry.second, name, line, depth + 1, mistakes);
-      if (!value) return std::nullopt;
-      json[entry.first.Scalar()] = *std::move(value);
-    }
-    return json;
-  }
-  mistakes.Add(line, absl::StrFormat("%s has no value", name));
-  return std::nullopt;
-}
-
-bool IsMapOf(const Field& field, absl::string_view what, Mistakes& mistakes) {
-  if (field.node.IsMap()) return true;
-  mistakes.Add(field.line, absl::StrFormat("%s is not a map: %s", field.name, what));
-  return false;
-}
-
-// {name: value} with the author's own names.
-Json ReadObject(const Field& field, absl::string_view what, Mistakes& mistakes) {
-  Json json = Json::object();
-  if (!IsMapOf(field, what, mistakes)) return json;
-  for (const Field& entry : ReadTable(field, kMostArguments, mistakes)) {
-    auto value =
-        ValueOf(entry.node, absl::StrCat(field.name, ".", entry.name), entry.line, 1, mistakes);
-    if (value) json[entry.name] = *std::move(value);
-  }
-  return json;
-}
 
 bool IsVariableName(const std::string& name) {
   return !name.empty() && !absl::ascii_isdigit(name[0]) &&
@@ -119,32 +44,6 @@ bool IsDatasetWord(const std::string& text) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
          });
-}
-
-// What `submitted` has of the sizes that a command described.
-void ReadDescribedSizes(const Field& sizes, absl::Span<const Section> sections, SweepFile& file,
-                        Mistakes& mistakes) {
-  if (!sizes.node.IsMap()) {
-    mistakes.Add(sizes.line, "submitted.sizes is not a map of sizes");
-    return;
-  }
-  for (const Field& entry : ReadTable(sizes, kMostTable, mistakes)) {
-    const auto size = std::find_if(file.sizes.begin(), file.sizes.end(), [&](const auto& one) {
-      return one.label == entry.name && one.row;
-    });
-    if (size == file.sizes.end()) continue;
-    const Fields fields(entry, "submitted.sizes", sections, mistakes);
-    fields.Integer("params", {1, kMostParams}, &size->params);
-    SizeRow& row = *size->row;
-    if (fields.Find("params_non_embedding")) {
-      fields.Integer("params_non_embedding", {1, static_cast<double>(size->params)},
-                     &row.params_non_embedding);
-      row.has_params_non_embedding = true;
-    } else if (!row.has_params_non_embedding) {
-      row.params_non_embedding = size->params;
-    }
-    fields.Real("flops_per_token", {0, 1e20, /*open_low=*/true}, &row.flops_per_token);
-  }
 }
 
 class TrainerReader {
@@ -211,7 +110,7 @@ class TrainerReader {
 
   Json ReadCommand(const Field& command) {
     Json json = Json::array();
-    for (const Field& item : ReadList(command, "[python3, train.py]", kMostArguments, mistakes_)) {
+    for (const Field& item : ReadList(command, "[python3, train.py]", kMostEntries, mistakes_)) {
       const auto text = ReadText(item, mistakes_);
       if (!text) continue;
       if (json.empty() && text->empty()) {
@@ -233,7 +132,7 @@ class TrainerReader {
       return;
     }
     for (const Field& item : ReadList(describe, "[python3, train.py, --describe, \"{size.label}\"]",
-                                      kMostArguments, mistakes_)) {
+                                      kMostEntries, mistakes_)) {
       const auto text = ReadText(item, mistakes_);
       if (!text) continue;
       if (choice.describe_command.empty() && text->empty()) {
@@ -255,7 +154,7 @@ class TrainerReader {
     Json json = Json::object();
     if (!IsMapOf(env, "names and values of variables, such as {OMP_NUM_THREADS: \"1\"}", mistakes_))
       return json;
-    for (const Field& entry : ReadTable(env, kMostArguments, mistakes_)) {
+    for (const Field& entry : ReadTable(env, kMostEntries, mistakes_)) {
       if (!IsVariableName(entry.name) || absl::StartsWith(entry.name, "ALLOMETRY_")) {
         mistakes_.Add(entry.line,
                       absl::StrFormat("env %s is not a variable's name: allowed are letters, "
@@ -338,44 +237,6 @@ void ReadExternalDataset(const Field& dataset, absl::Span<const Section> section
   file.dataset = std::move(text);
 }
 
-std::vector<SizeChoice> ReadSizeTable(const Field& table, bool described,
-                                      absl::Span<const Section> sections, Mistakes& mistakes) {
-  constexpr absl::string_view kExample = "[{label: 1B, params: 1.02e9}]";
-  std::vector<SizeChoice> sizes;
-  for (const Field& item : ReadList(table, kExample, kMostTable, mistakes)) {
-    const Fields fields(item, "model.table", sections, mistakes);
-    if (!item.node.IsMap()) continue;
-    SizeChoice size;
-    size.line = item.line;
-    SizeRow& row = size.row.emplace();
-    if (const auto label = fields.Require("label", "the size's name, such as 1B")) {
-      size.label = ReadText(*label, mistakes).value_or("").substr(0, 64);
-    }
-    if (described) {
-      fields.Integer("params", {1, kMostParams}, &size.params);
-    } else if (fields.Require("params", "parameters of the whole model")) {
-      fields.Integer("params", {1, kMostParams}, &size.params);
-    }
-    row.params_non_embedding = size.params;
-    if (const auto field = fields.Find("params_non_embedding")) {
-      row.params_non_embedding = ReadInteger(*field, {1, kMostParams}, mistakes).value_or(0);
-      row.has_params_non_embedding = true;
-      if (size.params > 0 && row.params_non_embedding > size.params) {
-        mistakes.Add(field->line, absl::StrFormat("params_non_embedding %d are more than params %d",
-                                                  row.params_non_embedding, size.params));
-      }
-    }
-    fields.Real("flops_per_token", {0, 1e20, /*open_low=*/true}, &row.flops_per_token);
-    if (const auto args = fields.Find("args")) {
-      const Json read = ReadObject(*args, "names and values of this size", mistakes);
-      if (!read.empty()) row.args = {read.dump()};
-    }
-    if (size.label.empty() || (size.params == 0 && !described)) continue;
-    sizes.push_back(std::move(size));
-  }
-  return sizes;
-}
-
 void ReadTrainer(const Field& trainer, absl::Span<const Section> sections, SweepFile& file,
                  Mistakes& mistakes) {
   TrainerReader(sections, file, mistakes).Read(trainer);
@@ -453,36 +314,6 @@ void CheckWithTrainer(const SweepFile& file, Mistakes& mistakes) {
                                  "evaluated only at its end: one budget is allowed, or schedule "
                                  "cosine or wsd"));
   }
-}
-
-run::PlaceholderValues DescribedValues(const SizeChoice& size) {
-  run::RunSpec spec;
-  spec.identity.trainer.size = SizeJson(size, {.family = run::kExternalFamily}, 0, 0, 0);
-  run::PlaceholderValues values = run::ValuesOf(spec, "", "");
-  for (auto value = values.begin(); value != values.end();) {
-    const bool known = absl::StartsWith(value->first, "size.") &&
-                       std::find(std::begin(kDescribedKeys), std::end(kDescribedKeys),
-                                 value->first.substr(5)) == std::end(kDescribedKeys);
-    value = known ? std::next(value) : values.erase(value);
-  }
-  return values;
-}
-
-run::JsonText SizeJson(const SizeChoice& size, const models::Shape& shape, int64_t params,
-                       int64_t params_non_embedding, double flops_per_token) {
-  Json json = {{"label", size.label},
-               {"params", params},
-               {"params_non_embedding", params_non_embedding},
-               {"flops_per_token", flops_per_token}};
-  if (shape.family != run::kExternalFamily) {
-    json["layers"] = shape.layers;
-    json["heads"] = shape.heads;
-    json["width"] = shape.width;
-  }
-  if (size.row && !size.row->args.empty()) {
-    json["args"] = Json::parse(size.row->args.text, nullptr, /*allow_exceptions=*/false);
-  }
-  return {json.dump(-1, ' ', false, Json::error_handler_t::replace)};
 }
 
 }  // namespace allometry::sweep
