@@ -13,8 +13,9 @@ namespace {
 void PrintFrames(const Manifest& manifest) {
   const Frames& frames = *manifest.frames;
   std::cout << absl::StreamFormat(
-      "  frame      %d observation tokens and %d action tokens; %d frames an episode",
-      frames.tokens_per_observation, frames.tokens_per_action, frames.frames_per_episode);
+      "  frame      %d observation tokens and %d action tokens%s; %d frames an episode",
+      frames.tokens_per_observation, frames.tokens_per_action,
+      frames.tokens_per_outcome > 0 ? ", and the outcome" : "", frames.frames_per_episode);
   if (frames.frames_left_out > 0) {
     std::cout << ", " << Grouped(frames.frames_left_out) << " frames left out to cut them so";
   }

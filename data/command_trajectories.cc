@@ -38,6 +38,7 @@ constexpr struct {
     {"zo", "tokens an observation: 256, 64, 16; of view 8: 64, 16, 4"},
     {"frames", "frames an episode"},
     {"pixels", "side of the images: 2, 4 or 8 times the view; 0: no images"},
+    {"outcomes", "1: frames end with a token of reward and end; 0: they do not"},
     {"seed", "another stream of episodes"},
 };
 

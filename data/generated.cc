@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "data/outcome.h"
 #include "data/strata/episode.h"
 #include "data/strata/tokens.h"
 
@@ -23,6 +24,11 @@ Manifest StrataManifest(const strata::Spec& spec) {
       {.name = "observation", .begin = 0, .end = observations},
       {.name = "action:0", .begin = observations, .end = manifest.vocabulary},
   };
+  if (spec.outcomes > 0) {
+    manifest.segments.push_back(
+        {.name = "outcome", .begin = manifest.vocabulary, .end = manifest.vocabulary + kOutcomes});
+    manifest.vocabulary += kOutcomes;
+  }
   manifest.tokenizer = absl::StrFormat("strata-view%d-zo%d", spec.view, spec.zo);
   manifest.tokenizer_hash = TokenizerHash(manifest.tokenizer, {});
   manifest.frames = Frames{.tokens_per_observation = spec.zo,
@@ -31,7 +37,8 @@ Manifest StrataManifest(const strata::Spec& spec) {
                            .frames_left_out = 0,
                            .image_height = spec.pixels,
                            .image_width = spec.pixels,
-                           .image_channels = spec.pixels > 0 ? 3 : 0};
+                           .image_channels = spec.pixels > 0 ? 3 : 0,
+                           .tokens_per_outcome = spec.outcomes};
   manifest.policy = spec.policy;
   return manifest;
 }

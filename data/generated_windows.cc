@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "data/generated.h"
+#include "data/outcome.h"
 #include "data/strata/episode.h"
 #include "data/strata/render.h"
 #include "data/strata/tokens.h"
@@ -90,7 +91,13 @@ class StrataSource final : public WindowSource {
       const int action = episode.Demonstrate();
       out[observation] = tokenizer_.vocabulary() + action;
       out = out.subspan(observation + 1);
-      if (t + 1 < window_frames_) episode.Step(action);
+      const bool has_outcome = frames_.tokens_per_outcome > 0;
+      if (t + 1 == window_frames_ && !has_outcome) break;
+      const double reward = episode.Step(action);
+      if (!has_outcome) continue;
+      // An episode never ends: it is cut off.
+      out[0] = tokenizer_.vocabulary() + strata::kActions + OutcomeOf(reward, false);
+      out = out.subspan(1);
     }
   }
 

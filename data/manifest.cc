@@ -189,6 +189,9 @@ absl::Status ReadFrames(const Json& json, Frames& frames) {
   fields.Read("image_height", frames.image_height, 0);
   fields.Read("image_width", frames.image_width, 0);
   fields.Read("image_channels", frames.image_channels, 0);
+  if (fields.Has("tokens_per_outcome")) {
+    fields.Read("tokens_per_outcome", frames.tokens_per_outcome, 0);
+  }
   return fields.Finish();
 }
 
@@ -274,6 +277,9 @@ void AddOptionalFields(const Manifest& manifest, Json& json) {
                            {"image_height", frames.image_height},
                            {"image_width", frames.image_width},
                            {"image_channels", frames.image_channels}});
+    if (frames.tokens_per_outcome > 0) {
+      json["frames"]["tokens_per_outcome"] = frames.tokens_per_outcome;
+    }
   }
   if (!manifest.policy.empty()) json["policy"] = manifest.policy;
   if (manifest.returns.has_value()) {
@@ -376,6 +382,14 @@ std::vector<VocabularySegment> ActionSegments(const Manifest& manifest) {
   }
   std::sort(found.begin(), found.end(),
             [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  return found;
+}
+
+std::vector<VocabularySegment> SegmentsAfterObservation(const Manifest& manifest) {
+  std::vector<VocabularySegment> found = ActionSegments(manifest);
+  for (const VocabularySegment& segment : manifest.segments) {
+    if (segment.name == "outcome") found.push_back(segment);
+  }
   return found;
 }
 

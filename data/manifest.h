@@ -5,13 +5,14 @@
 //   DATA_DIR/gcide-char/heldout-00000.npy
 //
 // A text dataset is one sequence of tokens a split. A trajectory dataset is episodes of frames, all
-// of the same length; a frame is an observation's tokens and then an action's:
+// of the same length; a frame is an observation's tokens, then an action's, then, where the dataset
+// has them, that of the action's outcome (outcome.h):
 //
-//   z_1 .. z_{tokens_per_observation}, a_1 .. a_{tokens_per_action}, z_1 ..
+//   z_1 .. z_{tokens_per_observation}, a_1 .. a_{tokens_per_action}, e, z_1 ..
 //
-// with ids from the segments "observation" and "action:0", "action:1" ... A generated dataset has
-// no shards: its `generator` is a text that data/generated.h makes any window from, on every
-// machine.
+// with ids from the segments "observation", "action:0", "action:1" ... and "outcome". A generated
+// dataset has no shards: its `generator` is a text that data/generated.h makes any window from, on
+// every machine.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +55,11 @@ struct Frames {
   int64_t image_height = 0;        // pixels; all three are 0 where there are no images
   int64_t image_width = 0;
   int64_t image_channels = 0;
+  int64_t tokens_per_outcome = 0;  // 0 or 1
 
-  int64_t tokens_per_frame() const { return tokens_per_observation + tokens_per_action; }
+  int64_t tokens_per_frame() const {
+    return tokens_per_observation + tokens_per_action + tokens_per_outcome;
+  }
   int64_t tokens_per_episode() const { return frames_per_episode * tokens_per_frame(); }
 };
 
@@ -147,7 +151,9 @@ std::string TokenizerHash(const std::string& tokenizer,
 
 // The segments "action:0", "action:1", ..., in that order: side by side in the ids.
 std::vector<VocabularySegment> ActionSegments(const Manifest& manifest);
-// The ids of all of them.
+// Those of all tokens of a frame after its observation, in their order.
+std::vector<VocabularySegment> SegmentsAfterObservation(const Manifest& manifest);
+// The ids of all action segments.
 int64_t ActionVocabulary(const Manifest& manifest);
 
 // Epochs are exact arithmetic. A training window is `context` inputs and their targets, shifted by

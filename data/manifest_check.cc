@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "data/npy.h"
+#include "data/outcome.h"
 
 namespace allometry::data {
 namespace {
@@ -49,6 +50,10 @@ absl::Status CheckFrames(const Manifest& manifest) {
           absl::StrFormat("frames.%s is %d: allowed is up to %d", name, value, kMost));
     }
   }
+  if (frames.tokens_per_outcome > 1) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "frames.tokens_per_outcome is %d: allowed are 0 and 1", frames.tokens_per_outcome));
+  }
   const bool image = frames.image_height > 0;
   if (image != (frames.image_width > 0) || image != (frames.image_channels > 0)) {
     return absl::InvalidArgumentError(
@@ -56,14 +61,22 @@ absl::Status CheckFrames(const Manifest& manifest) {
                         frames.image_height, frames.image_width, frames.image_channels));
   }
   std::set<std::string> segments;
-  for (const VocabularySegment& segment : manifest.segments) segments.insert(segment.name);
+  for (const VocabularySegment& segment : manifest.segments) {
+    segments.insert(segment.name);
+    if (segment.name == "outcome" && segment.end - segment.begin != kOutcomes) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "segments: 'outcome' has %d ids: allowed is %d", segment.end - segment.begin, kOutcomes));
+    }
+  }
   std::set<std::string> wanted = {"observation"};
   for (int64_t i = 0; i < frames.tokens_per_action; ++i) wanted.insert(absl::StrCat("action:", i));
+  if (frames.tokens_per_outcome > 0) wanted.insert("outcome");
   for (const std::string& name : wanted) {
     if (segments.count(name) > 0) continue;
     return absl::InvalidArgumentError(absl::StrFormat(
-        "segments: '%s' is missing: a frame has observation tokens and %d action tokens", name,
-        frames.tokens_per_action));
+        "segments: '%s' is missing: a frame has observation tokens, %d action tokens and %d of the "
+        "outcome",
+        name, frames.tokens_per_action, frames.tokens_per_outcome));
   }
   return absl::OkStatus();
 }

@@ -10,11 +10,13 @@
 #include "base/files.h"
 #include "data/dataset_writer.h"
 #include "data/generated.h"
+#include "data/outcome.h"
 #include "data/staged_folder.h"
 #include "data/strata/entropy.h"
 #include "data/strata/episode.h"
 #include "data/strata/likelihood.h"
 #include "data/strata/render.h"
+#include "data/strata/returns.h"
 #include "data/strata/tokens.h"
 #include "data/trajectories.h"
 
@@ -109,6 +111,10 @@ class Recorder {
 
   void AddStep(strata::Episode& episode, int action) {
     const double reward = episode.Step(action);
+    if (frames_.tokens_per_outcome > 0) {
+      tokens_.push_back(static_cast<uint32_t>(tokenizer_.vocabulary() + strata::kActions +
+                                              OutcomeOf(reward, false)));
+    }
     trajectory_.actions.push_back(action);
     trajectory_.rewards.push_back(static_cast<float>(reward));
     trajectory_.terminations.push_back(0);
@@ -168,22 +174,6 @@ absl::Status CheckEntropy(const strata::Spec& spec, int64_t frames) {
       absl::StrFormat("entropy of windows of %d frames: allowed are 1 to %d", frames, most));
 }
 
-Returns StrataReturns(const strata::Spec& spec, int64_t episodes) {
-  const auto mean = [&](const char* policy) {
-    strata::Spec with = spec;
-    with.policy = policy;
-    const std::vector<strata::World> worlds = strata::WorldsOf(with);
-    double sum = 0;
-    for (int64_t i = 0; i < episodes; ++i) {
-      const uint64_t number = strata::kMeasuredEpisodes + static_cast<uint64_t>(i);
-      strata::Episode episode(worlds[number % worlds.size()], number);
-      while (episode.frame() < spec.frames) sum += episode.Step(episode.Demonstrate());
-    }
-    return sum / static_cast<double>(episodes);
-  };
-  return {.expert = mean("expert"), .random = mean("random")};
-}
-
 absl::StatusOr<MadeDataset> MakeStrataDataset(const StrataOptions& options,
                                               const std::string& data_dir) {
   ALLO_RETURN_IF_ERROR(CheckOptions(options));
@@ -197,7 +187,8 @@ absl::StatusOr<MadeDataset> MakeStrataDataset(const StrataOptions& options,
   const std::string folder = absl::StrCat(data_dir, "/", options.name);
   ALLO_ASSIGN_OR_RETURN(const FolderLock lock, LockToMake(folder, {}, options.replace, made));
   if (made.existed) return made;
-  manifest.returns = StrataReturns(options.spec, kReturnEpisodes);
+  const strata::MeanReturns returns = strata::ReturnsOf(options.spec, kReturnEpisodes);
+  manifest.returns = {.expert = returns.expert, .random = returns.random};
   if (options.entropy_frames > 0) {
     strata::EntropyOptions entropy;
     entropy.frames = static_cast<int>(options.entropy_frames);

@@ -22,9 +22,6 @@ namespace allometry::data {
 // Whether the exact entropy of windows of so many frames can be had: InvalidArgument says why not.
 absl::Status CheckEntropy(const strata::Spec& spec, int64_t frames);
 
-// Mean returns of the policies "expert" and "random" over `episodes` episodes that are in no split.
-Returns StrataReturns(const strata::Spec& spec, int64_t episodes);
-
 struct StrataOptions {
   std::string name;
   strata::Spec spec;

@@ -17,7 +17,7 @@ absl::StatusOr<Manifest> TokenizedManifest(const Manifest& source, const ImageCo
   frames.image_height = frames.image_width = frames.image_channels = 0;
   tokenized.segments = {{.name = "observation", .begin = 0, .end = codes.codes}};
   int64_t next = codes.codes;
-  for (const VocabularySegment& segment : ActionSegments(source)) {
+  for (const VocabularySegment& segment : SegmentsAfterObservation(source)) {
     const int64_t end = next + segment.end - segment.begin;
     tokenized.segments.push_back({.name = segment.name, .begin = next, .end = end});
     next = end;
@@ -32,9 +32,10 @@ absl::StatusOr<Manifest> TokenizedManifest(const Manifest& source, const ImageCo
   return tokenized;
 }
 
-absl::Status RenumberActions(const Manifest& source, const Manifest& tokenized,
-                             std::span<const int32_t> from, std::span<int32_t> to) {
-  const auto old_segments = ActionSegments(source), new_segments = ActionSegments(tokenized);
+absl::Status RenumberAfterObservation(const Manifest& source, const Manifest& tokenized,
+                                      std::span<const int32_t> from, std::span<int32_t> to) {
+  const auto old_segments = SegmentsAfterObservation(source);
+  const auto new_segments = SegmentsAfterObservation(tokenized);
   ALLO_CHECK(from.size() == old_segments.size() && to.size() == from.size()) << from.size();
   for (size_t i = 0; i < from.size(); ++i) {
     if (from[i] < old_segments[i].begin || from[i] >= old_segments[i].end) {

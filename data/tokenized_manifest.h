@@ -1,7 +1,7 @@
 // What a dataset of frames with images becomes when a tokenizer of images reads it: the same frames
 // and splits, an observation's tokens being the codes of its image.
 //
-//   ids   0 .. codes-1 the observation, then the action dimensions in their order
+//   ids   0 .. codes-1 the observation, then the action dimensions in their order, then the outcome
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ struct ImageCodes {
 // stay those of the source; there are no shards and no images.
 absl::StatusOr<Manifest> TokenizedManifest(const Manifest& source, const ImageCodes& codes);
 
-// A frame's action tokens, from the source's ids to those of `tokenized`. DataLoss for an id that
-// is no action of its dimension.
-absl::Status RenumberActions(const Manifest& source, const Manifest& tokenized,
-                             std::span<const int32_t> from, std::span<int32_t> to);
+// A frame's tokens after its observation, from the source's ids to those of `tokenized`. DataLoss
+// for an id that is not of its place's segment.
+absl::Status RenumberAfterObservation(const Manifest& source, const Manifest& tokenized,
+                                      std::span<const int32_t> from, std::span<int32_t> to);
 
 }  // namespace allometry::data

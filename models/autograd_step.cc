@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/from_blob.h>
@@ -13,6 +12,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -23,13 +23,13 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "models/encode_images.h"
+#include "models/positions.h"
 
 namespace allometry::models {
 namespace {
 
 constexpr double kLayerNormEpsilon = 1e-5;
-// In the order of ParameterLayout: two embeddings, then each block's views.
-constexpr int64_t kFirstBlockView = 2;
+// Of each block, in the order of ParameterLayout; before the first lie the embeddings.
 constexpr int64_t kBlockViews = 12;
 
 // The tensors of one block, in the order of ParameterLayout.
@@ -46,8 +46,13 @@ class AutogradStep final : public TrainStep {
         bf16_(bf16),
         device_(device.cuda ? at::Device(at::kCUDA, static_cast<at::DeviceIndex>(device.index))
                             : at::Device(at::kCPU)),
-        positions_(
-            at::arange(shape.context, at::TensorOptions().dtype(at::kLong).device(device_))) {
+        tables_(PositionTables(shape)) {
+    for (const PositionTable& table : tables_) {
+      std::vector<int64_t> rows;
+      for (int i = 0; i < shape.context; ++i) rows.push_back(table.RowOf(i));
+      table_rows_.push_back(Kept<int64_t>().On(device_, std::move(rows)));
+    }
+    PlaceRotation(RotationOf(shape));
     if (!bf16_) return;
     const auto options = at::TensorOptions().dtype(at::kBFloat16).device(device_);
     rounded_ = at::zeros({layout_.size}, options);
@@ -64,7 +69,7 @@ class AutogradStep final : public TrainStep {
     BindGradient(gradient);
     const std::vector<int64_t> places = PlacesOf(batch);
     if (places.empty()) return absl::InvalidArgumentError("no target of the batch counts");
-    const at::Tensor mean = TargetLosses(batch, places).mean();
+    const at::Tensor mean = Mean(TargetLosses(batch, places), batch, places);
     (mean * weight).backward();
     if (bf16_) {
       Flat(gradient).add_(rounded_gradient_);
@@ -106,6 +111,18 @@ class AutogradStep final : public TrainStep {
   }
 
  private:
+  void PlaceRotation(Rotation rotation) {
+    if (rotation.cosine.empty()) return;
+    const std::vector<int64_t> size = {shape_.context, shape_.width / shape_.heads / 2};
+    const auto on_device = [&](std::vector<float>& values) {
+      return at::from_blob(values.data(), size, at::TensorOptions().dtype(at::kFloat))
+          .clone()
+          .to(device_);
+    };
+    cosine_ = on_device(rotation.cosine);
+    sine_ = on_device(rotation.sine);
+  }
+
   // Of the targets that count. Every frame counts.
   static std::vector<int64_t> PlacesOf(const Batch& batch) {
     std::vector<int64_t> places;
@@ -121,6 +138,18 @@ class AutogradStep final : public TrainStep {
     return places;
   }
 
+  // Of the targets' losses, under the batch's weights.
+  at::Tensor Mean(const at::Tensor& losses, const Batch& batch,
+                  const std::vector<int64_t>& places) {
+    if (batch.weights.empty()) return losses.mean();
+    std::vector<float> weights;
+    weights.reserve(places.size());
+    for (const int64_t place : places) {
+      weights.push_back(batch.weights[place % batch.context] / static_cast<float>(batch.sequences));
+    }
+    return (losses * weights_.On(device_, std::move(weights))).sum();
+  }
+
   // What of a batch must be there for the family; ids are checked where they are read.
   absl::Status Check(const Batch& batch) const {
     ALLO_CHECK(batch.context >= 1 && batch.context <= shape_.context) << batch.context;
@@ -131,6 +160,8 @@ class AutogradStep final : public TrainStep {
     ALLO_CHECK(batch.inputs.size() == positions * columns &&
                batch.targets.size() == positions * columns)
         << batch.inputs.size() << " inputs, " << batch.targets.size() << " targets";
+    ALLO_CHECK(batch.weights.empty() ||
+               static_cast<int64_t>(batch.weights.size()) == batch.context);
     ALLO_CHECK(batch.images.size() == (has_encoder ? positions : 0) * shape_.image_height *
                                           shape_.image_width * shape_.image_channels)
         << batch.images.size() << " bytes of images";
@@ -161,9 +192,10 @@ class AutogradStep final : public TrainStep {
       leaves_.push_back(Slice(const_cast<float*>(parameters_), view).set_requires_grad(true));
     }
     token_table_ = leaves_[0];
-    position_table_ = leaves_[1];
+    const auto first_block = static_cast<std::ptrdiff_t>(1 + tables_.size());
+    position_tables_.assign(leaves_.begin() + 1, leaves_.begin() + first_block);
     // What lies between the embeddings and the encoder, and the tied head.
-    const int64_t transformer_end = kFirstBlockView + kBlockViews * shape_.layers + 2;
+    const int64_t transformer_end = first_block + kBlockViews * shape_.layers + 2;
     rounded_leaves_.clear();
     for (int64_t i = 0; bf16_ && i < transformer_end; ++i) {
       const ParameterView& view = layout_.views[i];
@@ -173,7 +205,7 @@ class AutogradStep final : public TrainStep {
     }
     const std::vector<at::Tensor>& trunk = bf16_ ? rounded_leaves_ : leaves_;
     head_table_ = trunk[0];
-    auto next = trunk.begin() + kFirstBlockView;
+    auto next = trunk.begin() + first_block;
     blocks_.assign(shape_.layers, Block());
     for (Block& block : blocks_) {
       for (at::Tensor* tensor :
@@ -222,6 +254,17 @@ class AutogradStep final : public TrainStep {
     return at::from_blob(const_cast<int32_t*>(host), sizes, options).to(device_, at::kLong);
   }
 
+  // Queries or keys [sequences, heads, context, head width], turned where positions are rotary.
+  at::Tensor Rotated(const at::Tensor& x) const {
+    if (!cosine_.defined()) return x;
+    const at::Tensor cosine = cosine_.narrow(0, 0, x.size(2)), sine = sine_.narrow(0, 0, x.size(2));
+    const at::Tensor pairs = x.reshape({x.size(0), x.size(1), x.size(2), x.size(3) / 2, 2});
+    const at::Tensor even = pairs.select(4, 0), odd = pairs.select(4, 1);
+    return at::stack({even * cosine - odd * sine, odd * cosine + even * sine}, 4)
+        .view(x.sizes())
+        .to(x.scalar_type());
+  }
+
   at::Tensor Attention(const at::Tensor& x, const Block& block) const {
     const int64_t sequences = x.size(0), context = x.size(1), width = shape_.width;
     const at::Tensor qkv = at::linear(x, block.attention_weight, block.attention_bias);
@@ -231,27 +274,30 @@ class AutogradStep final : public TrainStep {
           .transpose(1, 2);
     };
     const at::Tensor mixed = at::scaled_dot_product_attention(
-        heads(0), heads(1), heads(2), /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true);
+        Rotated(heads(0)), Rotated(heads(1)), heads(2), /*attn_mask=*/{}, /*dropout_p=*/0.0,
+        /*is_causal=*/true);
     return at::linear(mixed.transpose(1, 2).reshape({sequences, context, width}),
                       block.attention_out_weight, block.attention_out_bias);
   }
 
   // A tensor on the device that is copied there again only when the values change: the places of
   // the targets that count are the same in every batch of one shape.
+  template <class T>
   class Kept {
    public:
-    const at::Tensor& On(const at::Device& device, std::vector<int64_t> values) {
+    const at::Tensor& On(const at::Device& device, std::vector<T> values) {
       if (!tensor_.defined() || values != values_) {
         values_ = std::move(values);
         tensor_ = at::from_blob(values_.data(), {static_cast<int64_t>(values_.size())},
-                                at::TensorOptions().dtype(at::kLong))
-                      .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
+                                at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value))
+                      .to(device, c10::CppTypeToScalarType<T>::value, /*non_blocking=*/false,
+                          /*copy=*/true);
       }
       return tensor_;
     }
 
    private:
-    std::vector<int64_t> values_;
+    std::vector<T> values_;
     at::Tensor tensor_;
   };
 
@@ -329,11 +375,13 @@ class AutogradStep final : public TrainStep {
     const auto norm = [&](const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias) {
       return at::layer_norm(x, {shape_.width}, gain, bias, kLayerNormEpsilon);
     };
-    at::Tensor x = (encoder_.empty()
-                        ? at::embedding(token_table_, Ids(batch.device_inputs, batch.inputs.data(),
-                                                          {batch.sequences, batch.context}))
-                        : FrameInputs(batch)) +
-                   at::embedding(position_table_, positions_.narrow(0, 0, batch.context));
+    at::Tensor x = encoder_.empty()
+                       ? at::embedding(token_table_, Ids(batch.device_inputs, batch.inputs.data(),
+                                                         {batch.sequences, batch.context}))
+                       : FrameInputs(batch);
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      x = x + at::embedding(position_tables_[i], table_rows_[i].narrow(0, 0, batch.context));
+    }
     if (bf16_) x = x.to(at::kBFloat16);
     for (const Block& block : blocks_) {
       x = x + Attention(norm(x, block.ln_1_gain, block.ln_1_bias), block);
@@ -348,17 +396,21 @@ class AutogradStep final : public TrainStep {
   const ParameterLayout layout_;
   const bool bf16_;
   const at::Device device_;
-  const at::Tensor positions_;
+  const std::vector<PositionTable> tables_;
+  std::vector<at::Tensor> table_rows_;     // of each table the row of each position
+  at::Tensor cosine_, sine_;               // undefined where positions are not rotary
   at::Tensor rounded_, rounded_gradient_;  // bf16: flat, as the parameters
   const float* parameters_ = nullptr;
   float* gradient_ = nullptr;
   std::vector<at::Tensor> leaves_;  // fp32, of the caller's parameters, in the layout's order
   std::vector<at::Tensor> rounded_leaves_;  // bf16: of the copy; the encoder has none
   // Of the tied table the embedding reads one leaf and the head another, where they differ.
-  at::Tensor token_table_, head_table_, position_table_, final_gain_, final_bias_;
+  at::Tensor token_table_, head_table_, final_gain_, final_bias_;
+  std::vector<at::Tensor> position_tables_;
   std::vector<Block> blocks_;
   std::vector<at::Tensor> encoder_;  // empty for families of tokens
-  Kept places_, classes_;
+  Kept<int64_t> places_, classes_;
+  Kept<float> weights_;
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // The reference training step: a GPT-2 style transformer on LibTorch's autograd, CPU and CUDA.
 //
-//   x   = wte[token] + wpe[position]
+//   x   = wte[token] + the rows of positions.h, such as wpe[position]
 //   x  += proj(attention(LN(x)));  x += proj(GELU(fc(LN(x))))      for each block
 //   logits = LN(x) wte^T;  loss = mean cross-entropy
 //

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
@@ -95,9 +96,9 @@ class CachedDecoder final : public Decoder {
   void Allocate(long rows, long capacity) {
     const fused_cpu::Plan& plan = storage_->plan();
     const int64_t cache = plan.layers * rows * plan.heads * capacity * plan.head_pad;
-    const int64_t x = rows * plan.width_stride, logits = plan.head.out.padded();
+    const int64_t x = rows * plan.width_stride;
     memory_.reset();
-    memory_ = Floats(2 * cache + x + capacity + logits);
+    memory_ = Floats(2 * cache + x + capacity);
     float* next = memory_.get();
     const auto take = [&next](int64_t floats) { return std::exchange(next, next + floats); };
     cache_ = {.rows = rows,
@@ -105,8 +106,7 @@ class CachedDecoder final : public Decoder {
               .keys = take(cache),
               .values = take(cache),
               .last_x = take(x),
-              .scores = take(capacity),
-              .logits = take(logits)};
+              .scores = take(capacity)};
   }
 
   const std::unique_ptr<fused_cpu::PlanStorage> storage_;
@@ -142,14 +142,18 @@ double Uniform(uint64_t seed, uint64_t row, uint64_t position) {
 int SampleToken(std::span<const float> logits, double u) {
   ALLO_CHECK(!logits.empty());
   const double largest = *std::max_element(logits.begin(), logits.end());
+  thread_local std::vector<double> weights;
+  weights.clear();
   double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - largest);
+  for (const float logit : logits) {
+    weights.push_back(std::exp(logit - largest));
+    sum += weights.back();
+  }
   double running = 0;
   int last = 0;
   for (size_t i = 0; i < logits.size(); ++i) {
-    const double weight = std::exp(logits[i] - largest);
-    if (weight > 0) last = static_cast<int>(i);
-    running += weight;
+    if (weights[i] > 0) last = static_cast<int>(i);
+    running += weights[i];
     if (running > u * sum) return static_cast<int>(i);
   }
   return last;

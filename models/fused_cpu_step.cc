@@ -1,7 +1,6 @@
 #include "models/fused_cpu_step.h"
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "absl/strings/str_format.h"
@@ -25,10 +24,15 @@ class FusedCpuStep final : public TrainStep {
                                std::span<float> gradient, double* loss) override {
     ALLO_CHECK(static_cast<int64_t>(gradient.size()) == parameters_);
     ALLO_RETURN_IF_ERROR(Prepare(batch));
-    const double count = static_cast<double>(targets_.size());
-    if (count == 0) return absl::InvalidArgumentError("no target of the batch counts");
-    Run(parameters, batch, static_cast<float>(weight / count), gradient.data());
-    *loss += weight * (std::accumulate(losses_.begin(), losses_.end(), 0.0) / count);
+    if (targets_.empty()) return absl::InvalidArgumentError("no target of the batch counts");
+    const double parts =
+        static_cast<double>(batch.weights.empty() ? targets_.size() : batch.sequences);
+    Run(parameters, batch, static_cast<float>(weight / parts), gradient.data());
+    double sum = 0;
+    for (size_t i = 0; i < losses_.size(); ++i) {
+      sum += batch.weights.empty() ? losses_[i] : weights_[i] * losses_[i];
+    }
+    *loss += weight * (sum / parts);
     return absl::OkStatus();
   }
 
@@ -49,12 +53,16 @@ class FusedCpuStep final : public TrainStep {
     ALLO_CHECK(batch.context >= 1 && batch.context <= plan.context) << batch.context;
     const size_t tokens = batch.sequences * batch.context;
     ALLO_CHECK(batch.inputs.size() == tokens && batch.targets.size() == tokens);
+    ALLO_CHECK(batch.weights.empty() ||
+               static_cast<int64_t>(batch.weights.size()) == batch.context);
     targets_.clear();
     places_.clear();
+    weights_.clear();
     for (size_t i = 0; i < tokens; ++i) {
       if (batch.targets[i] == kMasked) continue;
       targets_.push_back(batch.targets[i]);
       places_.push_back(static_cast<int32_t>(i));
+      if (!batch.weights.empty()) weights_.push_back(batch.weights[i % batch.context]);
     }
     losses_.resize(targets_.size());
     ALLO_RETURN_IF_ERROR(CheckTokens("input", batch.inputs, plan.vocabulary));
@@ -80,6 +88,7 @@ class FusedCpuStep final : public TrainStep {
            .targets = targets_.data(),
            .places = places_.data(),
            .count = static_cast<long>(targets_.size()),
+           .weights = weights_.empty() ? nullptr : weights_.data(),
            .classes = {.of = by_class ? batch.classes.data() : nullptr, .masks = class_masks_},
            .sequences = batch.sequences,
            .context = batch.context,
@@ -104,6 +113,7 @@ class FusedCpuStep final : public TrainStep {
   float* const class_masks_ = storage_->plan().class_masks;
   // Of the batch at hand.
   std::vector<int32_t> targets_, places_;
+  std::vector<float> weights_;  // of the targets; empty: 1
   std::vector<double> losses_;
 };
 

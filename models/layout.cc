@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/split_mix.h"
 #include "models/image_encoder.h"
+#include "models/positions.h"
 #include "models/train_step.h"
 #include "models/vq_network.h"
 
@@ -88,7 +89,7 @@ absl::StatusOr<ParameterLayout> LayoutOf(const Shape& shape) {
   const int64_t d = shape.width;
   LayoutBuilder layout;
   layout.Add("transformer.wte.weight", {shape.vocabulary, d});
-  layout.Add("transformer.wpe.weight", {shape.context, d});
+  for (const PositionTable& table : PositionTables(shape)) layout.Add(table.name, {table.rows, d});
   for (int layer = 0; layer < shape.layers; ++layer) {
     const std::string block = absl::StrCat("transformer.h.", layer);
     layout.AddLayerNorm(block + ".ln_1", d);

@@ -18,13 +18,17 @@ constexpr ObjectiveRow kObjectives[] = {
     {"super", "the class, of two, of the token after the window", false, true},
     {"observation", "the observation tokens of each frame: a world model", true, false},
     {"action", "the action tokens of each frame: behaviour cloning", true, false},
+    {"world", "the observation tokens of each frame and, beside them, the outcomes of actions",
+     true, false},
 };
 
-// Whether position i of a window of whole frames counts.
-bool Counts(bool wants_actions, int position, int context, const FrameTokens& frame) {
-  if (position + 1 == context) return false;
-  const bool is_action = (position + 1) % frame.total() >= frame.observation;
-  return is_action == wants_actions;
+enum class Part { kObservation, kAction, kOutcome };
+
+// Which part of a frame the successor of a position is in.
+Part PartAfter(int position, const FrameTokens& frame) {
+  const int place = (position + 1) % frame.total();
+  if (place < frame.observation) return Part::kObservation;
+  return place < frame.observation + frame.action ? Part::kAction : Part::kOutcome;
 }
 
 absl::Status CheckFrames(absl::string_view name, int context, const FrameTokens& frame) {
@@ -36,11 +40,18 @@ absl::Status CheckFrames(absl::string_view name, int context, const FrameTokens&
     return absl::InvalidArgumentError(
         "objective action needs a dataset with actions: the frames of this one have none");
   }
+  if (name == "world" && frame.outcome == 0) {
+    return absl::InvalidArgumentError(
+        "objective world needs a dataset whose frames have an outcome token: the frames of this "
+        "one "
+        "have none");
+  }
   if (context % frame.total() != 0) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "context %d is not a number of whole frames of %d tokens (%d of the observation, %d of the "
-        "action)",
-        context, frame.total(), frame.observation, frame.action));
+        "action%s)",
+        context, frame.total(), frame.observation, frame.action,
+        frame.outcome > 0 ? ", 1 of the outcome" : ""));
   }
   return absl::OkStatus();
 }
@@ -69,7 +80,7 @@ absl::StatusOr<Objective> Objective::Create(absl::string_view name, int64_t seed
   if (has_frames && !row.needs_frames && known != "dense") {
     return absl::InvalidArgumentError(absl::StrFormat(
         "objective %s needs the token after a window, and a window of frames ends with its last "
-        "frame: allowed are dense, observation and action",
+        "frame: allowed are dense, observation, action and world",
         known));
   }
   Objective objective;
@@ -79,9 +90,10 @@ absl::StatusOr<Objective> Objective::Create(absl::string_view name, int64_t seed
     objective.frame_tokens_ = frame.total();
     objective.frames_ = context / frame.total();
   }
+  const Part part = known == "action" ? Part::kAction : Part::kObservation;
   for (int i = 0; i < context; ++i) {
     const bool is_last = i + 1 == context;
-    objective.counts_[i] = row.needs_frames   ? Counts(known == "action", i, context, frame)
+    objective.counts_[i] = row.needs_frames   ? !is_last && PartAfter(i, frame) == part
                            : known == "dense" ? !(has_frames && is_last)
                                               : is_last;
     if (objective.counts_[i]) objective.supervised_.push_back(i);
@@ -90,8 +102,23 @@ absl::StatusOr<Objective> Objective::Create(absl::string_view name, int64_t seed
     return absl::InvalidArgumentError(absl::StrFormat(
         "objective %s has nothing to predict in windows of %d tokens", known, context));
   }
+  if (known == "world") objective.AddOutcomes(frame);
   if (known == "super") objective.classes_ = BalancedClasses(vocabulary, seed);
   return objective;
+}
+
+void Objective::AddOutcomes(const FrameTokens& frame) {
+  // The last token of a window is the outcome of its last frame.
+  for (int i = 0; i + 1 < context_; ++i) {
+    if (PartAfter(i, frame) == Part::kOutcome) outcomes_.push_back(i);
+  }
+  weights_.assign(context_, 0.0f);
+  for (const std::vector<int>* part : {&supervised_, &outcomes_}) {
+    for (const int position : *part) {
+      weights_[position] = 1.0f / static_cast<float>(part->size());
+      counts_[position] = true;
+    }
+  }
 }
 
 Objective Objective::OfFrames(int context) {
@@ -117,7 +144,7 @@ Objective Objective::OfImages(int context) {
 
 void Objective::Mask(std::span<int32_t> targets) const {
   ALLO_CHECK(targets.size() % context_ == 0) << targets.size() << " of windows of " << context_;
-  if (static_cast<int>(supervised_.size()) == context_) return;
+  if (static_cast<int>(supervised_.size()) == context_) return;  // every position counts
   for (size_t i = 0; i < targets.size(); ++i) {
     if (!counts_[i % context_]) targets[i] = kMasked;
   }

@@ -9,13 +9,18 @@
 //                vocabulary to two classes
 //   observation  L = -sum_i m_i log p_i(y_i) / sum_i m_i, m_i = 1 where y_i is an observation token
 //   action       the same with m_i = 1 where y_i is an action token
+//   world        L = L_obs + L_out, L_obs that of `observation` and L_out the same with m_i = 1
+//                where y_i is an outcome token
 //
-// (Pearce et al. 2025, sections 3 and 5.1: WM-Token is `observation`, BC-Token `action`.) The last
-// two are for windows of K whole frames [z^1 .. z^{d_z}, a^1 .. a^{d_a}] that begin on a frame
-// boundary; so the mask is a function of the position alone. The last position's successor belongs
-// to the frame after the window and is masked, and the first token of a window has no predictor:
-// K d_z - 1 positions are supervised for `observation` and K d_a for `action`. For the same reason
-// `dense` over frames leaves the last position out, and `sparse` and `super` are not for frames.
+// (Pearce et al. 2025, sections 3 and 5.1: WM-Token is `observation`, BC-Token `action`. The sum of
+// the two means: Micheli et al. 2023; one outcome among d_z + 1 tokens would be drowned in one
+// mean.) The last three are for windows of K whole frames [z^1 .. z^{d_z}, a^1 .. a^{d_a}, e] that
+// begin on a frame boundary, the outcome e being there or not (data/outcome.h); so the mask is a
+// function of the position alone. The last position's successor belongs to the frame after the
+// window and is masked, and the first token of a window has no predictor: K d_z - 1 positions are
+// supervised for `observation`, K d_a for `action`, and K more outcomes for `world`. For the same
+// reason `dense` over frames leaves the last position out, and `sparse` and `super` are not for
+// frames. What is held out and fitted of `world` is L_obs, so that it compares with `observation`.
 //
 // Chance for `super` is the entropy of the class of a token, not ln 2: a balanced map of ids is not
 // balanced over text (ClassEntropy).
@@ -41,12 +46,13 @@ std::span<const ObjectiveRow> Objectives();
 // By name; "" is the first row, dense. InvalidArgument lists the names.
 absl::StatusOr<ObjectiveRow> FindObjective(absl::string_view name);
 
-// Tokens of a frame; both 0 where a dataset has no frames.
+// Tokens of a frame; all 0 where a dataset has no frames.
 struct FrameTokens {
   int observation = 0;
   int action = 0;
+  int outcome = 0;
 
-  int total() const { return observation + action; }
+  int total() const { return observation + action + outcome; }
 };
 
 // A target that does not count: no loss, and exactly zero gradient from its position.
@@ -64,8 +70,12 @@ class Objective {
   // For tokenizers of images: an image's loss stands at the first of its `context` positions.
   static Objective OfImages(int context);
 
-  // Of the `context` positions of a window, those that count, ascending.
+  // Of the `context` positions of a window, those that count, ascending; of `world` those of L_obs.
   std::span<const int> supervised() const { return supervised_; }
+  // Of `world` the positions of L_out, ascending; otherwise empty.
+  std::span<const int> outcomes() const { return outcomes_; }
+  // Of `world` the weight of each position's loss in a window's (Batch::weights); otherwise empty.
+  std::span<const float> weights() const { return weights_; }
   // Masks the others in whole windows of targets.
   void Mask(std::span<int32_t> targets) const;
 
@@ -79,11 +89,15 @@ class Objective {
 
  private:
   Objective() = default;
+  void AddOutcomes(const FrameTokens& frame);
+
   int context_ = 0;
   int frames_ = 0;
   int frame_tokens_ = 0;
   int shift_ = 1;  // from a position to that of its target
   std::vector<int> supervised_;
+  std::vector<int> outcomes_;
+  std::vector<float> weights_;
   std::vector<bool> counts_;  // by position
   std::vector<uint8_t> classes_;
 };

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "models/image_encoder.h"
+#include "models/positions.h"
 #include "models/vq_network.h"
 
 namespace allometry::models {
@@ -45,9 +46,10 @@ constexpr PolicyName kPolicies[] = {{"paper", ParamPolicy::kPaper},
                                     {"non-embedding", ParamPolicy::kNonEmbedding},
                                     {"active", ParamPolicy::kActive}};
 
-int HeadsFor(int width) {
+int HeadsFor(int width, run::Positions positions) {
+  const int unit = positions == run::Positions::kRotary ? 2 : 1;
   int heads = std::max(1, width / kHeadWidth);
-  while (width % heads != 0) --heads;
+  while (width % (heads * unit) != 0) --heads;
   return heads;
 }
 
@@ -66,7 +68,7 @@ struct Candidate {
 std::vector<Candidate> Neighbours(int64_t params, ParamPolicy policy, Shape shape) {
   const auto at = [&](int64_t index) {
     shape.width = WidthAt(index);
-    shape.heads = HeadsFor(shape.width);
+    shape.heads = HeadsFor(shape.width, shape.positions);
     const int64_t n = CountN(CountParams(shape), policy);
     return Candidate{shape, n,
                      std::abs(static_cast<double>(n - params)) / static_cast<double>(params)};
@@ -109,6 +111,32 @@ absl::Status CheckImage(const Shape& shape, bool sees_images) {
       return FieldError(field.name, field.value,
                         absl::StrCat("it must be a multiple of ", field.unit));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPositions(const Shape& shape, bool sees_images) {
+  const char* name = run::NameOf(shape.positions);
+  if (shape.positions == run::Positions::kAbsolute) {
+    if (shape.frame_tokens == 0) return absl::OkStatus();
+    return FieldError("frame_tokens", shape.frame_tokens, "positions absolute do not read it");
+  }
+  if (sees_images) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "positions %s of family %s, whose positions are frames: allowed is absolute", name,
+        shape.family));
+  }
+  if (shape.frame_tokens < 1 || shape.context % shape.frame_tokens != 0) {
+    return FieldError(
+        "frame_tokens", shape.frame_tokens,
+        absl::StrFormat("positions %s need a divisor of context %d", name, shape.context));
+  }
+  const int head_width = shape.width / shape.heads;
+  if (shape.positions == run::Positions::kRotary && head_width % 2 != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("positions rotary turn pairs of a head's %d values: width %d over heads %d "
+                        "must be even",
+                        head_width, shape.width, shape.heads));
   }
   return absl::OkStatus();
 }
@@ -165,7 +193,7 @@ absl::Status Validate(const Shape& shape) {
   if (shape.width % shape.heads != 0) {
     return FieldError("heads", shape.heads, absl::StrCat("it must divide width ", shape.width));
   }
-  return absl::OkStatus();
+  return CheckPositions(shape, family->encoder_channels > 0);
 }
 
 ParamCounts CountParams(const Shape& shape) {
@@ -178,7 +206,9 @@ ParamCounts CountParams(const Shape& shape) {
   }
   counts.blocks = shape.layers * (12 * d * d + 13 * d) + 2 * d;
   counts.token_embedding = shape.vocabulary * d;
-  counts.position_embedding = shape.context * d;
+  for (const PositionTable& table : PositionTables(shape)) {
+    counts.position_embedding += table.rows * d;
+  }
   for (const EncoderTensor& tensor : EncoderTensors(shape)) counts.extra += tensor.size();
   return counts;
 }

@@ -49,7 +49,7 @@ using Shape = run::Shape;
 struct ParamCounts {
   int64_t blocks = 0;              // L (12d^2+13d) + 2d; of a tokenizer both networks
   int64_t token_embedding = 0;     // V d; of a tokenizer its codebook
-  int64_t position_embedding = 0;  // T d
+  int64_t position_embedding = 0;  // T d; of other positions the rows of models/positions.h
   int64_t head = 0;                // untied head; 0 when tied
   int64_t extra = 0;               // encoders
 
@@ -63,8 +63,9 @@ absl::StatusOr<ParamPolicy> ParseParamPolicy(absl::string_view name);
 absl::string_view ParamPolicyName(ParamPolicy policy);
 
 // InvalidArgument names the field when the shape cannot be built: every field positive, heads
-// divides width, the family known; image sides multiples of 16 where the family sees images, and 0
-// where it does not.
+// divides width, the family known; frame_tokens that divides the context where positions are
+// not absolute, heads of an even width where they are rotary; image sides multiples of 16 where the
+// family sees images, and 0 where it does not.
 absl::Status Validate(const Shape& shape);
 
 ParamCounts CountParams(const Shape& shape);
@@ -80,14 +81,15 @@ double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy);
 double FlopsPerTokenExact(const Shape& shape);
 
 // The buildable shape for a wanted N under `policy`: layers 1..48, widths in steps of 4 below 64
-// and of 8 from there, heads = width / 32 rounded down to a divisor of width (at least 1). Two
+// and of 8 from there, heads = width / 32 rounded down to a divisor of width (at least 1; of
+// width / 2 where positions are rotary). Two
 // things are weighed: the distance |N - params| / params on a scale of 5 %, and the ratio
 // width / layers against the usual one, 16 for the smallest models growing to GPT-2's 64; squares
 // of both are added and the least sum wins. Deterministic. InvalidArgument when even the smallest
 // shape is more than 25 % above `params`, with that smallest N.
 //
-// `like` gives the family, context, vocabulary and image size; its layers, heads and width are
-// ignored.
+// `like` gives the family, context, vocabulary, image size and positions; its layers, heads and
+// width are ignored.
 absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like);
 
 }  // namespace allometry::models

@@ -30,7 +30,7 @@ struct ParameterView {
 };
 
 struct ParameterLayout {
-  std::vector<ParameterView> views;  // wte, wpe, blocks in order, ln_f, the encoder's
+  std::vector<ParameterView> views;  // wte, positions', blocks in order, ln_f, the encoder's
   // Of the flat buffer, in elements. Those below `trained` are AdamW's. What follows is state that
   // the step itself keeps up to date (TrainStep::AfterUpdate); the transformers have none, and
   // their size is CountParams().total().
@@ -55,6 +55,10 @@ struct Batch {
   // 0 or 1 for each id: the loss is then that of the target's class, -log of the sum of its ids'
   // probabilities. Empty: of the target itself.
   std::span<const uint8_t> classes = {};
+  // Of each position of a window its target's weight, [context]: the loss of the batch is then the
+  // sum of weight * cross-entropy over the targets that count, divided by `sequences`. Empty: the
+  // mean of those.
+  std::span<const float> weights = {};
 
   // Families of images (shape.h), a position being a frame: the frames' images, u8 [sequences,
   // context, height, width, channels]; inputs and targets have a column for each action dimension,
@@ -91,7 +95,8 @@ class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  // With m the mean cross-entropy of the batch's targets that count, at `parameters`, in nats:
+  // With m the mean cross-entropy of the batch's targets that count (or their weighted sum, see
+  // Batch::weights), at `parameters`, in nats:
   //   gradient += weight * dm/d(parameters),   *loss += weight * m.
   // InvalidArgument where none counts.
   // `parameters`, `gradient` and `loss` lie on the step's device, and are fp32 in every precision;

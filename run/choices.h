@@ -43,31 +43,49 @@ inline constexpr Choice<DeviceKind> kDeviceKinds[] = {{DeviceKind::kCpu, "cpu"},
                                                       {DeviceKind::kCuda, "cuda"}};
 constexpr absl::Span<const Choice<DeviceKind>> ChoicesOf(DeviceKind) { return kDeviceKinds; }
 
-// What a run makes: a trained model, a tokenizer of images, or measures of the quality of another
-// run's checkpoints.
-enum class RunKind { kTrain, kTokenizer, kEvaluate };
+// How a model is told where a token stands in its window (models/positions.h).
+enum class Positions { kAbsolute, kFrameSlot, kRotary };
+inline constexpr Choice<Positions> kPositions[] = {{Positions::kAbsolute, "absolute"},
+                                                   {Positions::kFrameSlot, "frame-slot"},
+                                                   {Positions::kRotary, "rotary"}};
+constexpr absl::Span<const Choice<Positions>> ChoicesOf(Positions) { return kPositions; }
+
+// What a run makes: a trained model, a tokenizer of images, measures of the quality of another run's
+// checkpoints, or a policy.
+enum class RunKind { kTrain, kTokenizer, kEvaluate, kPolicy };
 inline constexpr Choice<RunKind> kRunKinds[] = {{RunKind::kTrain, "train"},
                                                 {RunKind::kTokenizer, "tokenizer"},
-                                                {RunKind::kEvaluate, "evaluate"}};
+                                                {RunKind::kEvaluate, "evaluate"},
+                                                {RunKind::kPolicy, "policy"}};
 constexpr absl::Span<const Choice<RunKind>> ChoicesOf(RunKind) { return kRunKinds; }
 
-// What a run reads of another run: a checkpoint of its trunk to start from, its tokenizer, or
-// checkpoints as models.
-enum class InputKind { kTrunk, kTokenizer, kCheckpoint };
+// What a run reads of another run: a checkpoint of its trunk to start from, its tokenizer,
+// checkpoints to evaluate, or a checkpoint as the model that a policy is trained in.
+enum class InputKind { kTrunk, kTokenizer, kCheckpoint, kModel };
 inline constexpr Choice<InputKind> kInputKinds[] = {{InputKind::kTrunk, "trunk"},
                                                     {InputKind::kTokenizer, "tokenizer"},
-                                                    {InputKind::kCheckpoint, "checkpoint"}};
+                                                    {InputKind::kCheckpoint, "checkpoint"},
+                                                    {InputKind::kModel, "model"}};
 constexpr absl::Span<const Choice<InputKind>> ChoicesOf(InputKind) { return kInputKinds; }
 
 // The stage of a sweep that a run or cell belongs to. The grid has no name. Stopping has no runs of
 // its own: its decisions add cells of the grid.
-enum class Stage { kGrid, kLadder, kStopping, kTokenizer, kEvaluate };
+enum class Stage { kGrid, kLadder, kStopping, kTokenizer, kEvaluate, kPolicy };
 inline constexpr Choice<Stage> kStages[] = {{Stage::kGrid, ""},
                                             {Stage::kLadder, "ladder"},
                                             {Stage::kStopping, "stopping"},
                                             {Stage::kTokenizer, "tokenizer"},
-                                            {Stage::kEvaluate, "evaluate"}};
+                                            {Stage::kEvaluate, "evaluate"},
+                                            {Stage::kPolicy, "policy"}};
 constexpr absl::Span<const Choice<Stage>> ChoicesOf(Stage) { return kStages; }
+
+// What a policy is trained by (worker/trainer/policy_training.h).
+enum class Teacher { kImagination, kReal, kCloning, kRandom };
+inline constexpr Choice<Teacher> kTeachers[] = {{Teacher::kImagination, "imagination"},
+                                                {Teacher::kReal, "real"},
+                                                {Teacher::kCloning, "cloning"},
+                                                {Teacher::kRandom, "random"}};
+constexpr absl::Span<const Choice<Teacher>> ChoicesOf(Teacher) { return kTeachers; }
 
 template <class T>
 concept IsChoice = requires(T value) {

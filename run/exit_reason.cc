@@ -33,6 +33,8 @@ constexpr Row kReasons[] = {
     {ExitReason::kStalled, "STALLED"},
     {ExitReason::kLimit, "LIMIT"},
     {ExitReason::kStoppedEarly, "STOPPED_EARLY"},
+    {ExitReason::kEnvironment, "ENVIRONMENT"},
+    {ExitReason::kUnfitModel, "UNFIT_MODEL"},
 };
 
 constexpr int kFirstExitCode = 64;

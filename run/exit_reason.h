@@ -25,6 +25,8 @@ enum class ExitReason {
   kStalled = 15,
   kLimit = 16,
   kStoppedEarly = 17,
+  kEnvironment = 18,
+  kUnfitModel = 19,
 };
 
 // "SUCCEEDED", "OOM", ...

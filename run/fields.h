@@ -38,6 +38,7 @@ enum class SetIn {
   kNowhere,  // what sets it depends on more than one key, on the dataset or on the run
   kTraining,
   kTrainingOptimizer,
+  kImagine,
 };
 
 // What a number may be. A choice (run/choices.h) may be any row of its table.
@@ -103,6 +104,16 @@ inline constexpr std::tuple kShapeFields = {
                       KeySince::kYounger, SetIn::kNowhere, "pixels"},
     Field<Shape, int>{"image_channels", &Shape::image_channels, Presence::kIfSet, kAnything,
                       KeySince::kYounger, SetIn::kNowhere, "values a pixel"},
+    Field<Shape, Positions>{"positions", &Shape::positions, Presence::kIfSet, kAnything,
+                            KeySince::kYounger, SetIn::kNowhere,
+                            "how the model is told where a token stands"},
+    Field<Shape, int>{"frame_tokens",
+                      &Shape::frame_tokens,
+                      Presence::kIfSet,
+                      {.low = 0, .text = "0 or more"},
+                      KeySince::kYounger,
+                      SetIn::kNowhere,
+                      "tokens of a frame; 0 where positions are absolute"},
 };
 
 inline constexpr Allowed kMomentum{.low = 0, .high = 1, .open_high = true, .text = "[0, 1)"};
@@ -181,6 +192,61 @@ inline constexpr std::tuple kEvaluationFields = {
                                "of sampled tokens and feature networks", "evaluation_seed"},
 };
 
+inline constexpr Allowed kShareOpen{
+    .low = 0, .high = 1, .open_low = true, .text = "more than 0, at most 1"};
+inline constexpr Allowed kShareFromZero{.low = 0, .high = 1, .text = "0 to 1"};
+constexpr Allowed UpTo(double most, const char* text) {
+  return {.low = 1, .high = most, .text = text};
+}
+inline constexpr std::tuple kPolicyFields = {
+    Field<PolicyRecipe, Teacher>{"teacher", &PolicyRecipe::teacher, Presence::kIfSet, kAnything,
+                                 KeySince::kYounger, SetIn::kNowhere, "what the policy learns from",
+                                 "policy_teacher"},
+    Field<PolicyRecipe, std::string>{"model_key", &PolicyRecipe::model_key, Presence::kIfSet,
+                                     kAnything, KeySince::kYounger, SetIn::kNowhere,
+                                     "key of the run that trains the world model", "policy_model"},
+    Field<PolicyRecipe, int64_t>{"model_step", &PolicyRecipe::model_step, Presence::kIfSet,
+                                 kNotNegative, KeySince::kYounger, SetIn::kNowhere,
+                                 "update of its checkpoint", "policy_model_step"},
+    Field<PolicyRecipe, std::string>{"environment", &PolicyRecipe::environment, Presence::kIfSet,
+                                     kAnything, KeySince::kYounger, SetIn::kImagine,
+                                     "where the policy is evaluated: strata:..., process:PROGRAM",
+                                     "policy_environment"},
+    Field<PolicyRecipe, int64_t>{"starts", &PolicyRecipe::starts, Presence::kIfSet,
+                                 UpTo(65536, "1 to 65536"), KeySince::kYounger, SetIn::kImagine,
+                                 "rows of an update's roll-outs", "policy_starts"},
+    Field<PolicyRecipe, int64_t>{"horizon", &PolicyRecipe::horizon, Presence::kIfSet,
+                                 UpTo(4096, "1 to 4096"), KeySince::kYounger, SetIn::kImagine,
+                                 "steps of a roll-out", "policy_horizon"},
+    Field<PolicyRecipe, int64_t>{"burn", &PolicyRecipe::burn, Presence::kIfSet,
+                                 UpTo(4096, "1 to 4096"), KeySince::kYounger, SetIn::kImagine,
+                                 "real frames before the first action", "policy_burn"},
+    Field<PolicyRecipe, double>{"discount", &PolicyRecipe::discount, Presence::kIfSet, kShareOpen,
+                                KeySince::kYounger, SetIn::kImagine, "gamma of the returns",
+                                "policy_discount"},
+    Field<PolicyRecipe, double>{"lambda", &PolicyRecipe::lambda, Presence::kIfSet, kShareFromZero,
+                                KeySince::kYounger, SetIn::kImagine, "lambda of the returns",
+                                "policy_lambda"},
+    Field<PolicyRecipe, double>{"entropy", &PolicyRecipe::entropy, Presence::kIfSet, kNotNegative,
+                                KeySince::kYounger, SetIn::kImagine,
+                                "weight of the policy's entropy in the loss", "policy_entropy"},
+    Field<PolicyRecipe, double>{"clip", &PolicyRecipe::clip, Presence::kIfSet, kShareOpen,
+                                KeySince::kYounger, SetIn::kImagine,
+                                "of the ratio of new and old probabilities", "policy_clip"},
+    Field<PolicyRecipe, int64_t>{"passes", &PolicyRecipe::passes, Presence::kIfSet,
+                                 UpTo(100, "1 to 100"), KeySince::kYounger, SetIn::kImagine,
+                                 "over the same roll-outs", "policy_passes"},
+    Field<PolicyRecipe, int64_t>{"width", &PolicyRecipe::width, Presence::kIfSet,
+                                 UpTo(65536, "1 to 65536"), KeySince::kYounger, SetIn::kImagine,
+                                 "of actor and critic", "policy_width"},
+    Field<PolicyRecipe, int64_t>{"episodes", &PolicyRecipe::episodes, Presence::kIfSet,
+                                 UpTo(65536, "1 to 65536"), KeySince::kYounger, SetIn::kImagine,
+                                 "of an evaluation", "policy_episodes"},
+    Field<PolicyRecipe, bool>{"gate", &PolicyRecipe::gate, Presence::kIfSet, kAnything,
+                              KeySince::kYounger, SetIn::kImagine,
+                              "no policy in a model that foresees no rewards", "policy_gate"},
+};
+
 inline constexpr std::tuple kIdentityFields = {
     Field<Identity, Shape>{"shape", &Identity::shape, Presence::kRequired, kAnything,
                            KeySince::kFirst, SetIn::kNowhere, "the model"},
@@ -242,6 +308,8 @@ inline constexpr std::tuple kIdentityFields = {
     Field<Identity, Evaluation>{"evaluation", &Identity::evaluation, Presence::kIfSet, kAnything,
                                 KeySince::kYounger, SetIn::kNowhere,
                                 "what is measured of each checkpoint"},
+    Field<Identity, PolicyRecipe>{"policy", &Identity::policy, Presence::kIfSet, kAnything,
+                                  KeySince::kYounger, SetIn::kNowhere, "of runs of kind policy"},
 };
 
 // Of an attempt. The fields `start` and `inputs` are objects of their own (run_spec.cc).
@@ -303,6 +371,7 @@ constexpr const auto& FieldsOf(const Shape*) { return kShapeFields; }
 constexpr const auto& FieldsOf(const Optimizer*) { return kOptimizerFields; }
 constexpr const auto& FieldsOf(const Trainer*) { return kTrainerFields; }
 constexpr const auto& FieldsOf(const Evaluation*) { return kEvaluationFields; }
+constexpr const auto& FieldsOf(const PolicyRecipe*) { return kPolicyFields; }
 constexpr const auto& FieldsOf(const Identity*) { return kIdentityFields; }
 constexpr const auto& FieldsOf(const RunSpec*) { return kRunSpecFields; }
 template <class T>

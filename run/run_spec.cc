@@ -155,9 +155,12 @@ void CheckInputs(const RunSpec& spec, Checks& checks) {
   const bool evaluates = spec.kind == RunKind::kEvaluate;
   for (const RunInput& input : spec.inputs) {
     const bool is_model = input.kind == InputKind::kCheckpoint;
-    checks.Field(input.kind == InputKind::kTokenizer || (evaluates && is_model), "inputs.kind",
-                 absl::StrCat("'", NameOf(input.kind), "'"),
-                 evaluates ? "tokenizer, checkpoint" : "tokenizer");
+    const bool is_of_policy = spec.kind == RunKind::kPolicy && input.kind == InputKind::kModel;
+    checks.Field(input.kind == InputKind::kTokenizer || (evaluates && is_model) || is_of_policy,
+                 "inputs.kind", absl::StrCat("'", NameOf(input.kind), "'"),
+                 evaluates                       ? "tokenizer, checkpoint"
+                 : spec.kind == RunKind::kPolicy ? "tokenizer, model"
+                                                 : "tokenizer");
     if (is_model) checks.Positive("inputs.step", input.step);
     checks.Positive("inputs.run_id", input.run_id);
     checks.Field(IsPathBelow(input.file), "inputs.file", absl::StrCat("'", input.file, "'"),
@@ -189,6 +192,13 @@ void CheckEvaluation(const RunSpec& spec, Checks& checks) {
   }
 }
 
+void CheckPolicy(const RunSpec& spec, Checks& checks) {
+  checks.Field(spec.ranks == 1, "ranks", spec.ranks, "1 for a policy");
+  checks.Field(spec.device == DeviceKind::kCpu, "device", NameOf(spec.device), "cpu for a policy");
+  checks.Field(!spec.identity.policy.environment.empty(), "identity.policy.environment", "empty",
+               "an environment's name for a policy");
+}
+
 void CheckSteps(const char* path, const std::vector<int64_t>& steps, int64_t last, Checks& checks) {
   int64_t previous = 0;
   for (int64_t step : steps) {
@@ -218,6 +228,7 @@ absl::Status Validate(const RunSpec& spec) {
   CheckStart(spec, checks);
   CheckInputs(spec, checks);
   CheckEvaluation(spec, checks);
+  if (spec.kind == RunKind::kPolicy) CheckPolicy(spec, checks);
   return checks.status();
 }
 

@@ -38,6 +38,8 @@ struct Shape {
   int image_height = 0;  // of families that see pixels; otherwise 0
   int image_width = 0;
   int image_channels = 0;
+  Positions positions = Positions::kAbsolute;
+  int frame_tokens = 0;  // tokens of a frame, where positions are not absolute; otherwise 0
 
   friend bool operator==(const Shape&, const Shape&) = default;
 };
@@ -81,6 +83,28 @@ struct Evaluation {
   friend bool operator==(const Evaluation&, const Evaluation&) = default;
 };
 
+// How a policy is trained and evaluated (worker/trainer/policy_training.h); the world model is
+// identity.shape.
+struct PolicyRecipe {
+  Teacher teacher = Teacher::kImagination;
+  std::string model_key;    // of the run whose checkpoint is the world model; empty: no policy
+  int64_t model_step = 0;   // of that checkpoint
+  std::string environment;  // where it is evaluated (environments/environment.h)
+  int64_t starts = 128;     // rows of an update's roll-outs
+  int64_t horizon = 6;      // steps of a roll-out
+  int64_t burn = 2;         // real frames that a model has seen when the agent acts first
+  double discount = 0.97;   // gamma
+  double lambda = 0.95;
+  double entropy = 0.03;   // weight of the policy's entropy
+  double clip = 0.2;       // of the surrogate
+  int64_t passes = 2;      // over the same roll-outs
+  int64_t width = 256;     // of the networks
+  int64_t episodes = 128;  // of an evaluation
+  bool gate = true;        // no policy in a model that foresees no rewards
+
+  friend bool operator==(const PolicyRecipe&, const PolicyRecipe&) = default;
+};
+
 struct Identity {
   Shape shape;
   std::string dataset;       // the folder DATA_DIR/<dataset>
@@ -101,6 +125,7 @@ struct Identity {
   Precision precision = Precision::kFp32;  // of matrix products
   Trainer trainer;
   Evaluation evaluation;
+  PolicyRecipe policy;
 };
 
 // A checkpoint to start from: of this run, or of the trunk that this run branches off.

@@ -89,11 +89,12 @@ absl::Status ReadKey(absl::string_view key, absl::string_view value, Spec& spec)
   if (key == "zo") return ReadInteger(key, value, 1, 256, spec.zo);
   if (key == "frames") return ReadInteger(key, value, 1, 4096, spec.frames);
   if (key == "pixels") return ReadInteger(key, value, 0, 128, spec.pixels);
+  if (key == "outcomes") return ReadInteger(key, value, 0, 1, spec.outcomes);
   if (key == "seed") return ReadInteger(key, value, 0, kMost, spec.seed);
   return absl::InvalidArgumentError(absl::StrFormat(
       "%s is not a key: allowed are universe, universes, regime, library, alpha, movers, "
       "noise, share, policy, "
-      "view, zo, frames, pixels and seed",
+      "view, zo, frames, pixels, outcomes and seed",
       key));
 }
 
@@ -167,10 +168,10 @@ std::string SpecText(const Spec& spec) {
       spec.universes == 1 ? "" : absl::StrCat(",universes=", spec.universes);
   return absl::StrFormat(
       "strata:universe=%d%s,library=%d,alpha=%s,movers=%s,noise=%s,share=%s,policy=%s,view=%d,"
-      "zo=%d,frames=%d,pixels=%d,seed=%d",
+      "zo=%d,frames=%d,pixels=%d%s,seed=%d",
       spec.universe, universes, spec.library, Shortest(spec.alpha), Shortest(spec.movers),
       Shortest(spec.noise), Shortest(spec.share), spec.policy, spec.view, spec.zo, spec.frames,
-      spec.pixels, spec.seed);
+      spec.pixels, spec.outcomes == 0 ? "" : ",outcomes=1", spec.seed);
 }
 
 }  // namespace allometry::strata

@@ -29,6 +29,7 @@ struct Spec {
   int64_t zo = 64;              // tokens an observation: see tokens.h
   int64_t frames = 64;          // an episode, 1 to 4096
   int64_t pixels = 0;           // side of the image: 2, 4 or 8 times `view`; 0: no images
+  int64_t outcomes = 0;         // tokens of a frame for what its action led to: 0 or 1
   int64_t seed = 0;             // another stream of episodes in the same universe
 };
 
@@ -44,8 +45,8 @@ const Policy& PolicyNamed(const std::string& name);
 
 // InvalidArgument names the key, its value and what is allowed.
 absl::StatusOr<Spec> ParseSpec(absl::string_view text);
-// Every key in the order above (`universes` where it is not 1), so that equal worlds have equal
-// texts. ParseSpec reads it back.
+// Every key in the order above (`universes` where it is not 1, `outcomes` where it is not 0), so
+// that equal worlds have equal texts. ParseSpec reads it back.
 std::string SpecText(const Spec& spec);
 
 }  // namespace allometry::strata

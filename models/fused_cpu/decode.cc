@@ -65,6 +65,9 @@ void BlockForward(const Plan& plan, const DecodeCache& cache, const Group& group
   Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_1,
             a.inverse_std_1);
   Apply(block.qkv, a.normed_1, plan.width_stride, tokens, a.qkv, plan.qkv_stride, Into::kSet);
+  for (long token = 0; plan.is_rotary && token < tokens; ++token) {
+    Rotate<true>(plan, group.first_position + token % group.count, a.qkv + token * plan.qkv_stride);
+  }
   Attend(plan, cache, group, layer, a);
   Apply(block.project, a.mixed, plan.mixed_stride, tokens, plan.x, plan.width_stride, Into::kAdd);
   MlpForward(plan, block, tokens);
@@ -99,25 +102,30 @@ void Append(const Plan& plan, const DecodeCache& cache, const float* parameters,
 // Of the head only the panels that the segment lies in.
 void Logits(const Plan& plan, const DecodeCache& cache, long begin, long end, float* out) {
   const long first_panel = begin / kLanes, panels = (end - 1) / kLanes + 1 - first_panel;
-  for (long row = 0; row < cache.rows; ++row) {
+  const long most_rows = plan.chunk_sequences * plan.context;
+  for (long row = 0; row < cache.rows; row += most_rows) {
+    const long left = cache.rows - row, rows = left < most_rows ? left : most_rows;
     float* x = cache.last_x + row * plan.width_stride;
-    Normalize(WidthRows(plan, x, 1), plan.width, plan.width_mask, plan.normed, plan.inverse_std);
+    Normalize(WidthRows(plan, x, rows), plan.width, plan.width_mask, plan.normed, plan.inverse_std);
     Multiply({.a = plan.normed,
               .a_stride = plan.width_stride,
               .transposed = false,
               .b = plan.head.forward + first_panel * plan.head.in.used() * kLanes,
               .b_stride = kLanes,
               .b_panel_stride = plan.head.in.used() * kLanes,
-              .rows = 1,
+              .rows = rows,
               .depth = plan.head.in.used(),
               .panels = panels,
               .half_panel = false,
-              .c = cache.logits,
-              .c_stride = panels * kLanes,
+              .c = plan.logits,
+              .c_stride = plan.logits_stride,
               .bias = plan.head.bias + first_panel * kLanes,
               .into = Into::kSet});
-    __builtin_memcpy(out + row * (end - begin), cache.logits + begin % kLanes,
-                     sizeof(float) * (end - begin));
+    for (long i = 0; i < rows; ++i) {
+      __builtin_memcpy(out + (row + i) * (end - begin),
+                       plan.logits + i * plan.logits_stride + begin % kLanes,
+                       sizeof(float) * (end - begin));
+    }
   }
 }
 

@@ -17,7 +17,6 @@ struct DecodeCache {
   float* values = nullptr;  // [layers][rows][heads][capacity][head_pad]
   float* last_x = nullptr;  // [rows][width_stride]: the residual stream of each row's last token
   float* scores = nullptr;  // [capacity]: scratch
-  float* logits = nullptr;  // [columns + 32]: scratch of one row's segment
 };
 
 struct DecodeKernels {

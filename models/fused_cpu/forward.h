@@ -32,14 +32,43 @@ ALLO_INLINE Rows WidthRows(const Plan& plan, float* data, long tokens) {
   return {data, plan.width_stride, tokens, PadToVector(plan.width)};
 }
 
-// x = the token's row of the token table + the position's row of the position table.
+// Where in the flat buffer a position's row of a table begins.
+ALLO_INLINE int64_t PositionRow(const Plan& plan, int table, long position) {
+  const Plan::PositionTable& of = plan.position_tables[table];
+  return of.offset + position / of.tokens_per_row % of.rows * plan.width;
+}
+
+// x = the token's row of the token table + the position's row of each table of positions.
 ALLO_INLINE void EmbedToken(const Plan& plan, const float* parameters, int32_t id, long position,
                             float* x) {
   const float* token = parameters + plan.token_table_offset + id * plan.width;
-  const float* place = parameters + plan.position_table_offset + position * plan.width;
-  for (long i = 0; i < plan.width; ++i) x[i] = token[i] + place[i];
+  for (long i = 0; i < plan.width; ++i) x[i] = token[i];
+  for (int table = 0; table < plan.position_table_count; ++table) {
+    const float* place = parameters + PositionRow(plan, table, position);
+    for (long i = 0; i < plan.width; ++i) x[i] += place[i];
+  }
   // A run that went to infinity must leave nothing behind in the padding.
   for (long i = plan.width; i < PadToVector(plan.width); ++i) x[i] = 0;
+}
+
+// Of rotary positions: turns a token's queries and keys, at the front of its row of qkv, by its
+// position's angles; their gradients back by the same.
+template <bool kForward>
+ALLO_INLINE void Rotate(const Plan& plan, long position, float* qkv) {
+  const float* cosine = plan.cosine + position * plan.head_pad;
+  const float* sine = plan.signed_sine + position * plan.head_pad;
+  for (long head = 0; head < 2 * plan.heads; ++head) {
+    float* x = qkv + head * plan.head_pad;
+    for (long i = 0; i < plan.head_pad; i += kLanes) {
+      const Vec value = Load(x + i), turn = SwapNeighbours(value) * Load(sine + i);
+      const Vec straight = value * Load(cosine + i);
+      if constexpr (kForward) {
+        Store(x + i, straight + turn);
+      } else {
+        Store(x + i, straight - turn);
+      }
+    }
+  }
 }
 
 // x += down(GELU(up(LN(x)))): the second half of a block.

@@ -85,7 +85,16 @@ struct Plan {
   long width_stride = 0, qkv_stride = 0, mixed_stride = 0, hidden_stride = 0, logits_stride = 0;
   long attention_stride = 0;
 
-  int64_t token_table_offset = 0, position_table_offset = 0;
+  int64_t token_table_offset = 0;
+  // The learned tables of positions (models/positions.h): a row of each is added to a token.
+  struct PositionTable {
+    int64_t offset = 0;
+    long rows = 0;
+    long tokens_per_row = 1;
+  };
+  static constexpr int kMostPositionTables = 2;
+  PositionTable position_tables[kMostPositionTables];
+  int position_table_count = 0;
 
   Block* blocks = nullptr;
   Linear head;                  // the token table's transpose behind the final norm
@@ -95,13 +104,18 @@ struct Plan {
   float* x = nullptr;       // [tokens][width]: the residual stream
   float* normed = nullptr;  // [tokens][width]: after the final norm
   float* inverse_std = nullptr;
-  float* logits = nullptr;       // [tokens][logits]: then their gradient
-  float* d_x = nullptr;          // [tokens][width]
-  float* d_normed = nullptr;     // [tokens][width]
-  float* d_mixed = nullptr;      // [tokens][mixed]
-  float* d_qkv = nullptr;        // [tokens][qkv]
-  float* d_scores = nullptr;     // [context][attention]
-  float* panels = nullptr;       // [context / 16][head][16]: one head's keys or values, transposed
+  float* logits = nullptr;    // [tokens][logits]: then their gradient
+  float* d_x = nullptr;       // [tokens][width]
+  float* d_normed = nullptr;  // [tokens][width]
+  float* d_mixed = nullptr;   // [tokens][mixed]
+  float* d_qkv = nullptr;     // [tokens][qkv]
+  float* d_scores = nullptr;  // [context][attention]
+  float* panels = nullptr;    // [context / 16][head][16]: one head's keys or values, transposed
+  bool is_rotary = false;
+  // Rotary positions, [context][head_pad] each: of the values 2i and 2i + 1 the cosine, and the
+  // sine with a minus for 2i. nullptr where positions are not rotary.
+  float* cosine = nullptr;
+  float* signed_sine = nullptr;
   float* class_masks = nullptr;  // [2][padded vocabulary]: filled by the caller (Classes)
 
   // The gradients of all Linears lie side by side.
@@ -123,6 +137,8 @@ struct StepArguments {
   const int32_t* targets = nullptr;
   const int32_t* places = nullptr;
   long count = 0;
+  // Of each target its weight, which `weight` multiplies; nullptr: 1.
+  const float* weights = nullptr;
   Classes classes;
   long sequences = 0;
   long context = 0;          // at most the plan's

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "models/positions.h"
 
 namespace allometry::models::fused_cpu {
 namespace {
@@ -73,6 +75,10 @@ void PlaceScratch(Plan& plan, Places& places) {
   places.Give(plan.d_scores, plan.context * plan.attention_stride);
   places.Give(plan.panels, PadToVector(plan.context) * plan.head_pad);
   places.Give(plan.width_mask, PadToVector(plan.width));
+  if (plan.is_rotary) {
+    places.Give(plan.cosine, plan.context * plan.head_pad);
+    places.Give(plan.signed_sine, plan.context * plan.head_pad);
+  }
   places.Give(plan.class_masks, 2 * plan.head.out.padded());
 }
 
@@ -122,7 +128,12 @@ Plan Describe(const Shape& shape, const ParameterLayout& layout, std::vector<Blo
   auto view = layout.views.begin();
   const auto next = [&view] { return (view++)->offset; };
   plan.token_table_offset = next();
-  plan.position_table_offset = next();
+  const std::vector<models::PositionTable> tables = PositionTables(shape);
+  ALLO_CHECK(tables.size() <= std::size(plan.position_tables));
+  for (const models::PositionTable& table : tables) {
+    plan.position_tables[plan.position_table_count++] = {next(), table.rows, table.tokens_per_row};
+  }
+  plan.is_rotary = shape.positions == run::Positions::kRotary;
   blocks.resize(plan.layers);
   plan.blocks = blocks.data();
   for (Block& block : blocks) {
@@ -153,6 +164,20 @@ Plan Describe(const Shape& shape, const ParameterLayout& layout, std::vector<Blo
   plan.head.norm_bias_offset = next();
   ALLO_CHECK(view == layout.views.end());
   return plan;
+}
+
+// Padding stays 0: a head's padded values are 0 as well.
+void FillRotation(const Rotation& rotation, Plan& plan) {
+  const long pairs = plan.head_width / 2;
+  for (long position = 0; position < plan.context; ++position) {
+    for (long i = 0; i < pairs; ++i) {
+      float* cosine = plan.cosine + position * plan.head_pad + 2 * i;
+      float* sine = plan.signed_sine + position * plan.head_pad + 2 * i;
+      cosine[0] = cosine[1] = rotation.cosine[position * pairs + i];
+      sine[1] = rotation.sine[position * pairs + i];
+      sine[0] = -sine[1];
+    }
+  }
 }
 
 // Few tokens at a time keep activations in the cache; a wide model, whose weights do not fit, wants
@@ -188,6 +213,7 @@ absl::StatusOr<std::unique_ptr<PlanStorage>> PlanStorage::Make(const Shape& shap
   PlaceAll(plan, memory);
 
   std::fill_n(plan.width_mask, plan.width, 1.0f);
+  if (plan.is_rotary) FillRotation(RotationOf(shape), plan);
   // A padded logit has no probability.
   std::fill(plan.head.bias + plan.vocabulary, plan.head.bias + plan.head.out.padded(), -1e30f);
   return storage;

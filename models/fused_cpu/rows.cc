@@ -91,6 +91,10 @@ ALLO_INLINE float Exponentials(float* z, long columns, float* top) {
   return Sum(sum);
 }
 
+ALLO_INLINE float WeightOf(const Targets& targets, long row) {
+  return targets.weights == nullptr ? targets.weight : targets.weight * targets.weights[row];
+}
+
 }  // namespace
 
 void CrossEntropy(const Rows& logits, const Targets& targets, double* losses) {
@@ -101,9 +105,10 @@ void CrossEntropy(const Rows& logits, const Targets& targets, double* losses) {
     const float partition = Exponentials(z, logits.columns, &top);
     losses[row] = __builtin_log(static_cast<double>(partition)) + top - right;
     if (!targets.with_gradient) continue;
-    const float scale = targets.weight / partition;
+    const float weight = WeightOf(targets, row);
+    const float scale = weight / partition;
     for (long i = 0; i < logits.columns; i += kLanes) Store(z + i, Load(z + i) * scale);
-    z[targets.ids[row]] -= targets.weight;
+    z[targets.ids[row]] -= weight;
   }
 }
 
@@ -120,8 +125,9 @@ void ClassCrossEntropy(const Rows& logits, const Targets& targets, double* losse
     losses[row] = __builtin_log(static_cast<double>(partition)) -
                   __builtin_log(static_cast<double>(class_partition));
     if (!targets.with_gradient) continue;
-    const float scale = targets.weight / partition;
-    const float class_scale = targets.weight / class_partition;
+    const float weight = WeightOf(targets, row);
+    const float scale = weight / partition;
+    const float class_scale = weight / class_partition;
     for (long i = 0; i < logits.columns; i += kLanes) {
       Store(z + i, Load(z + i) * (scale - Load(mask + i) * class_scale));
     }

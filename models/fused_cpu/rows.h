@@ -36,6 +36,7 @@ struct Targets {
   Classes classes;
   float weight;  // of a row's cross-entropy in the gradient
   bool with_gradient;
+  const float* weights;  // of each row, multiplied by `weight`; nullptr: 1
 };
 
 // The rows' cross-entropies against their targets, p = softmax(logits). Logits become

@@ -14,6 +14,7 @@ struct Chunk {
   // Its targets that count, and their places in the chunk less `first_place`.
   const int32_t* targets;
   const int32_t* places;
+  const float* weights;  // of the targets; nullptr: 1
   long first_place;
   long count;
   double* losses;
@@ -75,6 +76,14 @@ Head HeadOf(const Plan& plan, const Block& block, long context, long sequence, l
           .panels = plan.panels};
 }
 
+// Turns the queries and keys of all tokens in rows of qkv, or their gradients back.
+template <bool kForward>
+void RotateTokens(const Plan& plan, const Chunk& chunk, float* qkv) {
+  for (long t = 0; t < chunk.tokens(); ++t) {
+    Rotate<kForward>(plan, t % chunk.context, qkv + t * plan.qkv_stride);
+  }
+}
+
 void Embed(const Plan& plan, const float* parameters, const Chunk& chunk) {
   for (long t = 0; t < chunk.tokens(); ++t) {
     EmbedToken(plan, parameters, chunk.inputs[t], t % chunk.context,
@@ -88,6 +97,7 @@ void BlockForward(const Plan& plan, const Block& block, const Chunk& chunk) {
   Normalize(WidthRows(plan, plan.x, tokens), plan.width, plan.width_mask, a.normed_1,
             a.inverse_std_1);
   Apply(block.qkv, a.normed_1, plan.width_stride, tokens, a.qkv, plan.qkv_stride, Into::kSet);
+  if (plan.is_rotary) RotateTokens<true>(plan, chunk, a.qkv);
   for (long sequence = 0; sequence < chunk.sequences; ++sequence) {
     for (long head = 0; head < plan.heads; ++head) {
       float* out = a.mixed + sequence * chunk.context * plan.mixed_stride + head * plan.head_pad;
@@ -136,6 +146,7 @@ void BlockBackward(const Plan& plan, const Block& block, const Chunk& chunk) {
                          .d_scores = plan.d_scores});
     }
   }
+  if (plan.is_rotary) RotateTokens<false>(plan, chunk, plan.d_qkv);
   AddColumnSums({plan.d_qkv, plan.qkv_stride, tokens, block.qkv.out.padded()},
                 block.qkv.bias_gradient);
   AddWeightGradient(block.qkv, plan.d_qkv, plan.qkv_stride, a.normed_1, plan.width_stride, tokens);
@@ -167,7 +178,8 @@ void HeadForward(const Plan& plan, const Chunk& chunk, const StepArguments& argu
   const Targets targets = {.ids = chunk.targets,
                            .classes = arguments.classes,
                            .weight = arguments.weight,
-                           .with_gradient = arguments.gradient != nullptr};
+                           .with_gradient = arguments.gradient != nullptr,
+                           .weights = chunk.weights};
   if (arguments.classes.of == nullptr) {
     CrossEntropy(logits, targets, chunk.losses);
   } else {
@@ -203,10 +215,12 @@ void HeadBackward(const Plan& plan, const Chunk& chunk) {
 void EmbedBackward(const Plan& plan, const Chunk& chunk, float* gradient) {
   for (long t = 0; t < chunk.tokens(); ++t) {
     float* token = gradient + plan.token_table_offset + chunk.inputs[t] * plan.width;
-    float* position = gradient + plan.position_table_offset + t % chunk.context * plan.width;
     const float* d_x = plan.d_x + t * plan.width_stride;
     for (long i = 0; i < plan.width; ++i) token[i] += d_x[i];
-    for (long i = 0; i < plan.width; ++i) position[i] += d_x[i];
+    for (int table = 0; table < plan.position_table_count; ++table) {
+      float* position = gradient + PositionRow(plan, table, t % chunk.context);
+      for (long i = 0; i < plan.width; ++i) position[i] += d_x[i];
+    }
   }
 }
 
@@ -224,6 +238,7 @@ void Step(const Plan& plan, const StepArguments& arguments) {
                    .context = arguments.context,
                    .targets = arguments.targets + counted,
                    .places = arguments.places + counted,
+                   .weights = arguments.weights == nullptr ? nullptr : arguments.weights + counted,
                    .first_place = first * arguments.context,
                    .count = 0,
                    .losses = arguments.losses + counted};

@@ -180,6 +180,20 @@ ALLO_INLINE auto Halves(V v) {
   }
 }
 
+template <int... kLane>
+ALLO_INLINE Piece SwapNeighbouringLanes(Piece v, Lanes<kLane...>) {
+  return __builtin_shufflevector(v, v, (kLane ^ 1)...);
+}
+// Lanes 2i and 2i + 1 exchanged.
+template <class V>
+ALLO_INLINE V SwapNeighbours(V v) {
+  if constexpr (kIsPair<V>) {
+    return {SwapNeighbours(v.low), SwapNeighbours(v.high)};
+  } else {
+    return SwapNeighbouringLanes(v, EachLane());
+  }
+}
+
 // By halves: the same order of additions whatever the pieces.
 ALLO_INLINE float Sum(Vec v) {
   const auto [a, b] = Halves(v);

@@ -64,6 +64,36 @@ TEST(GeneratedWindowsTest, TargetsAreTheNextTokensAndTheLastDoesNotCount) {
   }
 }
 
+TEST(GeneratedWindowsTest, OutcomesAreTheSignsOfTheRewardsOfTheirActions) {
+  constexpr char kOutcomeSpec[] =
+      "strata:view=8,zo=16,frames=8,library=16,policy=expert,outcomes=1";
+  constexpr int64_t kFrame = 18, kFrames = 8, kWindows = 20;
+  ASSERT_OK_AND_ASSIGN(const Manifest manifest, GeneratedManifest(kOutcomeSpec));
+  EXPECT_EQ(manifest.frames->tokens_per_outcome, 1);
+  EXPECT_EQ(manifest.frames->tokens_per_frame(), kFrame);
+  EXPECT_EQ(manifest.vocabulary, 4096 + 8 + 6);
+  ASSERT_OK_AND_ASSIGN(
+      const WindowSources sources,
+      OpenGenerated(kOutcomeSpec,
+                    {.context = kFrame * kFrames, .seed = 1, .heldout_windows = kWindows}));
+  std::vector<int32_t> inputs(kWindows * kFrame * kFrames), targets(inputs.size());
+  ASSERT_OK(sources.heldout->Fill(0, kWindows, inputs, targets));
+  const strata::World world(*strata::ParseSpec(kOutcomeSpec));
+  int rewards = 0;
+  for (int64_t window = 0; window < kWindows; ++window) {
+    strata::Episode episode(world, strata::kHeldoutEpisodes + static_cast<uint64_t>(window));
+    for (int64_t t = 0; t < kFrames; ++t) {
+      const int32_t* frame = inputs.data() + (window * kFrames + t) * kFrame;
+      const double reward = episode.Step(frame[16] - 4096);
+      EXPECT_EQ(frame[17], 4096 + 8 + (reward > 0 ? 2 : 1)) << window << " " << t;
+      rewards += reward > 0;
+    }
+    EXPECT_EQ(targets[static_cast<size_t>((window + 1) * kFrames * kFrame - 2)],
+              inputs[static_cast<size_t>((window + 1) * kFrames * kFrame - 1)]);
+  }
+  EXPECT_GT(rewards, 5);
+}
+
 TEST(GeneratedWindowsTest, NoWindowIsSeenTwiceNorHeldOutOnesTrainedOn) {
   ASSERT_OK_AND_ASSIGN(
       const WindowSources sources,

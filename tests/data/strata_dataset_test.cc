@@ -70,6 +70,30 @@ TEST(StrataDatasetTest, TokensAndImagesAreThoseOfTheEpisodes) {
   }
 }
 
+TEST(StrataDatasetTest, OutcomesFollowTheActionsAndAreInTheManifest) {
+  TemporaryFolder folder;
+  const StrataOptions options =
+      Options("strata:view=8,zo=16,frames=6,library=16,policy=expert,outcomes=1", 120);
+  ASSERT_OK_AND_ASSIGN(const MadeDataset made, MakeStrataDataset(options, folder.path()));
+  EXPECT_EQ(made.manifest.unique_tokens, 19 * 6 * 18);
+  ASSERT_OK(VerifyDataset(folder.Path("world")));
+  ASSERT_OK_AND_ASSIGN(const TokenDataset dataset, TokenDataset::Open(folder.Path("world")));
+  EXPECT_EQ(dataset.manifest().frames->tokens_per_outcome, 1);
+  const strata::World world(options.spec);
+  int rewards = 0;
+  for (uint64_t number = 0; number < 19; ++number) {
+    strata::Episode episode(world, number);
+    for (int64_t t = 0; t < 6; ++t) {
+      std::vector<int32_t> frame(18);
+      ASSERT_OK(dataset.train().Read((static_cast<int64_t>(number) * 6 + t) * 18, frame));
+      const double reward = episode.Step(frame[16] - 4096);
+      EXPECT_EQ(frame[17], 4096 + 8 + (reward > 0 ? 2 : 1));
+      rewards += reward > 0;
+    }
+  }
+  EXPECT_GT(rewards, 3);
+}
+
 TEST(StrataDatasetTest, MadeAgainItIsThereAndElsewhereItIsTheSame) {
   TemporaryFolder folder, other;
   const StrataOptions options = Options("strata:view=8,zo=64,frames=4", 80);

@@ -15,9 +15,28 @@ namespace {
 
 // Heads narrower and wider than a vector, vocabularies with half panels, contexts of more than one
 // panel of keys, groups of rows that need several chunks.
-const Shape kShapes[] = {{"gpt", 1, 1, 24, 17, 99}, {"gpt", 2, 3, 9, 5, 3},
-                         {"gpt", 1, 2, 40, 32, 16}, {"gpt", 2, 1, 56, 49, 41},
-                         {"gpt", 3, 4, 72, 7, 8},   {"gpt", 1, 1, 1, 1, 2}};
+const Shape kShapes[] = {{"gpt", 1, 1, 24, 17, 99},
+                         {"gpt", 2, 3, 9, 5, 3},
+                         {"gpt", 1, 2, 40, 32, 16},
+                         {"gpt", 2, 1, 56, 49, 41},
+                         {"gpt", 3, 4, 72, 7, 8},
+                         {"gpt", 1, 1, 1, 1, 2},
+                         {.family = "gpt",
+                          .layers = 2,
+                          .heads = 2,
+                          .width = 44,
+                          .context = 27,
+                          .vocabulary = 21,
+                          .positions = run::Positions::kRotary,
+                          .frame_tokens = 9},
+                         {.family = "gpt",
+                          .layers = 1,
+                          .heads = 2,
+                          .width = 20,
+                          .context = 12,
+                          .vocabulary = 9,
+                          .positions = run::Positions::kFrameSlot,
+                          .frame_tokens = 4}};
 constexpr int kRows = 5;
 
 struct Problem {

@@ -9,7 +9,7 @@
 
 namespace allometry::models {
 
-// Mean cross-entropy of the batch's targets that count, in nats.
+// Mean cross-entropy of the batch's targets that count, or their weighted sum, in nats.
 double DoubleLoss(const Shape& shape, const ParameterLayout& layout,
                   std::span<const double> parameters, const Batch& batch);
 

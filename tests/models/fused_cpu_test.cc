@@ -19,9 +19,36 @@ namespace {
 
 // Tails of every kind: half panels, single columns, heads narrower and wider than a vector, a last
 // tile of each height, several chunks.
-const Shape kShapes[] = {{"gpt", 1, 1, 24, 17, 99}, {"gpt", 2, 3, 9, 5, 3},
-                         {"gpt", 1, 2, 40, 32, 16}, {"gpt", 2, 1, 56, 9, 41},
-                         {"gpt", 1, 4, 72, 7, 8},   {"gpt", 1, 1, 1, 1, 2}};
+const Shape kShapes[] = {{"gpt", 1, 1, 24, 17, 99},
+                         {"gpt", 2, 3, 9, 5, 3},
+                         {"gpt", 1, 2, 40, 32, 16},
+                         {"gpt", 2, 1, 56, 9, 41},
+                         {"gpt", 1, 4, 72, 7, 8},
+                         {"gpt", 1, 1, 1, 1, 2},
+                         {.family = "gpt",
+                          .layers = 2,
+                          .heads = 3,
+                          .width = 30,
+                          .context = 15,
+                          .vocabulary = 21,
+                          .positions = run::Positions::kFrameSlot,
+                          .frame_tokens = 5},
+                         {.family = "gpt",
+                          .layers = 2,
+                          .heads = 2,
+                          .width = 44,
+                          .context = 12,
+                          .vocabulary = 9,
+                          .positions = run::Positions::kRotary,
+                          .frame_tokens = 4},
+                         {.family = "gpt",
+                          .layers = 1,
+                          .heads = 3,
+                          .width = 18,
+                          .context = 40,
+                          .vocabulary = 30,
+                          .positions = run::Positions::kRotary,
+                          .frame_tokens = 1}};
 
 struct Problem {
   explicit Problem(const Shape& wanted) : shape(wanted), layout(*LayoutOf(wanted)) {

@@ -23,13 +23,19 @@ const ShapeAndFrame kShapes[] = {{{"gpt", 2, 1, 20, 18, 33}, {4, 2}},
                                  {{"gpt", 1, 1, 16, 40, 99}, {7, 1}}};
 constexpr int kSequences = 7;
 
+// The last action token of a frame is the outcome where the objective needs one.
+FrameTokens FrameFor(absl::string_view objective, FrameTokens frame) {
+  if (!FindObjective(objective)->needs_frames) return {};
+  if (objective != "world") return frame;
+  return {.observation = frame.observation, .action = frame.action - 1, .outcome = 1};
+}
+
 struct Problem {
   Problem(const ShapeAndFrame& given, absl::string_view name)
       : shape(given.shape),
         layout(*LayoutOf(shape)),
-        objective(
-            *Objective::Create(name, 9, shape.vocabulary, shape.context,
-                               FindObjective(name)->needs_frames ? given.frame : FrameTokens())) {
+        objective(*Objective::Create(name, 9, shape.vocabulary, shape.context,
+                                     FrameFor(name, given.frame))) {
     parameters.resize(layout.size);
     Initialize(shape, layout, 7, parameters);
     std::mt19937 random(3);
@@ -42,7 +48,9 @@ struct Problem {
     }
     objective.Mask(targets);
   }
-  Batch batch() const { return {kSequences, shape.context, inputs, targets, objective.classes()}; }
+  Batch batch() const {
+    return {kSequences, shape.context, inputs, targets, objective.classes(), objective.weights()};
+  }
 
   Shape shape;
   ParameterLayout layout;
@@ -116,22 +124,23 @@ TEST_P(ObjectiveStepTest, LossesAreThoseOfTheirPositionsAndZeroWhereMasked) {
 }
 
 // Masked positions add nothing: the gradient is the mean of those of each supervised position
-// alone.
+// alone, and of `world` the sum of that mean and the outcomes'.
 TEST_P(ObjectiveStepTest, TheGradientIsTheMeanOverSupervisedPositions) {
   const Problem problem(kShapes[1], objective_);
   const auto step = Make(problem, backend_);
   std::vector<float> whole(problem.layout.size), pieces(problem.layout.size);
   Gradient(*step, problem, problem.batch(), 1, whole);
-  const auto supervised = problem.objective.supervised();
-  for (const int position : supervised) {
-    std::vector<int32_t> one(problem.targets.size(), kMasked);
-    for (int row = 0; row < kSequences; ++row) {
-      const int at = row * problem.shape.context + position;
-      one[at] = problem.targets[at];
+  for (const auto positions : {problem.objective.supervised(), problem.objective.outcomes()}) {
+    for (const int position : positions) {
+      std::vector<int32_t> one(problem.targets.size(), kMasked);
+      for (int row = 0; row < kSequences; ++row) {
+        const int at = row * problem.shape.context + position;
+        one[at] = problem.targets[at];
+      }
+      const Batch alone = {kSequences, problem.shape.context, problem.inputs, one,
+                           problem.objective.classes()};
+      Gradient(*step, problem, alone, 1.0f / static_cast<float>(positions.size()), pieces);
     }
-    const Batch alone = {kSequences, problem.shape.context, problem.inputs, one,
-                         problem.objective.classes()};
-    Gradient(*step, problem, alone, 1.0f / static_cast<float>(supervised.size()), pieces);
   }
   EXPECT_LT(Distance(pieces, whole), 1e-5);
 }

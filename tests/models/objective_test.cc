@@ -50,6 +50,28 @@ TEST(ObjectiveTest, MasksFollowTheSuccessorAndNotTheTokenItself) {
               ElementsAre(-1, -1, 5, 5, -1, -1, -1, 5, 5, -1));
 }
 
+TEST(ObjectiveTest, AWorldIsObservationsAndOutcomesEachWithItsOwnMean) {
+  const FrameTokens frame{.observation = 3, .action = 1, .outcome = 1};
+  ASSERT_OK_AND_ASSIGN(const Objective world, Objective::Create("world", 0, 8, 10, frame));
+  // z z z a e z z z a e
+  EXPECT_THAT(world.supervised(), ElementsAre(0, 1, 4, 5, 6));
+  EXPECT_THAT(world.outcomes(), ElementsAre(3, 8));
+  const float z = 0.2f, e = 0.5f;
+  EXPECT_THAT(world.weights(), ElementsAre(z, z, 0, e, z, z, z, 0, e, 0));
+  EXPECT_EQ(world.frames(), 2);
+  std::vector<int32_t> targets = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
+  world.Mask(targets);
+  EXPECT_THAT(targets, ElementsAre(10, 11, -1, 13, 14, 15, 16, -1, 18, -1));
+  // The others see the outcome, and are not asked for it.
+  ASSERT_OK_AND_ASSIGN(const Objective plain, Objective::Create("observation", 0, 8, 10, frame));
+  EXPECT_THAT(plain.supervised(), ElementsAre(0, 1, 4, 5, 6));
+  EXPECT_TRUE(plain.weights().empty());
+  ASSERT_OK_AND_ASSIGN(const Objective clone, Objective::Create("action", 0, 8, 10, frame));
+  EXPECT_THAT(clone.supervised(), ElementsAre(2, 7));
+  EXPECT_THAT(ErrorOf("world", 8, {.observation = 3, .action = 1}),
+              HasSubstr("objective world needs a dataset whose frames have an outcome token"));
+}
+
 TEST(ObjectiveTest, DenseCountsEverythingAndSparseTheLastPosition) {
   ASSERT_OK_AND_ASSIGN(const Objective dense, Objective::Create("", 0, 8, 4, {}));
   ASSERT_OK_AND_ASSIGN(const Objective sparse, Objective::Create("sparse", 0, 8, 4, {}));
@@ -93,7 +115,7 @@ TEST(ObjectiveTest, EveryRowIsFoundByItsNameAndAWrongOneListsThem) {
     ASSERT_OK_AND_ASSIGN(const ObjectiveRow found, FindObjective(row.name));
     EXPECT_STREQ(found.name, row.name);
     const FrameTokens frame =
-        row.needs_frames ? FrameTokens{.observation = 4, .action = 2} : FrameTokens{};
+        row.needs_frames ? FrameTokens{.observation = 4, .action = 1, .outcome = 1} : FrameTokens{};
     EXPECT_OK(Objective::Create(row.name, 3, 16, 12, frame).status());
   }
   EXPECT_THAT(ErrorOf("dance", 4, {}), HasSubstr("allowed are dense, sparse, super, observation"));
@@ -105,7 +127,7 @@ TEST(ObjectiveTest, WhatADatasetCannotGiveIsRefusedInASentence) {
   EXPECT_THAT(ErrorOf("observation", 8, {.observation = 4, .action = 1}),
               HasSubstr("context 8 is not a number of whole frames of 5 tokens"));
   EXPECT_THAT(ErrorOf("sparse", 10, {.observation = 4, .action = 1}),
-              HasSubstr("allowed are dense, observation and action"));
+              HasSubstr("allowed are dense, observation, action and world"));
   EXPECT_THAT(ErrorOf("observation", 1, {.observation = 1, .action = 0}),
               HasSubstr("nothing to predict"));
 }

@@ -41,6 +41,27 @@ TEST(ShapeTest, TheWorkedExampleOf27MIsExactInEveryCount) {
   EXPECT_EQ(CountN(counts, ParamPolicy::kActive), 27'352'064);
 }
 
+TEST(ShapeTest, PositionsCountTheRowsOfTheirTables) {
+  Shape shape = Gpt(2, 2, 64, 144, 99);
+  EXPECT_EQ(CountParams(shape).position_embedding, 144 * 64);
+  shape.frame_tokens = 18;
+  EXPECT_THAT(std::string(Validate(shape).message()), testing::HasSubstr("frame_tokens 18"));
+  shape.positions = run::Positions::kFrameSlot;
+  EXPECT_EQ(CountParams(shape).position_embedding, (8 + 18) * 64);
+  EXPECT_EQ(LayoutOf(shape)->size, CountParams(shape).total());
+  shape.positions = run::Positions::kRotary;
+  EXPECT_EQ(CountParams(shape).position_embedding, 18 * 64);
+  EXPECT_EQ(LayoutOf(shape)->size, CountParams(shape).total());
+  shape.frame_tokens = 17;
+  EXPECT_THAT(std::string(Validate(shape).message()),
+              testing::HasSubstr("positions rotary need a divisor of context 144"));
+  shape.frame_tokens = 18;
+  // 264 over the usual 8 heads would be pairs of 33.
+  for (const int64_t params : {20'000, 300'000, 3'000'000, 12'000'000}) {
+    EXPECT_TRUE(Validate(*NearestShape(params, ParamPolicy::kPaper, shape)).ok()) << params;
+  }
+}
+
 // BC-CNN: blocks, a CNN of 0.6M, its 1024-wide projection and 68 action logits; no observation
 // tokens. Table 6 says 2, 3, 10, 26 and 51 M; "3" is 3.7 cut off.
 TEST(ShapeTest, BcCnnCountsGiveTable6) {

@@ -38,9 +38,28 @@ std::unique_ptr<Problem> MakeProblem(const Shape& shape, int sequences) {
 }
 
 // Shapes with tails: widths and vocabularies that no vector length divides, odd contexts.
-const Shape kShapes[] = {{"gpt", 1, 1, 16, 32, 99},  {"gpt", 2, 1, 20, 17, 33},
-                         {"gpt", 3, 2, 24, 9, 101},  {"gpt", 1, 4, 64, 40, 128},
-                         {"gpt", 2, 3, 96, 33, 257}, {"gpt", 1, 2, 8, 1, 5}};
+const Shape kShapes[] = {{"gpt", 1, 1, 16, 32, 99},
+                         {"gpt", 2, 1, 20, 17, 33},
+                         {"gpt", 3, 2, 24, 9, 101},
+                         {"gpt", 1, 4, 64, 40, 128},
+                         {"gpt", 2, 3, 96, 33, 257},
+                         {"gpt", 1, 2, 8, 1, 5},
+                         {.family = "gpt",
+                          .layers = 2,
+                          .heads = 2,
+                          .width = 40,
+                          .context = 36,
+                          .vocabulary = 50,
+                          .positions = run::Positions::kFrameSlot,
+                          .frame_tokens = 9},
+                         {.family = "gpt",
+                          .layers = 2,
+                          .heads = 2,
+                          .width = 36,
+                          .context = 36,
+                          .vocabulary = 50,
+                          .positions = run::Positions::kRotary,
+                          .frame_tokens = 9}};
 
 using Parameter = std::tuple<std::string, int>;
 

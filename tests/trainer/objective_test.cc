@@ -70,6 +70,34 @@ TEST_F(ObjectiveTest, BehaviourIsClonedFromImagesToo) {
   EXPECT_GT(last["heldout"], 0.35);
 }
 
+// A world of one prefab without movers: what an action leads to is soon known.
+TEST_F(ObjectiveTest, AWorldModelTellsItsOutcomesBesideItsObservations) {
+  spec_.identity.dataset =
+      "strata:library=1,movers=0,policy=expert,view=8,zo=16,frames=4,outcomes=1";
+  spec_.identity.dataset_hash.clear();
+  spec_.identity.tokenizer_hash.clear();
+  spec_.identity.shape = {"gpt", 1, 2, 32, 72, 4110};
+  spec_.identity.shape.positions = run::Positions::kRotary;
+  spec_.identity.shape.frame_tokens = 18;
+  spec_.identity.batch_tokens = 16 * 72;
+  spec_.identity.learning_rate = 5e-3;
+  spec_.evaluation_windows = 64;
+  spec_.steps = 300;
+  spec_.evaluation_steps = {1, 300};
+  spec_.identity.objective = "world";
+  const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
+  EXPECT_EQ(spool.All<run::ExecutionConfig>()[0].step_backend, "fused_cpu");
+  std::map<std::string, double> last = Last(spool);
+  // heldout is the observations' alone: the mean of the frames'.
+  const double sum =
+      15 * last["heldout/frame=1"] +
+      16 * (last["heldout/frame=2"] + last["heldout/frame=3"] + last["heldout/frame=4"]);
+  EXPECT_NEAR(last["heldout"], sum / 63, 1e-12);
+  EXPECT_LT(last["heldout_outcome"], 0.25);
+  EXPECT_GT(last["reward_recall"], 0.6);
+  EXPECT_GT(last["reward_precision"], 0.6);
+}
+
 TEST_F(ObjectiveTest, ClassLossComesWithTheEntropyOfTheClasses) {
   spec_.identity.objective = "super";
   spec_.identity.objective_seed = 3;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "data/generated.h"
 #include "data/generated_windows.h"
+#include "data/outcome.h"
 #include "data/window_source.h"
 #include "worker/trainer/dataset_checks.h"
 #include "worker/trainer/image_batches.h"
@@ -58,6 +59,18 @@ absl::Status CheckFit(const run::Shape& shape, const data::Manifest& read) {
   return absl::OkStatus();
 }
 
+std::vector<uint8_t> RewardClasses(const run::Shape& shape, const data::Manifest& manifest) {
+  std::vector<uint8_t> classes;
+  for (const data::VocabularySegment& segment : manifest.segments) {
+    if (segment.name != "outcome") continue;
+    classes.assign(shape.vocabulary, 0);
+    for (int outcome = 0; outcome < data::kOutcomes; ++outcome) {
+      classes[segment.begin + outcome] = data::RewardOf(outcome) != 0;
+    }
+  }
+  return classes;
+}
+
 class WindowBatches final : public Batches {
  public:
   WindowBatches(const run::Shape& shape, data::WindowSources sources, models::Objective objective);
@@ -72,6 +85,7 @@ class WindowBatches final : public Batches {
     return Read(*sources_.heldout, first, count);
   }
   models::Batch Slice(int64_t begin, int64_t count) const override;
+  std::span<const uint8_t> reward_classes() const override { return reward_classes_; }
   absl::StatusOr<double> HeldoutClassEntropy() override;
 
  private:
@@ -82,7 +96,8 @@ class WindowBatches final : public Batches {
   const data::WindowSources sources_;
   const models::Objective objective_;
   const bool sees_images_;
-  int64_t window_tokens_;                     // of the dataset's windows
+  int64_t window_tokens_;  // of the dataset's windows
+  std::vector<uint8_t> reward_classes_;
   int64_t first_action_ = 0;                  // id
   std::vector<int32_t> action_ends_;          // from first_action_; empty for families of tokens
   std::vector<int32_t> tokens_, successors_;  // windows as the source gives them
@@ -96,7 +111,8 @@ WindowBatches::WindowBatches(const run::Shape& shape, data::WindowSources source
       sources_(std::move(sources)),
       objective_(std::move(objective)),
       sees_images_(SeesImages(shape)),
-      window_tokens_(shape.context) {
+      window_tokens_(shape.context),
+      reward_classes_(RewardClasses(shape, sources_.manifest)) {
   if (!sees_images_) return;
   window_tokens_ *= sources_.manifest.frames->tokens_per_frame();
   const auto segments = data::ActionSegments(sources_.manifest);
@@ -137,7 +153,7 @@ absl::Status WindowBatches::ReadActions(int64_t count) {
   for (int64_t row = 0; row < count * shape_.context; ++row) {
     const bool is_first = row % shape_.context == 0;
     for (int64_t i = 0; i < dimensions; ++i) {
-      const int64_t at = (row + 1) * frame - dimensions + i;
+      const int64_t at = row * frame + sources_.manifest.frames->tokens_per_observation + i;
       targets_[row * dimensions + i] = static_cast<int32_t>(tokens_[at] - first_action_);
       inputs_[row * dimensions + i] =
           is_first ? -1 : static_cast<int32_t>(tokens_[at - frame] - first_action_);
@@ -164,6 +180,7 @@ models::Batch WindowBatches::Slice(int64_t begin, int64_t count) const {
   batch.inputs = part(inputs_, columns);
   batch.targets = part(targets_, columns);
   batch.classes = objective_.classes();
+  batch.weights = objective_.weights();
   if (sees_images_) {
     batch.images = part(images_, static_cast<int64_t>(shape_.image_height) * shape_.image_width *
                                      shape_.image_channels);
@@ -216,7 +233,8 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
 models::FrameTokens FrameTokensOf(const data::Manifest& manifest) {
   if (!manifest.frames.has_value()) return {};
   return {.observation = static_cast<int>(manifest.frames->tokens_per_observation),
-          .action = static_cast<int>(manifest.frames->tokens_per_action)};
+          .action = static_cast<int>(manifest.frames->tokens_per_action),
+          .outcome = static_cast<int>(manifest.frames->tokens_per_outcome)};
 }
 
 absl::StatusOr<data::WindowSources> OpenWindowsOf(const std::string& run_dir,

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/status.h"
@@ -46,6 +47,10 @@ class Batches {
   virtual absl::Status ReadHeldout(int64_t first, int64_t count) = 0;
   // Of the windows read, `count` from number `begin`. Valid until the next are read.
   virtual models::Batch Slice(int64_t begin, int64_t count) const = 0;
+
+  // 1 for the ids of outcomes with a reward (data/outcome.h), 0 for all others; empty where the
+  // dataset's frames have no outcome.
+  virtual std::span<const uint8_t> reward_classes() const = 0;
 
   // Entropy in nats of the class of the held-out targets: the loss of `super` by chance.
   virtual absl::StatusOr<double> HeldoutClassEntropy() = 0;

@@ -49,6 +49,7 @@ class ImageBatches final : public Batches {
     return batch;
   }
 
+  std::span<const uint8_t> reward_classes() const override { return {}; }
   absl::StatusOr<double> HeldoutClassEntropy() override {
     return absl::InternalError("images have no classes");
   }

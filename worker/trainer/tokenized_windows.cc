@@ -27,8 +27,9 @@ absl::Status PutFrame(const data::Manifest& source, const data::Manifest& tokeni
                       std::span<const int32_t> from, std::span<const int32_t> codes,
                       std::span<int32_t> to) {
   std::copy(codes.begin(), codes.end(), to.begin());
-  const auto actions = static_cast<size_t>(tokenized.frames->tokens_per_action);
-  return data::RenumberActions(source, tokenized, from.last(actions), to.last(actions));
+  const auto rest = static_cast<size_t>(tokenized.frames->tokens_per_frame() -
+                                        tokenized.frames->tokens_per_observation);
+  return data::RenumberAfterObservation(source, tokenized, from.last(rest), to.last(rest));
 }
 
 // ---- generated datasets ----------------------------------------------------------------------
