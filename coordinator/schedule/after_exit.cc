@@ -147,6 +147,8 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
       return Finished(ended, v1::RUN_SUCCEEDED);
     case v1::DIVERGED:
       return FailedAtOnce(ended, "not retried, because it would diverge again");
+    case v1::UNFIT_MODEL:
+      return FailedAtOnce(ended, "not retried, because the model would be the same");
     case v1::PREEMPTED:
       return Preempted(ended);
     case v1::CANCELLED_BY_USER:
@@ -172,6 +174,7 @@ Outcome AfterExit(const Ended& ended, const RetryOptions& options) {
     case v1::DATA:
     case v1::DISK_FULL:
     case v1::DEVICE:
+    case v1::ENVIRONMENT:
     default:  // a reason of a newer agent: unknown is bounded too
       return IsTheHosts(ended) ? ChargedToHost(ended) : CountedFailure(ended, options);
   }
@@ -185,6 +188,7 @@ bool HostMayBeAtFault(v1::ExitReason reason) {
     case v1::DATA:
     case v1::DISK_FULL:
     case v1::DEVICE:
+    case v1::ENVIRONMENT:
     case v1::CHECKPOINT:
     case v1::OOM:
       return true;

@@ -3,6 +3,7 @@
 //   exit reason        next state of the run
 //   SUCCEEDED          SUCCEEDED
 //   DIVERGED           FAILED; never retried automatically, because it would diverge again
+//   UNFIT_MODEL        FAILED; never retried automatically, because the model would be the same
 //   PREEMPTED          PENDING, not counted as a failure
 //   LEASE_LOST,        PENDING, not counted as a failure; after max_lost_leases in a row without a
 //   AGENT_LOST,        new checkpoint FAILED(NODE_LOST)
@@ -18,7 +19,8 @@
 //                      another host has the same run root, it is marked bad only after a second
 //                      attempt could not read it
 //   KILLED, STALLED,   PENDING, one failure; after max_failures of one reason since the last new
-//   BUG, DEVICE, DATA  checkpoint FAILED, with the last line of the log
+//   BUG, DEVICE, DATA, checkpoint FAILED, with the last line of the log
+//   ENVIRONMENT
 //   CANCELLED_BY_USER  CANCELLED
 //   LIMIT              FAILED: a limit of its sweep is used up. `allo retry` after it was raised
 //   STOPPED_EARLY      FAILED; fits still read its curve

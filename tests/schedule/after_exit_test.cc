@@ -43,6 +43,9 @@ constexpr Row kRows[] = {
     {v1::STALLED, 2, 0, v1::RUN_FAILED, v1::STALLED, 3, 0},
     {v1::LIMIT, 1, 2, v1::RUN_FAILED, v1::LIMIT, 1, 2},
     {v1::STOPPED_EARLY, 0, 0, v1::RUN_FAILED, v1::STOPPED_EARLY, 0, 0},
+    {v1::UNFIT_MODEL, 0, 0, v1::RUN_FAILED, v1::UNFIT_MODEL, 1, 0},
+    {v1::ENVIRONMENT, 0, 0, v1::PENDING, kNone, 1, 0},
+    {v1::ENVIRONMENT, 2, 0, v1::RUN_FAILED, v1::ENVIRONMENT, 3, 0},
 };
 
 TEST(AfterExitTest, EveryReasonHasItsRule) {
@@ -100,8 +103,9 @@ Ended Stillborn(v1::ExitReason reason, OtherRuns others, int failures = 2) {
   return ended;
 }
 
-constexpr v1::ExitReason kAHostsReasons[] = {v1::KILLED, v1::STALLED,   v1::BUG,       v1::DATA,
-                                             v1::DEVICE, v1::DISK_FULL, v1::CHECKPOINT};
+constexpr v1::ExitReason kAHostsReasons[] = {v1::KILLED,      v1::STALLED,   v1::BUG,
+                                             v1::DATA,        v1::DEVICE,    v1::DISK_FULL,
+                                             v1::ENVIRONMENT, v1::CHECKPOINT};
 
 TEST(AfterExitTest, WhatEndsBeforeItGetsGoingIsChargedToAHostWhereNoOtherGotGoing) {
   for (const v1::ExitReason reason : kAHostsReasons) {

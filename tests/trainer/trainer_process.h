@@ -202,6 +202,7 @@ class ResumeTest : public TrainerTest {
     spec_.steps = steps;
     spec_.evaluation_steps = {1, 10, 100, steps / 2, steps};
   }
+  size_t logged_series_ = 3;      // every log_every updates
   size_t evaluation_series_ = 1;  // of an evaluation
 
   template <class Kill>
@@ -210,7 +211,8 @@ class ResumeTest : public TrainerTest {
     run_dir_ = folder_.Path("undisturbed");
     const SpoolContents undisturbed = RunToEnd(spec_, run::ExitReason::kSucceeded);
     undisturbed.MergeInto(&whole, spec_.steps);
-    ASSERT_EQ(whole.size(), 3 * (static_cast<size_t>(spec_.steps) / 7) + 5 * evaluation_series_);
+    ASSERT_EQ(whole.size(),
+              logged_series_ * (static_cast<size_t>(spec_.steps) / 7) + 5 * evaluation_series_);
 
     run::RunSpec spec = spec_;
     spec.checkpoint_every_s = 0.03;

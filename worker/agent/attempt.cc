@@ -49,6 +49,7 @@ bool HostMayBeAtFault(ExitReason reason) {
     case ExitReason::kData:
     case ExitReason::kDevice:
     case ExitReason::kDiskFull:
+    case ExitReason::kEnvironment:
     case ExitReason::kKilled:
     case ExitReason::kStalled:
       return true;

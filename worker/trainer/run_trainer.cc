@@ -156,7 +156,8 @@ class Session {
     parts.data_dir = options_.data_dir;
     parts.spec = spec_;
     parts.device = device;
-    if (spec_.step_backend == "auto" && !device.device.cuda) {
+    const bool trains_model = spec_.kind != run::RunKind::kPolicy;
+    if (spec_.step_backend == "auto" && !device.device.cuda && trains_model) {
       ALLO_RETURN_IF_ERROR(AgreeOnStep(*collective_, options_.run_dir, spec_, device,
                                        /*log=*/options_.measure_seconds == 0,
                                        &parts.spec.step_backend));

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <ctime>
 #include <iostream>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -26,7 +27,9 @@
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
+#include "worker/trainer/policy_training.h"
 #include "worker/trainer/read_steps.h"
+#include "worker/trainer/reward_detection.h"
 
 namespace allometry::trainer {
 namespace {
@@ -100,8 +103,12 @@ class TrainingImpl final : public Training {
     double loss = 0;
     std::vector<std::pair<int, double>> frames;  // from 0; those with a supervised position
     double perplexity = 0;                       // of a tokenizer's codes
+    std::optional<double> outcome;               // the mean loss of outcomes
+    RewardDetection rewards;
   };
   absl::StatusOr<Heldout> HeldoutLoss();
+  // Of the windows read: how well their rewards are foreseen, onto `rewards`.
+  absl::Status DetectRewards(int64_t count, RewardDetection* rewards);
   absl::Status RecordClassEntropy();
   // On rank 0: writes a checkpoint where time, the lease or `now` asks for one.
   absl::Status CheckpointIfDue(bool now);
@@ -227,14 +234,37 @@ void TrainingImpl::LogMemory(int64_t step) {
   curve_.Add(step, "memory_bytes", static_cast<double>(bytes));
 }
 
+absl::Status TrainingImpl::DetectRewards(int64_t count, RewardDetection* rewards) {
+  const int64_t context = spec_.identity.shape.context;
+  models::Batch batch = batches_->Slice(0, count);
+  std::vector<int32_t> targets(batch.targets.size(), models::kMasked);
+  for (int64_t window = 0; window < count; ++window) {
+    for (const int position : batches_->objective().outcomes()) {
+      targets[window * context + position] = batch.targets[window * context + position];
+    }
+  }
+  batch.targets = targets;
+  batch.device_targets = nullptr;
+  batch.classes = batches_->reward_classes();
+  std::vector<double> losses(targets.size());
+  ALLO_RETURN_IF_ERROR(learner_->Losses(batch, losses));
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i] != models::kMasked) rewards->Add(batch.classes[targets[i]] == 1, losses[i]);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
   const models::Objective& objective = batches_->objective();
   const int64_t windows = batches_->heldout_windows();
   const int64_t context = spec_.identity.shape.context;
   const int64_t group = batches_->evaluation_group();
-  const int64_t columns = 1 + objective.frames();  // of a group: its sum, and its frames' sums
+  // Of a group: its sum, its frames' sums, that of its outcomes.
+  const int64_t frames = objective.frames();
+  const int64_t columns = 2 + frames;
   std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group * columns), 0.0);
   std::vector<double> losses;
+  Heldout heldout;
   std::vector<double> codes(
       spec_.kind == run::RunKind::kTokenizer ? spec_.identity.shape.vocabulary : 0, 0.0);
   for (int64_t i = 0; i * group < windows; ++i) {
@@ -251,22 +281,34 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
       for (const int position : objective.supervised()) {
         const double loss = losses[window * context + position];
         sums[i * columns] += loss;
-        if (columns > 1) sums[i * columns + 1 + objective.FrameOf(position)] += loss;
+        if (frames > 0) sums[i * columns + 1 + objective.FrameOf(position)] += loss;
+      }
+      for (const int position : objective.outcomes()) {
+        sums[i * columns + 1 + frames] += losses[window * context + position];
       }
     }
+    if (!objective.outcomes().empty()) ALLO_RETURN_IF_ERROR(DetectRewards(count, &heldout.rewards));
   }
   // Exact: every sum has one rank that is not zero.
   ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(sums)));
   std::vector<double> totals(columns, 0.0);
   for (size_t i = 0; i < sums.size(); ++i) totals[i % columns] += sums[i];
-  Heldout heldout;
   if (!codes.empty()) {
     ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(codes)));
     heldout.perplexity = models::Perplexity(codes);
   }
+  if (!objective.outcomes().empty()) {
+    heldout.outcome =
+        totals[1 + frames] /
+        static_cast<double>(windows * static_cast<int64_t>(objective.outcomes().size()));
+    RewardDetection& rewards = heldout.rewards;
+    std::array<double, 3> counts = {rewards.rewards, rewards.foreseen, rewards.claimed};
+    ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(counts)));
+    rewards = {.rewards = counts[0], .foreseen = counts[1], .claimed = counts[2]};
+  }
   const auto supervised = objective.supervised();
   heldout.loss = totals[0] / static_cast<double>(windows * static_cast<int64_t>(supervised.size()));
-  for (int frame = 0; frame < objective.frames(); ++frame) {
+  for (int frame = 0; frame < frames; ++frame) {
     const int64_t positions =
         std::count_if(supervised.begin(), supervised.end(),
                       [&](int position) { return objective.FrameOf(position) == frame; });
@@ -340,6 +382,11 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
       curve_.Add(step, "heldout", heldout.loss);
       for (const auto& [frame, loss] : heldout.frames) {
         curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
+      }
+      if (heldout.outcome) curve_.Add(step, "heldout_outcome", *heldout.outcome);
+      if (const auto recall = heldout.rewards.Recall()) curve_.Add(step, "reward_recall", *recall);
+      if (const auto precision = heldout.rewards.Precision()) {
+        curve_.Add(step, "reward_precision", *precision);
       }
       if (heldout.perplexity > 0) curve_.Add(step, "perplexity", heldout.perplexity);
       if (!std::isfinite(heldout.loss)) {
@@ -429,6 +476,7 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
 absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) {
   const run::RunSpec& spec = parts.spec;
   if (spec.kind == run::RunKind::kEvaluate) return CreateEvaluation(std::move(parts));
+  if (spec.kind == run::RunKind::kPolicy) return CreatePolicyTraining(std::move(parts));
   ShardWatch shards = ShardWatch::Of(parts.data_dir, spec.identity.dataset);
   absl::StatusOr<std::unique_ptr<Batches>> batches =
       Batches::Open(parts.run_dir, parts.data_dir, spec);

@@ -10,10 +10,13 @@
 // before), `grad_norm` (before clipping), `learning_rate`, `tokens_per_second` (training alone,
 // without evaluations and checkpoints) every log_every updates; `heldout` at evaluation steps, with
 // `heldout/frame=1` .. `heldout/frame=K` where the objective looks at frames (for a world model 1
-// is the prior of images, 2..K the dynamics). At step 0 `class_entropy`, chance, where the loss is
-// that of classes. A run that trains a tokenizer has its loss (vq_step.h) as `train`, the mean
-// squared error of the held-out images as `heldout`, and `perplexity`, how many codes those use.
-// `memory_bytes` (the peak of rank 0 so far, no curve) when it rose, at most once a second.
+// is the prior of images, 2..K the dynamics); of objective `world` the mean loss of the outcomes,
+// `heldout_outcome`, and how well rewards are foreseen, `reward_recall` and `reward_precision`
+// (reward_detection.h; absent where there is no reward, and where none is foreseen). At step 0
+// `class_entropy`, chance, where the loss is that of classes. A run that trains a tokenizer has its
+// loss (vq_step.h) as `train`, the mean squared error of the held-out images as `heldout`, and
+// `perplexity`, how many codes those use. `memory_bytes` (the peak of rank 0 so far, no curve) when
+// it rose, at most once a second.
 //
 // `heldout` is the mean over the supervised positions of the fixed windows. Windows are computed in
 // fixed groups, a group on one rank, and the groups' sums are added in order: its bits depend on

@@ -1,0 +1,561 @@
+#include "worker/trainer/policy_training.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/from_blob.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/split_mix.h"
+#include "data/strata/returns.h"
+#include "models/actor_critic.h"
+#include "models/adamw.h"
+#include "models/decode.h"
+#include "worker/trainer/agent_features.h"
+#include "worker/trainer/agent_world.h"
+#include "worker/trainer/batches.h"
+#include "worker/trainer/checkpoint.h"
+#include "worker/trainer/curve_log.h"
+#include "worker/trainer/dataset_checks.h"
+#include "worker/trainer/learning_rate.h"
+#include "worker/trainer/outcome.h"
+#include "worker/trainer/reward_gate.h"
+
+namespace allometry::trainer {
+namespace {
+
+using run::ExitReason;
+using run::Teacher;
+using Clock = std::chrono::steady_clock;
+
+// Keys of what is drawn. Part of a run's numbers: do not change.
+enum Draw : uint64_t { kTrainingAction = 0x616374, kEvaluationAction = 0x6576616c };
+
+constexpr double kScaleDecay = 0.95;
+constexpr double kLeastScale = 0.1;
+constexpr int64_t kReturnEpisodes = 200;       // as a dataset's manifest has them
+constexpr int64_t kMostEpisodeSteps = 27'000;  // Bellemare et al. 2013: half an hour of play
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+template <class T>
+at::Tensor Copied(const std::vector<T>& values, at::ScalarType type) {
+  return at::from_blob(const_cast<T*>(values.data()), {static_cast<int64_t>(values.size())},
+                       at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value))
+      .to(type, /*non_blocking=*/false, /*copy=*/true);
+}
+
+// What an agent is trained with: flat buffers, as of any run's checkpoint. Behind the trained
+// parameters lies the state of what is no network (ParameterLayout).
+struct Agent {
+  models::ActorCriticShape shape;
+  models::ParameterLayout networks;  // what AdamW trains
+  models::ParameterLayout layout;    // with the state
+  std::vector<float> parameters, gradient, exp_avg, exp_avg_sq;
+  std::unique_ptr<models::ActorCritic> actor_critic;
+  std::unique_ptr<models::AdamW> adamw;
+
+  Agent(const models::ActorCriticShape& given, const run::Identity& identity, int64_t world_state)
+      : shape(given), networks(models::ActorCriticLayout(given)), layout(networks) {
+    const auto add = [&](const char* name, int64_t size) {
+      if (size == 0) return;
+      layout.views.push_back({.name = name, .shape = {size}, .offset = layout.size, .size = size});
+      layout.size += size;
+    };
+    add("state.return_scale", 1);
+    add("state.episodes", world_state);
+    for (std::vector<float>* buffer : {&parameters, &gradient, &exp_avg, &exp_avg_sq}) {
+      buffer->assign(static_cast<size_t>(layout.size), 0.0f);
+    }
+    models::InitializeActorCritic(networks, identity.seed, Trained(parameters));
+    actor_critic =
+        std::make_unique<models::ActorCritic>(shape, Trained(parameters), Trained(gradient));
+    const run::Optimizer& optimizer = identity.optimizer;
+    adamw = models::CreateAdamW(networks,
+                                {.beta1 = optimizer.beta1,
+                                 .beta2 = optimizer.beta2,
+                                 .weight_decay = optimizer.weight_decay,
+                                 .epsilon = optimizer.epsilon,
+                                 .clip_norm = optimizer.clip_norm},
+                                {});
+  }
+  std::span<float> Trained(std::vector<float>& buffer) const {
+    return std::span(buffer).first(static_cast<size_t>(networks.size));
+  }
+  float& return_scale() { return parameters[static_cast<size_t>(networks.size)]; }
+  std::span<float> episodes() {
+    return std::span(parameters).subspan(static_cast<size_t>(networks.size) + 1);
+  }
+  void Update(int64_t step, double rate) {
+    double norm = 0;
+    adamw->Step({Trained(parameters), Trained(gradient), Trained(exp_avg), Trained(exp_avg_sq)},
+                step, rate, &norm);
+  }
+};
+
+// What the run reads; constant.
+struct Inputs {
+  data::WindowSources sources;
+  std::optional<TokenizerFile> tokenizer;
+  ModelFile model;
+  std::optional<data::Returns> returns;
+};
+
+// What the last update was like.
+struct Told {
+  double imagined_return = 0, entropy = 0, value_loss = 0, cloning_loss = 0;
+};
+
+class PolicyTraining final : public Training {
+ public:
+  PolicyTraining(TrainingParts parts, ShardWatch shards, std::unique_ptr<Inputs> inputs,
+                 AgentFeatures features, Observer observer, std::unique_ptr<AgentWorld> world,
+                 std::unique_ptr<Agent> agent, Progress progress)
+      : parts_(std::move(parts)),
+        spec_(parts_.spec),
+        recipe_(spec_.identity.policy),
+        shards_(std::move(shards)),
+        inputs_(std::move(inputs)),
+        features_(std::move(features)),
+        observer_(observer),
+        world_(std::move(world)),
+        agent_(std::move(agent)),
+        progress_(progress),
+        curve_(parts_.spool, spec_.identity.batch_tokens, spec_.steps, parts_.progress),
+        width_(inputs_->sources.manifest.frames->tokens_per_observation) {}
+
+  int64_t step() const override { return progress_.step; }
+  absl::StatusOr<TrainingEnd> Run() override;
+  absl::StatusOr<Measurement> Measure(double seconds) override;
+
+ private:
+  bool writes() const { return parts_.spool != nullptr; }
+  uint64_t Key(Draw draw) const {
+    return SplitMix(static_cast<uint64_t>(spec_.identity.seed) ^ draw);
+  }
+  absl::Status RecordExecutionConfig();
+  absl::StatusOr<std::optional<TrainingEnd>> CheckModel();
+  absl::Status Update();
+  absl::Status Imagine(int64_t update);
+  absl::Status Clone(int64_t update);
+  absl::Status Evaluate();
+  void Log();
+  absl::Status CheckpointIfDue(bool now);
+  absl::Status WriteCheckpointFile();
+  // Of each row an action, drawn from `logits` [rows, actions], and ln of its probability.
+  void Act(const at::Tensor& logits, Draw draw, int64_t first_row, int64_t time,
+           std::vector<uint8_t>* actions, std::vector<double>* log_probs) const;
+
+  const TrainingParts parts_;
+  const run::RunSpec& spec_;
+  const run::PolicyRecipe& recipe_;
+  const ShardWatch shards_;
+  const std::unique_ptr<Inputs> inputs_;
+  const AgentFeatures features_;
+  const Observer observer_;
+  const std::unique_ptr<AgentWorld> world_;  // of the teachers with roll-outs
+  const std::unique_ptr<Agent> agent_;
+  Progress progress_;
+  CurveLog curve_;
+  const int64_t width_;  // tokens of an observation
+  Told told_;
+  Clock::time_point checkpointed_ = Clock::now();
+  int64_t checkpoint_step_ = 0;
+  int64_t checkpoint_lease_ = -1;
+};
+
+absl::Status PolicyTraining::RecordExecutionConfig() {
+  if (!writes()) return absl::OkStatus();
+  std::array<char, 256> host = {};
+  gethostname(host.data(), host.size() - 1);
+  parts_.spool->Append(run::ExecutionConfig{.ranks = 1,
+                                            .hosts = host.data(),
+                                            .micro_batch = static_cast<int>(recipe_.starts),
+                                            .device = run::NameOf(spec_.device),
+                                            .device_model = parts_.device.model,
+                                            .trainer_build = TrainerBuild(),
+                                            .step_backend = "policy"});
+  return parts_.spool->Flush();
+}
+
+void PolicyTraining::Act(const at::Tensor& logits, Draw draw, int64_t first_row, int64_t time,
+                         std::vector<uint8_t>* actions, std::vector<double>* log_probs) const {
+  const at::Tensor rows = logits.contiguous();
+  const auto count = static_cast<size_t>(rows.size(1));
+  for (size_t row = 0; row < actions->size(); ++row) {
+    const std::span<const float> law(rows.const_data_ptr<float>() + row * count, count);
+    const double u = models::Uniform(Key(draw), static_cast<uint64_t>(first_row) + row,
+                                     static_cast<uint64_t>(time));
+    const int action = models::SampleToken(law, u);
+    (*actions)[row] = static_cast<uint8_t>(action);
+    if (log_probs == nullptr) continue;
+    const double top = *std::max_element(law.begin(), law.end());
+    double sum = 0;
+    for (const float logit : law) sum += std::exp(logit - top);
+    log_probs->push_back(law[static_cast<size_t>(action)] - top - std::log(sum));
+  }
+}
+
+absl::Status PolicyTraining::Imagine(int64_t update) {
+  const int64_t rows = recipe_.starts, steps = recipe_.horizon;
+  const auto b = static_cast<size_t>(rows);
+  std::vector<int32_t> seen(b * static_cast<size_t>(width_));
+  std::vector<uint8_t> actions(b), ended(b), ends;
+  std::vector<double> reward(b), rewards, log_probs;
+  std::vector<int64_t> taken;
+  std::vector<at::Tensor> xs;
+  ALLO_RETURN_IF_ERROR(world_->Begin(update, seen));
+  for (int64_t t = 0; t < steps; ++t) {
+    ALLO_ASSIGN_OR_RETURN(const at::Tensor x, features_.X(seen));
+    xs.push_back(x);
+    Act(agent_->actor_critic->Logits(x), kTrainingAction, (update - 1) * rows, t, &actions,
+        &log_probs);
+    ALLO_RETURN_IF_ERROR(world_->Step(actions, reward, ended, seen));
+    taken.insert(taken.end(), actions.begin(), actions.end());
+    rewards.insert(rewards.end(), reward.begin(), reward.end());
+    ends.insert(ends.end(), ended.begin(), ended.end());
+  }
+  ALLO_ASSIGN_OR_RETURN(const at::Tensor last, features_.X(seen));
+  xs.push_back(last);
+  const at::Tensor all = at::cat(xs);
+  const at::Tensor host = agent_->actor_critic->Values(all).to(at::kDouble).contiguous();
+  const std::span<const double> values(host.const_data_ptr<double>(), b * (steps + 1));
+  const std::vector<double> returns =
+      models::LambdaReturns(rewards, ends, values, rows, recipe_.discount, recipe_.lambda);
+  const std::vector<double> weights = models::ReachWeights(ends, rows);
+  const auto range = static_cast<float>(models::QuantileRange(returns));
+  float& scale = agent_->return_scale();
+  scale = update == 1 ? range : static_cast<float>(kScaleDecay * scale + (1 - kScaleDecay) * range);
+  const double divisor = std::max<double>(kLeastScale, scale);
+  std::vector<double> advantages(returns.size());
+  for (size_t i = 0; i < returns.size(); ++i) advantages[i] = (returns[i] - values[i]) / divisor;
+
+  models::RollOut roll_out;
+  roll_out.actions = Copied(taken, at::kLong);
+  roll_out.old_log_probs = Copied(log_probs, at::kFloat);
+  roll_out.advantages = Copied(advantages, at::kFloat);
+  roll_out.returns = Copied(returns, at::kFloat);
+  roll_out.weights = Copied(weights, at::kFloat);
+  const at::Tensor x = all.narrow(0, 0, rows * steps);
+  for (int pass = 0; pass < recipe_.passes; ++pass) {
+    const models::ActorCriticLosses losses = agent_->actor_critic->Gradient(
+        x, roll_out, {.entropy = recipe_.entropy, .clip = recipe_.clip});
+    agent_->Update((update - 1) * recipe_.passes + pass + 1,
+                   LearningRateAt(spec_.identity, update));
+    if (pass > 0) continue;
+    told_.entropy = losses.entropy.item<double>();
+    told_.value_loss = losses.value.item<double>();
+  }
+  told_.imagined_return = 0;
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    told_.imagined_return += weights[i] * rewards[i] / static_cast<double>(rows);
+  }
+  if (world_->state_size() > 0) world_->Save(agent_->episodes());
+  return absl::OkStatus();
+}
+
+absl::Status PolicyTraining::Clone(int64_t update) {
+  const data::Manifest& manifest = inputs_->sources.manifest;
+  const int64_t frame = manifest.frames->tokens_per_frame();
+  const int64_t context = inputs_->model.identity.shape.context;
+  const int64_t rows = recipe_.starts;
+  const int64_t first_action = data::ActionSegments(manifest).front().begin;
+  std::vector<int32_t> windows(static_cast<size_t>(rows * context)), targets(windows.size());
+  ALLO_RETURN_IF_ERROR(
+      WithReason(ExitReason::kData,
+                 inputs_->sources.train->Fill((update - 1) * rows, rows, windows, targets)));
+  std::vector<int32_t> seen;
+  std::vector<int64_t> actions;
+  for (auto at = windows.begin(); at != windows.end(); at += frame) {
+    seen.insert(seen.end(), at, at + width_);
+    actions.push_back(at[width_] - first_action);
+  }
+  ALLO_ASSIGN_OR_RETURN(const at::Tensor x, features_.X(seen));
+  told_.cloning_loss = agent_->actor_critic->CloningGradient(x, Copied(actions, at::kLong));
+  agent_->Update(update, LearningRateAt(spec_.identity, update));
+  return absl::OkStatus();
+}
+
+absl::Status PolicyTraining::Update() {
+  const int64_t update = progress_.step + 1;
+  switch (recipe_.teacher) {
+    case Teacher::kImagination:
+      ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, Imagine(update)));
+      break;
+    case Teacher::kReal:
+      ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kEnvironment, Imagine(update)));
+      break;
+    case Teacher::kCloning:
+      ALLO_RETURN_IF_ERROR(Clone(update));
+      break;
+    case Teacher::kRandom:
+      break;
+  }
+  progress_.step = update;
+  progress_.tokens += spec_.identity.batch_tokens;
+  Log();
+  return absl::OkStatus();
+}
+
+void PolicyTraining::Log() {
+  const int64_t step = progress_.step;
+  if (step % spec_.log_every != 0) return;
+  if (recipe_.teacher == Teacher::kCloning) {
+    curve_.Add(step, "train", told_.cloning_loss);
+  } else if (recipe_.teacher != Teacher::kRandom) {
+    curve_.Add(step, "imagined_return", told_.imagined_return);
+    curve_.Add(step, "rollout_reward", told_.imagined_return / recipe_.horizon);
+    curve_.Add(step, "entropy", told_.entropy);
+    curve_.Add(step, "value_loss", told_.value_loss);
+  }
+}
+
+absl::Status PolicyTraining::Evaluate() {
+  const auto copies = static_cast<int>(recipe_.episodes);
+  ALLO_ASSIGN_OR_RETURN(const auto environment, environments::Create(recipe_.environment, copies));
+  const auto n = static_cast<size_t>(copies);
+  std::vector<int64_t> episodes(n);
+  for (size_t i = 0; i < n; ++i) episodes[i] = static_cast<int64_t>(i);
+  environments::Observations seen;
+  ALLO_RETURN_IF_ERROR(environment->Reset(episodes, &seen));
+  std::vector<int32_t> tokens(n * static_cast<size_t>(width_));
+  std::vector<uint8_t> actions(n), flags(n), over(n, 0);
+  std::vector<float> rewards(n);
+  std::vector<double> returns(n, 0.0);
+  double signs = 0, steps = 0;
+  for (int64_t t = 0; t < kMostEpisodeSteps; ++t) {
+    if (std::all_of(over.begin(), over.end(), [](uint8_t is_over) { return is_over != 0; })) break;
+    observer_.Tokens(seen, tokens);
+    ALLO_ASSIGN_OR_RETURN(const at::Tensor x, features_.X(tokens));
+    Act(agent_->actor_critic->Logits(x), kEvaluationAction, 0, t, &actions, nullptr);
+    ALLO_RETURN_IF_ERROR(environment->Step(actions, rewards, flags, &seen));
+    for (size_t i = 0; i < n; ++i) {
+      if (over[i] != 0) continue;
+      returns[i] += rewards[i];
+      signs += rewards[i] > 0 ? 1 : rewards[i] < 0 ? -1 : 0;
+      steps += 1;
+      over[i] = (flags[i] & (environments::kEnded | environments::kCutOff)) != 0;
+    }
+  }
+  double mean = 0, square = 0;
+  for (const double value : returns) mean += value / static_cast<double>(n);
+  for (const double value : returns) square += (value - mean) * (value - mean);
+  const int64_t step = progress_.step;
+  curve_.Add(step, "return", mean);
+  if (n > 1) {
+    curve_.Add(step, "return_se",
+               std::sqrt(square / static_cast<double>(n - 1) / static_cast<double>(n)));
+  }
+  curve_.Add(step, "real_reward", signs / steps);
+  if (const auto& ends = inputs_->returns; ends.has_value() && ends->expert != ends->random) {
+    curve_.Add(step, "s_ern", (mean - ends->random) / (ends->expert - ends->random));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<TrainingEnd>> PolicyTraining::CheckModel() {
+  if (recipe_.teacher != Teacher::kImagination || !recipe_.gate || progress_.step != 0) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<RewardGate> gate =
+      MeasureRewards(inputs_->model, inputs_->sources, spec_.step_backend);
+  if (!gate.ok()) return WithReason(ExitReason::kData, gate.status());
+  if (gate->passes()) return std::nullopt;
+  return TrainingEnd{
+      ExitReason::kUnfitModel,
+      absl::StrCat("the world model foresees too little for a policy to be trained "
+                   "in it: ",
+                   gate->Text(), "; train it longer or on more data, or set imagine.gate: false"),
+      0};
+}
+
+absl::Status PolicyTraining::CheckpointIfDue(bool now) {
+  if (!writes() || checkpoint_step_ == progress_.step) return absl::OkStatus();
+  const LeaseWatch* lease = parts_.lease;
+  const bool lease_asks =
+      lease != nullptr && lease->leases() != checkpoint_lease_ && lease->CheckpointDue();
+  if (lease_asks) checkpoint_lease_ = lease->leases();
+  if (!now && !lease_asks && SecondsSince(checkpointed_) < spec_.checkpoint_every_s) {
+    return absl::OkStatus();
+  }
+  return WriteCheckpointFile();
+}
+
+absl::Status PolicyTraining::WriteCheckpointFile() {
+  ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, shards_.CheckUnchanged()));
+  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
+  ALLO_ASSIGN_OR_RETURN(
+      run::CheckpointRecord record,
+      WriteCheckpoint(parts_.run_dir, spec_.attempt, progress_, spec_.identity, agent_->layout,
+                      {agent_->parameters, agent_->exp_avg, agent_->exp_avg_sq}));
+  parts_.spool->Append(std::move(record));
+  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
+  checkpointed_ = Clock::now();
+  checkpoint_step_ = progress_.step;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainingEnd> PolicyTraining::Run() {
+  ALLO_RETURN_IF_ERROR(RecordExecutionConfig());
+  ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> unfit, CheckModel());
+  if (unfit.has_value()) return *unfit;
+  checkpoint_step_ = progress_.step;
+  checkpointed_ = Clock::now();
+  while (progress_.step < spec_.steps) {
+    ALLO_RETURN_IF_ERROR(Update());
+    const int64_t step = progress_.step;
+    const auto is_among = [step](const std::vector<int64_t>& steps) {
+      return std::binary_search(steps.begin(), steps.end(), step);
+    };
+    if (is_among(spec_.evaluation_steps)) {
+      ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kEnvironment, Evaluate()));
+    }
+    const bool done = step == spec_.steps;
+    const LeaseCommand command =
+        parts_.lease == nullptr ? LeaseCommand::kNone : parts_.lease->command();
+    ALLO_RETURN_IF_ERROR(CheckpointIfDue(done || is_among(spec_.checkpoint_steps) ||
+                                         command != LeaseCommand::kNone));
+    ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(step));
+    if (done) break;
+    if (command == LeaseCommand::kPreempt) {
+      return TrainingEnd{ExitReason::kPreempted, "told to stop", step};
+    }
+    if (command == LeaseCommand::kCancel) {
+      return TrainingEnd{ExitReason::kCancelledByUser, "told to stop", step};
+    }
+  }
+  return TrainingEnd{ExitReason::kSucceeded, "", progress_.step};
+}
+
+absl::StatusOr<Measurement> PolicyTraining::Measure(double seconds) {
+  const Clock::time_point begin = Clock::now();
+  Measurement measured;
+  measured.step_backend = "policy";
+  const std::clock_t cpu = std::clock();
+  while (measured.updates == 0 || SecondsSince(begin) < seconds) {
+    ALLO_RETURN_IF_ERROR(Update());
+    ++measured.updates;
+  }
+  const auto updates = static_cast<double>(measured.updates);
+  measured.update_s = SecondsSince(begin) / updates;
+  measured.update_cpu_s = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC / updates;
+  Clock::time_point start = Clock::now();
+  ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kEnvironment, Evaluate()));
+  measured.evaluation_s = SecondsSince(start);
+  if (writes()) {
+    start = Clock::now();
+    ALLO_RETURN_IF_ERROR(WriteCheckpointFile());
+    measured.checkpoint_s = SecondsSince(start);
+  }
+  struct rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  measured.peak_memory_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  measured.measuring_s = SecondsSince(begin);
+  return measured;
+}
+
+absl::StatusOr<const run::RunInput*> InputOf(const run::RunSpec& spec, run::InputKind kind) {
+  for (const run::RunInput& input : spec.inputs) {
+    if (input.kind == kind) return &input;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("run.json has no input of kind ", run::NameOf(kind)));
+}
+
+absl::StatusOr<std::unique_ptr<Inputs>> ReadInputs(const TrainingParts& parts) {
+  const run::RunSpec& spec = parts.spec;
+  auto inputs = std::make_unique<Inputs>();
+  ALLO_ASSIGN_OR_RETURN(const run::RunInput* model, InputOf(spec, run::InputKind::kModel));
+  ALLO_ASSIGN_OR_RETURN(inputs->model, ReadModelFile(parts.run_dir, *model));
+  if (inputs->model.identity.shape != spec.identity.shape) {
+    return absl::FailedPreconditionError("the world model has another shape than run.json says");
+  }
+  if (!spec.identity.tokenizer_key.empty()) {
+    ALLO_ASSIGN_OR_RETURN(const run::RunInput* tokenizer,
+                          InputOf(spec, run::InputKind::kTokenizer));
+    ALLO_ASSIGN_OR_RETURN(inputs->tokenizer, ReadTokenizer(parts.run_dir, *tokenizer));
+  }
+  ALLO_ASSIGN_OR_RETURN(inputs->sources, OpenWindowsOf(parts.run_dir, parts.data_dir, spec));
+  if (!inputs->sources.manifest.frames.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("dataset ", inputs->sources.manifest.name, " has no frames"));
+  }
+  inputs->returns = inputs->sources.manifest.returns;
+  if (const auto strata = strata::ParseSpec(spec.identity.policy.environment); strata.ok()) {
+    const strata::MeanReturns returns = strata::ReturnsOf(*strata, kReturnEpisodes);
+    inputs->returns = {.expert = returns.expert, .random = returns.random};
+  }
+  return inputs;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Training>> CreatePolicyTraining(TrainingParts parts) {
+  const run::RunSpec& spec = parts.spec;
+  const run::PolicyRecipe& recipe = spec.identity.policy;
+  ShardWatch shards = ShardWatch::Of(parts.data_dir, spec.identity.dataset);
+  absl::StatusOr<std::unique_ptr<Inputs>> read = ReadInputs(parts);
+  if (!read.ok()) return WithReason(ExitReason::kData, read.status());
+  std::unique_ptr<Inputs> inputs = *std::move(read);
+  const TokenizerFile* tokenizer = inputs->tokenizer ? &*inputs->tokenizer : nullptr;
+  absl::StatusOr<AgentFeatures> features =
+      AgentFeatures::Of(inputs->sources.manifest, tokenizer, inputs->model);
+  if (!features.ok()) return WithReason(ExitReason::kData, features.status());
+
+  // Started here even where only evaluations need it: what is wrong with it is known at once.
+  const bool is_real = recipe.teacher == Teacher::kReal;
+  auto environment =
+      environments::Create(recipe.environment, is_real ? static_cast<int>(recipe.starts) : 1);
+  if (!environment.ok()) return WithReason(ExitReason::kEnvironment, environment.status());
+  const environments::Interface interface = (*environment)->interface();
+  absl::StatusOr<Observer> observer =
+      Observer::Create(interface, inputs->sources.manifest, tokenizer);
+  if (!observer.ok()) return WithReason(ExitReason::kEnvironment, observer.status());
+
+  std::unique_ptr<AgentWorld> world;
+  if (is_real) {
+    world = CreateRealWorld(*std::move(environment), *observer,
+                            inputs->sources.manifest.frames->frames_per_episode);
+  } else if (recipe.teacher == Teacher::kImagination) {
+    auto imagined = CreateImaginedWorld(inputs->model, inputs->sources,
+                                        {.rows = recipe.starts,
+                                         .burn = recipe.burn,
+                                         .horizon = recipe.horizon,
+                                         .seed = spec.identity.seed});
+    if (!imagined.ok()) return WithReason(ExitReason::kData, imagined.status());
+    world = *std::move(imagined);
+  }
+  auto agent = std::make_unique<Agent>(
+      models::ActorCriticShape{
+          .features = features->features(), .actions = interface.actions, .width = recipe.width},
+      spec.identity, world == nullptr ? 0 : world->state_size());
+  Progress progress;
+  if (spec.start.has_value()) {
+    absl::StatusOr<Progress> restored =
+        ReadCheckpoint(parts.run_dir, *spec.start, spec.identity, agent->layout,
+                       {agent->parameters, agent->exp_avg, agent->exp_avg_sq});
+    if (!restored.ok()) return WithReason(ExitReason::kCheckpoint, restored.status());
+    progress = *restored;
+    if (world != nullptr && world->state_size() > 0) {
+      ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kEnvironment, world->Restore(agent->episodes())));
+    }
+  }
+  return std::make_unique<PolicyTraining>(std::move(parts), std::move(shards), std::move(inputs),
+                                          *std::move(features), *std::move(observer),
+                                          std::move(world), std::move(agent), progress);
+}
+
+}  // namespace allometry::trainer
