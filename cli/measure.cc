@@ -220,6 +220,7 @@ std::vector<Shape> DistinctShapes(absl::Span<const v1::Run> runs, int slots,
     const v1::RunSpec& spec = run.spec();
     if (cost::WorkOf(run).updates == 0) continue;
     if (EvaluatedOf(spec) != nullptr) continue;  // it trains nothing: its cost is by the pace
+    if (KindOf(spec) == run::RunKind::kPolicy) continue;  // what it needs is not there yet
     if (!spec.identity().tokenizer_key().empty()) {
       waits_for_tokenizer = true;
       continue;

@@ -21,6 +21,7 @@ std::vector<int64_t> ClusterView::InputsOf(const store::RunRow& row) {
   if (row.trunk.has_value()) inputs.push_back(row.trunk->run_id);
   if (row.tokenizer.has_value()) inputs.push_back(row.tokenizer->run_id);
   if (row.evaluated.has_value()) inputs.push_back(row.evaluated->run_id);
+  if (row.model.has_value()) inputs.push_back(row.model->run_id);
   return inputs;
 }
 
@@ -105,7 +106,7 @@ void ClusterView::RefreshPlaces() {
       return input.has_value() && !input->root_ids.empty();
     };
     if (lies_somewhere(row.trunk) || lies_somewhere(row.tokenizer) ||
-        lies_somewhere(row.evaluated)) {
+        lies_somewhere(row.evaluated) || lies_somewhere(row.model)) {
       RefreshInputs(run_id);
     }
   }

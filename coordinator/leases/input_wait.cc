@@ -28,15 +28,18 @@ InputWait WaitForTrunk(const store::RunRow& branch, int64_t trunk_step,
   return {"", trunk.root_ids.empty() ? own.root_id() : trunk.root_ids.front(), false, false};
 }
 
-// What the run cannot start without: another run's files, when that one has ended.
+// What the run cannot start without: another run's files, when that one has ended, or the
+// checkpoint of another run, whatever became of it.
 struct Required {
   const store::InputRun& input;
   const char* what;
+  bool when_ended = true;
 };
 
-std::set<std::string> UsableRoots(const store::InputRun& input, const InputKnowledge& known) {
+std::set<std::string> UsableRoots(const Required& required, const InputKnowledge& known) {
   std::set<std::string> usable;
-  if (input.state != v1::RUN_SUCCEEDED) return usable;
+  const store::InputRun& input = required.input;
+  if (required.when_ended && input.state != v1::RUN_SUCCEEDED) return usable;
   for (const std::string& root_id : input.root_ids) {
     if (known.live_roots.count(root_id) > 0 && known.could_run(root_id)) usable.insert(root_id);
   }
@@ -50,7 +53,8 @@ std::string WhyNone(const Required& required, const InputKnowledge& known) {
     return absl::StrFormat("%s (now at step %d of %d)", needs, known.step_of(input),
                            input.wanted_step);
   }
-  if (input.state != v1::RUN_SUCCEEDED) {
+  const bool is_there = !required.when_ended && !input.root_ids.empty();
+  if (!is_there && input.state != v1::RUN_SUCCEEDED) {
     return absl::StrFormat(
         "%s, and run %d %s: 'allo retry %s' takes it up again", needs, input.run_id,
         input.state == v1::RUN_CANCELLED ? "was cancelled" : "failed", input.sweep);
@@ -72,10 +76,11 @@ InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known) {
   std::vector<Required> required;
   if (row.tokenizer.has_value()) required.push_back({*row.tokenizer, "tokenizer"});
   if (row.evaluated.has_value()) required.push_back({*row.evaluated, "checkpoints"});
+  if (row.model.has_value()) required.push_back({*row.model, "model", false});
   if (required.empty()) return WaitForTrunk(row, known.step_of(*row.trunk), known.live_roots);
-  std::set<std::string> usable = UsableRoots(required.front().input, known);
+  std::set<std::string> usable = UsableRoots(required.front(), known);
   for (const Required& one : required) {
-    const std::set<std::string> roots = UsableRoots(one.input, known);
+    const std::set<std::string> roots = UsableRoots(one, known);
     std::erase_if(usable, [&](const std::string& root) { return roots.count(root) == 0; });
     if (usable.empty()) return {WhyNone(one, known), "", false, true};
   }

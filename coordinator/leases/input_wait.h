@@ -7,7 +7,8 @@
 //
 // A run that reads a tokenizer's tokens needs the tokenizer's file. It waits until the tokenizer's
 // run has SUCCEEDED and a worker on the run root with the file could take it, and starts only
-// there. So does a run that evaluates another one's checkpoints.
+// there. So does a run that evaluates another one's checkpoints. A policy needs the checkpoint of its
+// model's run, whatever became of that run after it.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,9 @@ struct InputKnowledge {
   std::function<int64_t(const store::InputRun& input)> step_of;
 };
 
-// `row` has a trunk, a tokenizer or a run that it evaluates; or a tokenizer and one of the others. With `root_is_live` it should go to a worker of root_id
-// and, where one could take it, to no other.
+// `row` has a trunk, a run that it evaluates or a model, a tokenizer, or a tokenizer and one of the
+// others. With `root_is_live` it should go to a worker of root_id and, where one could take it, to
+// no other.
 InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known);
 
 }  // namespace allometry::coordinator

@@ -73,19 +73,20 @@ class Watch {
   int64_t last_event_ = 0;
 };
 
-// Nothing goes on without somebody's hand. What reads a tokenizer or evaluates a run that failed or
-// was cancelled waits until that is taken up again.
+// Nothing goes on without somebody's hand. What reads a tokenizer or a model, or evaluates a run,
+// that failed or was cancelled waits until that is taken up again.
 bool HasEnded(const v1::WatchSweepResponse& snapshot) {
-  std::set<std::string> not_to_be_had;  // keys of tokenizers, and of runs to be evaluated
+  std::set<std::string> not_to_be_had;  // keys of runs
   for (const v1::Run& run : snapshot.runs()) {
     const bool ended = run.state() == v1::RUN_FAILED || run.state() == v1::RUN_CANCELLED;
     if (ended) not_to_be_had.insert(run.key());
   }
   return std::none_of(snapshot.runs().begin(), snapshot.runs().end(), [&](const v1::Run& run) {
-    const v1::RunInput* const evaluated = EvaluatedOf(run.spec());
+    const auto& inputs = run.spec().inputs();
     const bool waits_in_vain =
-        not_to_be_had.contains(run.spec().identity().tokenizer_key()) ||
-        (evaluated != nullptr && not_to_be_had.contains(evaluated->run_key()));
+        std::any_of(inputs.begin(), inputs.end(), [&](const v1::RunInput& input) {
+          return KindOf(input) != run::InputKind::kTrunk && not_to_be_had.contains(input.run_key());
+        });
     return run.state() == v1::LEASED || (run.state() == v1::PENDING && !waits_in_vain);
   });
 }

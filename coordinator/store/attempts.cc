@@ -80,23 +80,24 @@ void RemoveTrunk(v1::RunSpec& spec) {
                inputs.end());
 }
 
-// What an attempt under `root_id` is told of its tokenizer.
-absl::Status PutTokenizer(Connection& db, const RunRow& row, const Attempt& attempt,
-                          v1::RunSpec& spec) {
-  if (!row.tokenizer.has_value()) return absl::OkStatus();
-  const InputRun& made_by = *row.tokenizer;
+// What an attempt under `root_id` is told of the file that it reads of another run.
+absl::Status PutInput(Connection& db, RunRow& row, run::InputKind kind, const Attempt& attempt,
+                      v1::RunSpec& spec) {
+  if (!row.input(kind).has_value()) return absl::OkStatus();
+  const InputRun& made_by = *row.input(kind);
   Statement find = db.Prepare(
       "SELECT file, hash FROM checkpoints WHERE run_id = ?1 AND step = ?2 AND state = 'GOOD' "
       "AND root_id = ?3 ORDER BY attempt DESC LIMIT 1");
   find.With(made_by.run_id, made_by.wanted_step, attempt.root_id);
-  if (!find.Step() || made_by.state != v1::RUN_SUCCEEDED) {
+  const bool is_done = kind != run::InputKind::kTokenizer || made_by.state == v1::RUN_SUCCEEDED;
+  if (!find.Step() || !is_done) {
     ALLO_RETURN_IF_ERROR(find.status());
     return absl::FailedPreconditionError(
-        absl::StrFormat("run %d needs run %d's tokenizer, which is not under the run root of %s",
-                        row.run.run_id(), made_by.run_id, attempt.host));
+        absl::StrFormat("run %d needs run %d's %s, which is not under the run root of %s",
+                        row.run.run_id(), made_by.run_id, run::NameOf(kind), attempt.host));
   }
   for (v1::RunInput& input : *spec.mutable_inputs()) {
-    if (KindOf(input) != run::InputKind::kTokenizer) continue;
+    if (KindOf(input) != kind) continue;
     input.set_run_id(made_by.run_id);
     input.set_file(find.Text(0));
     input.set_hash(find.Text(1));
@@ -193,7 +194,7 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
                    Attempt& attempt) {
   Connection& db = transaction.db;
   ALLO_RETURN_IF_ERROR(FindAgent(db, agent_id, attempt));
-  ALLO_ASSIGN_OR_RETURN(const RunRow row, LoadRun(db, run_id));
+  ALLO_ASSIGN_OR_RETURN(RunRow row, LoadRun(db, run_id));
   if (row.run.state() != v1::PENDING) {
     return absl::FailedPreconditionError(
         absl::StrCat("run ", run_id, " is ", RunStateName(row.run.state()), ", not PENDING"));
@@ -207,7 +208,9 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
   attempt.lease.set_token(RandomHex128());
   attempt.spec = row.run.spec();
   RemoveTrunk(attempt.spec);
-  ALLO_RETURN_IF_ERROR(PutTokenizer(db, row, attempt, attempt.spec));
+  for (const run::InputKind kind : {run::InputKind::kTokenizer, run::InputKind::kModel}) {
+    ALLO_RETURN_IF_ERROR(PutInput(db, row, kind, attempt, attempt.spec));
+  }
   if (start.has_value()) *attempt.spec.mutable_start() = *start;
   ALLO_ASSIGN_OR_RETURN(const int64_t begin, PutCheckpoints(db, row, attempt, attempt.spec));
   attempt.start_note = StartNote(row, start, anywhere, attempt.host);

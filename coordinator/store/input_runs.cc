@@ -83,11 +83,17 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
       return absl::DataLossError(absl::StrCat("the spec of run ", input.run_id, " is damaged"));
     }
   }
-  const bool is_whole = kind != run::InputKind::kTrunk;  // needed when it has ended
+  // Needed when it has ended.
+  const bool is_whole = kind == run::InputKind::kTokenizer || kind == run::InputKind::kCheckpoint;
   if (is_whole) input.wanted_step = rows.spec.steps();
   ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
   if (is_whole) {
     input.is_to_come = input.state == v1::LEASED || input.state == v1::PENDING;
+    return std::optional<InputRun>(std::move(input));
+  }
+  if (kind == run::InputKind::kModel) {
+    const bool is_open = input.state == v1::LEASED || input.state == v1::PENDING;
+    input.is_to_come = is_open && input.step < input.wanted_step;
     return std::optional<InputRun>(std::move(input));
   }
   if (input.state == v1::LEASED) ALLO_RETURN_IF_ERROR(ReadGiven(db, input, rows));
@@ -188,7 +194,8 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> NeededByBranches(Connectio
         "SELECT i.step, a.start_attempt, a.start_step, a.state, a.start_run_id "
         "FROM run_inputs AS i JOIN runs AS r ON r.run_id = i.run_id "
         "LEFT JOIN attempts AS a ON a.run_id = r.run_id AND a.attempt = r.attempt "
-        "WHERE i.input_run_id = ?1 AND i.kind = 'trunk' AND r.state <> 'SUCCEEDED'");
+        "WHERE i.input_run_id = ?1 AND i.kind IN ('trunk', 'model') "
+        "AND r.state <> 'SUCCEEDED'");
     list.With(run_id);
     while (list.Step()) {
       starts.insert(list.Int(0));

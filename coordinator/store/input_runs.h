@@ -1,11 +1,11 @@
 // What runs need of each other (DESIGN 5), from the rows: which checkpoints a branch may start
-// from, which one is a tokenizer's artifact, whether it is still to be written, and which
-// checkpoints must be kept. Call on a connection inside a transaction.
+// from, which one is a tokenizer's artifact or the model of a policy, whether it is still to be
+// written, and which checkpoints must be kept. Call on a connection inside a transaction.
 //
 // A branch may start from every good checkpoint of its trunk up to its own decay_begin, whichever
 // attempt wrote it: up to that step both are trained alike. A tokenizer's artifact is its
-// checkpoint at its last step. Runs that read the tokenizer's tokens cannot start without it, nor
-// runs that evaluate checkpoints without those.
+// checkpoint at its last step, the model of a policy its input's checkpoint at just the wanted step.
+// Runs that need those cannot start without them, nor runs that evaluate checkpoints without those.
 #pragma once
 
 #include <cstdint>
@@ -55,9 +55,9 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> KeptForEvaluations(Connect
                                                                          const v1::RunSpec& spec,
                                                                          absl::string_view root_id);
 
-// (attempt, step) of the run's checkpoints under the root that its branches need: for each branch
-// that has not SUCCEEDED, the one it would start from, and the one its running attempt started
-// from.
+// (attempt, step) of the run's checkpoints under the root that its branches and the policies in it
+// need: for each that has not SUCCEEDED, the one it would start from, and the one its running
+// attempt started from.
 absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> NeededByBranches(Connection& db,
                                                                        int64_t run_id,
                                                                        absl::string_view root_id);

@@ -128,7 +128,8 @@ struct Attempt {
 };
 
 // Another run whose checkpoints this one needs: the trunk that a branch starts from, the tokenizer
-// whose tokens the run reads (its last checkpoint), or the run whose checkpoints it evaluates.
+// whose tokens the run reads (its last checkpoint), the run whose checkpoints it evaluates, or the
+// run that trained its model.
 struct InputRun {
   int64_t run_id = 0;
   std::string sweep;        // whose run it is
@@ -155,6 +156,20 @@ struct RunRow {
   std::optional<InputRun> trunk;      // of a branch
   std::optional<InputRun> tokenizer;  // of a run that reads its tokens
   std::optional<InputRun> evaluated;  // of a run that evaluates its checkpoints
+  std::optional<InputRun> model;      // of a policy: the world model
+
+  std::optional<InputRun>& input(run::InputKind kind) {
+    switch (kind) {
+      case run::InputKind::kTokenizer:
+        return tokenizer;
+      case run::InputKind::kCheckpoint:
+        return evaluated;
+      case run::InputKind::kModel:
+        return model;
+      default:
+        return trunk;
+    }
+  }
 };
 
 struct Agent {

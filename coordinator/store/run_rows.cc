@@ -145,10 +145,7 @@ absl::Status AddAttemptAndInputs(Connection& db, RunRow& row) {
   for (const v1::RunInput& input : row.run.spec().inputs()) {
     const std::optional<run::InputKind> kind = KindOf(input);
     if (!kind.has_value()) continue;
-    auto& loaded = *kind == run::InputKind::kTokenizer    ? row.tokenizer
-                   : *kind == run::InputKind::kCheckpoint ? row.evaluated
-                                                          : row.trunk;
-    ALLO_ASSIGN_OR_RETURN(loaded, LoadInput(db, row.run.run_id(), *kind));
+    ALLO_ASSIGN_OR_RETURN(row.input(*kind), LoadInput(db, row.run.run_id(), *kind));
   }
   if (row.evaluated.has_value()) {
     ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,

@@ -55,7 +55,8 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
   for (const v1::Run& run : all) {
     if (StageOf(run) == run::Stage::kTokenizer) {
       tokenizer = &run;
-    } else if (StageOf(run) != run::Stage::kEvaluate) {  // it has the recipe of another one
+    } else if (StageOf(run) != run::Stage::kEvaluate &&  // it has the recipe of another one
+               StageOf(run) != run::Stage::kPolicy) {
       runs.push_back(&run);
     }
   }
@@ -75,7 +76,10 @@ Facts SharedFacts(const v1::Sweep& sweep, absl::Span<const v1::Run> all) {
                 {"objective_seed", absl::StrCat(identity.objective_seed())},
                 {"batch_tokens", absl::StrCat(identity.batch_tokens())},
                 {"evaluation windows", absl::StrCat(spec.evaluation_windows())}});
-  if (const auto settings = ToIdentity(identity); settings.ok()) AddSettings(*settings, &facts);
+  if (const auto settings = ToIdentity(identity); settings.ok()) {
+    facts.emplace_back("positions", run::NameOf(settings->shape.positions));
+    AddSettings(*settings, &facts);
+  }
   AddTrainer(identity, &facts);
   // A trunk is constant under any schedule; what falls says what the schedule is.
   const auto falling = std::find_if(runs.begin(), runs.end(), [](const v1::Run* run) {

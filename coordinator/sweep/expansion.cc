@@ -13,6 +13,7 @@
 #include "coordinator/sweep/ladder_expansion.h"
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/number.h"
+#include "coordinator/sweep/policy_runs.h"
 #include "coordinator/sweep/tokenizer_run.h"
 #include "coordinator/sweep/trainer_section.h"
 #include "coordinator/sweep/window.h"
@@ -381,6 +382,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
   const data::Manifest manifest = tokenizer.has_value() ? ReadByGrid(file, source) : source;
   const models::Shape like = ResolveWindow(manifest, file, mistakes);
   CheckEvaluate(file, like.context, manifest, mistakes);
+  if (file.imagine && mistakes.empty()) CheckImagine(manifest, file, mistakes);
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
 
   Expansion expansion;
@@ -400,6 +402,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
     expansion.runs.push_back(*tokenizer);
   }
   const std::vector<BuiltSize> sizes = BuildSizes(file, like, mistakes);
+  std::vector<v1::Run> models_of_policies;
   for (const BuiltSize& size : sizes) {
     const auto cells = CellsOf(file, size, manifest, sweep, mistakes);
     if (cells.empty()) continue;
@@ -418,6 +421,14 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
           expansion.cells.push_back(std::move(cell));
         }
       }
+      // The last run of a size and seed holds its largest cell.
+      if (file.imagine) models_of_policies.push_back(expansion.runs.back());
+    }
+  }
+  for (const v1::Run& model : models_of_policies) {
+    for (v1::Run& policy : PolicyRuns(file, manifest, model)) {
+      expansion.runs.push_back(std::move(policy));
+      expansion.runs.back().set_run_id(static_cast<int64_t>(expansion.runs.size()));
     }
   }
   if (file.evaluate) AddEvaluations(file, expansion);

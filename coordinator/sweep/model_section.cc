@@ -36,7 +36,8 @@ class ModelReader {
     if (family) ReadFamily(*family);
     const auto table = fields.Find("table");
     if (table) {
-      for (const absl::string_view other : {"family", "presets", "sizes", "shapes", "frames"}) {
+      for (const absl::string_view other :
+           {"family", "presets", "sizes", "shapes", "frames", "positions"}) {
         if (const auto field = fields.Find(other)) {
           AddBoth(*field, absl::StrCat("table and ", other));
         }
@@ -51,6 +52,10 @@ class ModelReader {
       file_.vocabulary_line = vocabulary->line;
       file_.vocabulary =
           static_cast<int>(ReadInteger(*vocabulary, {1, 1 << 24}, mistakes_).value_or(0));
+    }
+    if (const auto positions = fields.Find("positions")) {
+      file_.positions_line = positions->line;
+      fields.Choice("positions", &file_.positions);
     }
     const auto sizes = fields.Find("sizes");
     const auto shapes = fields.Find("shapes");

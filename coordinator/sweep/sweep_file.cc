@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "coordinator/sweep/by_size.h"
 #include "coordinator/sweep/evaluate_file.h"
+#include "coordinator/sweep/imagine_file.h"
 #include "coordinator/sweep/ladder_file.h"
 #include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/model_section.h"
@@ -38,9 +39,10 @@ constexpr absl::string_view kTopKeys[] = {
     "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
     "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
     "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer",
-    "trainer",      "evaluate", "submitted"};
-constexpr absl::string_view kModelKeys[] = {"family", "context", "frames",  "vocabulary",
-                                            "sizes",  "shapes",  "presets", "table"};
+    "imagine",      "trainer",  "evaluate",      "submitted"};
+constexpr absl::string_view kModelKeys[] = {"family",     "context",   "frames",
+                                            "vocabulary", "positions", "sizes",
+                                            "shapes",     "presets",   "table"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
 constexpr std::array<absl::string_view, 10> kOwnTrainingKeys = {
     "batch_tokens",  "batch_sequences", "objective", "objective_seed", "schedule",
@@ -68,6 +70,7 @@ constexpr Section kSections[] = {
     {"training.learning_rate.ladder.tune", kTuneKeys},
     {"tokenizer", kTokenizerKeys},
     {"evaluate", kEvaluateKeys},
+    {"imagine", kImagineKeys},
     {"trainer", kTrainerKeys},
     {"trainer.measure", kTrainerMeasureKeys},
     {"model.table", kTableKeys},
@@ -108,6 +111,9 @@ class Reader {
     ReadConventions(top);
     if (const auto tokenizer = top.Find("tokenizer")) {
       ReadTokenizer(*tokenizer, kSections, file_, mistakes_);
+    }
+    if (const auto imagine = top.Find("imagine")) {
+      ReadImagine(*imagine, kSections, file_, mistakes_);
     }
     top.Real("max_epochs", {0, 1e6, /*open_low=*/true}, &file_.max_epochs);
     top.Flag("allow_repeat", &file_.allow_repeat);

@@ -90,6 +90,17 @@ struct EvaluateChoice {
   int line = 0;
 };
 
+// imagine: {...}: policies in the trained models (imagine_file.h).
+struct ImagineChoice {
+  int64_t updates = 0;
+  std::vector<run::Teacher> teachers = {run::Teacher::kImagination};
+  std::vector<int64_t> seeds = {1};
+  double learning_rate = 5e-4;
+  int64_t evaluations = 3;   // evenly spaced, the last after the last update
+  run::PolicyRecipe recipe;  // but teacher and model
+  int line = 0;
+};
+
 // trainer: {...}: a command in place of allo-trainer (trainer_section.h).
 struct TrainerChoice {
   run::Trainer
@@ -128,6 +139,8 @@ struct SweepFile {
   int window_line = 0;
   int vocabulary = 0;  // ids of the model; 0: those of the dataset
   int vocabulary_line = 0;
+  run::Positions positions = run::Positions::kAbsolute;
+  int positions_line = 0;
   int model_line = 0;
   std::vector<SizeChoice> sizes;
   // trainer.describe_command is given: rows of model.table may leave params to it. They are 0 until
@@ -147,6 +160,7 @@ struct SweepFile {
   std::vector<int64_t> seeds = {1};
   std::optional<LadderChoice> ladder;        // then no size has a rate of its own
   std::optional<TokenizerChoice> tokenizer;  // then the grid reads its tokens
+  std::optional<ImagineChoice> imagine;      // then policies follow the grid
   std::optional<TrainerChoice> trainer;      // then allo-trainer is not started
   std::optional<EvaluateChoice> evaluate;    // then keep_checkpoints is not 0
 

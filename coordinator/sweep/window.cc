@@ -74,6 +74,23 @@ void SetImages(const data::Manifest& manifest, const SweepFile& file, models::Sh
   shape.vocabulary = static_cast<int>(data::ActionVocabulary(manifest));
 }
 
+// Text is frames of one token.
+void SetPositions(const data::Manifest& manifest, const SweepFile& file, models::Shape& shape,
+                  Mistakes& mistakes) {
+  if (file.positions == run::Positions::kAbsolute) return;
+  if (SeesImages(file)) {
+    mistakes.Add(
+        file.positions_line,
+        absl::StrFormat("positions %s: family %s has a position for each frame, allowed is "
+                        "absolute",
+                        run::NameOf(file.positions), file.family));
+    return;
+  }
+  shape.positions = file.positions;
+  shape.frame_tokens =
+      manifest.frames.has_value() ? static_cast<int>(manifest.frames->tokens_per_frame()) : 1;
+}
+
 void CheckObjective(const data::Manifest& manifest, const models::Shape& shape, SweepFile& file,
                     Mistakes& mistakes) {
   if (file.family == run::kExternalFamily) return;  // the trainer's own affair
@@ -89,7 +106,8 @@ void CheckObjective(const data::Manifest& manifest, const models::Shape& shape, 
   models::FrameTokens frame;
   if (manifest.frames.has_value()) {
     frame = {.observation = static_cast<int>(manifest.frames->tokens_per_observation),
-             .action = static_cast<int>(manifest.frames->tokens_per_action)};
+             .action = static_cast<int>(manifest.frames->tokens_per_action),
+             .outcome = static_cast<int>(manifest.frames->tokens_per_outcome)};
   }
   const auto objective = models::Objective::Create(file.objective, file.objective_seed,
                                                    shape.vocabulary, shape.context, frame);
@@ -193,6 +211,7 @@ models::Shape ResolveWindow(const data::Manifest& manifest, SweepFile& file, Mis
   if (context == 0) return shape;
   file.context = static_cast<int>(context);
   shape.context = file.context;
+  SetPositions(manifest, file, shape, mistakes);
   CheckObjective(manifest, shape, file, mistakes);
   CheckSplits(manifest, file, shape, mistakes);
   SetBatch(file, mistakes);

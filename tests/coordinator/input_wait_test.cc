@@ -155,6 +155,39 @@ TEST(TokenizerWaitTest, ABranchGoesWhereBothAre) {
   EXPECT_TRUE(wait.only_there);
 }
 
+// ---- models of policies -------------------------------------------------------------------------
+
+TEST(ModelWaitTest, APolicyWaitsForTheCheckpointAndGoesWhereItIs) {
+  store::RunRow row = ReaderRow();
+  row.model = row.tokenizer;
+  row.tokenizer.reset();
+  row.model->sweep = "worlds";
+  EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
+            "needs run 3's model (now at step 120 of 200)");
+  // The checkpoint is enough, whatever becomes of its run.
+  row.model->root_ids = {"root-b"};
+  row.model->is_to_come = false;
+  row.model->state = v1::RUN_CANCELLED;
+  const InputWait wait = WaitOfBranch(row, 200, {"root-a", "root-b"});
+  EXPECT_EQ(wait.blocked, "");
+  EXPECT_EQ(wait.root_id, "root-b");
+  EXPECT_TRUE(wait.root_is_live && wait.only_there);
+  row.model->root_ids.clear();
+  EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
+            "needs run 3's model, and run 3 was cancelled: 'allo retry worlds' takes it up again");
+}
+
+TEST(ModelWaitTest, APolicyWithATokenizerGoesWhereBothAre) {
+  store::RunRow row = ReaderRow();
+  row.model = row.tokenizer;
+  Succeed(row, {"root-a", "root-b"});
+  row.model->root_ids = {"root-b", "root-c"};
+  row.model->is_to_come = false;
+  EXPECT_EQ(WaitOfBranch(row, 200, {"root-a", "root-b", "root-c"}).root_id, "root-b");
+  row.model->root_ids = {"root-c"};
+  EXPECT_NE(WaitOfBranch(row, 200, {"root-a", "root-b", "root-c"}).blocked, "");
+}
+
 class BranchViewTest : public ::testing::Test {
  protected:
   static store::RunRow TrunkRow(v1::RunState state) {

@@ -86,6 +86,41 @@ TEST(WindowTest, ImageFamiliesCountFramesAndPredictActions) {
   EXPECT_DOUBLE_EQ(expansion.cells[0].epochs(), expansion.cells[0].step() * 8 / (100'000 * 12.0));
 }
 
+TEST(WindowTest, PositionsAreOtherRunsAndAbsoluteIsTheOldKey) {
+  const auto run = [](absl::string_view positions) {
+    return ExpandText(SweepWith("  frames: 4", absl::StrCat("  frames: 4\n", positions), kWorld),
+                      Walks())
+        ->runs[0];
+  };
+  const v1::Run absolute = run("  positions: absolute\n"), rotary = run("  positions: rotary\n");
+  EXPECT_EQ(absolute.key(), run("").key());
+  EXPECT_NE(rotary.key(), absolute.key());
+  EXPECT_NE(rotary.key(), run("  positions: frame-slot\n").key());
+  ASSERT_OK_AND_ASSIGN(const run::RunSpec spec, ToRunSpec(rotary.spec()));
+  EXPECT_EQ(spec.identity.shape.positions, run::Positions::kRotary);
+  EXPECT_EQ(spec.identity.shape.frame_tokens, 20);
+  EXPECT_EQ(absolute.params().position_embedding(), 80 * 32);
+  EXPECT_EQ(rotary.params().position_embedding(), 20 * 32);
+  EXPECT_EQ(run("  positions: frame-slot\n").params().position_embedding(), (4 + 20) * 32);
+}
+
+TEST(WindowTest, PositionsAreRefusedWhereTheyCannotBe) {
+  const auto mistake = [](absl::string_view from, absl::string_view to) {
+    return MistakeOf(SweepWith(from, to, kWorld), Walks());
+  };
+  EXPECT_THAT(mistake("  frames: 4", "  frames: 4\n  positions: rotory"),
+              HasSubstr("a.yaml:5: positions 'rotory': allowed are absolute, frame-slot, rotary"));
+  EXPECT_THAT(mistake("width: 32}]", "width: 33}]\n  positions: rotary"),
+              HasSubstr("width 33 over heads 1 must be even"));
+  EXPECT_THAT(
+      MistakeOf(
+          SweepWith("  frames: 4", "  family: bc-cnn-lite\n  frames: 4\n  positions: frame-slot",
+                    SweepWith("  objective: observation\n", "", kWorld)),
+          Walks()),
+      HasSubstr("a.yaml:6: positions frame-slot: family bc-cnn-lite has a position for each "
+                "frame, allowed is absolute"));
+}
+
 TEST(WindowTest, ObjectivesAreOtherRunsAndDenseIsTheOldKey) {
   const auto key = [](absl::string_view training) {
     return ExpandText(SweepWith("  batch_tokens: 4096\n",

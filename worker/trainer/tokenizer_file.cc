@@ -21,6 +21,7 @@ absl::StatusOr<TokenizerFile> ReadTokenizer(const std::string& run_dir,
   }
   for (const models::ParameterView& view : file.layout.views) {
     if (view.name != "quantizer.codebook") continue;
+    read.code_width = static_cast<int>(view.shape.back());
     const auto begin = file.parameters.begin() + view.offset;
     read.codebook.assign(begin, begin + view.size);
   }
