@@ -237,7 +237,6 @@ int Main(int argc, char** argv) {
     const absl::Status status = RunAgent(std::move(flags));
     if (status.ok()) return 0;
     std::cerr << "allo-worker: " << status.message() << "\n";
-    if (absl::IsInvalidArgument(status)) return 2;
   } catch (const std::exception& error) {
     std::cerr << "allo-worker: " << error.what() << "\n";
   }
