@@ -50,8 +50,8 @@ inline constexpr Choice<Positions> kPositions[] = {{Positions::kAbsolute, "absol
                                                    {Positions::kRotary, "rotary"}};
 constexpr absl::Span<const Choice<Positions>> ChoicesOf(Positions) { return kPositions; }
 
-// What a run makes: a trained model, a tokenizer of images, measures of the quality of another run's
-// checkpoints, or a policy.
+// What a run makes: a trained model, a tokenizer of images, measures of the quality of another
+// run's checkpoints, or a policy.
 enum class RunKind { kTrain, kTokenizer, kEvaluate, kPolicy };
 inline constexpr Choice<RunKind> kRunKinds[] = {{RunKind::kTrain, "train"},
                                                 {RunKind::kTokenizer, "tokenizer"},

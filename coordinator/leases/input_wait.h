@@ -7,8 +7,8 @@
 //
 // A run that reads a tokenizer's tokens needs the tokenizer's file. It waits until the tokenizer's
 // run has SUCCEEDED and a worker on the run root with the file could take it, and starts only
-// there. So does a run that evaluates another one's checkpoints. A policy needs the checkpoint of its
-// model's run, whatever became of that run after it.
+// there. So does a run that evaluates another one's checkpoints. A policy needs the checkpoint of
+// its model's run, whatever became of that run after it.
 #pragma once
 
 #include <cstdint>

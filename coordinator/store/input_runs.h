@@ -4,8 +4,9 @@
 //
 // A branch may start from every good checkpoint of its trunk up to its own decay_begin, whichever
 // attempt wrote it: up to that step both are trained alike. A tokenizer's artifact is its
-// checkpoint at its last step, the model of a policy its input's checkpoint at just the wanted step.
-// Runs that need those cannot start without them, nor runs that evaluate checkpoints without those.
+// checkpoint at its last step, the model of a policy its input's checkpoint at just the wanted
+// step. Runs that need those cannot start without them, nor runs that evaluate checkpoints without
+// those.
 #pragma once
 
 #include <cstdint>
