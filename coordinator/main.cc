@@ -31,9 +31,10 @@ namespace {
 
 constexpr size_t kLongestAddress = 4096;
 
+// The exit code: 2 for what was asked for and cannot be, 1 for what failed.
 int Fail(const absl::Status& status) {
   std::cerr << "allo-coordinator: " << status.message() << std::endl;
-  return 1;
+  return absl::IsInvalidArgument(status) ? 2 : 1;
 }
 
 // What another coordinator wrote there may be replaced; a sweep file that was named by mistake may
@@ -97,8 +98,16 @@ int Main(int argc, char** argv) {
                  "with the token");
   app.add_option("--tls-key", options.tls_key_file, "PEM file of its key");
   app.add_option("--address-file", address_file, "where to write the address as soon as it serves");
+  app.add_option("--metrics", options.metrics,
+                 "HOST:PORT where Prometheus may scrape /metrics, on this machine alone; port 0 "
+                 "takes a free one");
+  app.add_flag("--metrics-anywhere", options.metrics_anywhere,
+               "an address of --metrics that others reach is allowed: metrics need no token");
   if (const std::optional<int> over = ParseCommandLine(app, argc, argv)) return *over;
 
+  if (const absl::Status valid = Validate(options); !valid.ok()) {
+    return Fail(absl::InvalidArgumentError(valid.message()));
+  }
   // Before the database is open: to look at an open one would drop SQLite's locks on it.
   if (!address_file.empty()) {
     const absl::Status may = CheckAddressFile(address_file, options);
@@ -117,6 +126,9 @@ int Main(int argc, char** argv) {
   std::cout << absl::StrFormat("allo-coordinator: serving %s on %s", options.db_path,
                                (*server)->address())
             << std::endl;
+  if (const std::string metrics = (*server)->metrics_url(); !metrics.empty()) {
+    std::cout << "allo-coordinator: metrics at " << metrics << std::endl;
+  }
   if (!address_file.empty()) {
     const absl::Status written = WriteFileAtomically(address_file, (*server)->address() + "\n");
     if (!written.ok()) return Fail(written);

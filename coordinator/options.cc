@@ -18,6 +18,22 @@ absl::StatusOr<transport::Address> ListenAddressOf(const Options& options) {
       /*any_port=*/true);
 }
 
+absl::StatusOr<transport::Address> MetricsAddressOf(const Options& options) {
+  ALLO_ASSIGN_OR_RETURN(const transport::Address address,
+                        transport::ParseAddress(options.metrics, "--metrics", /*any_port=*/true));
+  if (address.is_unix()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--metrics %s: whoever scrapes needs HOST:PORT", options.metrics));
+  }
+  if (!options.metrics_anywhere && !transport::IsLoopbackOnly(address.host)) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "--metrics %s: anybody who reaches it could read names of sweeps and how much is done, "
+        "without a token: name 127.0.0.1:PORT, or add --metrics-anywhere",
+        options.metrics));
+  }
+  return address;
+}
+
 absl::Status Validate(const Options& options) {
   if (options.db_path.empty()) return absl::InvalidArgumentError("--db: a file name is needed");
   if (options.heartbeat_ms < 10) {
@@ -68,7 +84,8 @@ absl::Status Validate(const Options& options) {
                         "missing), or listen on a Unix socket with --listen unix:PATH",
                         options.listen));
   }
-  return absl::OkStatus();
+  if (options.metrics.empty()) return absl::OkStatus();
+  return MetricsAddressOf(options).status();
 }
 
 }  // namespace allometry::coordinator

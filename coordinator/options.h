@@ -25,6 +25,10 @@ struct Options {
   std::string tls_cert_file;
   std::string tls_key_file;
   std::string token_file;               // made where it is missing
+  // Where metrics are served over HTTP (metrics/metrics_server.h), HOST:PORT; empty: nowhere. They
+  // need no token, so an address beyond loopback is refused unless metrics_anywhere says otherwise.
+  std::string metrics;
+  bool metrics_anywhere = false;
   const Clock* clock = &Clock::Real();  // outlives the server
   // Called once, on a thread of the store, when the database's file is gone and nothing can be
   // acknowledged any more; the status has a sentence. The process should stop. May be null.
@@ -33,6 +37,9 @@ struct Options {
 
 // The address that the options name. InvalidArgument says which part of it is wrong.
 absl::StatusOr<transport::Address> ListenAddressOf(const Options& options);
+
+// Of a non-empty `metrics`. InvalidArgument: not HOST:PORT. FailedPrecondition: beyond loopback.
+absl::StatusOr<transport::Address> MetricsAddressOf(const Options& options);
 
 // InvalidArgument for values that cannot work. FailedPrecondition for TCP without a token, because
 // any user of the machine or the network could then run work and read results.

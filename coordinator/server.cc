@@ -9,6 +9,8 @@
 #include "base/private_files.h"
 #include "base/steady_wall_clock.h"
 #include "coordinator/leases/dispatch.h"
+#include "coordinator/metrics/metrics_server.h"
+#include "coordinator/metrics/metrics_text.h"
 #include "coordinator/services/client_service.h"
 #include "coordinator/services/worker_service.h"
 #include "coordinator/stages/stages.h"
@@ -94,6 +96,7 @@ struct Server::Parts {
         stages(feed) {}
 
   ~Parts() {
+    metrics.reset();
     feed.Close();
     if (listener != nullptr) listener->Stop();
     if (server != nullptr) {
@@ -117,7 +120,21 @@ struct Server::Parts {
   std::unique_ptr<ClientService> client;
   std::unique_ptr<WorkerService> worker;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<MetricsServer> metrics;
 };
+
+absl::Status Server::StartMetrics(const Options& options, Parts& parts) {
+  ALLO_ASSIGN_OR_RETURN(const transport::Address address, MetricsAddressOf(options));
+  const int64_t start_unix_us = parts.clock.UnixMicros();
+  ALLO_ASSIGN_OR_RETURN(
+      parts.metrics,
+      MetricsServer::Start(address, [&parts, start_unix_us]() -> absl::StatusOr<std::string> {
+        ALLO_ASSIGN_OR_RETURN(const store::Statistics stored, parts.store->ReadStatistics());
+        return MetricsText(stored, parts.dispatch.ReadStatistics(), start_unix_us,
+                           parts.clock.UnixMicros());
+      }));
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
   ALLO_RETURN_IF_ERROR(Validate(options));
@@ -157,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
           parts->credentials);
   parts->server = builder.BuildAndStart();
   if (parts->server == nullptr) return absl::InternalError("gRPC cannot start a server");
+  if (!options.metrics.empty()) ALLO_RETURN_IF_ERROR(StartMetrics(options, *parts));
   parts->listener->Start(std::move(acceptor));
   std::string served = parts->listener->address().ToString();
   return std::unique_ptr<Server>(new Server(std::move(parts), std::move(served)));
@@ -164,6 +182,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options) {
 
 Server::Server(std::unique_ptr<Parts> parts, std::string address)
     : parts_(std::move(parts)), address_(std::move(address)) {}
+
+std::string Server::metrics_url() const {
+  return parts_ == nullptr || parts_->metrics == nullptr ? "" : parts_->metrics->url();
+}
 
 Server::~Server() { Stop(); }
 

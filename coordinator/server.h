@@ -27,6 +27,8 @@ class Server {
 
   // As clients name it: unix:PATH, or HOST:PORT with the real port.
   const std::string& address() const { return address_; }
+  // Where its metrics are, "http://127.0.0.1:9464/metrics"; empty: nowhere.
+  std::string metrics_url() const;
 
   // Takes no new call, ends the open ones (streams get UNAVAILABLE), finishes every commit that was
   // begun, and closes the database. Safe to call twice.
@@ -34,6 +36,7 @@ class Server {
 
  private:
   struct Parts;
+  static absl::Status StartMetrics(const Options& options, Parts& parts);
   Server(std::unique_ptr<Parts> parts, std::string address);
 
   // Constant after construction, but for Stop, which empties parts_.

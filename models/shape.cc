@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <optional>
+#include <numeric>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -27,8 +28,10 @@ constexpr Family kFamilies[] = {
 constexpr int kMaxLayers = 48;
 constexpr int kLeastWidth = 8;
 
-// 8, 12, ..., 64, 72, 80, ...: finer below 64, where one step of 8 changes N by a third.
-int WidthAt(int64_t index) {
+// 8, 12, ..., 64, 72, 80, ...: finer below 64, where one step of 8 changes N by a third. With a
+// head's width its multiples.
+int WidthAt(int64_t index, const ShapeRule& rule) {
+  if (rule.head_dim > 0) return static_cast<int>(rule.head_dim * (index + 1));
   const int64_t width = index <= 14 ? kLeastWidth + 4 * index : 64 + 8 * (index - 14);
   return static_cast<int>(width);
 }
@@ -46,15 +49,17 @@ constexpr PolicyName kPolicies[] = {{"paper", ParamPolicy::kPaper},
                                     {"non-embedding", ParamPolicy::kNonEmbedding},
                                     {"active", ParamPolicy::kActive}};
 
-int HeadsFor(int width, run::Positions positions) {
+int HeadsFor(int width, run::Positions positions, const ShapeRule& rule) {
+  if (rule.head_dim > 0) return width / rule.head_dim;
   const int unit = positions == run::Positions::kRotary ? 2 : 1;
   int heads = std::max(1, width / kHeadWidth);
   while (width % (heads * unit) != 0) --heads;
   return heads;
 }
 
-// Width over layers: 16 for the smallest models, growing to GPT-2's 64.
-double UsualAspect(double params) {
+// Width over layers.
+double AspectOf(double params, const ShapeRule& rule) {
+  if (rule.aspect > 0) return rule.aspect;
   return std::clamp(16.0 * std::pow(params / 1e6, 0.3), 16.0, 64.0);
 }
 
@@ -62,16 +67,22 @@ struct Candidate {
   Shape shape;
   int64_t params = 0;
   double distance = 0;  // |N - wanted| / wanted
+  double misfit = 0;    // ln of width / layers over the wanted aspect
+
+  double cost() const { return std::pow(distance / kDistanceScale, 2) + misfit * misfit; }
 };
 
 // The widths below and above `params` at each depth: nothing nearer exists at that depth.
-std::vector<Candidate> Neighbours(int64_t params, ParamPolicy policy, Shape shape) {
+std::vector<Candidate> Neighbours(int64_t params, ParamPolicy policy, Shape shape,
+                                  const ShapeRule& rule) {
+  const double aspect = AspectOf(static_cast<double>(params), rule);
   const auto at = [&](int64_t index) {
-    shape.width = WidthAt(index);
-    shape.heads = HeadsFor(shape.width, shape.positions);
+    shape.width = WidthAt(index, rule);
+    shape.heads = HeadsFor(shape.width, shape.positions, rule);
     const int64_t n = CountN(CountParams(shape), policy);
     return Candidate{shape, n,
-                     std::abs(static_cast<double>(n - params)) / static_cast<double>(params)};
+                     std::abs(static_cast<double>(n - params)) / static_cast<double>(params),
+                     std::log(static_cast<double>(shape.width) / shape.layers / aspect)};
   };
   std::vector<Candidate> found;
   for (shape.layers = 1; shape.layers <= kMaxLayers; ++shape.layers) {
@@ -87,6 +98,15 @@ std::vector<Candidate> Neighbours(int64_t params, ParamPolicy policy, Shape shap
     found.push_back(at(high));
   }
   return found;
+}
+
+// Between the shapes of neighbouring sizes. Layers that fall cost more than any other way.
+double StepCost(const Candidate& smaller, const Candidate& larger) {
+  constexpr double kSmoothness = 4;
+  constexpr double kFallingLayers = 1e6;
+  const double turn = larger.misfit - smaller.misfit;
+  return kSmoothness * turn * turn +
+         (larger.shape.layers < smaller.shape.layers ? kFallingLayers : 0);
 }
 
 absl::Status FieldError(const char* field, int value, absl::string_view allowed) {
@@ -245,32 +265,80 @@ double FlopsPerTokenExact(const Shape& shape) {
   return 6 * matmul_weights + 12 * shape.layers * d * mean_attended;
 }
 
-absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like) {
+namespace {
+
+// At least one. InvalidArgument: no shape is near.
+absl::StatusOr<std::vector<Candidate>> CandidatesFor(int64_t params, ParamPolicy policy,
+                                                     const Shape& like, const ShapeRule& rule) {
   Shape smallest = like;
   smallest.layers = 1;
   smallest.heads = 1;
-  smallest.width = kLeastWidth;
+  smallest.width = WidthAt(0, rule);
   ALLO_RETURN_IF_ERROR(Validate(smallest));
   const int64_t least = CountN(CountParams(smallest), policy);
   if (params < 1 || static_cast<double>(least) > 1.25 * static_cast<double>(params)) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "no %s model has about %d parameters: the smallest (1 layer, width %d, vocabulary %d) has "
         "%d",
-        smallest.family, params, kLeastWidth, smallest.vocabulary, least));
+        smallest.family, params, smallest.width, smallest.vocabulary, least));
   }
-  const double aspect = UsualAspect(static_cast<double>(params));
-  std::optional<Candidate> best;
-  double best_cost = 0;
-  for (const Candidate& candidate : Neighbours(params, policy, smallest)) {
-    const double misfit =
-        std::log(static_cast<double>(candidate.shape.width) / candidate.shape.layers / aspect);
-    const double cost = std::pow(candidate.distance / kDistanceScale, 2) + misfit * misfit;
-    if (!best.has_value() || cost < best_cost) {
-      best = candidate;
-      best_cost = cost;
+  return Neighbours(params, policy, smallest, rule);
+}
+
+}  // namespace
+
+absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like,
+                                   const ShapeRule& rule) {
+  ALLO_ASSIGN_OR_RETURN(const std::vector<Candidate> candidates,
+                        CandidatesFor(params, policy, like, rule));
+  return std::min_element(
+             candidates.begin(), candidates.end(),
+             [](const Candidate& a, const Candidate& b) { return a.cost() < b.cost(); })
+      ->shape;
+}
+
+absl::StatusOr<std::vector<Shape>> SmoothShapes(std::span<const int64_t> params, ParamPolicy policy,
+                                                const Shape& like, const ShapeRule& rule) {
+  std::vector<size_t> order(params.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return params[a] < params[b]; });
+  std::vector<std::vector<Candidate>> sizes;
+  for (const size_t i : order) {
+    ALLO_ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
+                          CandidatesFor(params[i], policy, like, rule));
+    sizes.push_back(std::move(candidates));
+  }
+  // The cheapest way through one candidate a size: least[k] is the cost of the best one that ends
+  // in candidate k of the size at hand, from[s][k] where it comes from.
+  std::vector<double> least;
+  std::vector<std::vector<size_t>> from(sizes.size());
+  for (size_t s = 0; s < sizes.size(); ++s) {
+    std::vector<double> costs(sizes[s].size());
+    from[s].resize(sizes[s].size());
+    for (size_t k = 0; k < sizes[s].size(); ++k) {
+      const Candidate& here = sizes[s][k];
+      costs[k] = here.cost();
+      if (s == 0) continue;
+      double best = 0;
+      for (size_t before = 0; before < least.size(); ++before) {
+        const double cost = least[before] + StepCost(sizes[s - 1][before], here);
+        if (before != 0 && cost >= best) continue;
+        best = cost;
+        from[s][k] = before;
+      }
+      costs[k] += best;
     }
+    least = std::move(costs);
   }
-  return best->shape;
+  std::vector<Shape> shapes(params.size(), like);
+  if (shapes.empty()) return shapes;
+  size_t k = static_cast<size_t>(std::min_element(least.begin(), least.end()) - least.begin());
+  for (size_t s = sizes.size(); s-- > 0;) {
+    shapes[order[s]] = sizes[s][k].shape;
+    k = from[s][k];
+  }
+  return shapes;
 }
 
 }  // namespace allometry::models

@@ -80,16 +80,30 @@ double FlopsPerToken6N(const ParamCounts& counts, ParamPolicy policy);
 // times its parameters.
 double FlopsPerTokenExact(const Shape& shape);
 
-// The buildable shape for a wanted N under `policy`: layers 1..48, widths in steps of 4 below 64
-// and of 8 from there, heads = width / 32 rounded down to a divisor of width (at least 1; of
-// width / 2 where positions are rotary). Two
-// things are weighed: the distance |N - params| / params on a scale of 5 %, and the ratio
-// width / layers against the usual one, 16 for the smallest models growing to GPT-2's 64; squares
-// of both are added and the least sum wins. Deterministic. InvalidArgument when even the smallest
+// How shapes are chosen for wanted counts of parameters.
+struct ShapeRule {
+  double aspect = 0;  // wanted width / layers; 0: 16 for the smallest models growing to GPT-2's 64
+  // Width of a head: widths are its multiples, heads = width / head_dim. 0: widths in steps of 4
+  // below 64 and of 8 from there, heads = width / 32 rounded down to a divisor of width, at
+  // least 1 (of width / 2 where positions are rotary).
+  int head_dim = 0;
+};
+
+// The buildable shape for a wanted N under `policy`, of 1 to 48 layers. Two things are weighed: the
+// distance |N - params| / params on a scale of 5 %, and ln(width / layers / aspect); squares of
+// both are added and the least sum wins. Deterministic. InvalidArgument when even the smallest
 // shape is more than 25 % above `params`, with that smallest N.
 //
 // `like` gives the family, context, vocabulary, image size and positions; its layers, heads and
 // width are ignored.
-absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like);
+absl::StatusOr<Shape> NearestShape(int64_t params, ParamPolicy policy, const Shape& like,
+                                   const ShapeRule& rule = {});
+
+// Shapes for several counts, chosen together, in the order of `params`: along ascending counts the
+// layers do not fall, and the change of ln(width / layers) between neighbours, beyond that of the
+// wanted aspect, is weighed four times as much as the ratio itself. So one size more or less may
+// change the shapes of others. Errors as NearestShape, of the smallest count.
+absl::StatusOr<std::vector<Shape>> SmoothShapes(std::span<const int64_t> params, ParamPolicy policy,
+                                                const Shape& like, const ShapeRule& rule = {});
 
 }  // namespace allometry::models

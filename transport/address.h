@@ -30,6 +30,10 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, absl::string_view o
 // localhost. A name that begins with "127." is a name.
 bool IsLoopback(const std::string& host);
 
+// Whether only programs of this machine reach a server that listens on this host: 127.0.0.0/8, ::1
+// or localhost.
+bool IsLoopbackOnly(const std::string& host);
+
 // Where a coordinator of this user listens unless told: "unix:FOLDER/coordinator.sock", FOLDER the
 // first of $XDG_RUNTIME_DIR/allometry, /run/user/UID/allometry, /tmp/allometry-UID whose parent is
 // there and is this user's (or is /tmp).

@@ -80,13 +80,4 @@ Verdict Judge(const GuardOptions& options, const RequestFacts& request) {
   return {};
 }
 
-bool IsLoopbackOnly(absl::string_view host) {
-  if (host == "localhost") return true;
-  const std::string text(host);
-  in_addr v4;
-  if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  in6_addr v6;
-  return inet_pton(AF_INET6, text.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6) != 0;
-}
-
 }  // namespace allometry::web

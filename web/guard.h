@@ -39,7 +39,4 @@ struct Verdict {
 
 Verdict Judge(const GuardOptions& options, const RequestFacts& request);
 
-// Whether only programs of this machine reach a server that listens on this host.
-bool IsLoopbackOnly(absl::string_view host);
-
 }  // namespace allometry::web

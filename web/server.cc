@@ -114,7 +114,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     return absl::InvalidArgumentError(
         absl::StrCat("--listen ", options.listen, ": a browser needs HOST:PORT"));
   }
-  const bool beyond_loopback = !IsLoopbackOnly(address.host);
+  const bool beyond_loopback = !transport::IsLoopbackOnly(address.host);
   auto parts = std::make_unique<Parts>();
   parts->options = options;
   parts->coordinator = std::move(coordinator);

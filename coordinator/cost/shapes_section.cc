@@ -29,8 +29,9 @@ PlanSection ShapesSection(const SweepPlan& plan) {
   constexpr double kNear = 2;  // sizes that should have like shapes
   constexpr double kStep = 3;  // between near sizes
   constexpr char kAdvice[] =
-      "a curve over sizes then shows the change of shape too; take sizes whose layers grow with "
-      "them, or give the shapes themselves: shapes: [{layers: ..., heads: ..., width: ...}]";
+      "a curve over sizes then shows the change of shape too; aspect: smooth in the section model "
+      "chooses shapes that grow evenly, and shapes: [{layers: ..., heads: ..., width: ...}] gives "
+      "them";
   PlanSection section;
   section.title = "shapes";
   std::map<int64_t, const PlannedRun*> by_params;

@@ -115,6 +115,8 @@ class ClusterView {
   std::string HostStatusText(const KnownAgent& agent) const;
   // Slots of all agents that report.
   int LiveSlots() const;
+  // PENDING ones.
+  int WaitingRuns() const;
 
   // --- Decisions ---
   const schedule::ClusterState& state() const { return scheduler_.state(); }

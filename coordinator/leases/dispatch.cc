@@ -202,14 +202,17 @@ void Dispatch::ExpireLeases(int64_t now_ns) {
     for (const v1::Lease& lease : expired) expiring_.insert(lease.token());
   }
   if (expired.empty()) return;
+  int64_t lost = 0;
   for (const v1::Lease& lease : expired) {
     const absl::Status status = store_->ExpireLease(lease);
+    lost += status.ok();
     if (!status.ok() && !absl::IsFailedPrecondition(status)) {
       LogOnce(absl::StrFormat("the lease of run %d attempt %d ran out and cannot be ended now: %s",
                               lease.run_id(), lease.attempt(), status.message()));
     }
   }
   MutexLock lock(mutex_);
+  leases_lost_ += lost;
   expiring_.clear();
   changed_.NotifyAll();
 }
@@ -301,6 +304,25 @@ void Dispatch::AddReasons(google::protobuf::RepeatedPtrField<v1::Run>& runs) con
     if (waits.empty()) continue;
     run.set_reason(run.reason().empty() ? waits : absl::StrCat(waits, " (", run.reason(), ")"));
   }
+}
+
+DispatchStatistics Dispatch::ReadStatistics() const {
+  const int64_t now_ns = options_.clock->BootNanos();
+  DispatchStatistics statistics;
+  MutexLock lock(mutex_);
+  statistics.waiting_runs = view_.WaitingRuns();
+  statistics.leases_lost = leases_lost_;
+  for (const auto& [agent_id, agent] : view_.agents()) {
+    ++statistics.workers;
+    statistics.workers_without_work += !view_.WhyNoRuns(agent).empty();
+    statistics.slots += static_cast<int64_t>(agent.slots.size());
+    for (const v1::Slot& slot : agent.free_slots) {
+      statistics.free_slots += view_.RoomBeside(agent_id, slot) > 0;
+    }
+    statistics.heartbeat_age_s =
+        std::max(statistics.heartbeat_age_s, static_cast<double>(now_ns - agent.heard_ns) / 1e9);
+  }
+  return statistics;
 }
 
 std::set<std::string> Dispatch::LiveRunRoots() const {

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -42,6 +43,23 @@ struct DispatchOptions {
   int64_t preempt_after_ms = 60'000;
   int64_t preempt_within_ms = 60'000;
   bool ticks_by_itself = true;  // false: a test that owns time calls Tick
+};
+
+// The end of the log of an attempt under way.
+struct RunningLog {
+  std::string tail;
+  int64_t unix_us = 0;  // when its worker sent it; 0: not yet
+};
+
+// Of the connected workers and the queue, for the metrics.
+struct DispatchStatistics {
+  int waiting_runs = 0;
+  int workers = 0;
+  int workers_without_work = 0;  // drained, backed off, or with a problem of their own
+  int64_t slots = 0;
+  int64_t free_slots = 0;
+  double heartbeat_age_s = 0;  // of the worker that was silent longest
+  int64_t leases_lost = 0;     // ran out since the start
 };
 
 class Dispatch {
@@ -91,6 +109,10 @@ class Dispatch {
   // measured since this coordinator started. A slot is listed as free if its agent's last heartbeat
   // said so, less the runs that it was given since.
   v1::ListWorkersResponse ListWorkers() const;
+  DispatchStatistics ReadStatistics() const;
+  // What the attempt's worker last sent of its log, which it is asked for from now on for some
+  // seconds. Not stored.
+  RunningLog AskForLog(const v1::Lease& lease);
   // The ids of the live workers' run roots.
   std::set<std::string> LiveRunRoots() const;
 
@@ -115,6 +137,7 @@ class Dispatch {
   std::vector<std::string> LiveAgents(const std::string& but, int64_t now_ns) const;
   // Renews the leases of the listed attempts; returns those whose deadline had passed.
   std::vector<v1::Lease> RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns);
+  void TakeLogs(const v1::HeartbeatRequest& request, int64_t now_ns) ALLO_REQUIRES(mutex_);
   v1::HeartbeatResponse ReplyWithHolds(const v1::HeartbeatRequest& request, int64_t now_ns) const;
   // Prints the line on standard error unless it is the last one printed: a full disk gives one
   // line, not one a tick.
@@ -144,6 +167,12 @@ class Dispatch {
   int64_t grace_until_ns_ ALLO_GUARDED_BY(mutex_) = 0;
   std::string last_line_ ALLO_GUARDED_BY(mutex_);
   int64_t decide_by_ns_ ALLO_GUARDED_BY(mutex_) = 0;  // though nothing changed
+  int64_t leases_lost_ ALLO_GUARDED_BY(mutex_) = 0;
+  struct WantedLog {
+    RunningLog log;
+    int64_t until_ns = 0;
+  };
+  std::map<std::string, WantedLog> logs_ ALLO_GUARDED_BY(mutex_);  // by the lease's token
 
   // Of the tick's thread: bad hosts that were reported but not drained, being the last that could
   // run something.

@@ -1,4 +1,5 @@
 // Dispatch's conversation with the agents: registrations, heartbeats, what each should hold.
+#include <iterator>
 #include <set>
 #include <string>
 #include <utility>
@@ -16,6 +17,8 @@ constexpr int kMaxHeld = 65536;
 // How often an agent is told what it may delete, in heartbeats. It is told until it says that the
 // file is gone.
 constexpr int kHeartbeatsBetweenNaming = 10;
+// How long a worker sends a log after somebody asked for it, in heartbeats.
+constexpr int kLogHeartbeats = 15;
 
 }  // namespace
 
@@ -78,6 +81,7 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
           "agent '%s' is not registered, or was silent for a lease: register", request.agent_id()));
     }
     other_datasets = view_.RecordHeartbeat(request, now_ns);
+    TakeLogs(request, now_ns);
   }
   if (other_datasets) {
     const absl::Status updated = store_->UpdateAgentDatasets(
@@ -100,6 +104,25 @@ absl::StatusOr<v1::HeartbeatResponse> Dispatch::Heartbeat(const v1::HeartbeatReq
   // What holds leases must not wait for what frees disks.
   if (!named.ok()) LogOnce(absl::StrCat("old checkpoints stay for now: ", named.message()));
   return response;
+}
+
+void Dispatch::TakeLogs(const v1::HeartbeatRequest& request, int64_t now_ns) {
+  for (auto log = logs_.begin(); log != logs_.end();) {
+    log = log->second.until_ns < now_ns ? logs_.erase(log) : std::next(log);
+  }
+  if (logs_.empty()) return;
+  for (const v1::HeldAttempt& held : request.held()) {
+    const auto wanted = logs_.find(held.lease().token());
+    if (wanted == logs_.end() || held.log_tail().empty()) continue;
+    wanted->second.log = {held.log_tail(), options_.clock->UnixMicros()};
+  }
+}
+
+RunningLog Dispatch::AskForLog(const v1::Lease& lease) {
+  MutexLock lock(mutex_);
+  WantedLog& wanted = logs_[lease.token()];
+  wanted.until_ns = options_.clock->BootNanos() + kLogHeartbeats * options_.heartbeat_ms * kMs;
+  return wanted.log;
 }
 
 std::vector<v1::Lease> Dispatch::RenewHeld(const v1::HeartbeatRequest& request, int64_t now_ns) {
@@ -151,6 +174,7 @@ v1::HeartbeatResponse Dispatch::ReplyWithHolds(const v1::HeartbeatRequest& reque
     hold->set_preempt(attempt.stop == store::StopAsked::kPreempt);
     hold->set_cancel(attempt.stop == store::StopAsked::kCancel);
     hold->set_stop_within_ms(attempt.stop_within_ms);
+    hold->set_send_log(logs_.count(attempt.lease.token()) > 0);
     // An attempt runs once: a trainer that has spoken is not started again.
     if (!is_listed && !view_.HasStreamed(run_id)) *hold->mutable_spec() = attempt.spec;
   }

@@ -341,6 +341,13 @@ grpc::Status ClientService::GetRun(grpc::ServerContext*, const v1::GetRunRequest
   for (const store::Attempt& attempt : *attempts) {
     *response->add_attempts() = SummaryOf(attempt);
   }
+  if (request->with_log() && !attempts->empty() &&
+      attempts->back().state == store::AttemptState::kLeased) {
+    const RunningLog log = dispatch_.AskForLog(attempts->back().lease);
+    v1::AttemptSummary& newest = *response->mutable_attempts()->rbegin();
+    newest.set_log_tail(log.tail);
+    newest.set_log_unix_us(log.unix_us);
+  }
   return grpc::Status::OK;
 }
 

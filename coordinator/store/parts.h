@@ -12,11 +12,12 @@
 
 namespace allometry::store {
 
-// Constant after construction, except the flag. Members are destroyed from the bottom: the writer
+// Constant after construction, except the flag and the counter. Members are destroyed from the bottom: the writer
 // first, because its callbacks may use the readers; the file last.
 struct Store::Parts {
   Options options;
   std::atomic<bool> backing_up = false;  // one copy beside the database is enough for its disk
+  std::atomic<int64_t> points_stored = 0;
   std::unique_ptr<DatabaseFile> file;
   std::unique_ptr<Readers> readers;
   std::unique_ptr<Writer> writer;

@@ -75,6 +75,8 @@ class Appending {
   Appending(Transaction& transaction, const v1::RecordBatch& batch, v1::RecordAck& ack)
       : transaction_(transaction), db_(transaction.db), batch_(batch), ack_(ack) {}
 
+  int64_t points() const { return points_; }
+
   absl::Status Run() {
     *ack_.mutable_lease() = batch_.lease();
     absl::StatusOr<FencedAttempt> fenced = CheckFence(db_, batch_.lease());
@@ -173,6 +175,7 @@ class Appending {
             .With(batch_.lease().run_id(), series, point.step(), point.tokens(), value,
                   batch_.lease().attempt())
             .Run());
+    points_ += db_.changes();
     if (db_.changes() == 0) ALLO_RETURN_IF_ERROR(Replace(point, series, value));
     progress_.point = true;
     progress_.step = std::max(progress_.step, point.step());
@@ -318,11 +321,13 @@ class Appending {
   v1::RecordAck& ack_;
   FencedAttempt fenced_;
   Progress progress_;
+  int64_t points_ = 0;  // that were not stored yet
 };
 
 struct PendingAppend {
   v1::RecordBatch batch;
   v1::RecordAck ack;
+  int64_t points = 0;
 };
 
 }  // namespace
@@ -334,10 +339,14 @@ void Store::Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::
   parts_->writer->Submit(
       [this, pending](Transaction& transaction) {
         pending->ack.Clear();
-        return Appending(transaction, pending->batch, pending->ack).Run();
+        Appending appending(transaction, pending->batch, pending->ack);
+        absl::Status status = appending.Run();
+        pending->points = appending.points();
+        return status;
       },
-      [pending, done = std::move(done)](absl::Status status) {
+      [this, pending, done = std::move(done)](absl::Status status) {
         if (status.ok()) {
+          parts_->points_stored += pending->points;
           done(std::move(pending->ack));
         } else {
           done(std::move(status));

@@ -288,6 +288,23 @@ struct Fit {
   int64_t created_unix_us = 0;
 };
 
+// Counts for the metrics.
+struct SweepStatistics {
+  std::string name;
+  int64_t open_runs = 0;  // PENDING or LEASED
+  int64_t failed_runs = 0;
+  int64_t newest_fit_unix_us = 0;  // 0: none is stored
+};
+struct Statistics {
+  std::map<std::string, int64_t> runs;  // by state, every state
+  int64_t sweeps = 0;
+  std::vector<SweepStatistics> by_sweep;  // neither archived nor being deleted, by sweep_id
+  int64_t points_stored = 0;              // since Open
+  int64_t database_bytes = 0;             // with its log
+  int64_t unused_bytes = 0;               // of these, free for new rows
+  int64_t disk_free_bytes = 0;
+};
+
 // What a deletion removes.
 struct DeletionSummary {
   int64_t runs = 0;

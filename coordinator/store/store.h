@@ -248,6 +248,8 @@ class Store {
   absl::StatusOr<std::vector<StoredPrediction>> Predictions(absl::string_view sweep) const;
   absl::StatusOr<Fit> GetFit(absl::string_view fit_id) const;
 
+  absl::StatusOr<Statistics> ReadStatistics() const;
+
   // --- Backup -------------------------------------------------------------------------------
 
   // The whole database as of one commit during this call, while others read and write: calls

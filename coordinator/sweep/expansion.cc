@@ -43,7 +43,9 @@ struct BuiltSize {
 
 absl::StatusOr<models::Shape> ShapeOf(const SizeChoice& size, const SweepFile& file,
                                       const models::Shape& like) {
-  if (size.params != 0) return models::NearestShape(size.params, file.params_policy, like);
+  if (size.params != 0) {
+    return models::NearestShape(size.params, file.params_policy, like, file.shape_rule);
+  }
   models::Shape shape = like;
   shape.layers = size.layers;
   shape.heads = size.heads;
@@ -92,17 +94,38 @@ BuiltSize BuildRow(const SweepFile& file, const SizeChoice& size, const models::
   return entry;
 }
 
+// Of sizes whose shapes are chosen together, by their place in file.sizes; empty where each is
+// chosen by itself. A size that cannot be built is told when it is built alone.
+std::map<const SizeChoice*, models::Shape> ShapesTogether(const SweepFile& file,
+                                                          const models::Shape& like) {
+  std::map<const SizeChoice*, models::Shape> together;
+  if (!file.smooth_shapes) return together;
+  std::vector<const SizeChoice*> choices;
+  std::vector<int64_t> params;
+  for (const SizeChoice& size : file.sizes) {
+    if (size.row || size.params == 0) continue;
+    choices.push_back(&size);
+    params.push_back(size.params);
+  }
+  const auto shapes = models::SmoothShapes(params, file.params_policy, like, file.shape_rule);
+  for (size_t i = 0; shapes.ok() && i < choices.size(); ++i) together[choices[i]] = (*shapes)[i];
+  return together;
+}
+
 // Sizes that cannot be built, and of two with one shape the later, are mistakes.
 std::vector<BuiltSize> BuildSizes(const SweepFile& file, const models::Shape& like,
                                   Mistakes& mistakes) {
   std::vector<BuiltSize> built;
   std::map<std::tuple<int, int, int>, const SizeChoice*> known;
+  const std::map<const SizeChoice*, models::Shape> together = ShapesTogether(file, like);
   for (const SizeChoice& size : file.sizes) {
     if (size.row) {
       built.push_back(BuildRow(file, size, like, mistakes));
       continue;
     }
-    const auto shape = ShapeOf(size, file, like);
+    const auto chosen = together.find(&size);
+    const absl::StatusOr<models::Shape> shape =
+        chosen != together.end() ? chosen->second : ShapeOf(size, file, like);
     if (!shape.ok()) {
       mistakes.Add(size.line, absl::StrFormat("size %s: %s", size.label, shape.status().message()));
       continue;

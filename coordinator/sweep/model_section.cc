@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/sweep/number.h"
 #include "coordinator/sweep/trainer_section.h"
 #include "models/presets.h"
 
@@ -21,6 +22,7 @@ std::string CutLabel(const std::string& text) {
 
 constexpr size_t kMostSizes = 500;
 constexpr double kMostParams = 1e13;
+constexpr double kLeastAspect = 1, kMostAspect = 4096;
 
 class ModelReader {
  public:
@@ -34,6 +36,7 @@ class ModelReader {
     file_.window_line = model.line;
     const auto family = fields.Find("family");
     if (family) ReadFamily(*family);
+    ReadShapeRule(fields);
     const auto table = fields.Find("table");
     if (table) {
       for (const absl::string_view other :
@@ -77,6 +80,34 @@ class ModelReader {
  private:
   void AddBoth(const Field& field, absl::string_view both) {
     mistakes_.Add(field.line, absl::StrCat(both, " are both given: one of them is allowed"));
+  }
+
+  // How the shapes of `sizes` are chosen; whoever gives shapes has chosen.
+  void ReadShapeRule(const Fields& fields) {
+    const auto aspect = fields.Find("aspect");
+    const auto head_dim = fields.Find("head_dim");
+    for (const auto& rule : {aspect, head_dim}) {
+      if (!rule || fields.Find("sizes")) continue;
+      mistakes_.Add(
+          rule->line,
+          absl::StrCat(rule->name, " chooses shapes for model.sizes, and there are none"));
+    }
+    if (aspect && aspect->node.IsScalar() && aspect->node.Scalar() == "smooth") {
+      file_.smooth_shapes = true;
+    } else if (aspect) {
+      const auto value = ParseNumber(aspect->node.IsScalar() ? aspect->node.Scalar() : "");
+      if (value.ok() && *value >= kLeastAspect && *value <= kMostAspect) {
+        file_.shape_rule.aspect = *value;
+      } else {
+        mistakes_.Add(aspect->line,
+                      absl::StrFormat("aspect is width / layers: a number from %g to %g, or smooth",
+                                      kLeastAspect, kMostAspect));
+      }
+    }
+    if (head_dim) {
+      file_.shape_rule.head_dim =
+          static_cast<int>(ReadInteger(*head_dim, {1, 1024}, mistakes_).value_or(0));
+    }
   }
 
   // Sizes of a trainer that is not ours: a sequence is what its author calls one, or a token.

@@ -40,9 +40,9 @@ constexpr absl::string_view kTopKeys[] = {
     "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
     "allow_repeat", "priority", "deterministic", "limits",     "stopping",  "tokenizer",
     "imagine",      "trainer",  "evaluate",      "submitted"};
-constexpr absl::string_view kModelKeys[] = {"family",     "context",   "frames",
-                                            "vocabulary", "positions", "sizes",
-                                            "shapes",     "presets",   "table"};
+constexpr absl::string_view kModelKeys[] = {"family",    "context", "frames",  "vocabulary",
+                                            "positions", "sizes",   "shapes",  "presets",
+                                            "table",     "aspect",  "head_dim"};
 constexpr absl::string_view kShapeKeys[] = {"layers", "heads", "width", "label"};
 constexpr std::array<absl::string_view, 10> kOwnTrainingKeys = {
     "batch_tokens",  "batch_sequences", "objective", "objective_seed", "schedule",

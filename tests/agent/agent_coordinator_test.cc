@@ -174,7 +174,7 @@ TEST_F(AgentTest, ASecondAgentOnTheSameStateDirIsRefused) {
 TEST_F(AgentTest, ACoordinatorOnTcpNeedsAToken) {
   WorkerProcess other("203.0.113.1:7447", "cpu:1");
   other.Start();
-  EXPECT_EQ(other.Wait(), 1);
+  EXPECT_EQ(other.Wait(), 2);
   EXPECT_THAT(other.output(), HasSubstr("--token-file"));
 }
 

@@ -266,6 +266,30 @@ TEST_F(RealCoordinatorTest, ACleanStopFreesDevicesAndRunsAtOnce) {
   EXPECT_THAT(next->output(), HasSubstr("registered"));
 }
 
+TEST_F(RealCoordinatorTest, TheLogOfARunningAttemptComesWhereItIsAskedFor) {
+  Submit();
+  worker_->Start();
+  ASSERT_TRUE(Eventually([&] { return StepsDone() > 50; }));
+  const auto newest = [&](bool with_log) {
+    grpc::ClientContext context;
+    v1::GetRunRequest request;
+    request.set_run_id(1);
+    request.set_with_log(with_log);
+    v1::GetRunResponse response;
+    const grpc::Status status = client_->GetRun(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.attempts_size() > 0 ? *response.attempts().rbegin() : v1::AttemptSummary();
+  };
+  v1::AttemptSummary seen;
+  ASSERT_TRUE(Eventually([&] {
+    seen = newest(true);
+    return seen.log_unix_us() != 0 || seen.state() != "LEASED";
+  }));
+  ASSERT_EQ(seen.state(), "LEASED") << "it ended before its log was there";
+  EXPECT_THAT(seen.log_tail(), HasSubstr("rank 0 pid"));
+  EXPECT_EQ(newest(false).log_tail(), "");
+}
+
 TEST_F(RealCoordinatorTest, TheWorkerRemovesTheDirectoriesOfADeletedSweepAndNoOther) {
   Submit();
   worker_->Start();

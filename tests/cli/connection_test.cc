@@ -118,11 +118,11 @@ TEST_F(ConnectionTest, AnAddressThatIsNoneIsNamedByEveryProgram) {
                      " --data-dir ", folder_.Path("d"), " --slots cpu:1 --trainer /bin/true");
     const Outcome worker =
         Together(absl::StrCat(variable, " ", ALLO_BIN_DIR, "/allo-worker", folders));
-    EXPECT_EQ(worker.exit_code, 1);
+    EXPECT_EQ(worker.exit_code, 2);
     EXPECT_THAT(worker.output, HasSubstr(absl::StrCat("'", address, "': ")));
     const Outcome coordinator = Together(absl::StrCat(ALLO_BIN_DIR, "/allo-coordinator --db ",
                                                       folder_.Path("x.db"), " --listen ", address));
-    EXPECT_EQ(coordinator.exit_code, 1);
+    EXPECT_EQ(coordinator.exit_code, 2);
     EXPECT_THAT(coordinator.output, HasSubstr(absl::StrCat("--listen '", address, "': ")));
     EXPECT_FALSE(std::filesystem::exists(folder_.Path("x.db")));
   }

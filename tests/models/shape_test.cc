@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "models/train_step.h"
 
@@ -155,6 +157,97 @@ TEST(ShapeTest, NearestShapeOfTheQuickstartSizesIsWithinFivePercentAndNeverTwice
     EXPECT_GE(static_cast<double>(shape->width) / shape->layers, 8);
     last = n;
   }
+}
+
+// Stored: a sweep file that is submitted again must give the same shapes.
+TEST(ShapeTest, NearestShapesWithoutARuleAreWhatTheyWere) {
+  const struct {
+    int64_t params;
+    int layers, heads, width;
+  } rows[] = {{5000, 1, 1, 16},          {10000, 1, 1, 24},         {20000, 1, 1, 36},
+              {34000, 2, 1, 36},         {42000, 3, 1, 32},         {60000, 2, 1, 48},
+              {80000, 2, 1, 56},         {160000, 4, 1, 56},        {320000, 5, 2, 72},
+              {1000000, 5, 4, 128},      {5000000, 9, 6, 216},      {30000000, 12, 12, 456},
+              {200000000, 15, 33, 1056}, {1000000000, 28, 54, 1728}};
+  for (const auto& row : rows) {
+    const absl::StatusOr<Shape> shape =
+        NearestShape(row.params, ParamPolicy::kPaper, Gpt(0, 0, 0, 32, 100));
+    ASSERT_TRUE(shape.ok());
+    EXPECT_EQ(*shape, Gpt(row.layers, row.heads, row.width, 32, 100)) << row.params;
+  }
+}
+
+TEST(ShapeTest, AspectAndHeadWidthOfARuleAreFollowed) {
+  for (const double aspect : {8.0, 32.0, 128.0}) {
+    const absl::StatusOr<Shape> shape = NearestShape(
+        20'000'000, ParamPolicy::kPaper, Gpt(0, 0, 0, 64, 500), {.aspect = aspect, .head_dim = 0});
+    ASSERT_TRUE(shape.ok());
+    EXPECT_NEAR(static_cast<double>(shape->width) / shape->layers, aspect, aspect / 4) << aspect;
+    EXPECT_NEAR(static_cast<double>(CountN(CountParams(*shape), ParamPolicy::kPaper)), 2e7, 1e6);
+  }
+  for (const int64_t params : {1'000'000, 8'000'000, 100'000'000}) {
+    const absl::StatusOr<Shape> shape = NearestShape(
+        params, ParamPolicy::kPaper, Gpt(0, 0, 0, 64, 500), {.aspect = 0, .head_dim = 64});
+    ASSERT_TRUE(shape.ok());
+    EXPECT_EQ(shape->width, 64 * shape->heads) << params;
+    EXPECT_TRUE(Validate(*shape).ok());
+  }
+  EXPECT_THAT(std::string(NearestShape(1000, ParamPolicy::kPaper, Gpt(0, 0, 0, 32, 100),
+                                       {.aspect = 0, .head_dim = 64})
+                              .status()
+                              .message()),
+              testing::HasSubstr("width 64"));
+}
+
+// How much ln(width / layers) turns between neighbours, at most.
+double LargestTurn(const std::vector<Shape>& shapes) {
+  double largest = 0;
+  for (size_t i = 1; i < shapes.size(); ++i) {
+    const auto of = [](const Shape& shape) {
+      return std::log(static_cast<double>(shape.width) / shape.layers);
+    };
+    largest = std::max(largest, std::abs(of(shapes[i]) - of(shapes[i - 1])));
+  }
+  return largest;
+}
+
+TEST(ShapeTest, SmoothShapesGrowEvenlyAlongTheSizesAndStayNear) {
+  for (const int vocabulary : {100, 500, 5000}) {
+    std::vector<int64_t> sizes;
+    for (double params = vocabulary * 400.0; params < 1e9; params *= 1.6) {
+      sizes.push_back(static_cast<int64_t>(params));
+    }
+    const Shape like = Gpt(0, 0, 0, 64, vocabulary);
+    const absl::StatusOr<std::vector<Shape>> smooth =
+        SmoothShapes(sizes, ParamPolicy::kPaper, like);
+    ASSERT_TRUE(smooth.ok());
+    std::vector<Shape> alone;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      alone.push_back(*NearestShape(sizes[i], ParamPolicy::kPaper, like));
+      EXPECT_NEAR(static_cast<double>(CountN(CountParams((*smooth)[i]), ParamPolicy::kPaper)),
+                  static_cast<double>(sizes[i]), 0.15 * static_cast<double>(sizes[i]));
+      if (i > 0) {
+        EXPECT_GE((*smooth)[i].layers, (*smooth)[i - 1].layers);
+      }
+    }
+    EXPECT_LT(LargestTurn(*smooth), 0.8) << vocabulary;
+    EXPECT_LE(LargestTurn(*smooth), LargestTurn(alone)) << vocabulary;
+  }
+}
+
+TEST(ShapeTest, SmoothShapesKeepTheOrderTheyWereAskedIn) {
+  const Shape like = Gpt(0, 0, 0, 32, 100);
+  const std::vector<int64_t> up = {20'000, 42'000, 90'000, 200'000};
+  const std::vector<int64_t> mixed = {90'000, 20'000, 200'000, 42'000};
+  const auto sorted = SmoothShapes(up, ParamPolicy::kPaper, like);
+  const auto shuffled = SmoothShapes(mixed, ParamPolicy::kPaper, like);
+  ASSERT_TRUE(sorted.ok() && shuffled.ok());
+  EXPECT_EQ((*shuffled)[1], (*sorted)[0]);
+  EXPECT_EQ((*shuffled)[3], (*sorted)[1]);
+  EXPECT_EQ((*shuffled)[0], (*sorted)[2]);
+  EXPECT_EQ((*shuffled)[2], (*sorted)[3]);
+  EXPECT_TRUE(SmoothShapes({}, ParamPolicy::kPaper, like)->empty());
+  EXPECT_FALSE(SmoothShapes(std::vector<int64_t>{500}, ParamPolicy::kPaper, like).ok());
 }
 
 TEST(ShapeTest, NearestShapeBelowTheSmallestModelSaysHowSmallItIs) {

@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "coordinator/sweep/renamed.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 
@@ -313,6 +315,52 @@ max_epochs: yes
                           StartsWith("a.yaml:14: tokens beside another kind of budget"),
                           StartsWith("a.yaml:15: device gpu is not known: allowed are cpu, cuda"),
                           StartsWith("a.yaml:16: max_epochs yes is not a number")));
+}
+
+TEST(SweepFileTest, ShapesOfSizesFollowTheRuleThatTheFileStates) {
+  const auto shapes = [](absl::string_view rule) {
+    const auto file = ParseSweepFile(
+        SweepWith("  sizes: [5k, 20k, 80k]", absl::StrCat("  sizes: [20k, 42k, 90k, 400k]", rule)),
+        "a.yaml");
+    EXPECT_OK(file);
+    const auto expansion = Expand(*file, Words());
+    EXPECT_OK(expansion);
+    std::vector<v1::ModelShape> found;
+    for (const v1::Run& run : expansion->runs) found.push_back(run.spec().identity().shape());
+    return found;
+  };
+  for (const v1::ModelShape& shape : shapes("\n  head_dim: 8")) {
+    EXPECT_EQ(shape.width(), 8 * shape.heads());
+  }
+  EXPECT_GT(shapes("\n  aspect: 4").back().layers(), shapes("\n  aspect: 64").back().layers());
+  int32_t before = 0;
+  for (const v1::ModelShape& shape : shapes("\n  aspect: smooth")) {
+    EXPECT_GE(shape.layers(), before);
+    before = shape.layers();
+  }
+  EXPECT_THAT(MistakesOf(SweepWith("family: gpt", "aspect: broad\n  head_dim: 0")),
+              ElementsAre(StartsWith("a.yaml:4: aspect is width / layers: a number from 1"),
+                          StartsWith("a.yaml:5: ")));
+  EXPECT_THAT(MistakesOf(SweepWith("  shapes:", "  aspect: 16\n  shapes:", kOneShape)),
+              ElementsAre("a.yaml:5: aspect chooses shapes for model.sizes, and there are "
+                          "none"));
+}
+
+TEST(SweepFileTest, AnotherNameChangesTheNameAlone) {
+  const std::string text =
+      "# Größe name: demo\n" + std::string(kSweep) + "# a comment after it, of demo\n";
+  ASSERT_OK_AND_ASSIGN(const std::string renamed, Renamed(text, "a.yaml", "second"));
+  EXPECT_EQ(renamed, SweepWith("\nname: demo", "\nname: second", text));
+  for (const char* written : {"\"demo\"", "'demo'", "   demo   # here"}) {
+    ASSERT_OK_AND_ASSIGN(
+        const std::string quoted,
+        Renamed(SweepWith("name: demo", absl::StrCat("name: ", written)), "a.yaml", "second"));
+    ASSERT_OK_AND_ASSIGN(const SweepFile file, ParseSweepFile(quoted, "a.yaml"));
+    EXPECT_EQ(file.name, "second");
+  }
+  EXPECT_THAT(Renamed(kSweep, "a.yaml", "no name"),
+              StatusIs(kInvalid, HasSubstr("'no name' is not a name")));
+  EXPECT_THAT(Renamed("dataset: x", "a.yaml", "second"), StatusIs(kInvalid));
 }
 
 TEST(SweepFileTest, AnUnknownFamilyIsNamedOnce) {

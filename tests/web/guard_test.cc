@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "transport/address.h"
 
 namespace allometry::web {
 namespace {
@@ -92,9 +93,9 @@ TEST(GuardTest, DataOfAnotherUserAreRefused) {
 
 TEST(GuardTest, LoopbackAloneNeedsNoToken) {
   for (const char* host : {"127.0.0.1", "127.1.2.3", "::1", "localhost"})
-    EXPECT_TRUE(IsLoopbackOnly(host)) << host;
+    EXPECT_TRUE(transport::IsLoopbackOnly(host)) << host;
   for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.evil.com", "", "gpu1"})
-    EXPECT_FALSE(IsLoopbackOnly(host)) << host;
+    EXPECT_FALSE(transport::IsLoopbackOnly(host)) << host;
 }
 
 }  // namespace

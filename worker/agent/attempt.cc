@@ -261,6 +261,10 @@ std::string Attempt::Stalled(int64_t now_ns) {
   return stall_.Observe(now_ns, there ? info.st_size : 0);
 }
 
+std::string Attempt::LogToSend() const {
+  return sends_log_ ? LogTail(attempt_dir_ + "/log", kLogLines) : "";
+}
+
 void Attempt::OnTrainerExit() {
   const int status = process_->wait_status();
   process_.reset();

@@ -91,6 +91,10 @@ class Attempt {
   // Once: hosts of it that did not answer after it ended.
   std::vector<std::string> TakeLostHosts() { return std::exchange(lost_hosts_, {}); }
   bool dropped() const { return dropped_; }
+  // Whether heartbeats bring the end of its log.
+  void SendLog(bool wanted) { sends_log_ = wanted; }
+  // Empty where it is not wanted.
+  std::string LogToSend() const;
   // The trainer is gone and the exit record is in the spool.
   bool ended() const { return !running() && delivery_.has_exit(); }
   // Whether nothing is left to do for the attempt.
@@ -135,6 +139,7 @@ class Attempt {
   int64_t told_within_ms_ = std::numeric_limits<int64_t>::max();
   bool lease_line_pending_ = false;
   bool dropped_ = false;
+  bool sends_log_ = false;
   bool damaged_ = false;
   std::optional<SuspiciousEnd> suspicious_end_;
   EndedBy ended_by_ = EndedBy::kItself;

@@ -98,6 +98,10 @@ void AttemptTable::Apply(const v1::HeartbeatResponse& reply, int64_t asked_ns, b
   std::vector<Held> held;
   for (const auto& [lease, attempt] : attempts_) held.push_back(attempt->AsHeld());
   const Actions actions = Reconcile(held, reply);
+  for (const v1::Hold& hold : reply.hold()) {
+    const auto found = attempts_.find(FromProto(hold.lease()));
+    if (found != attempts_.end()) found->second->SendLog(hold.send_log());
+  }
   const int64_t now_ns = Clock::Real().BootNanos();
   const auto stop_by_ns = [&](const Stop& stop) {
     return now_ns + (stop.within_ms > 0 ? stop.within_ms : settings_.stop_within_ms) * 1'000'000;
@@ -275,6 +279,7 @@ std::vector<v1::HeldAttempt> AttemptTable::HeldAttempts() const {
     *entry.mutable_lease() = ToProto(lease);
     entry.set_last_sequence(attempt->delivery().last_sequence());
     entry.set_ended(attempt->ended());
+    entry.set_log_tail(attempt->LogToSend());
   }
   return held;
 }

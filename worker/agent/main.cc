@@ -150,6 +150,8 @@ int Main(int argc, char** argv) {
 
   CLI::App app("Offers this host's devices to a coordinator and runs what it gives them.",
                "allo-worker");
+  const auto in_seconds = CLI::AsNumberWithUnit(
+      std::map<std::string, double>{{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}});
   app.add_option("--coordinator", options.link.address, "unix:PATH or HOST:PORT of the coordinator")
       ->envname("ALLO_COORDINATOR")
       ->capture_default_str();
@@ -197,8 +199,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--idle-exit", flags.idle_exit_s,
                  "end when there was nothing to run for so long (seconds, or 5m, 1h); 0: never")
-      ->transform(CLI::AsNumberWithUnit(
-          std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}))
+      ->transform(in_seconds)
       ->check(CLI::Range(0.0, kYear));
   app.add_option("--allow-commands", flags.commands,
                  "whether trainers that a sweep file names are started here (docs/trainer.md): all "
@@ -207,7 +208,9 @@ int Main(int argc, char** argv) {
       ->expected(0, 1)
       ->default_str("auto");
   app.add_option("--stop-within", flags.stop_within_s,
-                 "seconds that a trainer may take to write its checkpoint when told to stop")
+                 "how long a trainer may take to write its checkpoint when told to stop (seconds, "
+                 "or 5m)")
+      ->transform(in_seconds)
       ->check(CLI::Range(0.001, kYear))
       ->capture_default_str();
   app.add_option("--runs-per-device", options.attempts.runs_per_device,
@@ -220,8 +223,9 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
   app.add_option("--stall-floor-s", options.attempts.stall.floor_s,
-                 "seconds without a record that are never too long; 15 times as many until the "
-                 "usual time is known")
+                 "time without a record that is never too long (seconds, or 5m); 15 times as much "
+                 "until the usual time is known")
+      ->transform(in_seconds)
       ->check(CLI::Range(0.001, kYear))
       ->capture_default_str();
   app.add_option("--tls-ca", options.link.tls_ca,
@@ -237,6 +241,7 @@ int Main(int argc, char** argv) {
     const absl::Status status = RunAgent(std::move(flags));
     if (status.ok()) return 0;
     std::cerr << "allo-worker: " << status.message() << "\n";
+    if (absl::IsInvalidArgument(status)) return 2;  // what was asked for cannot be
   } catch (const std::exception& error) {
     std::cerr << "allo-worker: " << error.what() << "\n";
   }
