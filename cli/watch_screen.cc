@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <optional>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -261,9 +260,8 @@ std::string WatchScreen::SizeLines(const Message& message, int columns) const {
   };
   std::map<std::string, Group> groups;
   for (const v1::Run& run : message.runs()) {
-    const std::optional<run::Stage> stage = StageOf(run);
-    const bool other = stage == run::Stage::kTokenizer || stage == run::Stage::kEvaluate;
-    Group& group = groups[other ? run::NameOf(*stage) : run.size()];
+    const bool tokenizer = StageOf(run) == run::Stage::kTokenizer;
+    Group& group = groups[tokenizer ? "tokenizer" : run.size()];
     group.params = std::max(group.params, static_cast<double>(run.n_params()));
     ++group.runs;
     group.done += run.state() == v1::RUN_SUCCEEDED ? 1 : 0;
@@ -301,17 +299,23 @@ std::string WatchScreen::SizeLines(const Message& message, int columns) const {
 std::string WatchScreen::Text(const Message& message, const ScreenSize& size) const {
   const int columns = std::max(size.columns, 20) - 1;
   const std::string why = WhyNothingRuns(message);
-  const std::string text = absl::StrCat(
-      why.empty() ? "" : absl::StripLeadingAsciiWhitespace(why), why.empty() ? "" : "\n",
-      Head(message),
-      message.runs_size() > kMostRuns ? SizeLines(message, columns) : RunLines(message, columns),
-      StagesText(message.sweep()));
-  std::vector<absl::string_view> lines = absl::StrSplit(absl::StripSuffix(text, "\n"), '\n');
+  const auto lines_by = [&](bool by_size) -> std::vector<std::string> {
+    const std::string text = absl::StrCat(
+        why.empty() ? "" : absl::StripLeadingAsciiWhitespace(why), why.empty() ? "" : "\n",
+        Head(message), by_size ? SizeLines(message, columns) : RunLines(message, columns),
+        StagesText(message.sweep()));
+    return absl::StrSplit(absl::StripSuffix(text, "\n"), '\n');
+  };
   const size_t room = static_cast<size_t>(std::max(size.rows, 3)) - 1;  // and the cursor's own line
+  std::vector<std::string> lines = lines_by(message.runs_size() > kMostRuns);
+  if (lines.size() > room && message.runs_size() <= kMostRuns) {
+    std::vector<std::string> fewer = lines_by(true);
+    if (fewer.size() < lines.size()) lines = std::move(fewer);
+  }
   const size_t hidden = lines.size() > room ? lines.size() - room + 1 : 0;
   lines.resize(lines.size() - hidden);
   std::string fitted;
-  for (const absl::string_view line : lines) absl::StrAppend(&fitted, CutTo(line, columns), "\n");
+  for (const std::string& line : lines) absl::StrAppend(&fitted, CutTo(line, columns), "\n");
   if (hidden > 0) {
     absl::StrAppend(
         &fitted,

@@ -14,7 +14,7 @@ struct ScreenSize {
   int columns = 80, rows = 24;
 };
 
-// More runs than this are shown by size.
+// More runs than this, or than the screen has lines for, are shown by size.
 inline constexpr int kMostRuns = 20;
 
 class WatchScreen {

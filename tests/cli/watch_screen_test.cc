@@ -103,7 +103,11 @@ TEST(WatchScreenTest, TheReasonIsOnTopWhileNothingRuns) {
 }
 
 TEST(WatchScreenTest, WhatHasNoRoomIsCounted) {
-  EXPECT_THAT(Drawn(Sweep(12, 0), {60, 10}), HasSubstr("more lines: 'allo runs' lists all"));
+  EXPECT_THAT(Drawn(Sweep(12, 0), {60, 6}), HasSubstr("more lines: 'allo runs' lists all"));
+  // Where a line a run has no room, a line a size has.
+  const std::string text = Drawn(Sweep(20, 0), {80, 24});
+  EXPECT_THAT(text, HasSubstr("best loss"));
+  EXPECT_THAT(text, Not(HasSubstr("more lines")));
 }
 
 TEST(BarTest, IsFullOnlyAtTheEnd) {
