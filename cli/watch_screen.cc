@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -260,8 +261,9 @@ std::string WatchScreen::SizeLines(const Message& message, int columns) const {
   };
   std::map<std::string, Group> groups;
   for (const v1::Run& run : message.runs()) {
-    const bool tokenizer = StageOf(run) == run::Stage::kTokenizer;
-    Group& group = groups[tokenizer ? "tokenizer" : run.size()];
+    const std::optional<run::Stage> stage = StageOf(run);
+    const bool other = stage == run::Stage::kTokenizer || stage == run::Stage::kEvaluate;
+    Group& group = groups[other ? run::NameOf(*stage) : run.size()];
     group.params = std::max(group.params, static_cast<double>(run.n_params()));
     ++group.runs;
     group.done += run.state() == v1::RUN_SUCCEEDED ? 1 : 0;
