@@ -123,11 +123,14 @@ class Check:
         if os.environ.get("LIBTORCH"):
             configure.append(f"-DALLOMETRY_LIBTORCH_DIR={os.environ['LIBTORCH']}")
         for command in (configure, ["cmake", "--build", str(self.build), "--target", *targets]):
-            code, text = output_of(command, self.budget.left())
+            # A CPU machine that rehearses may have few cores, and its time counts from here on.
+            code, text = output_of(command, 3600 if self.cpu else self.budget.left())
             if code != 0:
                 print(text, file=sys.stderr)
                 sys.exit(f"gpu-check: {' '.join(command[:2])} ended with {code}")
         self.write(f"Built in {time.monotonic() - start:.0f} s.", "")
+        if self.cpu:
+            self.budget = Budget(self.options.minutes)
 
     def trainer(self):
         return self.build / "bin" / ("allo-trainer" if self.cpu else "allo-trainer-cuda")
@@ -213,10 +216,11 @@ class Check:
         if code == 0:
             return [sys.executable], dict(os.environ), None
         script = f'source bench/eager_python.sh && eager_python "{self.build}" >&2 && echo "$python" && echo "$PYTHONPATH"'
-        code, text = output_of(["bash", "-c", script], min(120, self.budget.left()), cwd=ROOT)
+        code, text = output_of(["bash", "-c", script], min(180, self.budget.left() / 2), cwd=ROOT)
         lines = text.strip().splitlines()
         if code != 0 or len(lines) < 2:
-            return None, None, f"no Python with PyTorch: {last_lines(text, 2)}"
+            why = "what it needs did not come in time" if code == 124 else last_lines(text, 2)
+            return None, None, f"no Python with PyTorch: {why}"
         return [lines[-2]], dict(os.environ, PYTHONPATH=lines[-1]), None
 
     def peer(self, python, row, precision, compiled, seconds):

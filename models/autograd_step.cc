@@ -16,8 +16,10 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <deque>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
@@ -280,25 +282,29 @@ class AutogradStep final : public TrainStep {
                       block.attention_out_weight, block.attention_out_bias);
   }
 
-  // A tensor on the device that is copied there again only when the values change: the places of
-  // the targets that count are the same in every batch of one shape.
+  // Tensors on the device that stay where they are once copied there: a captured update reads them
+  // again and again, and may not copy from the host. The places of the targets that count are the
+  // same in every batch of one size, and a run has few sizes: of micro-batches and evaluations.
   template <class T>
   class Kept {
    public:
     const at::Tensor& On(const at::Device& device, std::vector<T> values) {
-      if (!tensor_.defined() || values != values_) {
-        values_ = std::move(values);
-        tensor_ = at::from_blob(values_.data(), {static_cast<int64_t>(values_.size())},
-                                at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value))
-                      .to(device, c10::CppTypeToScalarType<T>::value, /*non_blocking=*/false,
-                          /*copy=*/true);
+      constexpr size_t kMost = 8;
+      for (const auto& [known, tensor] : kept_) {
+        if (known == values) return tensor;
       }
-      return tensor_;
+      if (kept_.size() == kMost) kept_.pop_front();
+      at::Tensor tensor =
+          at::from_blob(values.data(), {static_cast<int64_t>(values.size())},
+                        at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value))
+              .to(device, c10::CppTypeToScalarType<T>::value, /*non_blocking=*/false,
+                  /*copy=*/true);
+      kept_.emplace_back(std::move(values), std::move(tensor));
+      return kept_.back().second;
     }
 
    private:
-    std::vector<T> values_;
-    at::Tensor tensor_;
+    std::deque<std::pair<std::vector<T>, at::Tensor>> kept_;
   };
 
   // The cross-entropy of each target that counts; there are logits only for those.

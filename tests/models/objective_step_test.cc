@@ -104,6 +104,37 @@ TEST_P(ObjectiveStepTest, LossIsTheOraclesAndTheGradientTheReferences) {
   }
 }
 
+// As on a GPU: ids are read where the device has them, and only which targets count is asked of the
+// host. Evaluations of other batches in between change nothing.
+TEST_P(ObjectiveStepTest, ABatchThatIsOnTheDeviceGivesTheSameBits) {
+  if (backend_ != "autograd") GTEST_SKIP() << backend_ << " has the host's memory alone";
+  const Problem problem(kShapes[0], objective_);
+  std::vector<float> expected(problem.layout.size), gradient(problem.layout.size);
+  const auto step = Make(problem, backend_);
+  const double loss = Gradient(*step, problem, problem.batch(), 1, expected);
+  std::vector<int32_t> nothing(problem.inputs.size(), 0), counting = problem.targets;
+  for (int32_t& target : counting) target = target == kMasked ? kMasked : 0;
+  Batch batch = problem.batch();
+  batch.device_inputs = problem.inputs.data();
+  batch.device_targets = problem.targets.data();
+  batch.inputs = nothing;
+  batch.targets = counting;
+  for (int repetition = 0; repetition < 2; ++repetition) {
+    std::fill(gradient.begin(), gradient.end(), 0.0f);
+    EXPECT_EQ(Gradient(*step, problem, batch, 1, gradient), loss);
+    EXPECT_EQ(gradient, expected);
+    std::vector<double> losses(problem.shape.context);
+    ASSERT_TRUE(step->Losses(problem.parameters, Slice(problem.batch(), 1, 1), losses).ok());
+  }
+  // A part of it begins where its sequences do, on the device too.
+  const Batch part = Slice(batch, 1, 1);
+  EXPECT_EQ(part.sequences, 1);
+  EXPECT_EQ(part.inputs.data(), batch.inputs.data() + problem.shape.context);
+  EXPECT_EQ(part.device_inputs, batch.device_inputs + problem.shape.context);
+  EXPECT_EQ(part.device_targets, batch.device_targets + problem.shape.context);
+  EXPECT_EQ(part.first_sequence, 1);
+}
+
 TEST_P(ObjectiveStepTest, LossesAreThoseOfTheirPositionsAndZeroWhereMasked) {
   const Problem problem(kShapes[0], objective_);
   const auto step = Make(problem, backend_);

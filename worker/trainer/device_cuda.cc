@@ -24,6 +24,8 @@ class CudaGraphRecorder final : public GraphRecorder {
  public:
   absl::Status Begin() override {
     return FromTorch([this] {
+      // The recorded work has memory of its own; what it used before would stay beside it.
+      c10::cuda::CUDACachingAllocator::emptyCache();
       // Thread-local: threads that do not take part may go on using the device.
       graph_.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
     });
