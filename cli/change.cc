@@ -19,7 +19,7 @@ struct Target {
 std::shared_ptr<Target> AddTarget(CLI::App& command) {
   auto target = std::make_shared<Target>();
   command.add_option("SWEEP", target->name, "name of the sweep")->required();
-  command.add_option("--run", target->run_ids,
+  command.add_option("RUN,--run", target->run_ids,
                      "only these runs (ids as in 'allo runs'); default: all");
   return target;
 }
@@ -91,10 +91,8 @@ void AddPreempt(CLI::App& app, Context& context) {
       "preempt",
       "running runs write a checkpoint and give their devices back; they go on later, free of "
       "charge, with the devices that the sweep file now says");
-  auto target = std::make_shared<Target>();
+  std::shared_ptr<Target> target = AddTarget(*command);
   auto within = std::make_shared<std::string>();
-  command->add_option("SWEEP", target->name, "name of the sweep")->required();
-  command->add_option("RUN,--run", target->run_ids, "only these runs (ids as in 'allo runs')");
   command->add_option("--within", *within,
                       "a time such as 30s: what has not stopped by then is killed and goes on from "
                       "its last checkpoint");

@@ -13,6 +13,7 @@ void AddWatch(CLI::App& app, Context& context);
 void AddSweeps(CLI::App& app, Context& context);
 void AddRuns(CLI::App& app, Context& context);
 void AddShow(CLI::App& app, Context& context);
+void AddLog(CLI::App& app, Context& context);
 void AddTag(CLI::App& app, Context& context);
 void AddNote(CLI::App& app, Context& context);
 // allo archive, allo unarchive.
@@ -42,7 +43,12 @@ void AddDocuments(CLI::App& app, Context& context);
 // where that cannot be done. Not parsed here, so that their own --help answers.
 int ExecBeside(const char* program, int argc, char** argv);
 
-// Follows a sweep on standard error or the terminal until it ends; the exit code of `allo watch`.
-int WatchUntilEnd(const Context& context, const std::string& name, int patience_s);
+// Follows a sweep on standard error or the terminal until it ends, then runs the command unless it
+// is empty (--on-end); the exit code of `allo watch`.
+int WatchUntilEnd(const Context& context, const std::string& name, double patience_s,
+                  const std::string& on_end);
+inline constexpr char kOnEndHelp[] =
+    "a command for the shell when the sweep has ended; it finds ALLO_SWEEP and ALLO_EXIT_CODE in "
+    "its environment";
 
 }  // namespace allometry::cli

@@ -8,6 +8,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/sweep_observations.h"
 #include "fitting/data/csv.h"
 #include "fitting/data/options.h"
@@ -41,7 +42,8 @@ std::string PathOf(const Arguments& arguments) {
 }
 
 int Optima(const Context& context, const Arguments& arguments) {
-  absl::StatusOr<std::vector<double>> budgets = fitting::ParseBudgets(arguments.budgets);
+  absl::StatusOr<std::vector<double>> budgets =
+      fitting::ParseBudgets(PlainNumbers(arguments.budgets));
   if (!budgets.ok()) return Fail(budgets.status());
   const absl::StatusOr<std::vector<fitting::OptimaTable>> tables =
       fitting::ReadOptima(PathOf(arguments), arguments.csv);
@@ -89,7 +91,8 @@ absl::StatusOr<fitting::RateTable> RatesOfSweep(const Context& context, const st
 }
 
 int Rates(const Context& context, const Arguments& arguments) {
-  absl::StatusOr<std::vector<double>> sizes = fitting::ParseNumbers(arguments.sizes, "size", 0);
+  absl::StatusOr<std::vector<double>> sizes =
+      fitting::ParseNumbers(PlainNumbers(arguments.sizes), "size", 0);
   if (!sizes.ok()) return Fail(sizes.status());
   grpc::Status why;
   const absl::StatusOr<fitting::RateTable> table =
@@ -104,7 +107,8 @@ int Rates(const Context& context, const Arguments& arguments) {
 }
 
 int Scores(const Context& context, const Arguments& arguments) {
-  absl::StatusOr<std::vector<double>> budgets = fitting::ParseBudgets(arguments.budgets);
+  absl::StatusOr<std::vector<double>> budgets =
+      fitting::ParseBudgets(PlainNumbers(arguments.budgets));
   if (!budgets.ok()) return Fail(budgets.status());
   const absl::StatusOr<fitting::ScoreTable> table =
       fitting::ReadScores(arguments.file, arguments.csv);

@@ -13,6 +13,7 @@
 #include "cli/answer_table.h"
 #include "cli/commands.h"
 #include "cli/fit_file.h"
+#include "cli/format.h"
 #include "cli/sweep_observations.h"
 #include "cli/ticker.h"
 #include "fitting/data/csv.h"
@@ -167,9 +168,9 @@ absl::StatusOr<fitting::FitOptions> FileOptions(const Arguments& arguments) {
   ALLO_ASSIGN_OR_RETURN(options.cluster, fitting::ParseCluster(arguments.cluster));
   ALLO_ASSIGN_OR_RETURN(options.minimum, fitting::ParseMinimum(arguments.minimum));
   ALLO_ASSIGN_OR_RETURN(options.window, fitting::ParseWindow(arguments.window));
-  ALLO_ASSIGN_OR_RETURN(options.budgets, fitting::ParseBudgets(arguments.budgets));
+  ALLO_ASSIGN_OR_RETURN(options.budgets, fitting::ParseBudgets(PlainNumbers(arguments.budgets)));
   ALLO_ASSIGN_OR_RETURN(options.served_tokens,
-                        fitting::ParseNumbers(arguments.served, "served tokens", 0));
+                        fitting::ParseNumbers(PlainNumbers(arguments.served), "served tokens", 0));
   ALLO_ASSIGN_OR_RETURN(options.times_smaller,
                         fitting::ParseNumbers(arguments.smaller, "times smaller than N*", 1));
   options.withhold = fitting::ParseLabels(arguments.withhold);

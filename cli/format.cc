@@ -10,8 +10,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "coordinator/sweep/number.h"
 #include "proto/run_choices.h"
 
 namespace allometry::cli {
@@ -32,6 +35,19 @@ std::string Scientific(double value) {
   // "3.00e+12" reads better as "3.00e12".
   if (const size_t plus = text.find("e+"); plus != std::string::npos) text.erase(plus + 1, 1);
   return text;
+}
+
+std::string PlainNumbers(const std::string& text) {
+  std::vector<std::string> items;
+  for (const absl::string_view item : absl::StrSplit(text, ',')) {
+    std::vector<std::string> ends;
+    for (const absl::string_view end : absl::StrSplit(item, "..")) {
+      const absl::StatusOr<double> number = sweep::ParseNumber(absl::StripAsciiWhitespace(end));
+      ends.push_back(number.ok() ? absl::StrFormat("%.17g", *number) : std::string(end));
+    }
+    items.push_back(absl::StrJoin(ends, ".."));
+  }
+  return absl::StrJoin(items, ",");
 }
 
 std::string CheckAboveZero(const std::string& text) {

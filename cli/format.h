@@ -17,6 +17,9 @@ std::string WouldAdd(const std::string& change);
 std::string Short(double value);
 // "3.00e12".
 std::string Scientific(double value);
+// Numbers as sweep files have them (5k, 1.2M, 1_000) as plain ones, alone or in a list with commas
+// and ranges with "..". What is no number stays, for whoever reads the list to name.
+std::string PlainNumbers(const std::string& text);
 // A check for CLI11: empty where `text` is a number above 0, otherwise what is wrong with it.
 std::string CheckAboveZero(const std::string& text);
 // "45s", "3m 05s", "2h 10m"; "?" when negative.

@@ -101,6 +101,7 @@ int Main(int argc, char** argv) {
   AddSweeps(app, context);
   AddRuns(app, context);
   AddShow(app, context);
+  AddLog(app, context);
   AddTag(app, context);
   AddNote(app, context);
   AddArchive(app, context);

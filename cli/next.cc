@@ -88,10 +88,12 @@ void AddNext(CLI::App& app, Context& context) {
   AddField<double>(*command, "--at",
                    "FLOPs at which the loss is wanted (default: ten times the largest budget)",
                    [request](double flops) { request->set_target_flops(flops); })
+      ->transform(PlainNumbers)
       ->check(CheckAboveZero);
   AddField<double>(*command, "--max-flops",
                    "most FLOPs of one cell (default: ten times the largest budget)",
                    [request](double flops) { request->set_max_flops(flops); })
+      ->transform(PlainNumbers)
       ->check(CheckAboveZero);
   AddField<int>(*command, "--count", "how many to name, at most 100 (default: 10)",
                 [request](int count) { request->set_count(count); })

@@ -390,6 +390,7 @@ void AddPlan(CLI::App& app, Context& context) {
       ->add_option("--budget", arguments->budget,
                    "FLOPs at which the width on L* is wanted; otherwise ten times the largest "
                    "cell's")
+      ->transform(PlainNumbers)
       ->check(CheckAboveZero);
   command->add_flag("--no-measure", arguments->no_measure,
                     "no trainer is started: times only where they are remembered or the "

@@ -16,6 +16,7 @@ struct Arguments {
   std::string allow_commands = "auto";
   bool dry_run = false;
   bool watch = false;
+  std::string on_end;
 };
 
 template <class T>
@@ -62,7 +63,9 @@ int Submit(const Context& context, const Arguments& arguments) {
     std::cout << StagesText(response.sweep());
   }
   std::cout << std::flush;
-  if (arguments.watch && !arguments.dry_run) return WatchUntilEnd(context, name, 60);
+  if (arguments.watch && !arguments.dry_run) {
+    return WatchUntilEnd(context, name, 60, arguments.on_end);
+  }
   return kExitOk;
 }
 
@@ -74,7 +77,10 @@ void AddSubmit(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<Arguments>();
   command->add_option("FILE", arguments->file, "sweep file (YAML; docs/sweep-file.md)")->required();
   command->add_flag("--dry-run", arguments->dry_run, "say what would be added, and add nothing");
-  command->add_flag("--watch", arguments->watch, "then follow the sweep until it ends");
+  CLI::Option* watch =
+      command->add_flag("--watch", arguments->watch, "then follow the sweep until it ends");
+  command->add_option("--on-end", arguments->on_end, std::string("with --watch: ") + kOnEndHelp)
+      ->needs(watch);
   command->add_option("--allow-commands", arguments->allow_commands,
                       "programs that the file's trainer.describe_command may be: auto (all), none, "
                       "or programs with commas");

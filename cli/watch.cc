@@ -202,9 +202,12 @@ int Follow(const Context& context, const std::string& name, double patience_s, b
 
 }  // namespace
 
-int WatchUntilEnd(const Context& context, const std::string& name, int patience_s) {
+int WatchUntilEnd(const Context& context, const std::string& name, double patience_s,
+                  const std::string& on_end) {
   bool ended = false;
-  return Follow(context, name, patience_s, ended);
+  const int exit_code = Follow(context, name, patience_s, ended);
+  if (ended && !on_end.empty()) RunAtTheEnd(on_end, name, exit_code);
+  return exit_code;
 }
 
 void AddWatch(CLI::App& app, Context& context) {
@@ -217,17 +220,12 @@ void AddWatch(CLI::App& app, Context& context) {
   command
       ->add_option("--patience", *patience, "how long to wait for a coordinator that is away: 2m")
       ->capture_default_str();
-  command->add_option("--on-end", *on_end,
-                      "a command for the shell when the sweep has ended; it finds ALLO_SWEEP and "
-                      "ALLO_EXIT_CODE in its environment");
+  command->add_option("--on-end", *on_end, kOnEndHelp);
   command->callback([&context, name, patience, on_end] {
     context.run = [&context, name, patience, on_end] {
       const absl::StatusOr<double> patience_s = ParsePatience(*patience);
       if (!patience_s.ok()) return Fail(patience_s.status());
-      bool ended = false;
-      const int exit_code = Follow(context, *name, *patience_s, ended);
-      if (ended && !on_end->empty()) RunAtTheEnd(*on_end, *name, exit_code);
-      return exit_code;
+      return WatchUntilEnd(context, *name, *patience_s, *on_end);
     };
   });
 }

@@ -26,8 +26,9 @@ if [ "${1:-}" = --trainer ]; then
     libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev python3 unzip)
 fi
 
-# With --tests also a browser, which the tests of the page drive; they are skipped without it.
-[ "${1:-}" = --tests ] && packages+=(chromium chromium-driver fonts-dejavu-core)
+# With --tests also a browser, which the tests of the page drive, and zsh, whose completion is tried;
+# those tests are skipped without them.
+[ "${1:-}" = --tests ] && packages+=(chromium chromium-driver fonts-dejavu-core zsh)
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }

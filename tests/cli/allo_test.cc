@@ -1,8 +1,14 @@
 // The real program: exit codes that scripts can trust, and sentences that say what to do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -92,10 +98,10 @@ TEST_F(AlloTest, TablesThatAreNoTablesOfRunsHaveTheirCommands) {
 
 TEST_F(AlloTest, HelpOfEveryCommandExitsWithZero) {
   for (const char* command :
-       {"",       "plan",    "submit", "watch",   "sweeps",      "runs",    "cancel",
-        "show",   "tag",     "note",   "archive", "unarchive",   "delete",  "retry",
-        "fit",    "compare", "optima", "rates",   "scores",      "predict", "next",
-        "report", "export",  "backup", "data",    "coordinator", "worker"}) {
+       {"",      "plan",   "submit",  "watch",  "sweeps",  "runs",        "cancel",
+        "show",  "log",    "tag",     "note",   "archive", "unarchive",   "delete",
+        "retry", "fit",    "compare", "optima", "rates",   "scores",      "predict",
+        "next",  "report", "export",  "backup", "data",    "coordinator", "worker"}) {
     const Outcome outcome = Allo(std::string(command) + " --help");
     EXPECT_EQ(outcome.exit_code, 0) << command << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("--")) << command;
@@ -151,6 +157,41 @@ TEST_F(AlloTest, BashCompletesCommandsAndOptions) {
   EXPECT_THAT(completed("allo fit --sv", 2), HasSubstr("--svg"));
   EXPECT_THAT(completed("allo --json data imp", 3), HasSubstr("import"));
   EXPECT_THAT(completed("allo fit --coord", 2), HasSubstr("--coordinator"));
+}
+
+// A terminal with zsh in it, and a person's keys.
+TEST_F(AlloTest, ZshCompletesCommandsAndOptionsAtTheTabKey) {
+  if (Shell("command -v zsh").exit_code != 0) GTEST_SKIP() << "zsh is not installed";
+  int terminal = -1;
+  const pid_t shell = forkpty(&terminal, nullptr, nullptr, nullptr);
+  ASSERT_GE(shell, 0);
+  if (shell == 0) {
+    setenv("TERM", "dumb", 1);
+    setenv("PATH", absl::StrCat(ALLO_BIN_DIR, ":", getenv("PATH")).c_str(), 1);
+    execlp("zsh", "zsh", "-f", "-i", nullptr);
+    _exit(127);
+  }
+  const auto type = [&](const std::string& keys, const std::string& expected) {
+    EXPECT_EQ(write(terminal, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+    std::string shown;
+    pollfd readable{terminal, POLLIN, 0};
+    while (shown.find(expected) == std::string::npos && poll(&readable, 1, 60'000) > 0) {
+      char bytes[4096];
+      const ssize_t got = read(terminal, bytes, sizeof(bytes));
+      if (got <= 0) break;
+      shown.append(bytes, static_cast<size_t>(got));
+    }
+    EXPECT_THAT(shown, HasSubstr(expected)) << keys;
+  };
+  type("autoload -Uz compinit && compinit -u -D; source <(allo completion zsh); echo re''ady\n",
+       "ready\r\n");
+  const std::string line_away = "\x15";
+  type("allo subm\t", "allo submit ");
+  type(line_away + "allo runs --sta\t", "allo runs --state ");
+  type(line_away + "allo data li\t", "allo data list ");
+  kill(shell, SIGKILL);
+  waitpid(shell, nullptr, 0);
+  close(terminal);
 }
 
 TEST_F(AlloTest, ManPagesAreThoseOfTheCommands) {

@@ -81,5 +81,13 @@ TEST(FormatTest, TrunksAndBranchesAreToldApart) {
   EXPECT_EQ(SizeWord(run), "40k cosine");
 }
 
+TEST(FormatTest, NumbersOfSweepFilesBecomePlainOnes) {
+  EXPECT_EQ(PlainNumbers("1e21"), "1e+21");
+  EXPECT_EQ(PlainNumbers("5k, 1.2M,3T"), "5000,1200000,3000000000000");
+  EXPECT_EQ(PlainNumbers("1e18..1e24"), "1e+18..9.9999999999999998e+23");
+  EXPECT_EQ(PlainNumbers("1_000,many,-3"), "1000,many,-3");
+  EXPECT_EQ(PlainNumbers(""), "");
+}
+
 }  // namespace
 }  // namespace allometry::cli
