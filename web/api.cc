@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "google/protobuf/util/json_util.h"
 #include "httplib.h"
 #include "nlohmann/json.hpp"
 #include "proto/run_conversion.h"
@@ -180,6 +181,22 @@ class Api : public ApiCalls {
     Answer answer;
     if (Call(method, message, &answer, response)) Send(MessageJson(answer), response);
   }
+  void Label(const Request& request, Response& response) const {
+    v1::LabelSweepRequest label;
+    const auto read = google::protobuf::util::JsonStringToMessage(request.body, &label);
+    if (!read.ok()) {
+      return Refuse({grpc::StatusCode::INVALID_ARGUMENT,
+                     absl::StrCat("the body is {\"name\": SWEEP, \"add_tags\": [], "
+                                  "\"remove_tags\": [], \"note\": TEXT, \"archived\": true or "
+                                  "false}: ",
+                                  std::string(read.message()))},
+                    response);
+    }
+    v1::LabelSweepResponse answer;
+    if (Call(&Stub::LabelSweep, label, &answer, response)) {
+      Send(MessageJson(answer.sweep()), response);
+    }
+  }
   void Drain(const Request& request, Response& response) const {
     const nlohmann::json body = nlohmann::json::parse(request.body, nullptr, false);
     if (!body.is_object() || !body.contains("host") || !body["host"].is_string() ||
@@ -257,6 +274,7 @@ class Api : public ApiCalls {
       return false;
     }
     run.set_run_id(run_id);
+    run.set_with_log(true);
     return Call(&Stub::GetRun, run, answer, response);
   }
 };
@@ -294,6 +312,8 @@ void AddApi(httplib::Server& server, const Options& options, Stub& coordinator) 
   server.Post("/api/preempt", [api](const Request& request, Response& response) {
     api->ChangeRuns(&Stub::PreemptSweep, request, response);
   });
+  server.Post("/api/label",
+              [api](const Request& request, Response& response) { api->Label(request, response); });
   server.Post("/api/drain",
               [api](const Request& request, Response& response) { api->Drain(request, response); });
 }

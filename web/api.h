@@ -17,6 +17,8 @@
 //   run?id=7, run.json?id=7             a run with its attempts; what its trainer was given
 //   workers
 //   POST cancel, retry, preempt         {"name": S, "run_ids": [1, 2]}; no ids: all
+//   POST label                          {"name": S, "add_tags": [], "remove_tags": [],
+//                                       "note": "...", "archived": true}; what is not named stays
 //   POST drain                          {"host": H, "drained": true, "reason": "..."}
 #pragma once
 

@@ -131,6 +131,42 @@ TEST_F(ImportTest, WhatIsImportedIsListedExportedAndPredictedAsOurOwn) {
   Refuses("next quick", "trained elsewhere");
 }
 
+TEST_F(ImportTest, FiguresAndPagesOfASweepAreWritten) {
+  std::string table = "size,params,tokens,loss\n";
+  for (double params = 1e6; params < 5e7; params *= 2) {
+    for (double tokens = 2e7; tokens < 1e9; tokens *= 2) {
+      absl::StrAppendFormat(&table, "%.0f,%.0f,%.0f,%.9f\n", params, params, tokens,
+                            Loss(params, tokens));
+    }
+  }
+  Do("import csv others " + Write("runs.csv", table));
+  const std::string pdf = folder_.Path("fit.pdf"), svg = folder_.Path("fit.svg"),
+                    html = folder_.Path("fit.html");
+  Do("fit others --budget 1e18 --resamples 20 --pdf " + pdf + " --svg " + svg + " --html " + html);
+  EXPECT_EQ(ReadFile(pdf).value().substr(0, 5), "%PDF-");
+  EXPECT_THAT(ReadFile(pdf).value(), HasSubstr("%%EOF"));
+  EXPECT_THAT(ReadFile(svg).value(), HasSubstr("</svg>"));
+  EXPECT_THAT(ReadFile(html).value(), HasSubstr("</svg>"));
+  // What a file's figure would be.
+  const std::string own = folder_.Path("own.pdf");
+  Do("fit " + folder_.Path("runs.csv") + " --budget 1e18 --resamples 20 --pdf " + own);
+  EXPECT_GT(ReadFile(pdf).value().size(), ReadFile(own).value().size() / 2);
+
+  const std::string study = Write("study.yaml",
+                                  "name: others\ntitle: A planted law\nsweeps: [others]\nrows:\n"
+                                  "  - {what: its alpha, quantity: alpha, sweep: others, paper: "
+                                  "\"0.34\", source: the test, accept: [0.2, 0.5]}\n"
+                                  "  - {what: the robot, paper: \"R 0.61\", cannot: no data}\n");
+  const std::string page = folder_.Path("report.html");
+  Do("report " + study + " --html " + page);
+  EXPECT_THAT(output_, HasSubstr("within"));
+  const std::string text = ReadFile(page).value();
+  EXPECT_THAT(text, AllOf(HasSubstr("its alpha"), HasSubstr("within"), HasSubstr("no data"),
+                          HasSubstr("<svg"), HasSubstr("</html>")));
+  EXPECT_THAT(text, Not(HasSubstr("<script")));
+  EXPECT_THAT(text, Not(HasSubstr("src=\"http")));
+}
+
 TEST_F(ImportTest, ARepeatedImportAddsNothingAndAGrownTableAddsWhatIsNew) {
   std::string rows = "run,params,tokens,loss\n";
   for (int i = 1; i <= 4; ++i) {

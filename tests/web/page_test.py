@@ -206,7 +206,7 @@ class PageTest(unittest.TestCase):
 
     def test_read_only_changes_nothing(self):
         before = fetch(self.page, "/api/sweep?name=tiny")[2]
-        for path in ("cancel", "retry", "preempt", "drain"):
+        for path in ("cancel", "retry", "preempt", "drain", "label"):
             status, _, text = fetch(self.page, f"/api/{path}", "POST", b'{"name": "tiny"}', Origin=self.page)
             self.assertEqual(status, 403, text)
             self.assertIn("read-only", text)
@@ -227,6 +227,38 @@ class PageTest(unittest.TestCase):
         self.browser.wait("[...document.querySelectorAll('button')].some((button) => button.innerText === 'Cancel')")
         self.nothing_wrong()
         self.programs.stop("changing")
+
+    def test_tags_note_and_archive_are_shown_searched_and_changed(self):
+        base = self.programs.start_page("--allow-changes", name="labels").rstrip("/")
+        status, _, text = fetch(base, "/api/label", "POST", b'{"name": "other", "add_tags": ["paper"], "note": "<b>odd</b>", "archived": true}', Origin=base)
+        self.assertEqual(status, 200, text)
+        for wrong, word in ((b"{", "body is"), (b'{"name": "other", "colour": 1}', "colour"), (b'{"name": "other", "add_tags": ["a b"]}', "not a tag")):
+            status, _, text = fetch(base, "/api/label", "POST", wrong, Origin=base)
+            self.assertEqual(status, 400, text)
+            self.assertIn(word, text)
+        self.browser.problems()
+        self.browser.open(base + "/sweeps")
+        self.browser.wait("[...document.querySelectorAll('tbody a')].some((a) => a.innerText === 'tiny')")
+        self.assertNotIn("other", self.browser.run("return document.querySelector('tbody').innerText"))
+        self.browser.run("document.querySelector('input[type=checkbox]').click()")
+        self.browser.wait("[...document.querySelectorAll('tbody a')].some((a) => a.innerText === 'other')")
+        self.browser.run("[...document.querySelectorAll('button.tag')].find((tag) => tag.innerText === 'paper').click()")
+        self.browser.wait("document.querySelectorAll('tbody tr').length === 1")
+        self.assertIn(run.user(), self.browser.run("return document.querySelector('tbody').innerText"))
+        # On the sweep's own screen they are changed, and what another client changes is seen.
+        self.browser.open(base + "/sweep/other")
+        self.browser.wait("document.querySelector('[aria-label=Note]')?.value === '<b>odd</b>'")
+        self.browser.run("const tag = document.querySelector('[aria-label=\"New tag\"]'); tag.value = 'second'; tag.form.requestSubmit()")
+        self.browser.wait("[...document.querySelectorAll('button.tag')].some((tag) => tag.innerText === 'second')")
+        self.programs.allo("tag", "other", "--remove", "paper")
+        self.browser.wait("![...document.querySelectorAll('button.tag')].some((tag) => tag.innerText === 'paper')")
+        self.browser.run("[...document.querySelectorAll('button')].find((button) => button.innerText === 'Take out of the archive').click()")
+        self.browser.wait("[...document.querySelectorAll('button')].some((button) => button.innerText === 'Archive')")
+        # Read-only: shown as text.
+        self.browser.open(self.page + "/sweep/other")
+        self.browser.wait("document.querySelector('.said .text')?.innerText === '<b>odd</b>'")
+        self.nothing_wrong()
+        self.programs.stop("labels")
 
     def test_beyond_loopback_the_token_is_asked_for(self):
         self.programs.start("open", "allo", "web", "--listen", "0.0.0.0:0")

@@ -1,6 +1,7 @@
 """The real programs for the page's tests: a coordinator, a worker, `allo web`, and sweeps."""
 import os
 import pathlib
+import pwd
 import random
 import re
 import shutil
@@ -24,6 +25,10 @@ OTHER = TINY.replace("name: tiny", "name: other").replace("3e-3", "1e-3").replac
 
 # Its losses are not finite after some updates: runs that fail.
 BROKEN = TINY.replace("name: tiny", "name: broken").replace("3e-3", "100").replace("seeds: [1, 2]", "seeds: [1]").replace("[4k, 12k, 30k]", "[4k]")
+
+
+def user():
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 class Programs:

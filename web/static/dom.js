@@ -73,5 +73,10 @@ export function progress(total, parts) {
            h("svg", {viewBox: "0 0 100 10", preserveAspectRatio: "none"}, rectangles));
 }
 
+// Tags of a sweep; `act` is called with one where it is clicked.
+export const tagList = (tags, act, title) => h("span", {class: "tags"}, (tags ?? []).map((tag) =>
+  act ? h("button", {type: "button", class: "tag", title: `${title} ${tag}`, onclick: () => act(tag)}, tag) : h("span", {class: "tag"}, tag)));
+export const userName = (sweep) => sweep.user ? sweep.user + (sweep.user_is_claimed ? "?" : "") : "–";
+
 export const note = (kind, ...text) => h("div", {class: `note ${kind}`, role: kind === "bad" ? "alert" : "note"}, ...text);
 export const fact = (label, value) => h("div", {}, h("div", {class: "label"}, label), h("div", {class: "value"}, value));

@@ -11,6 +11,8 @@ const outcome = (attempt) => attempt.ended_unix_us === "0" ? "running" : attempt
 const ending = (attempt) => attempt.ended_unix_us === "0" ? (attempt.state === "LEASED" ? "runs" : attempt.state.toLowerCase().replace("_", " "))
   : attempt.exit_reason === "EXIT_REASON_UNSPECIFIED" ? "ended" : attempt.exit_reason;
 
+const runs = (attempt) => attempt.state === "LEASED";
+
 // A bar an attempt, on the axis of time.
 function timeline(attempts, width) {
   const now = Date.now() * 1000;
@@ -41,7 +43,7 @@ export async function show(root, signal, id) {
   document.title = `Run ${id} · Allometry`;
   const head = h("div"), attempts = h("div"), log = h("div"), holder = h("div"), pick = h("div", {class: "bar"});
   let answer = null, series = "heldout", chart = null, names = [];
-  root.append(head, h("h2", {}, "Loss"), pick, holder, h("h2", {}, "Attempts"), attempts, h("h2", {}, "What its last attempt said"), log);
+  root.append(head, h("h2", {}, "Loss"), pick, holder, h("h2", {}, "Attempts"), attempts, h("h2", {}, "The end of its log"), log);
 
   async function readCurve() {
     const query = {name: answer.sweep, run: id, x: "flops", log: 1, pixels: Math.max(200, Math.round(holder.clientWidth * devicePixelRatio))};
@@ -98,7 +100,7 @@ export async function show(root, signal, id) {
           h("td", {class: "wide"}, `${attempt.start_step} to ${attempt.ended_unix_us === "0" ? step : attempt.exit_step}`),
           h("td", {class: "wide"}, attempt.numerics?.device ? `${attempt.numerics.ranks} × ${attempt.numerics.device_model || attempt.numerics.device}, ${attempt.numerics.step_backend}` : "–"))))))]));
     const last = answer.attempts[answer.attempts.length - 1];
-    log.replaceChildren(last?.message ? h("pre", {}, last.message) : h("p", {class: "muted"}, "Nothing: the coordinator keeps the end of a log only where an attempt failed. The whole log lies in the run's folder on its worker."),
+    log.replaceChildren(last?.log_tail ? h("pre", {}, last.log_tail) : last && runs(last) ? h("p", {class: "muted"}, "Its worker is asked for the end of its log.") : last?.message ? h("pre", {}, last.message) : h("p", {class: "muted"}, "Nothing: the coordinator keeps the end of a log only where an attempt failed. The whole log lies in the run's folder on its worker."),
                         last?.start_note ? note("", last.start_note) : "");
   }
 
@@ -109,12 +111,15 @@ export async function show(root, signal, id) {
   }
   await read();
   let due = false;
+  // The first answer asks the worker for the log, and a later one has it; then with each look.
+  let logLooks = 0;
+  const wantsLog = () => { const last = answer.attempts[answer.attempts.length - 1]; return last && runs(last) && logLooks++ % (last.log_tail ? 3 : 1) === 0; };
   const live = new LiveSweep();
   const seen = () => { const run = live.runs.get(Number(id)); return run && `${run.step} ${run.state} ${run.attempt}`; };
   let before;
   live.follow(answer.sweep, () => { const now = seen(); if (now !== before) { due = before !== undefined; before = now; } }, signal).catch(() => {});
   const timer = setInterval(() => {
-    if (!due || document.hidden) return;
+    if (document.hidden || !(due || wantsLog())) return;
     due = false;
     read().catch(() => {});
   }, 2000);

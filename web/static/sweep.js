@@ -1,6 +1,6 @@
 // One sweep: its grid as a heat map, and its runs.
 import {fileLink, getSettings, post} from "./api.js";
-import {duration, fact, h, loss, note, progress, scientific, short, state} from "./dom.js";
+import {clock, duration, fact, h, loss, note, progress, scientific, short, state, tagList, userName} from "./dom.js";
 import {fieldsOf, heatMap} from "./heat.js";
 import {LiveSweep, shareOf, tokensOf} from "./live.js";
 import {Table} from "./table.js";
@@ -25,11 +25,11 @@ function whyNothingRuns(live) {
 
 export async function show(root, signal, name) {
   document.title = `${name} · Allometry`;
-  const head = h("div"), map = h("div"), filter = h("div", {class: "bar"}), actions = h("div", {class: "bar"}), left = h("div");
+  const head = h("div"), said = h("div"), map = h("div"), filter = h("div", {class: "bar"}), actions = h("div", {class: "bar"}), left = h("div");
   root.append(h("div", {class: "title"}, h("h1", {}, name),
       h("span", {class: "small"}, fileLink("sweep file (YAML)", "source.yaml", {name}), " · ", fileLink("runs (CSV)", "runs.csv", {name}), " · ",
         fileLink("observations (CSV)", "export.csv", {name, what: "observations"}), " · ", fileLink("all points (CSV)", "export.csv", {name, what: "points"}))),
-    tabs(name, "Overview"), head, h("h2", {}, "Loss by size and budget"), map, h("h2", {}, "Runs"), actions, filter);
+    tabs(name, "Overview"), said, head, h("h2", {}, "Loss by size and budget"), map, h("h2", {}, "Runs"), actions, filter);
   const live = new LiveSweep();
   let field = null, stateFilter = "", order = "";
 
@@ -75,10 +75,40 @@ export async function show(root, signal, name) {
                    act("Cancel", "cancel", "Cancel runs?"), message);
   }
 
+  // Tags, note and archive; drawn again where one of them changed, so that a text that is being
+  // written stays.
+  let labels = "";
+  async function label(change) {
+    try {
+      await post("label", {name, ...change});
+    } catch (error) {
+      message.textContent = error.message;
+      said.append(message);
+    }
+  }
+  function drawLabels() {
+    const {tags, note: text, archived} = live.sweep;
+    const fresh = JSON.stringify([tags, text, archived]);
+    if (fresh === labels) return;
+    labels = fresh;
+    if (!settings.allow_changes) {
+      said.replaceChildren(h("div", {class: "said"}, archived && h("span", {class: "muted"}, "archived"), tagList(tags), h("span", {class: "text"}, text)));
+      return;
+    }
+    const tag = h("input", {type: "text", size: 12, maxlength: 40, placeholder: "new tag", "aria-label": "New tag"});
+    const written = h("input", {type: "text", size: 40, maxlength: 4000, value: text, placeholder: "note", "aria-label": "Note"});
+    said.replaceChildren(h("div", {class: "said"},
+      tagList(tags, (gone) => label({remove_tags: [gone]}), "Take off"),
+      h("form", {onsubmit: (event) => { event.preventDefault(); if (tag.value) label({add_tags: tag.value.split(/\s+/).filter(Boolean)}); }}, tag, " ", h("button", {}, "Add tag")),
+      h("form", {onsubmit: (event) => { event.preventDefault(); label({note: written.value}); }}, written, " ", h("button", {}, "Save note")),
+      h("button", {type: "button", onclick: () => label({archived: !archived})}, archived ? "Take out of the archive" : "Archive")));
+  }
+
   const filtered = () => [...live.runs.values()].filter((run) => (field === null || field.runs.has(run.run_id)) && (stateFilter === "" || run.state === stateFilter));
 
   function draw() {
     const sweep = live.sweep, compute = live.compute();
+    drawLabels();
     const why = whyNothingRuns(live);
     const ended = [...live.runs.values()].every((run) => run.state !== "running" && run.state !== "waiting");
     const finished = [...live.cells.values()].filter((cell) => cell.loss !== null);
@@ -91,6 +121,7 @@ export async function show(root, signal, name) {
         fact("time left", ended ? "ended" : live.eta_s === null ? "not known yet" : duration(live.eta_s)),
         fact("best held-out loss", best ? h("a", {href: `/run/${best.run_id}`}, `${loss(best.loss)} nats`) : "–"),
         fact("device time", duration(sweep.device_seconds)),
+        fact("submitted", h("span", {title: sweep.user_is_claimed ? "the user's name as the client says it" : undefined}, `${userName(sweep)}, ${clock(sweep.created_unix_us)}`)),
         fact("data", sweep.dataset)),
       why ? note("warn", why) : "",
       sweep.runs_failed > 0 ? note("bad", `${sweep.runs_failed} of ${sweep.runs} runs failed. `, h("button", {type: "button", onclick: () => { states.value = stateFilter = "failed"; draw(); table.box.scrollIntoView(); }}, "Show them")) : "",
