@@ -151,7 +151,7 @@ TEST(LauncherTest, SrunLeavesTheNumbersOfGpusToSlurm) {
 // Of NCCL's variables only the interface is set, on one host, and the user's counts.
 TEST(LauncherTest, TheUsersNcclVariablesReachTheRanks) {
   Job here = JobOn({{"", true, {"0"}}});
-  here.device_kind = "cuda";
+  here.device_kind = run::DeviceKind::kCuda;
   for (const char* row : {"none", "mpirun"}) {
     unsetenv("NCCL_SOCKET_IFNAME");
     ASSERT_OK_AND_ASSIGN(const Command alone, MakeCommand(Row(row), here));
@@ -163,7 +163,7 @@ TEST(LauncherTest, TheUsersNcclVariablesReachTheRanks) {
   setenv("NCCL_IB_HCA", "mlx5_0", 1);
   setenv("NCCL_DEBUG", "WARN", 1);
   Job hosts = JobOn({{"h1", true, {"0"}}, {"h2", false, {"0"}}});
-  hosts.device_kind = "cuda";
+  hosts.device_kind = run::DeviceKind::kCuda;
   ASSERT_OK_AND_ASSIGN(const Command over, MakeCommand(Row("mpirun"), hosts));
   const std::string line = absl::StrJoin(over.arguments, " ");
   for (const char* sent :

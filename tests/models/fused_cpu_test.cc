@@ -174,7 +174,8 @@ TEST_F(AlloIsaTest, ForcesASetThatIsHereAndRefusesOneThatIsNot) {
 
 TEST_F(AlloIsaTest, AnUnknownSetIsAnErrorThatNamesTheKnownOnes) {
   setenv("ALLO_ISA", "AVX2", 1);
-  const absl::Status status = CreateFusedCpuStep(kShapes[0], *LayoutOf(kShapes[0]), {}).status();
+  const absl::Status status =
+      CreateFusedCpuStep(kShapes[0], *LayoutOf(kShapes[0]), {}, run::Precision::kFp32).status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_EQ(status.message(), "ALLO_ISA is 'AVX2': allowed are avx512, avx2, baseline, or not set");
 }
@@ -182,7 +183,8 @@ TEST_F(AlloIsaTest, AnUnknownSetIsAnErrorThatNamesTheKnownOnes) {
 class FusedCpuStepTest : public testing::Test {
  protected:
   FusedCpuStepTest()
-      : problem_(kShapes[0]), step_(*CreateFusedCpuStep(problem_.shape, problem_.layout, {})) {}
+      : problem_(kShapes[0]),
+        step_(*CreateFusedCpuStep(problem_.shape, problem_.layout, {}, run::Precision::kFp32)) {}
 
   std::vector<float> Gradient(std::span<const float> parameters) {
     std::vector<float> gradient(problem_.layout.size);
@@ -231,9 +233,10 @@ TEST_F(FusedCpuStepTest, ATokenOutsideTheVocabularyIsNamed) {
 TEST(FusedCpuRefusalTest, CudaAndVeryLongContextsAreUnimplementedWithTheReason) {
   const Shape small = kShapes[0];
   EXPECT_TRUE(absl::IsUnimplemented(
-      CreateFusedCpuStep(small, *LayoutOf(small), {.cuda = true, .index = 0}).status()));
+      CreateFusedCpuStep(small, *LayoutOf(small), {.cuda = true, .index = 0}, run::Precision::kFp32)
+          .status()));
   const Shape endless = {"gpt", 8, 8, 64, 20'000, 64};
-  const auto step = CreateFusedCpuStep(endless, *LayoutOf(endless), {});
+  const auto step = CreateFusedCpuStep(endless, *LayoutOf(endless), {}, run::Precision::kFp32);
   EXPECT_TRUE(absl::IsUnimplemented(step.status()));
   EXPECT_THAT(std::string(step.status().message()), testing::HasSubstr("context 20000"));
 }

@@ -89,7 +89,9 @@ long RunRows(int repetitions) {
     NormalizeBackward(x, kColumns, mask, normed, inverse_std, d_x, false);
     Gelu(x, derivative);
     AddColumnSums(x, sums);
-    CrossEntropy(logits, {.ids = ids, .classes = {}, .weight = 1, .with_gradient = true}, losses);
+    CrossEntropy(
+        logits, {.ids = ids, .classes = {}, .weight = 1, .with_gradient = true, .weights = nullptr},
+        losses);
   }
   return kCount * kColumns;
 }

@@ -6,6 +6,7 @@
 #include "data/generated.h"
 #include "gmock/gmock.h"
 #include "models/presets.h"
+#include "proto/run_conversion.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 
