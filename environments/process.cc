@@ -122,6 +122,11 @@ class Server {
   absl::Status Call(std::span<const char> request, std::span<char> answer) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(answer_ms_);
     const size_t wanted = answer.size();
+    // Bytes that nobody asked for would be taken for the beginning of this answer.
+    char unasked;
+    if (read(answers_.read_end, &unasked, 1) > 0) {
+      return Failed(absl::StrFormat("answered %c too early", call_));
+    }
     while (!request.empty() || !answer.empty()) {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
                             deadline - std::chrono::steady_clock::now())

@@ -152,11 +152,11 @@ TEST_F(LiveDatabaseTest, WhatIsNoDatabaseIsSaidInOneSentence) {
   EXPECT_EQ(Refused({"--db", corpus}), 1);
   EXPECT_THAT(Log(), HasSubstr("not a database of Allometry"));
   EXPECT_EQ(ReadFile(corpus).value(), "to be or not to be\n");
-  EXPECT_EQ(Refused({"--db", ":memory:"}), 1);
+  EXPECT_EQ(Refused({"--db", ":memory:"}), 2);
   EXPECT_THAT(Log(), AllOf(HasSubstr("a file is needed"), Not(HasSubstr("CREATE TABLE"))));
-  EXPECT_EQ(Refused({"--db", folder_.path()}), 1);
+  EXPECT_EQ(Refused({"--db", folder_.path()}), 2);
   EXPECT_THAT(Log(), HasSubstr("a file is needed"));
-  EXPECT_EQ(Refused({"--db", folder_.Path("new.db"), "--address-file", folder_.Path("new.db")}), 1)
+  EXPECT_EQ(Refused({"--db", folder_.Path("new.db"), "--address-file", folder_.Path("new.db")}), 2)
       << "a new file that is both: " << Log();
 }
 
@@ -208,7 +208,7 @@ TEST_F(LiveDatabaseTest, AFileOfAnotherKindIsNotReplaced) {
     EXPECT_EQ(Allo(command), 2) << command;
     EXPECT_THAT(output_, HasSubstr("remove this one first")) << command;
   }
-  EXPECT_EQ(Refused({"--db", folder_.Path("b.db"), "--address-file", sweep}), 1);
+  EXPECT_EQ(Refused({"--db", folder_.Path("b.db"), "--address-file", sweep}), 2);
   EXPECT_THAT(Log(), HasSubstr("holds no address"));
   EXPECT_EQ(ReadFile(sweep).value(), "name: precious\n");
   EXPECT_EQ(ReadFile(csv).value(), Csv());

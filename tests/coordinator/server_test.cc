@@ -320,7 +320,7 @@ TEST_F(ServerTest, EveryMethodAsksForTheToken) {
       ++methods;
     }
   }
-  EXPECT_EQ(methods, 23);
+  EXPECT_EQ(methods, 25);
 }
 
 TEST_F(ServerTest, DatabaseOfANewerVersionIsRefused) {
