@@ -271,8 +271,10 @@ absl::StatusOr<std::vector<int64_t>> MissingEvaluations(Connection& db, int64_t 
                                                         const v1::RunSpec& spec) {
   std::set<int64_t> stored;
   Statement list = db.Prepare(
-      "SELECT step FROM points WHERE run_id = ?1 AND series_id = ?2 AND value IS NOT NULL");
-  list.With(run_id, kHeldoutSeries);
+      "SELECT step FROM points WHERE run_id = ?1 AND value IS NOT NULL "
+      "AND series_id = (SELECT series_id FROM series WHERE name = ?2)");
+  // A policy is evaluated in its environment and has no loss.
+  list.With(run_id, spec.kind() == run::NameOf(run::RunKind::kPolicy) ? "return" : "heldout");
   while (list.Step()) stored.insert(list.Int(0));
   ALLO_RETURN_IF_ERROR(list.status());
   std::vector<int64_t> missing;

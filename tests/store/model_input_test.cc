@@ -78,10 +78,18 @@ TEST_F(ModelInputTest, AnAttemptIsToldTheFileAndItsHash) {
 TEST_F(ModelInputTest, PointsOfPoliciesAreNoObservations) {
   TrainModel();
   Spool spool(Start(kPolicy).lease);
-  Append(spool.Batch({spool.Point(10, "s_ern", 0.9), spool.Exit(v1::SUCCEEDED, 10)}));
+  Append(spool.Batch({spool.Point(10, "return", 12), spool.Point(10, "s_ern", 0.9),
+                      spool.Exit(v1::SUCCEEDED, 10)}));
   ASSERT_OK_AND_ASSIGN(const auto rows, store_->Observations("grid", "heldout"));
   for (const auto& row : rows) EXPECT_EQ(row.run_id, kModel);
   EXPECT_EQ(GetRun(kPolicy).state(), v1::RUN_SUCCEEDED);
+}
+
+TEST_F(ModelInputTest, SuccessWithoutTheReturnsThatWereAskedForIsNone) {
+  TrainModel();
+  Spool spool(Start(kPolicy).lease);
+  Append(spool.Batch({spool.Point(10, "entropy", 1), spool.Exit(v1::SUCCEEDED, 10)}));
+  EXPECT_EQ(GetRun(kPolicy).state(), v1::PENDING);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "data/generated.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "proto/run_conversion.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
@@ -89,7 +90,8 @@ TEST(ImagineTest, TheGridIsTheSameWithAndWithoutIt) {
                        ExpandGenerated(text.substr(0, text.find("imagine:"))));
   ASSERT_EQ(without.runs.size(), 4u);
   for (size_t i = 0; i < 4; ++i) {
-    EXPECT_EQ(with.runs[i].SerializeAsString(), without.runs[i].SerializeAsString());
+    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(with.runs[i], without.runs[i]))
+        << with.runs[i].DebugString() << without.runs[i].DebugString();
   }
 }
 

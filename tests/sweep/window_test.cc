@@ -109,8 +109,10 @@ TEST(WindowTest, PositionsAreRefusedWhereTheyCannotBe) {
   const auto mistake = [](absl::string_view from, absl::string_view to) {
     return MistakeOf(SweepWith(from, to, kWorld), Walks());
   };
-  EXPECT_THAT(mistake("  frames: 4", "  frames: 4\n  positions: rotory"),
-              HasSubstr("a.yaml:5: positions 'rotory': allowed are absolute, frame-slot, rotary"));
+  EXPECT_THAT(
+      mistake("  frames: 4", "  frames: 4\n  positions: rotory"),
+      HasSubstr(
+          "a.yaml:5: positions rotory is not known: allowed are absolute, frame-slot, rotary"));
   EXPECT_THAT(mistake("width: 32}]", "width: 33}]\n  positions: rotary"),
               HasSubstr("width 33 over heads 1 must be even"));
   EXPECT_THAT(
