@@ -137,7 +137,7 @@ struct SweepFile {
   int context = 0;  // tokens a sequence; 0 where `frames` is given: then the dataset says it
   models::ShapeRule shape_rule;  // of sizes that are counts of parameters
   bool smooth_shapes = false;    // model.aspect: smooth
-  int frames = 0;   // frames a window, of a dataset that has frames; 0: context is given
+  int frames = 0;  // frames a window, of a dataset that has frames; 0: context is given
   int window_line = 0;
   int vocabulary = 0;  // ids of the model; 0: those of the dataset
   int vocabulary_line = 0;
