@@ -237,8 +237,8 @@ class Run:
                     left_ns = int(words[3]) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
                 if timer:
                     timer.cancel()
-                # At least a second: whoever reads late finds old lines before the newest.
-                timer = threading.Timer(max(left_ns / 1e9, 1.0), os._exit,
+                # Whoever reads late finds old lines before the newest, and may be slow between them.
+                timer = threading.Timer(max(left_ns / 1e9, 1.0) if left_ns > 0 else 5.0, os._exit,
                                         [_EXIT_CODES["LEASE_LOST"]])
                 timer.daemon = True
                 timer.start()
