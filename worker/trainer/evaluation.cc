@@ -1,9 +1,6 @@
 #include "worker/trainer/evaluation.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <span>
@@ -16,6 +13,7 @@
 #include "metrics/agreement.h"
 #include "metrics/frechet.h"
 #include "models/decode.h"
+#include "worker/trainer/attempt_records.h"
 #include "worker/trainer/batches.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/learner.h"
@@ -95,7 +93,8 @@ class EvaluationImpl final : public Training {
   int64_t step() const override { return step_; }
 
   absl::StatusOr<TrainingEnd> Run() override {
-    ALLO_RETURN_IF_ERROR(RecordExecutionConfig());
+    ALLO_RETURN_IF_ERROR(
+        RecordExecutionConfig(parts_, kWindowsAtOnce, own_.learner->step_backend()));
     for (const int64_t step : spec_.evaluation_steps) {
       ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> end, Evaluate(step));
       if (end.has_value()) return *end;
@@ -109,20 +108,6 @@ class EvaluationImpl final : public Training {
   }
 
  private:
-  absl::Status RecordExecutionConfig() {
-    if (parts_.spool == nullptr) return absl::OkStatus();
-    std::array<char, 256> host = {};
-    gethostname(host.data(), host.size() - 1);
-    parts_.spool->Append(run::ExecutionConfig{.ranks = 1,
-                                              .hosts = host.data(),
-                                              .micro_batch = kWindowsAtOnce,
-                                              .device = run::NameOf(spec_.device),
-                                              .device_model = parts_.device.model,
-                                              .trainer_build = TrainerBuild(),
-                                              .step_backend = own_.learner->step_backend()});
-    return parts_.spool->Flush();
-  }
-
   // Set where the attempt ends here.
   absl::StatusOr<std::optional<TrainingEnd>> Evaluate(int64_t step) {
     ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kCheckpoint, Restore(step)));
@@ -131,12 +116,8 @@ class EvaluationImpl final : public Training {
         const bool whole,
         GenerateVideos(*own_.decoder, own_.learner->parameters(), own_.shape,
                        static_cast<uint64_t>(spec_.identity.evaluation.seed), own_.real, generated,
-                       [this] { return Command() == LeaseCommand::kNone; }));
-    if (!whole) {
-      const bool preempted = Command() == LeaseCommand::kPreempt;
-      return TrainingEnd{preempted ? ExitReason::kPreempted : ExitReason::kCancelledByUser,
-                         "told to stop", step_};
-    }
+                       [this] { return CommandOf(parts_) == LeaseCommand::kNone; }));
+    if (!whole) return EndBy(CommandOf(parts_), step_);
     LogAgreement(step, generated);
     inverse_.Log(features_->Inverse(generated), step, curve_);
     random_.Log(features_->Random(generated), step, curve_);
@@ -151,10 +132,6 @@ class EvaluationImpl final : public Training {
           step};
     }
     return std::optional<TrainingEnd>();
-  }
-
-  LeaseCommand Command() const {
-    return parts_.lease == nullptr ? LeaseCommand::kNone : parts_.lease->command();
   }
 
   absl::Status Restore(int64_t step) {

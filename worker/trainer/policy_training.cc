@@ -3,10 +3,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -24,6 +22,7 @@
 #include "models/decode.h"
 #include "worker/trainer/agent_features.h"
 #include "worker/trainer/agent_world.h"
+#include "worker/trainer/attempt_records.h"
 #include "worker/trainer/batches.h"
 #include "worker/trainer/checkpoint.h"
 #include "worker/trainer/curve_log.h"
@@ -146,15 +145,16 @@ class PolicyTraining final : public Training {
   uint64_t Key(Draw draw) const {
     return SplitMix(static_cast<uint64_t>(spec_.identity.seed) ^ draw);
   }
-  absl::Status RecordExecutionConfig();
   absl::StatusOr<std::optional<TrainingEnd>> CheckModel();
   absl::Status Update();
   absl::Status Imagine(int64_t update);
   absl::Status Clone(int64_t update);
   absl::Status Evaluate();
   void Log();
-  absl::Status CheckpointIfDue(bool now);
-  absl::Status WriteCheckpointFile();
+  absl::StatusOr<run::CheckpointRecord> Save() {
+    return WriteCheckpoint(parts_.run_dir, spec_.attempt, progress_, spec_.identity, agent_->layout,
+                           {agent_->parameters, agent_->exp_avg, agent_->exp_avg_sq});
+  }
   // Of each row an action, drawn from `logits` [rows, actions], and ln of its probability.
   void Act(const at::Tensor& logits, Draw draw, int64_t first_row, int64_t time,
            std::vector<uint8_t>* actions, std::vector<double>* log_probs) const;
@@ -172,24 +172,8 @@ class PolicyTraining final : public Training {
   CurveLog curve_;
   const int64_t width_;  // tokens of an observation
   Told told_;
-  Clock::time_point checkpointed_ = Clock::now();
-  int64_t checkpoint_step_ = 0;
-  int64_t checkpoint_lease_ = -1;
+  Checkpoints checkpoints_{parts_, shards_};
 };
-
-absl::Status PolicyTraining::RecordExecutionConfig() {
-  if (!writes()) return absl::OkStatus();
-  std::array<char, 256> host = {};
-  gethostname(host.data(), host.size() - 1);
-  parts_.spool->Append(run::ExecutionConfig{.ranks = 1,
-                                            .hosts = host.data(),
-                                            .micro_batch = static_cast<int>(recipe_.starts),
-                                            .device = run::NameOf(spec_.device),
-                                            .device_model = parts_.device.model,
-                                            .trainer_build = TrainerBuild(),
-                                            .step_backend = "policy"});
-  return parts_.spool->Flush();
-}
 
 void PolicyTraining::Act(const at::Tensor& logits, Draw draw, int64_t first_row, int64_t time,
                          std::vector<uint8_t>* actions, std::vector<double>* log_probs) const {
@@ -382,38 +366,11 @@ absl::StatusOr<std::optional<TrainingEnd>> PolicyTraining::CheckModel() {
       0};
 }
 
-absl::Status PolicyTraining::CheckpointIfDue(bool now) {
-  if (!writes() || checkpoint_step_ == progress_.step) return absl::OkStatus();
-  const LeaseWatch* lease = parts_.lease;
-  const bool lease_asks =
-      lease != nullptr && lease->leases() != checkpoint_lease_ && lease->CheckpointDue();
-  if (lease_asks) checkpoint_lease_ = lease->leases();
-  if (!now && !lease_asks && SecondsSince(checkpointed_) < spec_.checkpoint_every_s) {
-    return absl::OkStatus();
-  }
-  return WriteCheckpointFile();
-}
-
-absl::Status PolicyTraining::WriteCheckpointFile() {
-  ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, shards_.CheckUnchanged()));
-  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
-  ALLO_ASSIGN_OR_RETURN(
-      run::CheckpointRecord record,
-      WriteCheckpoint(parts_.run_dir, spec_.attempt, progress_, spec_.identity, agent_->layout,
-                      {agent_->parameters, agent_->exp_avg, agent_->exp_avg_sq}));
-  parts_.spool->Append(std::move(record));
-  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
-  checkpointed_ = Clock::now();
-  checkpoint_step_ = progress_.step;
-  return absl::OkStatus();
-}
-
 absl::StatusOr<TrainingEnd> PolicyTraining::Run() {
-  ALLO_RETURN_IF_ERROR(RecordExecutionConfig());
+  ALLO_RETURN_IF_ERROR(RecordExecutionConfig(parts_, recipe_.starts, "policy"));
   ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> unfit, CheckModel());
   if (unfit.has_value()) return *unfit;
-  checkpoint_step_ = progress_.step;
-  checkpointed_ = Clock::now();
+  checkpoints_.Begin(progress_.step);
   while (progress_.step < spec_.steps) {
     ALLO_RETURN_IF_ERROR(Update());
     const int64_t step = progress_.step;
@@ -424,18 +381,13 @@ absl::StatusOr<TrainingEnd> PolicyTraining::Run() {
       ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kEnvironment, Evaluate()));
     }
     const bool done = step == spec_.steps;
-    const LeaseCommand command =
-        parts_.lease == nullptr ? LeaseCommand::kNone : parts_.lease->command();
-    ALLO_RETURN_IF_ERROR(CheckpointIfDue(done || is_among(spec_.checkpoint_steps) ||
-                                         command != LeaseCommand::kNone));
+    const LeaseCommand command = CommandOf(parts_);
+    const bool asked = is_among(spec_.checkpoint_steps);
+    ALLO_RETURN_IF_ERROR(checkpoints_.WriteIfDue(
+        step, done || asked || command != LeaseCommand::kNone, [this] { return Save(); }));
     ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(step));
     if (done) break;
-    if (command == LeaseCommand::kPreempt) {
-      return TrainingEnd{ExitReason::kPreempted, "told to stop", step};
-    }
-    if (command == LeaseCommand::kCancel) {
-      return TrainingEnd{ExitReason::kCancelledByUser, "told to stop", step};
-    }
+    if (const auto end = EndBy(command, step)) return *end;
   }
   return TrainingEnd{ExitReason::kSucceeded, "", progress_.step};
 }
@@ -457,7 +409,7 @@ absl::StatusOr<Measurement> PolicyTraining::Measure(double seconds) {
   measured.evaluation_s = SecondsSince(start);
   if (writes()) {
     start = Clock::now();
-    ALLO_RETURN_IF_ERROR(WriteCheckpointFile());
+    ALLO_RETURN_IF_ERROR(checkpoints_.WriteNow(progress_.step, [this] { return Save(); }));
     measured.checkpoint_s = SecondsSince(start);
   }
   struct rusage usage = {};

@@ -1,7 +1,6 @@
 #include "worker/trainer/training.h"
 
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,8 +15,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "models/codebook.h"
+#include "worker/trainer/attempt_records.h"
 #include "worker/trainer/batch_feed.h"
 #include "worker/trainer/batches.h"
 #include "worker/trainer/captured_work.h"
@@ -87,7 +86,6 @@ class TrainingImpl final : public Training {
 
   bool writes() const { return parts_.spool != nullptr; }
 
-  absl::Status RecordExecutionConfig();
   // Enqueues one update, and where `read` waits for its report.
   absl::Status Update(bool read, models::UpdateReport* report);
   // The device work of an update of this rank's share; the same calls every time.
@@ -110,9 +108,9 @@ class TrainingImpl final : public Training {
   // Of the windows read: how well their rewards are foreseen, onto `rewards`.
   absl::Status DetectRewards(int64_t count, RewardDetection* rewards);
   absl::Status RecordClassEntropy();
-  // On rank 0: writes a checkpoint where time, the lease or `now` asks for one.
-  absl::Status CheckpointIfDue(bool now);
-  absl::Status WriteCheckpoint();
+  absl::StatusOr<run::CheckpointRecord> Save() {
+    return learner_->Save(parts_.run_dir, spec_.attempt, progress_);
+  }
   // Updates until rank 0 has seen `seconds` pass, at least one; returns their mean time.
   absl::StatusOr<double> TimeUpdates(double seconds, int64_t* updates);
 
@@ -136,31 +134,8 @@ class TrainingImpl final : public Training {
   int64_t timed_steps_ = 0;
   int64_t memory_bytes_ = 0;  // the peak as last told
   Clock::time_point memory_logged_;
-  Clock::time_point checkpointed_ = Clock::now();
-  int64_t checkpoint_step_ = 0;    // of the newest checkpoint
-  int64_t checkpoint_lease_ = -1;  // the lease that asked for one
+  Checkpoints checkpoints_{parts_, shards_};
 };
-
-absl::Status TrainingImpl::RecordExecutionConfig() {
-  std::vector<std::string> hosts;
-  for (int rank = 0; rank < collective_.world_size(); ++rank) {
-    std::array<char, 256> host = {};
-    if (rank == collective_.rank()) gethostname(host.data(), host.size() - 1);
-    ALLO_RETURN_IF_ERROR(collective_.Broadcast(std::as_writable_bytes(std::span(host)), rank));
-    hosts.emplace_back(host.data());
-  }
-  if (!writes()) return absl::OkStatus();
-  std::string build = TrainerBuild();
-  if (!collective_.library().empty()) absl::StrAppend(&build, ", ", collective_.library());
-  parts_.spool->Append(run::ExecutionConfig{.ranks = collective_.world_size(),
-                                            .hosts = absl::StrJoin(hosts, ","),
-                                            .micro_batch = static_cast<int>(micro_batch_),
-                                            .device = run::NameOf(spec_.device),
-                                            .device_model = parts_.device.model,
-                                            .trainer_build = build,
-                                            .step_backend = learner_->step_backend()});
-  return parts_.spool->Flush();
-}
 
 absl::Status TrainingImpl::EnqueueUpdate(const FedUpdate& fed) {
   learner_->BeginUpdate(fed.inputs);
@@ -187,7 +162,7 @@ absl::Status TrainingImpl::Update(bool read, models::UpdateReport* report) {
   models::UpdateInputs inputs = {.step = static_cast<double>(step),
                                  .rate = LearningRateAt(spec_.identity, step)};
   // Rank 0's command rides along with the loss, so that all ranks stop after the same update.
-  if (parts_.lease != nullptr) inputs.command = static_cast<double>(parts_.lease->command());
+  inputs.command = static_cast<double>(CommandOf(parts_));
   ALLO_ASSIGN_OR_RETURN(const FedUpdate fed, feed_->Push(batch, inputs));
   ALLO_RETURN_IF_ERROR(update_work_.Run([&] { return EnqueueUpdate(fed); }));
   if (read) {
@@ -330,36 +305,10 @@ absl::Status TrainingImpl::RecordClassEntropy() {
   return absl::OkStatus();
 }
 
-absl::Status TrainingImpl::CheckpointIfDue(bool now) {
-  if (!writes() || checkpoint_step_ == progress_.step) return absl::OkStatus();
-  const LeaseWatch* lease = parts_.lease;
-  const bool lease_asks =
-      lease != nullptr && lease->leases() != checkpoint_lease_ && lease->CheckpointDue();
-  if (lease_asks) checkpoint_lease_ = lease->leases();
-  if (!now && !lease_asks && SecondsSince(checkpointed_) < spec_.checkpoint_every_s) {
-    return absl::OkStatus();
-  }
-  return WriteCheckpoint();
-}
-
-absl::Status TrainingImpl::WriteCheckpoint() {
-  ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, shards_.CheckUnchanged()));
-  // A checkpoint counts only when everything before it is safe.
-  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
-  ALLO_ASSIGN_OR_RETURN(run::CheckpointRecord record,
-                        learner_->Save(parts_.run_dir, spec_.attempt, progress_));
-  parts_.spool->Append(std::move(record));
-  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
-  checkpointed_ = Clock::now();
-  checkpoint_step_ = progress_.step;
-  return absl::OkStatus();
-}
-
 absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
-  ALLO_RETURN_IF_ERROR(RecordExecutionConfig());
+  ALLO_RETURN_IF_ERROR(RecordExecutionConfig(parts_, micro_batch_, learner_->step_backend()));
   ALLO_RETURN_IF_ERROR(RecordClassEntropy());
-  checkpoint_step_ = progress_.step;
-  checkpointed_ = Clock::now();
+  checkpoints_.Begin(progress_.step);
   auto evaluation = std::upper_bound(spec_.evaluation_steps.begin(), spec_.evaluation_steps.end(),
                                      progress_.step);
   while (progress_.step < spec_.steps) {
@@ -398,15 +347,11 @@ absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
     const bool done = step == spec_.steps;
     const bool asked =
         std::binary_search(spec_.checkpoint_steps.begin(), spec_.checkpoint_steps.end(), step);
-    ALLO_RETURN_IF_ERROR(CheckpointIfDue(done || asked || command != LeaseCommand::kNone));
+    ALLO_RETURN_IF_ERROR(checkpoints_.WriteIfDue(
+        step, done || asked || command != LeaseCommand::kNone, [this] { return Save(); }));
     ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(step));
     if (done) break;
-    if (command == LeaseCommand::kPreempt) {
-      return TrainingEnd{ExitReason::kPreempted, "told to stop", step};
-    }
-    if (command == LeaseCommand::kCancel) {
-      return TrainingEnd{ExitReason::kCancelledByUser, "told to stop", step};
-    }
+    if (const auto end = EndBy(command, step)) return *end;
   }
   return TrainingEnd{ExitReason::kSucceeded, "", progress_.step};
 }
@@ -458,7 +403,7 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
   }
   if (writes()) {
     const Clock::time_point start = Clock::now();
-    ALLO_RETURN_IF_ERROR(WriteCheckpoint());
+    ALLO_RETURN_IF_ERROR(checkpoints_.WriteNow(progress_.step, [this] { return Save(); }));
     measured.checkpoint_s = SecondsSince(start);
   }
   struct rusage usage = {};

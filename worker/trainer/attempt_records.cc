@@ -1,0 +1,79 @@
+#include "worker/trainer/attempt_records.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "worker/trainer/outcome.h"
+
+namespace allometry::trainer {
+
+using run::ExitReason;
+
+absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_batch,
+                                   const std::string& step_backend) {
+  comm::Collective& collective = *parts.collective;
+  std::vector<std::string> hosts;
+  for (int rank = 0; rank < collective.world_size(); ++rank) {
+    std::array<char, 256> host = {};
+    if (rank == collective.rank()) gethostname(host.data(), host.size() - 1);
+    ALLO_RETURN_IF_ERROR(collective.Broadcast(std::as_writable_bytes(std::span(host)), rank));
+    hosts.emplace_back(host.data());
+  }
+  if (parts.spool == nullptr) return absl::OkStatus();
+  std::string build = TrainerBuild();
+  if (!collective.library().empty()) absl::StrAppend(&build, ", ", collective.library());
+  parts.spool->Append(run::ExecutionConfig{.ranks = collective.world_size(),
+                                           .hosts = absl::StrJoin(hosts, ","),
+                                           .micro_batch = static_cast<int>(micro_batch),
+                                           .device = run::NameOf(parts.spec.device),
+                                           .device_model = parts.device.model,
+                                           .trainer_build = build,
+                                           .step_backend = step_backend});
+  return parts.spool->Flush();
+}
+
+LeaseCommand CommandOf(const TrainingParts& parts) {
+  return parts.lease == nullptr ? LeaseCommand::kNone : parts.lease->command();
+}
+
+std::optional<TrainingEnd> EndBy(LeaseCommand command, int64_t step) {
+  if (command == LeaseCommand::kNone) return std::nullopt;
+  return TrainingEnd{
+      command == LeaseCommand::kPreempt ? ExitReason::kPreempted : ExitReason::kCancelledByUser,
+      "told to stop", step};
+}
+
+void Checkpoints::Begin(int64_t step) {
+  step_ = step;
+  written_ = Clock::now();
+}
+
+absl::Status Checkpoints::WriteIfDue(int64_t step, bool now, const Write& write) {
+  if (parts_.spool == nullptr || step_ == step) return absl::OkStatus();
+  const LeaseWatch* lease = parts_.lease;
+  const bool lease_asks = lease != nullptr && lease->leases() != lease_ && lease->CheckpointDue();
+  if (lease_asks) lease_ = lease->leases();
+  const std::chrono::duration<double> passed = Clock::now() - written_;
+  if (!now && !lease_asks && passed.count() < parts_.spec.checkpoint_every_s) {
+    return absl::OkStatus();
+  }
+  return WriteNow(step, write);
+}
+
+absl::Status Checkpoints::WriteNow(int64_t step, const Write& write) {
+  ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, shards_.CheckUnchanged()));
+  // A checkpoint counts only when everything before it is safe.
+  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
+  ALLO_ASSIGN_OR_RETURN(run::CheckpointRecord record, write());
+  parts_.spool->Append(std::move(record));
+  ALLO_RETURN_IF_ERROR(parts_.spool->Sync());
+  Begin(step);
+  return absl::OkStatus();
+}
+
+}  // namespace allometry::trainer
