@@ -87,15 +87,10 @@ void Sweeps(Transient transient, const char* name, int sweeps, double noise, dou
         if (Contains(window, p)) kept.push_back(p);
       }
       const Sample sample = Restrict(view, window, 1e300);
-      options.other.reset();
-      if (const auto later = LaterWindow(view, kHuber, window)) {
-        const Sample of_later = Restrict(view, *later, 1e300);
-        const Refit refit = RefitFrom(kHuber, of_later, FindOptimum(kHuber, sample).theta,
-                                      Box::For(of_later, *kHuber.law));
-        if (refit.converged && !refit.at_bound) options.other = refit.theta;
-      }
-      return MakeIntervals(kHuber, sample, MakeClusters(kept, Cluster::kParams),
-                           FindOptimum(kHuber, sample), quantities, options);
+      const Optimum optimum = FindOptimum(kHuber, sample);
+      options.other = FitLaterWindow(view, kHuber, window, optimum.theta);
+      return MakeIntervals(kHuber, sample, MakeClusters(kept, Cluster::kParams), optimum,
+                           quantities, options);
     };
     const WindowChoice choice = ChooseWindow(view, kHuber);
     const Intervals all = fit({WindowKind::kAll, 0}), chosen = fit(choice.window);

@@ -5,18 +5,6 @@
 namespace allometry::fitting {
 namespace {
 
-// What is left of a warm-up in the window shows as a difference to a window that begins later.
-std::optional<Theta> LaterFit(const DataView& view, const LawFit& fit) {
-  const std::optional<Window> later = LaterWindow(view, fit.problem, fit.window.window);
-  if (!later) return std::nullopt;
-  const WindowedView windowed = Restrict(view, *later);
-  const Sample& sample = windowed.view.sample;
-  const Refit refit =
-      RefitFrom(fit.problem, sample, fit.optimum.theta, Box::For(sample, *fit.problem.law));
-  if (!refit.converged || refit.at_bound) return std::nullopt;
-  return refit.theta;
-}
-
 LawFit FitLaw(LawKind kind, const DataView& view, const Clusters& clusters,
               const FitOptions& options) {
   LawFit fit;
@@ -31,10 +19,10 @@ LawFit FitLaw(LawKind kind, const DataView& view, const Clusters& clusters,
   fit.clusters = Restrict(clusters, fit.windowed.index);
   const Sample& sample = fit.windowed.view.sample;
   fit.optimum = FindOptimum(fit.problem, sample);
-  if (!fit.optimum.refused && options.window.kind == WindowKind::kAuto) {
-    fit.later = LaterFit(view, fit);
-  }
   if (!fit.optimum.refused) {
+    if (options.window.kind == WindowKind::kAuto) {
+      fit.later = FitLaterWindow(view, fit.problem, fit.window.window, fit.optimum.theta);
+    }
     fit.lack = TestLackOfFit(*fit.problem.law, sample, fit.clusters, fit.optimum.theta);
   }
   return fit;

@@ -108,15 +108,22 @@ struct Candidate {
   bool Settled() const { return starts.read && starts.settled; }
 };
 
+std::optional<Theta> FitIn(const WindowedView& windowed, const Problem& problem,
+                           const Theta& start) {
+  const Sample& sample = windowed.view.sample;
+  const Refit refit = RefitFrom(problem, sample, start, Box::For(sample, *problem.law));
+  if (!refit.converged || refit.at_bound) return std::nullopt;
+  return refit.theta;
+}
+
 bool FitWindow(const DataView& view, const Clusters& curves, const Problem& problem,
                const Theta& start, Candidate& candidate) {
   const WindowedView windowed = Restrict(view, candidate.window);
-  const Sample& sample = windowed.view.sample;
-  const Refit refit = RefitFrom(problem, sample, start, Box::For(sample, *problem.law));
-  if (!refit.converged || refit.at_bound) return false;
-  candidate.theta = refit.theta;
+  const std::optional<Theta> theta = FitIn(windowed, problem, start);
+  if (!theta) return false;
+  candidate.theta = *theta;
   candidate.starts =
-      ReadStarts(windowed.view, Restrict(curves, windowed.index), *problem.law, refit.theta);
+      ReadStarts(windowed.view, Restrict(curves, windowed.index), *problem.law, *theta);
   return true;
 }
 
@@ -265,14 +272,16 @@ bool MostlyCurves(const DataView& view) {
   return in_curves * 2 >= view.points.size();
 }
 
-std::optional<Window> LaterWindow(const DataView& view, const Problem& problem,
-                                  const Window& window) {
+std::optional<Theta> FitLaterWindow(const DataView& view, const Problem& problem,
+                                    const Window& window, const Theta& start) {
   if (window.kind == WindowKind::kAll) return std::nullopt;
   const Clusters sizes = MakeClusters(view.points, Cluster::kParams);
   for (double times : {kThreshold * kThreshold, kThreshold}) {
     const Window later = {window.kind, window.at_least * times};
     int64_t points = 0;
-    if (LeavesEnough(view, sizes, problem, later, &points)) return later;
+    if (LeavesEnough(view, sizes, problem, later, &points)) {
+      return FitIn(Restrict(view, later), problem, start);
+    }
   }
   return std::nullopt;
 }

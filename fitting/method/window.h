@@ -29,7 +29,7 @@
 //      those of the better half of the sizes. The window with the least rms error is taken.
 //
 // What is left of a warm-up in the window still moves the exponents: their intervals are lengthened
-// by the difference to the fit of a window that begins later (`LaterWindow`).
+// by the difference to the fit of a window that begins later (`FitLaterWindow`).
 //
 // The scores of the window and of all points stand in the report.
 #pragma once
@@ -63,10 +63,11 @@ bool MostlyCurves(const DataView& view);
 
 WindowChoice ChooseWindow(const DataView& view, const Problem& problem);
 
-// A window of the same kind that begins four times as late, or two times where that leaves too few
-// points; none where both do, and for `all`.
-std::optional<Window> LaterWindow(const DataView& view, const Problem& problem,
-                                  const Window& window);
+// The law fitted to a window of the same kind that begins four times as late, or two times where
+// that leaves too few points; none where both do, where that fit fails, and for `all`. `start`: the
+// law in `window`.
+std::optional<Theta> FitLaterWindow(const DataView& view, const Problem& problem,
+                                    const Window& window, const Theta& start);
 
 bool Contains(const Window& window, const Observation& point);
 // The points within the window below that C, with the same centres.
