@@ -224,8 +224,6 @@ absl::Status DatabaseFile::Open(Connection& db) {
 absl::Status DatabaseFile::RememberFiles() {
   struct stat info {};
   if (fstat(fd_, &info) != 0) return ErrnoStatus(path_, "stat");
-  modified_ = info.st_mtim;
-  bytes_ = info.st_size;
   files_.push_back({path_, info.st_dev, info.st_ino});
   for (const std::string& path : {Log(path_), LogIndex(path_)}) {
     if (stat(path.c_str(), &info) != 0) return ErrnoStatus(path, "stat");
@@ -261,15 +259,9 @@ absl::Status DatabaseFile::Check() {
 
 absl::Status DatabaseFile::CheckNow() {
   ALLO_RETURN_IF_ERROR(CheckPaths());
-  struct stat info {};
-  if (fstat(fd_, &info) != 0) return ErrnoStatus(path_, "stat");
-  const bool same = info.st_size == bytes_ && info.st_mtim.tv_sec == modified_.tv_sec &&
-                    info.st_mtim.tv_nsec == modified_.tv_nsec;
-  if (same) return absl::OkStatus();
-  if (!HasOpening()) return Lost(path_, "was written over by another program");
-  modified_ = info.st_mtim;
-  bytes_ = info.st_size;
-  return absl::OkStatus();
+  // Read each time: a file that is written over within a tick of the file system's clock after this
+  // store's own write keeps its time of modification.
+  return HasOpening() ? absl::OkStatus() : Lost(path_, "was written over by another program");
 }
 
 std::string DatabaseFile::Rescue(Connection& db) {

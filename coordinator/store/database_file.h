@@ -97,8 +97,6 @@ class DatabaseFile {
   std::vector<Identity> files_;
   int64_t page_ = 0;  // offset of the page with the id; 0: the file does not have it yet
   int64_t page_bytes_ = 0;
-  timespec modified_{};
-  int64_t bytes_ = 0;
   std::atomic<bool> is_lost_ = false;
 };
 
