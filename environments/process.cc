@@ -181,6 +181,7 @@ class Server {
   bool ReadErrors() {
     char buffer[4096];
     const ssize_t got = read(errors_.read_end, buffer, sizeof(buffer));
+    if (got == 0) errors_.CloseRead();  // an end that is closed would wake every wait
     if (got <= 0) return false;
     errors_text_.append(buffer, static_cast<size_t>(got));
     if (errors_text_.size() > kMostErrorBytes) {

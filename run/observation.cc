@@ -6,7 +6,8 @@
 namespace allometry::run {
 
 StepRange ObservedSteps(const ObservedRun& run) {
-  const bool is_model = run.stage != Stage::kTokenizer && run.stage != Stage::kEvaluate;
+  const bool is_model = run.stage != Stage::kTokenizer && run.stage != Stage::kEvaluate &&
+                        run.stage != Stage::kPolicy;
   if (run.kind != RunKind::kTrain || !is_model || run.is_trunk) return {};
   if (run.schedule == Schedule::kConstant) {
     return {run.warmup_steps, std::numeric_limits<int64_t>::max()};

@@ -37,16 +37,19 @@ TEST(ObservationTest, WhereTheRateFallsTheLastStepAloneIsOne) {
   EXPECT_EQ(ExclusionOf(run, {.step = 1000}, 4), Exclusion::kNotItsStep);
 }
 
-TEST(ObservationTest, TrunksAndTokenizersHaveNone) {
+TEST(ObservationTest, TrunksTokenizersEvaluationsAndPoliciesHaveNone) {
   ObservedRun run = Constant();
   run.is_trunk = true;
   EXPECT_EQ(ExclusionOf(run, {.step = 500}, 4), Exclusion::kNotItsStep);
   run = Constant();
   run.kind = RunKind::kTokenizer;
   EXPECT_EQ(ExclusionOf(run, {.step = 500}, 4), Exclusion::kNotItsStep);
-  run = Constant();
-  run.stage = Stage::kTokenizer;
-  EXPECT_EQ(ExclusionOf(run, {.step = 500}, 4), Exclusion::kNotItsStep);
+  // The store knows stages, not kinds: a policy that clones has losses as `train`.
+  for (const Stage stage : {Stage::kTokenizer, Stage::kEvaluate, Stage::kPolicy}) {
+    run = Constant();
+    run.stage = stage;
+    EXPECT_EQ(ExclusionOf(run, {.step = 500}, 4), Exclusion::kNotItsStep);
+  }
 }
 
 TEST(ObservationTest, TheFirstReasonIsTheOneGiven) {

@@ -35,6 +35,7 @@ class EvaluationTest : public TrainerTest {
   // Trains run 1; spec_ is then that of run 2, which evaluates it.
   void Train() {
     const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
+    spool.MergeInto(&trained_, spec_.steps);
     checkpoints_ = spool.All<run::CheckpointRecord>();
     ASSERT_EQ(checkpoints_.size(), 3u);
     spec_.kind = run::RunKind::kEvaluate;
@@ -62,7 +63,21 @@ class EvaluationTest : public TrainerTest {
     return RunToEnd(spec_, reason);
   }
 
+  void ExpectTheHeldoutLossOfTraining() {
+    spec_.evaluation_windows = 96;
+    Train();
+    Curve evaluated;
+    RunAs(2).MergeInto(&evaluated, 150);
+    // On every other window alone. Outcomes counted along would be .5 more at step 5.
+    for (const int64_t step : {5, 40, 150}) {
+      EXPECT_NEAR(evaluated.at({"heldout", step}).value(), trained_.at({"heldout", step}).value(),
+                  0.05)
+          << step;
+    }
+  }
+
   std::vector<run::CheckpointRecord> checkpoints_;
+  Curve trained_;  // of run 1
 };
 
 TEST_F(EvaluationTest, QualityFollowsTheLossAndTheLossIsLast) {
@@ -87,6 +102,17 @@ TEST_F(EvaluationTest, QualityFollowsTheLossAndTheLossIsLast) {
   EXPECT_LT(value("frechet_inverse", 150), value("frechet_inverse", 5));
   EXPECT_EQ(spool.All<run::Point>().back().series, "heldout");
   EXPECT_TRUE(spool.All<run::CheckpointRecord>().empty());
+}
+
+TEST_F(EvaluationTest, TheHeldoutLossIsThatOfTraining) { ExpectTheHeldoutLossOfTraining(); }
+
+// Outcomes have losses too, which are no part of it.
+TEST_F(EvaluationTest, TheHeldoutLossOfAWorldIsThatOfItsObservations) {
+  spec_.identity.dataset = absl::StrCat(kWorld, ",outcomes=1");
+  spec_.identity.shape = {"gpt", 1, 2, 32, 4 * 18, 4096 + 9 + 6};
+  spec_.identity.batch_tokens = 8 * 4 * 18;
+  spec_.identity.objective = "world";
+  ExpectTheHeldoutLossOfTraining();
 }
 
 TEST_F(EvaluationTest, AStepHasTheSameBitsWhateverWasEvaluatedBefore) {

@@ -186,7 +186,9 @@ class EvaluationImpl final : public Training {
       batch.inputs = inputs;
       batch.targets = targets;
       ALLO_RETURN_IF_ERROR(own_.learner->Losses(batch, losses));
-      for (const double loss : losses) sum += loss;
+      for (int64_t row = 0; row < count; ++row) {
+        for (const int place : own_.objective.supervised()) sum += losses[row * context + place];
+      }
     }
     return sum /
            static_cast<double>(windows * static_cast<int64_t>(own_.objective.supervised().size()));
