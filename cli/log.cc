@@ -73,7 +73,9 @@ void AddLog(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
       "log", "the end of a run's log: of the attempt under way, or of how the last one failed");
   auto run_id = std::make_shared<int64_t>(0);
-  command->add_option("RUN,--run", *run_id, "id of the run, as in 'allo runs'")->required();
+  command
+      ->add_option("RUN,--run", *run_id, "id of the run, as in 'allo runs'; with or without --run")
+      ->required();
   command->callback(
       [&context, run_id] { context.run = [&context, run_id] { return Log(context, *run_id); }; });
 }

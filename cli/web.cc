@@ -43,7 +43,8 @@ void AddWeb(CLI::App& app, Context& context) {
                    "HOST:PORT; port 0 takes a free one. Beyond loopback the address has a token")
       ->capture_default_str();
   command->add_flag("--allow-changes", options->allow_changes,
-                    "the page may cancel, retry and preempt runs and drain hosts");
+                    "the page may cancel, retry and preempt runs, write tags and notes, archive "
+                    "sweeps, and drain hosts");
   command->add_option("--name", options->names,
                       "a further host name that browsers may open it by, as behind a proxy");
   command->callback([&context, options] {

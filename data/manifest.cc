@@ -387,10 +387,15 @@ std::vector<VocabularySegment> ActionSegments(const Manifest& manifest) {
 
 std::vector<VocabularySegment> SegmentsAfterObservation(const Manifest& manifest) {
   std::vector<VocabularySegment> found = ActionSegments(manifest);
-  for (const VocabularySegment& segment : manifest.segments) {
-    if (segment.name == "outcome") found.push_back(segment);
-  }
+  if (auto outcome = FindSegment(manifest, "outcome")) found.push_back(*std::move(outcome));
   return found;
+}
+
+std::optional<VocabularySegment> FindSegment(const Manifest& manifest, absl::string_view name) {
+  for (const VocabularySegment& segment : manifest.segments) {
+    if (segment.name == name) return segment;
+  }
+  return std::nullopt;
 }
 
 int64_t ActionVocabulary(const Manifest& manifest) {

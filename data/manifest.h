@@ -151,6 +151,7 @@ std::string TokenizerHash(const std::string& tokenizer,
 
 // The segments "action:0", "action:1", ..., in that order: side by side in the ids.
 std::vector<VocabularySegment> ActionSegments(const Manifest& manifest);
+std::optional<VocabularySegment> FindSegment(const Manifest& manifest, absl::string_view name);
 // Those of all tokens of a frame after its observation, in their order.
 std::vector<VocabularySegment> SegmentsAfterObservation(const Manifest& manifest);
 // The ids of all action segments.

@@ -191,12 +191,6 @@ int ClusterView::LiveSlots() const {
   return static_cast<int>(slots);
 }
 
-int ClusterView::WaitingRuns() const {
-  return static_cast<int>(std::count_if(runs_.begin(), runs_.end(), [](const auto& run) {
-    return run.second.row.run.state() == v1::PENDING;
-  }));
-}
-
 void ClusterView::SuspectDataset(const std::string& agent_id, const std::string& hash) {
   if (agents_.count(agent_id) == 0) return;
   scheduler_.ChangeAgent(agent_id, [&](schedule::AgentState& agent) {

@@ -115,8 +115,6 @@ class ClusterView {
   std::string HostStatusText(const KnownAgent& agent) const;
   // Slots of all agents that report.
   int LiveSlots() const;
-  // PENDING ones.
-  int WaitingRuns() const;
 
   // --- Decisions ---
   const schedule::ClusterState& state() const { return scheduler_.state(); }

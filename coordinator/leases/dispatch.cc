@@ -310,7 +310,6 @@ DispatchStatistics Dispatch::ReadStatistics() const {
   const int64_t now_ns = options_.clock->BootNanos();
   DispatchStatistics statistics;
   MutexLock lock(mutex_);
-  statistics.waiting_runs = view_.WaitingRuns();
   statistics.leases_lost = leases_lost_;
   for (const auto& [agent_id, agent] : view_.agents()) {
     ++statistics.workers;

@@ -51,9 +51,8 @@ struct RunningLog {
   int64_t unix_us = 0;  // when its worker sent it; 0: not yet
 };
 
-// Of the connected workers and the queue, for the metrics.
+// Of the connected workers, for the metrics.
 struct DispatchStatistics {
-  int waiting_runs = 0;
   int workers = 0;
   int workers_without_work = 0;  // drained, backed off, or with a problem of their own
   int64_t slots = 0;

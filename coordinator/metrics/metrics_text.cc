@@ -41,7 +41,8 @@ class Text {
 void AddQueue(const store::Statistics& stored, const DispatchStatistics& now, Text& text) {
   text.Metric("allometry_runs", "gauge", "Runs of all sweeps by state.");
   for (const auto& [state, runs] : stored.runs) text.Sample("state", state, runs);
-  text.One("allometry_queue_length", "gauge", "Runs that wait to be started.", now.waiting_runs);
+  text.One("allometry_queue_length", "gauge", "Runs that wait to be started.",
+           stored.runs.at("PENDING"));
   text.One("allometry_workers", "gauge", "Connected workers.", now.workers);
   text.One("allometry_workers_not_taking_runs", "gauge",
            "Connected workers that are drained, back off or report a problem.",

@@ -101,6 +101,7 @@ class Comparison {
       names_.push_back(run);
     }
     for (const v1::Run& run : expansion.runs) {
+      wanted_by_key_[run.key()] = &run;
       if (!run_by_key_.contains(run.key())) names_.push_back(run);
     }
     for (const v1::Cell& cell : stored.cells) stored_cells_[cell.run_id()].push_back(cell);
@@ -186,11 +187,10 @@ class Comparison {
   // The steps of the run that it evaluates, as that one will be after this submission.
   void SetEvaluatedSteps(v1::RunSpec& spec) const {
     const std::string& key = EvaluatedOf(spec)->run_key();
-    const auto wanted = std::find_if(expansion_.runs.begin(), expansion_.runs.end(),
-                                     [&](const v1::Run& run) { return run.key() == key; });
+    const v1::RunSpec& wanted = wanted_by_key_.at(key)->spec();
     const auto stored = run_by_key_.find(key);
     const v1::RunSpec trained =
-        stored == run_by_key_.end() ? wanted->spec() : MergedSpec(*stored->second, wanted->spec());
+        stored == run_by_key_.end() ? wanted : MergedSpec(*stored->second, wanted);
     const std::vector<int64_t> steps = EvaluatedSteps(trained);
     *spec.mutable_evaluation_steps() = {steps.begin(), steps.end()};
     spec.set_steps(trained.steps());
@@ -313,18 +313,16 @@ class Comparison {
   }
 
   void SayWhatStays() {
-    std::map<std::string, const v1::Run*> wanted_by_key;
     std::set<std::string> wanted_sizes, wanted_curves;
     for (const v1::Run& run : expansion_.runs) {
-      wanted_by_key[run.key()] = &run;
       wanted_sizes.insert(run.size());
       wanted_curves.insert(CurveName(run, names_));
     }
     std::set<std::string> told;
     size_t cells = 0;
     for (const v1::Run& run : stored_.runs) {
-      const auto wanted = wanted_by_key.find(run.key());
-      if (wanted == wanted_by_key.end()) {
+      const auto wanted = wanted_by_key_.find(run.key());
+      if (wanted == wanted_by_key_.end()) {
         const std::string curve = CurveName(run, names_);
         if (ScheduleOf(run.spec().identity()) != run::Schedule::kConstant &&
             wanted_curves.contains(curve)) {
@@ -407,7 +405,8 @@ class Comparison {
 
   const StoredSweep& stored_;
   const Expansion& expansion_;
-  std::map<std::string, const v1::Run*> run_by_key_;
+  std::map<std::string, const v1::Run*> run_by_key_;       // stored
+  std::map<std::string, const v1::Run*> wanted_by_key_;    // of the expansion
   std::map<int64_t, std::vector<v1::Cell>> stored_cells_;  // by stored run_id
   std::map<int64_t, std::vector<v1::Cell>> wanted_cells_;  // by run_id of the expansion
   std::vector<v1::Run> names_;                             // all runs, for RunName

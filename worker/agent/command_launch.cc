@@ -107,6 +107,7 @@ std::vector<run::ProcessPlace> PlacesOf(bool for_each_device, const LaunchReques
 
 absl::StatusOr<launch::PlannedProcess> PlanProcess(const run::RunSpec& spec,
                                                    const LaunchRequest& request,
+                                                   const std::vector<launch::HostRanks>& indexed,
                                                    const run::ProcessPlace& place) {
   const run::Trainer& trainer = spec.identity.trainer;
   run::PlaceholderValues values = run::ValuesOf(spec, request.run_dir, request.data_dir);
@@ -124,9 +125,8 @@ absl::StatusOr<launch::PlannedProcess> PlanProcess(const run::RunSpec& spec,
   if (spec.device != run::DeviceKind::kCuda) {
     variables.emplace("OMP_NUM_THREADS", "1");  // a device is a core
   } else if (!request.launcher->names_gpus) {
-    ALLO_ASSIGN_OR_RETURN(const std::vector<launch::HostRanks> hosts, DeviceIndices(request.hosts));
     variables.insert_or_assign("CUDA_VISIBLE_DEVICES",
-                               launch::VisibleGpus(hosts[static_cast<size_t>(place.host_rank)]));
+                               launch::VisibleGpus(indexed[static_cast<size_t>(place.host_rank)]));
   }
   for (const auto& [name, value] : MarkedEnvironment(request.attempt_name, request.agent_id)) {
     variables.insert_or_assign(name, value);
@@ -176,11 +176,12 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
                                                    const LaunchRequest& request,
                                                    const CommandPolicy& policy) {
   const run::Trainer& trainer = spec.identity.trainer;
-  ALLO_RETURN_IF_ERROR(DeviceIndices(request.hosts).status());
+  ALLO_ASSIGN_OR_RETURN(const std::vector<launch::HostRanks> indexed, DeviceIndices(request.hosts));
   const bool for_each_device = run::IsForEachDevice(trainer);
   launch::StartPlan plan;
   for (const run::ProcessPlace& place : PlacesOf(for_each_device, request)) {
-    ALLO_ASSIGN_OR_RETURN(plan.processes.emplace_back(), PlanProcess(spec, request, place));
+    ALLO_ASSIGN_OR_RETURN(plan.processes.emplace_back(),
+                          PlanProcess(spec, request, indexed, place));
     const std::vector<std::string>& words = plan.processes.back().arguments;
     if (words.empty()) return absl::InvalidArgumentError("its command is empty");
     ALLO_RETURN_IF_ERROR(CheckPolicy(words[0], policy));

@@ -130,7 +130,6 @@ void Supervisor::Loop() {
     const int64_t now_ns = Now();
     if (lease_end_ns_ != 0 && now_ns >= lease_end_ns_) KillAt(lease_end_ns_ + kToEndNs);
     if (kill_at_ns_ != 0 && now_ns >= kill_at_ns_) {
-      killed_ = true;
       launch::SignalDescendants(getpid(), SIGKILL);
     }
     Reap();
@@ -223,7 +222,7 @@ void Supervisor::Reap() {
 }
 
 void Supervisor::WriteLeftBehind() const {
-  if (killed_ || kill_at_ns_ != 0) return;
+  if (kill_at_ns_ != 0) return;
   std::string left;
   for (const launch::Descendant& process : launch::DescendantsOf(getpid())) {
     if (!process.ended) absl::StrAppend(&left, process.pid, " ", process.name, "\n");

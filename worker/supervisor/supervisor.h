@@ -59,7 +59,6 @@ class Supervisor {
   pid_t command_ = 0;
   bool ended_ = false;
   int wait_status_ = 0;
-  bool killed_ = false;
   int64_t lease_end_ns_ = 0;  // boot clock; 0: no lease was told of
   int64_t kill_at_ns_ = 0;    // 0: not to be killed
   std::string unread_;        // the beginning of a line

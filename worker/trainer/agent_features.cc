@@ -50,16 +50,13 @@ absl::StatusOr<AgentFeatures> AgentFeatures::Of(const data::Manifest& manifest,
                                                 const ModelFile& model) {
   AgentFeatures features;
   features.tokens_ = manifest.frames->tokens_per_observation;
-  int64_t ids = 0;
-  for (const data::VocabularySegment& segment : manifest.segments) {
-    if (segment.name != "observation") continue;
-    if (segment.begin != 0) {
-      return absl::FailedPreconditionError(
-          absl::StrFormat("dataset %s: observations have the ids from %d on: allowed is from 0",
-                          manifest.name, segment.begin));
-    }
-    ids = segment.end;
+  const auto segment = data::FindSegment(manifest, "observation");
+  if (segment && segment->begin != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("dataset %s: observations have the ids from %d on: allowed is from 0",
+                        manifest.name, segment->begin));
   }
+  const int64_t ids = segment ? segment->end : 0;
   if (tokenizer != nullptr) {
     features.table_ = TableOf(tokenizer->codebook, tokenizer->shape.vocabulary);
   } else if (AreTilesOfStrata(manifest)) {

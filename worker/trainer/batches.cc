@@ -59,18 +59,6 @@ absl::Status CheckFit(const run::Shape& shape, const data::Manifest& read) {
   return absl::OkStatus();
 }
 
-std::vector<uint8_t> RewardClasses(const run::Shape& shape, const data::Manifest& manifest) {
-  std::vector<uint8_t> classes;
-  for (const data::VocabularySegment& segment : manifest.segments) {
-    if (segment.name != "outcome") continue;
-    classes.assign(shape.vocabulary, 0);
-    for (int outcome = 0; outcome < data::kOutcomes; ++outcome) {
-      classes[segment.begin + outcome] = data::RewardOf(outcome) != 0;
-    }
-  }
-  return classes;
-}
-
 class WindowBatches final : public Batches {
  public:
   WindowBatches(const run::Shape& shape, data::WindowSources sources, models::Objective objective);
@@ -229,6 +217,16 @@ absl::StatusOr<data::WindowSources> OpenSources(const std::string& run_dir,
 }
 
 }  // namespace
+
+std::vector<uint8_t> RewardClasses(const run::Shape& shape, const data::Manifest& manifest) {
+  const auto segment = data::FindSegment(manifest, "outcome");
+  if (!segment) return {};
+  std::vector<uint8_t> classes(static_cast<size_t>(shape.vocabulary), 0);
+  for (int outcome = 0; outcome < data::kOutcomes; ++outcome) {
+    classes[segment->begin + outcome] = data::RewardOf(outcome) != 0;
+  }
+  return classes;
+}
 
 models::FrameTokens FrameTokensOf(const data::Manifest& manifest) {
   if (!manifest.frames.has_value()) return {};

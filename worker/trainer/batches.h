@@ -27,6 +27,10 @@ absl::StatusOr<data::WindowSources> OpenWindowsOf(const std::string& run_dir,
 // Tokens of a frame; both 0 where the dataset has none.
 models::FrameTokens FrameTokensOf(const data::Manifest& manifest);
 
+// By id, 1 for the outcomes with a reward: what rewards are foreseen by. Empty where the dataset
+// has no outcomes.
+std::vector<uint8_t> RewardClasses(const run::Shape& shape, const data::Manifest& manifest);
+
 class Batches {
  public:
   // Opens the dataset of the identity: its images where the run trains a tokenizer, its tokens or

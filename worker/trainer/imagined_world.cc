@@ -15,12 +15,9 @@ namespace {
 enum Draw : uint64_t { kStart = 0x7374617274, kToken = 0x746f6b656e };
 
 models::Segment SegmentNamed(const data::Manifest& manifest, const std::string& name) {
-  for (const data::VocabularySegment& segment : manifest.segments) {
-    if (segment.name == name) {
-      return {static_cast<int32_t>(segment.begin), static_cast<int32_t>(segment.end)};
-    }
-  }
-  return {};
+  const auto segment = data::FindSegment(manifest, name);
+  if (!segment) return {};
+  return {static_cast<int32_t>(segment->begin), static_cast<int32_t>(segment->end)};
 }
 
 class ImaginedWorld final : public AgentWorld {

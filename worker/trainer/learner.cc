@@ -45,6 +45,8 @@ models::ParameterLayout Trained(models::ParameterLayout layout) {
   return layout;
 }
 
+}  // namespace
+
 models::AdamWOptions ToAdamWOptions(const run::Optimizer& optimizer) {
   return {.beta1 = optimizer.beta1,
           .beta2 = optimizer.beta2,
@@ -52,8 +54,6 @@ models::AdamWOptions ToAdamWOptions(const run::Optimizer& optimizer) {
           .epsilon = optimizer.epsilon,
           .clip_norm = optimizer.clip_norm};
 }
-
-}  // namespace
 
 struct Learner::State {
   run::Identity identity;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "models/adamw.h"
 #include "models/train_step.h"
 #include "models/update_numbers.h"
 #include "run/run_spec.h"
@@ -18,6 +19,8 @@
 #include "worker/trainer/device.h"
 
 namespace allometry::trainer {
+
+models::AdamWOptions ToAdamWOptions(const run::Optimizer& optimizer);
 
 class Learner {
  public:

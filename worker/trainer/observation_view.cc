@@ -55,10 +55,8 @@ absl::StatusOr<ObservationView> ObservationView::Create(const std::string& run_d
                                                         const data::Manifest& read, uint64_t seed) {
   ALLO_CHECK(read.frames.has_value());
   const int64_t tokens = read.frames->tokens_per_observation;
-  const auto segment =
-      std::find_if(read.segments.begin(), read.segments.end(),
-                   [](const data::VocabularySegment& one) { return one.name == "observation"; });
-  ALLO_CHECK(segment != read.segments.end());
+  const auto segment = data::FindSegment(read, "observation");
+  ALLO_CHECK(segment.has_value());
   ObservationView view;
   view.first_ = static_cast<int32_t>(segment->begin);
   const int side = SquareSide(tokens);

@@ -27,6 +27,7 @@
 #include "worker/trainer/checkpoint.h"
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/dataset_checks.h"
+#include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
 #include "worker/trainer/reward_gate.h"
@@ -82,14 +83,7 @@ struct Agent {
     models::InitializeActorCritic(networks, identity.seed, Trained(parameters));
     actor_critic =
         std::make_unique<models::ActorCritic>(shape, Trained(parameters), Trained(gradient));
-    const run::Optimizer& optimizer = identity.optimizer;
-    adamw = models::CreateAdamW(networks,
-                                {.beta1 = optimizer.beta1,
-                                 .beta2 = optimizer.beta2,
-                                 .weight_decay = optimizer.weight_decay,
-                                 .epsilon = optimizer.epsilon,
-                                 .clip_norm = optimizer.clip_norm},
-                                {});
+    adamw = models::CreateAdamW(networks, ToAdamWOptions(identity.optimizer), {});
   }
   std::span<float> Trained(std::vector<float>& buffer) const {
     return std::span(buffer).first(static_cast<size_t>(networks.size));
@@ -152,6 +146,7 @@ class PolicyTraining final : public Training {
   absl::Status Evaluate();
   void Log();
   absl::StatusOr<run::CheckpointRecord> Save() {
+    if (world_ != nullptr && world_->state_size() > 0) world_->Save(agent_->episodes());
     return WriteCheckpoint(parts_.run_dir, spec_.attempt, progress_, spec_.identity, agent_->layout,
                            {agent_->parameters, agent_->exp_avg, agent_->exp_avg_sq});
   }
@@ -247,7 +242,6 @@ absl::Status PolicyTraining::Imagine(int64_t update) {
   for (size_t i = 0; i < rewards.size(); ++i) {
     told_.imagined_return += weights[i] * rewards[i] / static_cast<double>(rows);
   }
-  if (world_->state_size() > 0) world_->Save(agent_->episodes());
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "data/outcome.h"
 #include "models/train_step.h"
+#include "worker/trainer/batches.h"
 
 namespace allometry::trainer {
 namespace {
@@ -45,10 +46,7 @@ absl::StatusOr<RewardGate> MeasureRewards(const ModelFile& model,
   std::string chosen;
   ALLO_ASSIGN_OR_RETURN(const auto step,
                         models::CreateTrainStep(step_backend, shape, model.layout, {}, &chosen));
-  std::vector<uint8_t> classes(static_cast<size_t>(shape.vocabulary), 0);
-  for (int i = 0; i < data::kOutcomes; ++i) {
-    classes[static_cast<size_t>(outcome.begin + i)] = data::RewardOf(i) != 0;
-  }
+  const std::vector<uint8_t> classes = RewardClasses(shape, sources.manifest);
   RewardGate gate;
   std::array<double, data::kOutcomes> counts = {};
   double total = 0;

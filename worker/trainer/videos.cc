@@ -82,10 +82,8 @@ absl::StatusOr<VideoShape> VideoShapeOf(const data::Manifest& manifest, int64_t 
         absl::StrFormat("a window of %d tokens: allowed are 2 or more whole frames of %d", context,
                         shape.frame_tokens));
   }
-  const auto segment =
-      std::find_if(manifest.segments.begin(), manifest.segments.end(),
-                   [](const data::VocabularySegment& one) { return one.name == "observation"; });
-  if (segment == manifest.segments.end()) {
+  const auto segment = data::FindSegment(manifest, "observation");
+  if (!segment) {
     return absl::FailedPreconditionError(
         absl::StrFormat("dataset %s has no segment observation", manifest.name));
   }
