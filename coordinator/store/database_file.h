@@ -48,8 +48,9 @@ class DatabaseFile {
   // Without symbolic links: the name that SQLite's other files are beside.
   const std::string& path() const { return path_; }
 
-  // Marks a new opening in the migrated database and remembers its files. Once, before any other
-  // write. Unavailable: another program holds the database.
+  // Marks a new opening in the migrated database and remembers its files. Once, after the last
+  // other write to the table `openings`: while its page is in the log, copying the log would put
+  // the id into a file that was written over. Unavailable: another program holds the database.
   absl::Status Open(Connection& db);
   // The id of this opening; empty before Open.
   const std::string& opening() const { return opening_; }

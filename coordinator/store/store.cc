@@ -71,8 +71,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& named,
   unlink(UnfinishedBackup(path).c_str());  // of a coordinator that was killed
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Connection> db,
                         OpenForWriting(path, options.busy_timeout_ms));
-  ALLO_RETURN_IF_ERROR(parts->file->Open(*db));
   ALLO_RETURN_IF_ERROR(CarryTimesOver(*db, *options.clock));
+  ALLO_RETURN_IF_ERROR(parts->file->Open(*db));
   ALLO_ASSIGN_OR_RETURN(parts->readers,
                         Readers::Open(path, options.readers, options.busy_timeout_ms));
   parts->writer = std::make_unique<Writer>(std::move(db), parts->file.get(), options.committed,
