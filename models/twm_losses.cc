@@ -23,23 +23,29 @@ at::Tensor CrossEntropy(const at::Tensor& p_logits, const at::Tensor& q_logits) 
 
 at::Tensor TwmObservationLoss(const at::Tensor& log_likelihood, const at::Tensor& encoded_logits,
                               const at::Tensor& predicted_logits,
-                              const TwmObservationOptions& options) {
+                              const TwmObservationOptions& options, const at::Tensor& predicted) {
   const at::Tensor entropy = CrossEntropy(encoded_logits, encoded_logits).sum(-1);
   const double most = static_cast<double>(encoded_logits.size(-2)) *
                       std::log(static_cast<double>(encoded_logits.size(-1)));
   const at::Tensor certainty =
       options.entropy_hinge > 0 ? at::relu(options.entropy_hinge - entropy / most) : -entropy;
-  const at::Tensor consistency = CrossEntropy(encoded_logits, predicted_logits.detach()).sum(-1);
+  at::Tensor consistency = CrossEntropy(encoded_logits, predicted_logits.detach()).sum(-1);
+  if (predicted.defined()) consistency = consistency * predicted;
   return (-log_likelihood + options.entropy * certainty + options.consistency * consistency).mean();
 }
 
-at::Tensor TwmDynamicsLoss(const TwmStep& step, const TwmDynamicsOptions& options) {
-  const at::Tensor latent = CrossEntropy(step.next_logits.detach(), step.predicted_logits).sum(-1);
+TwmDynamicsTerms TwmDynamicsTermsOf(const TwmStep& step) {
+  at::Tensor latent = CrossEntropy(step.next_logits.detach(), step.predicted_logits).sum(-1);
+  if (step.continues.defined()) latent = latent * step.continues;
   const at::Tensor error = step.reward - step.predicted_reward;
   const at::Tensor reward = 0.5 * error * error + 0.5 * std::log(2 * std::numbers::pi);
-  const at::Tensor discount = at::binary_cross_entropy_with_logits(
-      step.discount_logit, step.discount, /*weight=*/{}, /*pos_weight=*/{}, at::Reduction::None);
-  return (latent + options.reward * reward + options.discount * discount).mean();
+  return {latent.mean(), reward.mean(),
+          at::binary_cross_entropy_with_logits(step.discount_logit, step.discount)};
+}
+
+at::Tensor TwmDynamicsLoss(const TwmStep& step, const TwmDynamicsOptions& options) {
+  const TwmDynamicsTerms terms = TwmDynamicsTermsOf(step);
+  return terms.latent + options.reward * terms.reward + options.discount * terms.discount;
 }
 
 std::vector<double> TwmAdvantages(std::span<const double> rewards,

@@ -1,6 +1,5 @@
 // The losses of a transformer world model with latents (Robine et al., TWM): equations 7 to 11 of
-// its slides, with the coefficients of its published code. The agent itself is not built; these are
-// what an implementation of it has to agree with.
+// its slides, with the coefficients of its published code. The agent is in models/twm/.
 //
 // A latent z is g categoricals of k classes, given by logits [n, g, k]; n runs over batch and time,
 // and every loss is a mean over it. H(p) is entropy, H(p, q) = -sum p ln q cross-entropy, both
@@ -18,7 +17,7 @@
 // left alone.
 #pragma once
 
-#include <ATen/core/TensorBody.h>
+#include <ATen/core/Tensor.h>
 
 #include <span>
 #include <vector>
@@ -31,10 +30,12 @@ struct TwmObservationOptions {
   double consistency = 0.01;   // alpha2
 };
 
-// Equation 7. `log_likelihood`: ln p(o | z), [n].
+// Equation 7. `log_likelihood`: ln p(o | z), [n]. `predicted` [n] is 1 where predicted_logits are
+// of that step and 0 where nothing preceded it, which leaves out H(p, q); undefined: 1 everywhere.
 at::Tensor TwmObservationLoss(const at::Tensor& log_likelihood, const at::Tensor& encoded_logits,
                               const at::Tensor& predicted_logits,
-                              const TwmObservationOptions& options);
+                              const TwmObservationOptions& options,
+                              const at::Tensor& predicted = {});
 
 struct TwmDynamicsOptions {
   double reward = 10;    // beta1
@@ -47,8 +48,16 @@ struct TwmStep {
   at::Tensor predicted_logits;  // [n, g, k]
   at::Tensor reward, predicted_reward;
   at::Tensor discount, discount_logit;  // the target is 0.99 (1 - terminal), not a bit
+  // 1 where next_logits are of the next step and 0 where the episode went no further, which leaves
+  // out H(sg p', q); undefined: 1 everywhere.
+  at::Tensor continues = {};
 };
 
+// The terms of equation 8, each a mean over n, without their weights.
+struct TwmDynamicsTerms {
+  at::Tensor latent, reward, discount;
+};
+TwmDynamicsTerms TwmDynamicsTermsOf(const TwmStep& step);
 // Equation 8.
 at::Tensor TwmDynamicsLoss(const TwmStep& step, const TwmDynamicsOptions& options);
 
