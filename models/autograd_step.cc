@@ -65,25 +65,13 @@ class AutogradStep final : public TrainStep {
 
   absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch, float weight,
                                std::span<float> gradient, double* loss) override {
-    ALLO_CHECK(static_cast<int64_t>(gradient.size()) == layout_.size);
-    ALLO_RETURN_IF_ERROR(Check(batch));
-    BindParameters(parameters);
-    BindGradient(gradient);
-    const std::vector<int64_t> places = PlacesOf(batch);
-    if (places.empty()) return absl::InvalidArgumentError("no target of the batch counts");
-    const at::Tensor mean = Mean(TargetLosses(batch, places), batch, places);
-    (mean * weight).backward();
-    if (bf16_) {
-      Flat(gradient).add_(rounded_gradient_);
-      rounded_gradient_.zero_();
-    }
-    if (device_.is_cpu()) {
-      *loss += static_cast<double>(weight) * static_cast<double>(mean.item<float>());
-    } else {
-      at::from_blob(loss, {}, at::TensorOptions().dtype(at::kDouble).device(device_))
-          .add_(mean.detach(), weight);
-    }
-    return absl::OkStatus();
+    return Differentiate(parameters, batch, weight, gradient, loss, nullptr);
+  }
+
+  absl::Status LossAndGradientInParts(std::span<const float> parameters, const Batch& batch,
+                                      float weight, std::span<float> gradient, double* loss,
+                                      const GradientDone& done) override {
+    return Differentiate(parameters, batch, weight, gradient, loss, &done);
   }
 
   std::span<uint16_t> rounded_parameters() override {
@@ -113,6 +101,66 @@ class AutogradStep final : public TrainStep {
   }
 
  private:
+  // The residual stream where the backward pass stops and goes on: before each block and after the
+  // last.
+  struct Cut {
+    at::Tensor before;  // ends what comes before the cut
+    at::Tensor after;   // a leaf with the same values
+  };
+
+  // With `done` the backward pass is cut, so that a block's gradient is whole before that of the
+  // block below is begun.
+  absl::Status Differentiate(std::span<const float> parameters, const Batch& batch, float weight,
+                             std::span<float> gradient, double* loss, const GradientDone* done) {
+    ALLO_CHECK(static_cast<int64_t>(gradient.size()) == layout_.size);
+    ALLO_RETURN_IF_ERROR(Check(batch));
+    BindParameters(parameters);
+    BindGradient(gradient);
+    const std::vector<int64_t> places = PlacesOf(batch);
+    if (places.empty()) return absl::InvalidArgumentError("no target of the batch counts");
+    std::vector<Cut> cuts;
+    const at::Tensor mean =
+        Mean(TargetLosses(batch, places, done == nullptr ? nullptr : &cuts), batch, places);
+    if (device_.is_cpu()) {
+      *loss += static_cast<double>(weight) * static_cast<double>(mean.item<float>());
+    } else {
+      at::from_blob(loss, {}, at::TensorOptions().dtype(at::kDouble).device(device_))
+          .add_(mean.detach(), weight);
+    }
+    (mean * weight).backward();
+    if (done == nullptr) {
+      AddRounded(gradient, 0, layout_.size);
+      return absl::OkStatus();
+    }
+    // Of the embeddings, each block, the final norm and the encoder, in the order of the layout.
+    const auto begin_of = [this](int64_t block) {
+      return layout_.views[1 + tables_.size() + kBlockViews * block].offset;
+    };
+    const ParameterView& last_bias =
+        layout_.views[1 + tables_.size() + kBlockViews * shape_.layers + 1];
+    const int64_t transformer_end = last_bias.offset + last_bias.size;
+    const auto finish = [&](int64_t begin, int64_t end) {
+      AddRounded(gradient, begin, end);
+      return (*done)(begin, end);
+    };
+    ALLO_RETURN_IF_ERROR(finish(begin_of(shape_.layers), transformer_end));
+    for (int64_t block = shape_.layers; block >= 0; --block) {
+      const Cut cut = std::exchange(cuts[block], {});
+      cut.before.backward(cut.after.grad());
+      ALLO_RETURN_IF_ERROR(finish(block == 0 ? 0 : begin_of(block - 1), begin_of(block)));
+    }
+    if (transformer_end == layout_.size) return absl::OkStatus();
+    return finish(transformer_end, layout_.size);
+  }
+
+  // bf16: what the backward pass left in the copy's gradient, to that of the parameters.
+  void AddRounded(std::span<float> gradient, int64_t begin, int64_t end) {
+    if (!bf16_) return;
+    const at::Tensor rounded = rounded_gradient_.narrow(0, begin, end - begin);
+    Flat(gradient.subspan(begin, end - begin)).add_(rounded);
+    rounded.zero_();
+  }
+
   void PlaceRotation(Rotation rotation) {
     if (rotation.cosine.empty()) return;
     const std::vector<int64_t> size = {shape_.context, shape_.width / shape_.heads / 2};
@@ -308,8 +356,9 @@ class AutogradStep final : public TrainStep {
   };
 
   // The cross-entropy of each target that counts; there are logits only for those.
-  at::Tensor TargetLosses(const Batch& batch, const std::vector<int64_t>& places) {
-    at::Tensor x = Trunk(batch).view({-1, shape_.width});
+  at::Tensor TargetLosses(const Batch& batch, const std::vector<int64_t>& places,
+                          std::vector<Cut>* cuts = nullptr) {
+    at::Tensor x = Trunk(batch, cuts).view({-1, shape_.width});
     const bool all_count = static_cast<int64_t>(places.size()) == x.size(0);
     const at::Tensor counting = all_count ? at::Tensor() : places_.On(device_, places);
     if (!all_count) x = x.index_select(0, counting);
@@ -376,8 +425,13 @@ class AutogradStep final : public TrainStep {
     return sum / static_cast<double>(batch.action_ends.size());
   }
 
-  // The residual stream after the last block.
-  at::Tensor Trunk(const Batch& batch) const {
+  // The residual stream after the last block, cut where `cuts` is not null.
+  at::Tensor Trunk(const Batch& batch, std::vector<Cut>* cuts) const {
+    const auto cut = [cuts](at::Tensor& x) {
+      if (cuts == nullptr) return;
+      cuts->push_back({x, x.detach().set_requires_grad(true)});
+      x = cuts->back().after;
+    };
     const auto norm = [&](const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias) {
       return at::layer_norm(x, {shape_.width}, gain, bias, kLayerNormEpsilon);
     };
@@ -390,11 +444,13 @@ class AutogradStep final : public TrainStep {
     }
     if (bf16_) x = x.to(at::kBFloat16);
     for (const Block& block : blocks_) {
+      cut(x);
       x = x + Attention(norm(x, block.ln_1_gain, block.ln_1_bias), block);
       const at::Tensor up =
           at::linear(norm(x, block.ln_2_gain, block.ln_2_bias), block.up_weight, block.up_bias);
       x = x + at::linear(at::gelu(up), block.down_weight, block.down_bias);
     }
+    cut(x);
     return x;
   }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -105,6 +106,19 @@ class TrainStep {
   // CPUs: same inputs, same bits.
   virtual absl::Status LossAndGradient(std::span<const float> parameters, const Batch& batch,
                                        float weight, std::span<float> gradient, double* loss) = 0;
+
+  // Is told that nothing of the call adds to elements [begin, end) of the gradient any more.
+  using GradientDone = std::function<absl::Status(int64_t begin, int64_t end)>;
+  // The same, but for the order in which what one parameter gets twice is added. `done` is called
+  // on the calling thread for ranges that cover the gradient, each as soon as it is done with (on
+  // CUDA: enqueued): first those of the last layers, in an order that depends on the shape alone.
+  // An error of `done` ends the call.
+  virtual absl::Status LossAndGradientInParts(std::span<const float> parameters, const Batch& batch,
+                                              float weight, std::span<float> gradient, double* loss,
+                                              const GradientDone& done) {
+    ALLO_RETURN_IF_ERROR(LossAndGradient(parameters, batch, weight, gradient, loss));
+    return done(0, gradient_size());
+  }
 
   // Elements of the gradient; beyond the layout a step may gather what AfterUpdate reads. All of it
   // is zeroed and summed over micro-batches and ranks alike.

@@ -179,6 +179,25 @@ TEST(Bf16Test, TheSameInputsGiveTheSameBits) {
   EXPECT_EQ(first, second);
 }
 
+TEST(Bf16Test, InPartsTheGradientIsTheSame) {
+  const Problem problem({"gpt", 2, 3, 96, 33, 257}, 3);
+  std::vector<float> whole(problem.layout.size), parts(problem.layout.size), told(parts.size());
+  double a = 0, b = 0;
+  const auto step = Step(problem, Precision::kBf16);
+  ASSERT_THAT(step->LossAndGradient(problem.parameters, problem.batch(0, 3), 1, whole, &a),
+              testing::IsOk());
+  const auto done = [&](int64_t begin, int64_t end) {
+    std::copy(parts.begin() + begin, parts.begin() + end, told.begin() + begin);
+    return absl::OkStatus();
+  };
+  ASSERT_THAT(
+      step->LossAndGradientInParts(problem.parameters, problem.batch(0, 3), 1, parts, &b, done),
+      testing::IsOk());
+  EXPECT_EQ(a, b);
+  EXPECT_EQ(parts, whole);
+  EXPECT_EQ(told, whole);
+}
+
 TEST(Bf16Test, TheOptimizerWritesTheCopyThatTheStepReads) {
   Problem problem({"gpt", 1, 1, 16, 32, 99}, 2);
   const auto step = Step(problem, Precision::kBf16);

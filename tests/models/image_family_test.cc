@@ -58,6 +58,19 @@ class ImageFamilyTest : public testing::TestWithParam<std::string> {
   std::unique_ptr<TrainStep> step_;
 };
 
+TEST_P(ImageFamilyTest, InPartsTheGradientIsTheSame) {
+  std::vector<float> whole(layout_.size), parts(layout_.size), told(layout_.size);
+  double loss = 0;
+  ASSERT_TRUE(step_->LossAndGradient(parameters_, batch(), 1, whole, &loss).ok());
+  const auto done = [&](int64_t begin, int64_t end) {
+    std::copy(parts.begin() + begin, parts.begin() + end, told.begin() + begin);
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(step_->LossAndGradientInParts(parameters_, batch(), 1, parts, &loss, done).ok());
+  EXPECT_EQ(parts, whole);
+  EXPECT_EQ(told, whole);
+}
+
 TEST_P(ImageFamilyTest, GradientAgreesWithFiniteDifferencesInEveryTensor) {
   std::vector<float> gradient(layout_.size);
   double loss = 0;

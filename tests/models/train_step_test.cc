@@ -149,6 +149,45 @@ TEST_P(TrainStepTest, WeightedMicroBatchesAddUpToTheWholeBatch) {
   EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm));
 }
 
+// What one parameter gets twice (a tied table) is added in another order where it had a gradient
+// before; otherwise the bits are the same.
+TEST_P(TrainStepTest, InPartsTheGradientIsTheSameAndEachPartIsFinalWhenItIsTold) {
+  std::vector<float> whole(problem_->layout.size), parts(problem_->layout.size);
+  const double expected = Gradient(problem_->parameters, problem_->batch, 0.75f, whole);
+  double loss = 0;
+  std::vector<float> told(problem_->layout.size);
+  std::vector<int> times(problem_->layout.size);
+  std::vector<int64_t> begins;
+  const auto done = [&](int64_t begin, int64_t end) {
+    EXPECT_LT(begin, end);
+    begins.push_back(begin);
+    for (int64_t i = begin; i < end; ++i) {
+      told[i] = parts[i];
+      ++times[i];
+    }
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(
+      step_
+          ->LossAndGradientInParts(problem_->parameters, problem_->batch, 0.75f, parts, &loss, done)
+          .ok());
+  EXPECT_EQ(loss, expected);
+  EXPECT_EQ(times, std::vector<int>(times.size(), 1));
+  EXPECT_EQ(told, parts);
+  EXPECT_EQ(parts, whole);
+  if (std::get<0>(GetParam()) != "autograd") return;
+  EXPECT_EQ(static_cast<int>(begins.size()), problem_->shape.layers + 2);
+  EXPECT_TRUE(std::is_sorted(begins.rbegin(), begins.rend()));
+  const absl::Status lost =
+      step_->LossAndGradientInParts(problem_->parameters, problem_->batch, 1, parts, &loss,
+                                    [](int64_t, int64_t) { return absl::AbortedError("a rank"); });
+  EXPECT_EQ(lost.code(), absl::StatusCode::kAborted);
+  // Nothing of the ended call is left in the step.
+  std::vector<float> again(problem_->layout.size);
+  Gradient(problem_->parameters, problem_->batch, 0.75f, again);
+  EXPECT_EQ(again, whole);
+}
+
 TEST_P(TrainStepTest, TheSameInputsGiveTheSameBits) {
   std::vector<float> first(problem_->layout.size), second(problem_->layout.size);
   const double a = Gradient(problem_->parameters, problem_->batch, 0.5f, first);

@@ -6,6 +6,7 @@
 //     null stream is one of them, and no other stream waits for it.
 //   * An event is a point in a stream; a stream that waits for it goes on when it has been passed.
 //     Waiting for an event that was never recorded does nothing.
+//   * What a capture takes in from other streams must be joined by its own again.
 //   * A copy of pageable host memory reads it before the call returns; of pinned memory it is read
 //     when the stream comes to it.
 //
@@ -15,6 +16,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -23,15 +25,37 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "worker/comm/collective.h"
 
 // How the CUDA runtime declares its handles.
+// One at a time, of one thread; streams whose work it takes in, with how much of that its own
+// stream follows.
+struct Capture {
+  cudaStream_t origin = nullptr;
+  struct Taken {
+    size_t works = 0;
+    size_t followed = 0;
+  };
+  std::map<cudaStream_t, Taken> streams;
+  std::vector<std::function<void()>> works;  // of all of them, in the order of the calls
+};
+std::unique_ptr<Capture> capture;
+std::vector<std::function<void()>> captured;
+
 struct CUstream_st {
   void Enqueue(std::function<void()> work) {
+    if (capture != nullptr && capture->streams.count(this) > 0) {
+      ++capture->streams[this].works;
+      capture->works.push_back(std::move(work));
+      return;
+    }
     const std::lock_guard lock(mutex);
     if (!thread.joinable()) thread = std::thread([this] { Work(); });
     works.push_back(std::move(work));
@@ -71,6 +95,9 @@ struct CUevent_st {
   std::condition_variable changed;
   int recorded = 0;
   int passed = 0;
+  // Recorded in a capture: on this stream, after so many of its works.
+  cudaStream_t captured_on = nullptr;
+  size_t captured_works = 0;
 };
 
 namespace {
@@ -105,6 +132,23 @@ void StandinEnqueue(cudaStream_t stream, std::function<void()> work) {
   StreamOf(stream).Enqueue(std::move(work));
 }
 void StandinWait(cudaStream_t stream) { StreamOf(stream).WaitUntilEmpty(); }
+void StandinBeginCapture(cudaStream_t stream) {
+  capture = std::make_unique<Capture>();
+  capture->origin = &StreamOf(stream);
+  capture->streams[capture->origin] = {};
+}
+cudaError_t StandinEndCapture(cudaStream_t) {
+  const std::unique_ptr<Capture> ended = std::exchange(capture, nullptr);
+  for (const auto& [other, taken] : ended->streams) {
+    if (other != ended->origin && taken.followed < taken.works)
+      return cudaErrorStreamCaptureUnjoined;
+  }
+  captured = ended->works;
+  return cudaSuccess;
+}
+void StandinReplay(cudaStream_t stream) {
+  for (const auto& work : captured) StreamOf(stream).Enqueue(work);
+}
 void StandinSlowCopies(int most_us) { slow_copies_us = most_us; }
 
 extern "C" {
@@ -164,6 +208,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  if (capture != nullptr) return cudaErrorStreamCaptureUnsupported;
   return StreamOf(stream).IsEmpty() ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
@@ -177,6 +222,12 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
 }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->captured_on = nullptr;
+  if (capture != nullptr && capture->streams.count(&StreamOf(stream)) > 0) {
+    event->captured_on = &StreamOf(stream);
+    event->captured_works = capture->streams[event->captured_on].works;
+    return cudaSuccess;
+  }
   {
     const std::lock_guard lock(event->mutex);
     ++event->recorded;
@@ -193,6 +244,15 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   return event->passed >= event->recorded ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
+  if (event->captured_on != nullptr) {
+    // Works are replayed in the order of the calls, which keeps what the event asks for.
+    if (capture == nullptr) return cudaErrorStreamCaptureIsolation;
+    capture->streams.try_emplace(&StreamOf(stream));
+    Capture::Taken& taken = capture->streams[event->captured_on];
+    if (&StreamOf(stream) == capture->origin)
+      taken.followed = std::max(taken.followed, event->captured_works);
+    return cudaSuccess;
+  }
   int point = 0;
   {
     const std::lock_guard lock(event->mutex);

@@ -48,6 +48,28 @@ TEST_F(TrainerTest, TwoRanksAgreeWithOneToTheStatedTolerance) {
   }
 }
 
+TEST_F(TrainerTest, GradientsSummedInBucketsAreThoseOfOneSum) {
+  spec_.step_backend = "autograd";
+  for (const int ranks : {2, 3}) {
+    spec_.ranks = ranks;
+    Curve whole, buckets;
+    run_dir_ = folder_.Path(absl::StrCat("whole-", ranks));
+    RunToEnd(spec_, ExitReason::kSucceeded).MergeInto(&whole, 40);
+    run_dir_ = folder_.Path(absl::StrCat("buckets-", ranks));
+    // 7 thousand parameters, of which 3 thousand are those of a block.
+    const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded, {"--bucket-mib", "0.002"});
+    spool.MergeInto(&buckets, 40);
+    EXPECT_THAT(spool.All<run::ExecutionConfig>()[0].trainer_build,
+                HasSubstr("in buckets of 0.002 MiB"));
+    ASSERT_EQ(whole.size(), buckets.size());
+    for (const auto& [key, value] : whole) {
+      // Of two numbers there is one sum; of three its order is MPI's.
+      EXPECT_NEAR(*buckets.at(key), *value, ranks == 2 ? 0 : 1e-4 * std::abs(*value))
+          << key.first << " " << key.second;
+    }
+  }
+}
+
 // Elastic runs and out of memory: the same global batch and data order, other numerics.
 TEST_F(TrainerTest, ResumedOnOtherRanksOrAnotherMicroBatchTheCurveAgreesToTheStatedTolerance) {
   Curve whole, changed;

@@ -151,8 +151,9 @@ class TrainerTest : public ::testing::Test {
     return std::make_unique<TrainerProcess>(arguments, folder_.Path("log"));
   }
   // Runs it to its end and expects the reason, as exit code and as the last record.
-  SpoolContents RunToEnd(const run::RunSpec& spec, run::ExitReason reason) {
-    const auto process = Start(spec);
+  SpoolContents RunToEnd(const run::RunSpec& spec, run::ExitReason reason,
+                         std::vector<std::string> flags = {}) {
+    const auto process = Start(spec, std::move(flags));
     EXPECT_EQ(process->Wait(), run::ProcessExitCode(reason)) << process->Log();
     SpoolContents spool = ReadSpool(spec.attempt);
     const auto exits = spool.All<run::ExitRecord>();

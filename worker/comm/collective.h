@@ -34,6 +34,12 @@ class Collective {
   // backend's device; scalars are few and may be none. With nccl it is enqueued on the GPU's
   // stream, in order with the work of that stream.
   virtual absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) = 0;
+  // The same sum of a part of the values while others are still being computed: it begins once the
+  // work that the GPU's stream has now is done, on a stream of the backend's own, and JoinSums lets
+  // the GPU's stream wait for all that have begun. Both only enqueue, also while the stream is
+  // captured. The bits are those of AllReduceSum of the part. Host backends add up at once.
+  virtual absl::Status BeginSum(std::span<float> values) { return AllReduceSum(values, {}); }
+  virtual absl::Status JoinSums() { return absl::OkStatus(); }
   // The same for a few host values, done when it returns.
   virtual absl::Status AllReduceSum(std::span<double> values) = 0;
   // Returns when all work enqueued on the GPU's stream is done, sums and others. Before anything

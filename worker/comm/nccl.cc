@@ -54,6 +54,9 @@ class Nccl final : public Collective {
     if (comm_ != nullptr && failed_) ncclCommAbort(comm_);
     if (comm_ != nullptr && !failed_) ncclCommDestroy(comm_);
     if (scratch_ != nullptr) cudaFree(scratch_);
+    if (parts_ready_ != nullptr) cudaEventDestroy(parts_ready_);
+    if (parts_summed_ != nullptr) cudaEventDestroy(parts_summed_);
+    if (parts_stream_ != nullptr) cudaStreamDestroy(parts_stream_);
 #ifdef ALLO_COMM_MPI
     if (failed_ && world_ != nullptr) world_->LeaveAtOnce();
 #endif
@@ -92,9 +95,24 @@ class Nccl final : public Collective {
   }
 
   absl::Status AllReduceSum(std::span<float> values, std::span<double> scalars) override {
-    ALLO_RETURN_IF_ERROR(Sum(values.data(), values.size(), ncclFloat32));
+    if (!values.empty()) {
+      ALLO_RETURN_IF_ERROR(Sum(values.data(), values.size(), ncclFloat32, stream_));
+    }
     if (scalars.empty()) return absl::OkStatus();
-    return Sum(scalars.data(), scalars.size(), ncclFloat64);
+    return Sum(scalars.data(), scalars.size(), ncclFloat64, stream_);
+  }
+
+  // The two streams meet at events, which a capture of the one extends to the other.
+  absl::Status BeginSum(std::span<float> values) override {
+    if (values.empty()) return absl::OkStatus();
+    if (parts_stream_ == nullptr) ALLO_RETURN_IF_ERROR(Check(OpenPartsStream()));
+    ALLO_RETURN_IF_ERROR(Check(Follow(parts_stream_, parts_ready_, stream_)));
+    parts_begun_ = true;
+    return Sum(values.data(), values.size(), ncclFloat32, parts_stream_);
+  }
+  absl::Status JoinSums() override {
+    if (!std::exchange(parts_begun_, false)) return absl::OkStatus();
+    return Check(Follow(stream_, parts_summed_, parts_stream_));
   }
 
   absl::Status Wait() override { return WaitForStream(); }
@@ -105,7 +123,7 @@ class Nccl final : public Collective {
 
   absl::Status AllReduceSum(std::span<double> values) override {
     return ThroughScratch(std::as_writable_bytes(values), [this](void* device, size_t bytes) {
-      return Sum(device, bytes / sizeof(double), ncclFloat64);
+      return Sum(device, bytes / sizeof(double), ncclFloat64, stream_);
     });
   }
 
@@ -176,9 +194,25 @@ class Nccl final : public Collective {
     return status;
   }
 
-  absl::Status Sum(void* values, size_t count, ncclDataType_t type) {
+  absl::Status OpenPartsStream() {
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaStreamCreateWithFlags(&parts_stream_, cudaStreamNonBlocking),
+                                  "cudaStreamCreate"));
+    for (cudaEvent_t* event : {&parts_ready_, &parts_summed_}) {
+      ALLO_RETURN_IF_ERROR(
+          FromCuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "cudaEventCreate"));
+    }
+    return absl::OkStatus();
+  }
+
+  // `stream` goes on once `first` has done what it has now.
+  static absl::Status Follow(cudaStream_t stream, cudaEvent_t event, cudaStream_t first) {
+    ALLO_RETURN_IF_ERROR(FromCuda(cudaEventRecord(event, first), "cudaEventRecord"));
+    return FromCuda(cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent");
+  }
+
+  absl::Status Sum(void* values, size_t count, ncclDataType_t type, cudaStream_t stream) {
     ALLO_RETURN_IF_ERROR(
-        Check(FromNccl(ncclAllReduce(values, values, count, type, ncclSum, comm_, stream_),
+        Check(FromNccl(ncclAllReduce(values, values, count, type, ncclSum, comm_, stream),
                        "ncclAllReduce", comm_)));
     return WaitForComm("ncclAllReduce");
   }
@@ -258,6 +292,10 @@ class Nccl final : public Collective {
   ncclComm_t comm_ = nullptr;
   bool failed_ = false;
   void* scratch_ = nullptr;
+  // Of BeginSum; none before its first call.
+  cudaStream_t parts_stream_ = nullptr;
+  cudaEvent_t parts_ready_ = nullptr, parts_summed_ = nullptr;
+  bool parts_begun_ = false;
 };
 
 }  // namespace

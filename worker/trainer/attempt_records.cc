@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "worker/trainer/outcome.h"
 
@@ -27,6 +28,10 @@ absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_bat
   if (parts.spool == nullptr) return absl::OkStatus();
   std::string build = TrainerBuild();
   if (!collective.library().empty()) absl::StrAppend(&build, ", ", collective.library());
+  if (collective.world_size() > 1 && parts.bucket_elements > 0) {
+    absl::StrAppendFormat(&build, ", gradient summed in buckets of %.3g MiB",
+                          static_cast<double>(parts.bucket_elements) * sizeof(float) / (1 << 20));
+  }
   parts.spool->Append(run::ExecutionConfig{.ranks = collective.world_size(),
                                            .hosts = absl::StrJoin(hosts, ","),
                                            .micro_batch = static_cast<int>(micro_batch),

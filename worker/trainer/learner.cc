@@ -137,10 +137,15 @@ void Learner::BeginUpdate(const models::UpdateInputs* inputs) {
   state_->report.narrow(0, kCommand, 1).copy_(command);
 }
 
-absl::Status Learner::AddGradient(const models::Batch& batch, float weight) {
-  return state_->train_step->LossAndGradient(ConstSpan(state_->parameters), batch, weight,
-                                             Span(state_->gradient),
-                                             &state_->report_on_device()->loss);
+absl::Status Learner::AddGradient(const models::Batch& batch, float weight,
+                                  const models::TrainStep::GradientDone& done) {
+  const std::span<const float> parameters = ConstSpan(state_->parameters);
+  double* const loss = &state_->report_on_device()->loss;
+  if (!done) {
+    return state_->train_step->LossAndGradient(parameters, batch, weight, gradient(), loss);
+  }
+  return state_->train_step->LossAndGradientInParts(parameters, batch, weight, gradient(), loss,
+                                                    done);
 }
 
 std::span<const float> Learner::parameters() const { return ConstSpan(state_->parameters); }

@@ -40,9 +40,11 @@ class Learner {
 
   // An update only enqueues work on a GPU. `inputs` lie in memory of the device.
   // gradient = 0, loss = 0, command = that of the inputs; then, a micro-batch at a time,
-  // += weight * (gradient, loss).
+  // += weight * (gradient, loss). `done`, of the last micro-batch, is told of the gradient's parts
+  // as they are finished (models/train_step.h).
   void BeginUpdate(const models::UpdateInputs* inputs);
-  absl::Status AddGradient(const models::Batch& batch, float weight);
+  absl::Status AddGradient(const models::Batch& batch, float weight,
+                           const models::TrainStep::GradientDone& done = nullptr);
   // For the ranks to add up, on the device: the gradient; the loss and the command.
   std::span<float> gradient();
   std::span<double> scalars();

@@ -31,6 +31,11 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0.001, kYear))
       ->envname("ALLO_COLLECTIVE_TIMEOUT");
+  app.add_option("--bucket-mib", options.bucket_mib,
+                 "with several ranks: the gradient is added up in buckets of so many MiB while the "
+                 "rest of it is computed; 0: as a whole at the end. Default: 25 on GPUs, 0 on CPUs")
+      ->check(CLI::Range(0.0, 1e6))
+      ->envname("ALLO_BUCKET_MIB");
   app.add_flag("--leased", options.leased,
                "standard input carries the lease; its end ends the job (for the worker agent)");
   app.add_option("--measure", options.measure_seconds,

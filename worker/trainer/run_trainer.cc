@@ -165,6 +165,9 @@ class Session {
     device_model_ = device.model;
     parts.progress = !options_.leased && options_.measure_seconds == 0;
     parts.collective = collective_.get();
+    const bool on_gpu = device.device.cuda;
+    parts.bucket_elements = static_cast<int64_t>(
+        options_.bucket_mib.value_or(on_gpu ? kGpuBucketMib : 0) * (1 << 20) / sizeof(float));
     parts.spool = spool_.get();
     parts.lease = lease_.get();
     absl::StatusOr<std::unique_ptr<Training>> training = Training::Create(std::move(parts));

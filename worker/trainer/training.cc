@@ -23,6 +23,7 @@
 #include "worker/trainer/curve_log.h"
 #include "worker/trainer/dataset_checks.h"
 #include "worker/trainer/evaluation.h"
+#include "worker/trainer/gradient_buckets.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
@@ -138,13 +139,23 @@ class TrainingImpl final : public Training {
 };
 
 absl::Status TrainingImpl::EnqueueUpdate(const FedUpdate& fed) {
+  const std::span<float> gradient = learner_->gradient();
+  const bool in_buckets = SumsInBuckets(parts_, static_cast<int64_t>(gradient.size()));
+  GradientBuckets buckets(collective_, parts_.bucket_elements);
+  const models::TrainStep::GradientDone done = [&](int64_t begin, int64_t end) {
+    return buckets.Add(gradient, begin, end);
+  };
   learner_->BeginUpdate(fed.inputs);
   for (int64_t begin = 0; begin < fed.batch.sequences; begin += micro_batch_) {
     const int64_t count = std::min(micro_batch_, fed.batch.sequences - begin);
     const float weight = static_cast<float>(static_cast<double>(count) / sequences_);
-    ALLO_RETURN_IF_ERROR(learner_->AddGradient(models::Slice(fed.batch, begin, count), weight));
+    const bool is_last = begin + count == fed.batch.sequences;
+    ALLO_RETURN_IF_ERROR(learner_->AddGradient(models::Slice(fed.batch, begin, count), weight,
+                                               is_last && in_buckets ? done : nullptr));
   }
-  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(learner_->gradient(), learner_->scalars()));
+  if (in_buckets) ALLO_RETURN_IF_ERROR(buckets.Finish());
+  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(
+      in_buckets ? std::span<float>() : learner_->gradient(), learner_->scalars()));
   learner_->FinishUpdate(fed.inputs, sequences_);
   return absl::OkStatus();
 }

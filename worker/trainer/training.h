@@ -41,7 +41,8 @@ struct TrainingParts {
   std::string data_dir;
   run::RunSpec spec;
   ComputeDevice device;
-  bool progress = false;  // lines on standard error
+  bool progress = false;        // lines on standard error
+  int64_t bucket_elements = 0;  // of the gradient's sum (gradient_buckets.h); 0: one sum of all
   comm::Collective* collective = nullptr;
   run::SpoolWriter* spool = nullptr;  // rank 0 only
   const LeaseWatch* lease = nullptr;  // rank 0 of a leased trainer only
