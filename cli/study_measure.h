@@ -2,6 +2,7 @@
 // Export call. The coordinator makes all fits.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,6 +38,7 @@ struct Measured {
   std::optional<std::string> refused;  // why the fit does not vouch for it
   std::string fit_ids;                 // "3add633167c3bb76"; of two terms both, with a comma
   std::string remark;                  // what the reader should know; may be empty
+  std::map<int64_t, double> by_seed;   // of the quantity `last`
 };
 
 struct Answer {

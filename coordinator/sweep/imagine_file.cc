@@ -1,6 +1,7 @@
 #include "coordinator/sweep/imagine_file.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -31,6 +32,54 @@ std::vector<run::Teacher> ReadTeachers(const Field& teachers, Mistakes& mistakes
   return read;
 }
 
+// A number, or a number for each teacher but random, which has nothing to learn.
+void ReadUpdates(const Field& updates, ImagineChoice& choice, Mistakes& mistakes) {
+  constexpr Range kUpdates = {1, 1e9};
+  for (const run::Teacher teacher : choice.teachers) choice.updates[teacher] = 1;
+  if (!updates.node.IsMap()) {
+    const auto count = ReadInteger(updates, kUpdates, mistakes);
+    for (auto& [teacher, value] : choice.updates) {
+      if (count && teacher != run::Teacher::kRandom) value = *count;
+    }
+    return;
+  }
+  std::set<run::Teacher> given = {run::Teacher::kRandom};
+  for (const Field& entry : ReadTable(updates, std::size(run::kTeachers), mistakes)) {
+    const auto count = ReadInteger(entry, kUpdates, mistakes);
+    const auto teacher = run::Parse<run::Teacher>(entry.name);
+    const auto found = teacher ? choice.updates.find(*teacher) : choice.updates.end();
+    if (found == choice.updates.end() || *teacher == run::Teacher::kRandom) {
+      mistakes.Add(entry.line, absl::StrFormat("updates has a value for %s, which is not one of "
+                                               "teachers that learn",
+                                               entry.name));
+    } else if (count) {
+      found->second = *count;
+      given.insert(*teacher);
+    }
+  }
+  for (const run::Teacher teacher : choice.teachers) {
+    if (given.count(teacher) == 0) {
+      mistakes.Add(updates.line,
+                   absl::StrFormat("updates has no value for teacher %s", run::NameOf(teacher)));
+    }
+  }
+}
+
+// A list, or the word `model`.
+void ReadSeeds(const Field& seeds, ImagineChoice& choice, Mistakes& mistakes) {
+  choice.seeds.clear();
+  if (seeds.node.IsScalar() && seeds.node.Scalar() == "model") return;
+  for (const Field& item : ReadList(seeds, "[1, 2, 3], or model", kMostSeeds, mistakes)) {
+    const auto seed = ReadInteger(item, {0, 9e15}, mistakes);
+    if (!seed) continue;
+    if (std::find(choice.seeds.begin(), choice.seeds.end(), *seed) != choice.seeds.end()) {
+      mistakes.Add(item.line, absl::StrFormat("seed %d is given twice", *seed));
+    } else {
+      choice.seeds.push_back(*seed);
+    }
+  }
+}
+
 }  // namespace
 
 void ReadImagine(const Field& imagine, absl::Span<const Section> sections, SweepFile& file,
@@ -39,24 +88,13 @@ void ReadImagine(const Field& imagine, absl::Span<const Section> sections, Sweep
   if (!imagine.node.IsMap()) return;
   ImagineChoice choice;
   choice.line = imagine.line;
-  if (fields.Require("updates", "updates of the policy, such as 120")) {
-    fields.Integer("updates", {1, 1e9}, &choice.updates);
-  }
   if (const auto teachers = fields.Find("teachers")) {
     choice.teachers = ReadTeachers(*teachers, mistakes);
   }
-  if (const auto seeds = fields.Find("seeds")) {
-    choice.seeds.clear();
-    for (const Field& item : ReadList(*seeds, "[1, 2, 3]", kMostSeeds, mistakes)) {
-      const auto seed = ReadInteger(item, {0, 9e15}, mistakes);
-      if (!seed) continue;
-      if (std::find(choice.seeds.begin(), choice.seeds.end(), *seed) != choice.seeds.end()) {
-        mistakes.Add(item.line, absl::StrFormat("seed %d is given twice", *seed));
-      } else {
-        choice.seeds.push_back(*seed);
-      }
-    }
+  if (const auto updates = fields.Require("updates", "updates of the policy, such as 120")) {
+    ReadUpdates(*updates, choice, mistakes);
   }
+  if (const auto seeds = fields.Find("seeds")) ReadSeeds(*seeds, choice, mistakes);
   fields.Real("learning_rate", {0, 100, /*open_low=*/true}, &choice.learning_rate);
   fields.Integer("evaluations", {1, 1000}, &choice.evaluations);
   if (const auto environment = fields.Find("environment")) {

@@ -99,8 +99,7 @@ v1::Run PolicyRun(const SweepFile& file, const data::Manifest& manifest, const v
   v1::RunSpec& spec = *run.mutable_spec();
   *spec.mutable_identity() = ToProto(identity);
   spec.set_kind(run::NameOf(run::RunKind::kPolicy));
-  // Random play has nothing to learn.
-  const int64_t updates = teacher == run::Teacher::kRandom ? 1 : choice.updates;
+  const int64_t updates = choice.updates.at(teacher);
   spec.set_steps(updates);
   const int64_t evaluations = std::min(choice.evaluations, updates);
   for (int64_t i = 1; i <= evaluations; ++i) {
@@ -180,8 +179,10 @@ void CheckImagine(const data::Manifest& manifest, SweepFile& file, Mistakes& mis
 std::vector<v1::Run> PolicyRuns(const SweepFile& file, const data::Manifest& manifest,
                                 const v1::Run& model) {
   std::vector<v1::Run> runs;
+  std::vector<int64_t> seeds = file.imagine->seeds;
+  if (seeds.empty()) seeds = {model.spec().identity().seed()};
   for (const run::Teacher teacher : file.imagine->teachers) {
-    for (const int64_t seed : file.imagine->seeds) {
+    for (const int64_t seed : seeds) {
       runs.push_back(PolicyRun(file, manifest, model, teacher, seed));
     }
   }

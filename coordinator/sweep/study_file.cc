@@ -57,6 +57,7 @@ constexpr QuantityRow kQuantities[] = {
     {"worst_rise", StudyQuantity::kWorstRise},
     {"ladder", StudyQuantity::kLadder},
     {"correlation", StudyQuantity::kCorrelation},
+    {"last", StudyQuantity::kLast},
 };
 constexpr absl::string_view kMethods[] = {"parametric", "frontier", "isoflop", "loss-compute"};
 constexpr absl::string_view kObjectives[] = {"huber", "lsq-log", "lsq", "lad"};
@@ -224,6 +225,9 @@ class Reader {
             "withhold, the sizes that the fit does not read");
     require(StudyQuantity::kCorrelation, !term.metric.empty(),
             "metric, a series of the sweep's evaluations, such as token_accuracy_h1");
+    require(StudyQuantity::kLast, !term.metric.empty(), "metric, a series of the runs: s_ern");
+    require(StudyQuantity::kLast, term.sizes.size() == 1,
+            "sizes, one of the sweep's, such as [2x64 imagination]");
     if ((term.law == "fixed-floor") != (term.floor > 0)) {
       mistakes_.Add(line, "law fixed-floor and floor, its E in nats, belong together");
     }

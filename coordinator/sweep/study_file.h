@@ -24,6 +24,7 @@ enum class StudyQuantity {
   kWorstRise,    // worst_rise: the largest increase of loss from a size to the next
   kLadder,       // ladder: how the tuned learning rate goes with size, a word
   kCorrelation,  // correlation: r of the loss of evaluated checkpoints with a measure of quality
+  kLast,         // last: a series' last value, the mean over the seeds of one size
 };
 
 struct StudyTerm {
@@ -35,11 +36,11 @@ struct StudyTerm {
   std::string law = "standard";
   std::string params, flops, series;  // empty: the sweep's; the held-out loss
   bool allow_repeat = false;
-  std::string metric;                 // of kCorrelation: a series of the evaluating runs
+  std::string metric;                 // of kCorrelation and kLast: a series of the runs
   double floor = 0;                   // E of the law fixed-floor, nats
   double at = 0;                      // FLOPs, of kAtBudget and kPredicted
   double budget_tokens = 0;           // of kRegime, kWorstRise: which cells; 0: the largest
-  std::vector<std::string> sizes;     // of kPlateau: which curves; empty: all
+  std::vector<std::string> sizes;     // of kPlateau: which curves; empty: all. Of kLast: one
   std::vector<std::string> withhold;  // of kExtrapolated: the first is reported
 };
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -92,9 +93,9 @@ struct EvaluateChoice {
 
 // imagine: {...}: policies in the trained models (imagine_file.h).
 struct ImagineChoice {
-  int64_t updates = 0;
   std::vector<run::Teacher> teachers = {run::Teacher::kImagination};
-  std::vector<int64_t> seeds = {1};
+  std::map<run::Teacher, int64_t> updates;  // of each of `teachers`
+  std::vector<int64_t> seeds = {1};         // empty: each policy has its model's
   double learning_rate = 5e-4;
   int64_t evaluations = 3;   // evenly spaced, the last after the last update
   run::PolicyRecipe recipe;  // but teacher and model

@@ -330,6 +330,78 @@ TEST(StudyReportTest, CorrelationsOfEvaluationsAreJudgedByRAndTheSideOfTheirInte
   EXPECT_THAT(report.answers[4].why_not, HasSubstr("no checkpoint of dense has a other yet"));
 }
 
+// Policies of two teachers and three seeds; `second` of one seed's runs differ by a little.
+void AddPolicies(FakeSource& source) {
+  v1::GetSweepResponse& sweep = source.sweeps["dense"];
+  for (const bool first : {true, false}) {
+    for (int seed = 1; seed <= 3; ++seed) {
+      v1::Run& run = *sweep.add_runs();
+      run.set_run_id((first ? 10 : 20) + seed);
+      run.set_size(first ? "2x64 imagination" : "2x64 cloning");
+      run.set_stage("policy");
+      run.set_state(v1::RUN_SUCCEEDED);
+      run.mutable_spec()->mutable_identity()->set_seed(seed);
+      v1::Curve score;
+      score.set_run_id(run.run_id());
+      score.set_size(run.size());
+      // A seed shifts both teachers alike, and by more than the teachers differ.
+      for (const double at : {60.0, 120.0}) {
+        score.add_x(at);
+        score.add_y(at == 60 ? 9 : seed + (first ? 0.3 : 0.1) + 0.001 * seed * first);
+      }
+      source.curves["dense s_ern"].push_back(score);
+    }
+  }
+}
+
+TEST(StudyReportTest, LastValuesAreMeansOverSeedsAndDifferencesArePaired) {
+  FakeSource source;
+  AddPolicies(source);
+  const StudyReport report = ReportOf(
+      "  - {quantity: last, metric: s_ern, sizes: [2x64 imagination], sweep: dense,\n"
+      "     accept: {least: 0.7}}\n"
+      "  - {quantity: last, metric: s_ern, sizes: [2x64 imagination], sweep: dense,\n"
+      "     minus: {sizes: [2x64 cloning]}, accept: {least: 0}}\n"
+      "  - {quantity: last, metric: s_ern, sizes: [2x64 real], sweep: dense}\n"
+      "  - {quantity: last, metric: other, sizes: [2x64 cloning], sweep: dense}\n",
+      source);
+  const fitting::Estimate& mean = report.answers[0].ours->value;
+  EXPECT_NEAR(*mean.estimate, 2.302, 1e-9);
+  // Values 1.301, 2.302, 3.303: s = 1.001, t(2) = 4.30265.
+  EXPECT_NEAR(*mean.upper - *mean.estimate, 4.302653 * 1.001 / std::sqrt(3), 1e-5);
+  EXPECT_EQ(report.answers[0].judged->verdict, fitting::Verdict::kUndetermined);
+  EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("seeds 1, 2, 3: 1.3, 2.3, 3.3"));
+  const fitting::Estimate& difference = report.answers[1].ours->value;
+  EXPECT_NEAR(*difference.estimate, 0.202, 1e-9);
+  EXPECT_NEAR(*difference.upper - *difference.estimate, 4.302653 * 0.001 / std::sqrt(3), 1e-7);
+  EXPECT_EQ(report.answers[1].judged->verdict, fitting::Verdict::kWithin);
+  EXPECT_THAT(report.answers[1].ours->remark, HasSubstr("a difference for each seed"));
+  EXPECT_THAT(report.answers[2].why_not,
+              HasSubstr("dense has no size 2x64 real: it has 2x64 cloning, 2x64 imagination"));
+  EXPECT_THAT(report.answers[3].why_not, HasSubstr("has a other yet"));
+}
+
+TEST(StudyReportTest, OneSeedHasNoIntervalAndUnequalSeedsAreIndependent) {
+  FakeSource source;
+  AddPolicies(source);
+  auto& runs = *source.sweeps["dense"].mutable_runs();
+  runs.DeleteSubrange(4, 2);  // one run of cloning is left
+  runs.Mutable(3)->set_state(v1::PENDING);
+  const StudyReport report = ReportOf(
+      "  - {quantity: last, metric: s_ern, sizes: [2x64 cloning], sweep: dense, accept: {least: "
+      "0}}\n"
+      "  - {quantity: last, metric: s_ern, sizes: [2x64 imagination], sweep: dense,\n"
+      "     minus: {sizes: [2x64 cloning]}, accept: {least: 0}}\n",
+      source);
+  EXPECT_NEAR(*report.answers[0].ours->value.estimate, 1.1, 1e-9);
+  EXPECT_FALSE(report.answers[0].ours->value.lower);
+  EXPECT_EQ(report.answers[0].judged->verdict, fitting::Verdict::kUndetermined);
+  EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("no interval: one seed"));
+  EXPECT_THAT(report.answers[0].ours->remark, HasSubstr("dense has 3 of 4 policies done"));
+  EXPECT_NEAR(*report.answers[1].ours->value.estimate, 1.202, 1e-9);
+  EXPECT_FALSE(report.answers[1].ours->value.lower);
+}
+
 TEST(StudyReportTest, ASweepWithoutEvaluationsAndUnfinishedOnesSayWhy) {
   FakeSource source;
   source.sweeps["super"].mutable_sweep()->set_cells(1);

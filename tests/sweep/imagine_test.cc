@@ -83,6 +83,42 @@ TEST(ImagineTest, EveryTrainedModelGetsAPolicyOfEachTeacherAndSeed) {
   for (const v1::Run& run : expansion.runs) EXPECT_TRUE(keys.insert(run.key()).second);
 }
 
+TEST(ImagineTest, UpdatesMayDifferByTeacher) {
+  const auto steps = [](const std::string& updates) {
+    const auto expansion = ExpandGenerated(SweepWith("updates: 100", updates, kFile));
+    EXPECT_OK(expansion.status());
+    std::set<std::pair<std::string, int64_t>> all;
+    for (const v1::Run& run : expansion->runs) {
+      if (run.stage() == "policy") all.insert({run.size(), run.spec().steps()});
+    }
+    return all;
+  };
+  const auto by_teacher = steps("updates: {imagination: 100, cloning: 700}");
+  EXPECT_EQ(by_teacher.count({"2x32 imagination", 100}), 1u);
+  EXPECT_EQ(by_teacher.count({"2x32 cloning", 700}), 1u);
+  EXPECT_EQ(by_teacher.count({"2x32 random", 1}), 1u);
+  EXPECT_EQ(by_teacher.size(), 6u);
+  EXPECT_THAT(MistakeOf("updates: 100", "updates: {imagination: 100}"),
+              HasSubstr("updates has no value for teacher cloning"));
+  EXPECT_THAT(MistakeOf("updates: 100", "updates: {imagination: 1, cloning: 1, real: 5}"),
+              HasSubstr("updates has a value for real"));
+  EXPECT_THAT(MistakeOf("updates: 100", "updates: {imagination: 1, cloning: 1, random: 5}"),
+              HasSubstr("updates has a value for random"));
+  EXPECT_THAT(MistakeOf("updates: 100", "updates: {imagination: 0, cloning: 1}"), HasSubstr("0"));
+}
+
+TEST(ImagineTest, SeedsOfTheModelsGiveOnePolicyAModel) {
+  ASSERT_OK_AND_ASSIGN(const Expansion expansion,
+                       ExpandGenerated(SweepWith("seeds: [5, 6]", "seeds: model", kFile)));
+  ASSERT_EQ(expansion.runs.size(), 4u + 4 * 3);
+  for (size_t i = 0; i < 12; ++i) {
+    const v1::Run& model = expansion.runs[i / 3];
+    const v1::Run& policy = expansion.runs[4 + i];
+    EXPECT_EQ(policy.spec().inputs(0).run_key(), model.key());
+    EXPECT_EQ(policy.spec().identity().seed(), model.spec().identity().seed());
+  }
+}
+
 TEST(ImagineTest, TheGridIsTheSameWithAndWithoutIt) {
   ASSERT_OK_AND_ASSIGN(const Expansion with, ExpandGenerated(kFile));
   const std::string text(kFile);
@@ -100,6 +136,8 @@ TEST(ImagineTest, WhatDoesNotFitIsSaidWithItsPlace) {
   EXPECT_THAT(MistakeOf("[imagination, cloning, random]", "[imagination, magic]"),
               HasSubstr("teachers 'magic': allowed are imagination, real, cloning, random"));
   EXPECT_THAT(MistakeOf("seeds: [5, 6]", "seeds: [5, 5]"), HasSubstr("seed 5 is given twice"));
+  EXPECT_THAT(MistakeOf("seeds: [5, 6]", "seeds: models"), HasSubstr("seeds"));
+  EXPECT_THAT(MistakeOf("seeds: [5, 6]", "seeds: []"), HasSubstr("seeds"));
   EXPECT_THAT(MistakeOf("horizon: 4", "horizon: 7"),
               HasSubstr("burn 2 and horizon 7 are more than the 8 frames of the models' window"));
   EXPECT_THAT(MistakeOf("horizon: 4", "horizont: 4"), HasSubstr("horizon"));

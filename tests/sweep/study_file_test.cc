@@ -74,6 +74,22 @@ TEST(StudyFileTest, PlansArePricedByThePresetsArithmetic) {
   EXPECT_GT(plan.flops_exact, plan.flops_6nd);
 }
 
+TEST(StudyFileTest, TheLastValueOfASeriesNeedsItsNameAndOneSize) {
+  const auto row = [](const std::string& keys) {
+    return ParseStudyFile(
+        "name: x\nsweeps: [dream]\nrows:\n  - {quantity: last, sweep: dream" + keys + "}\n",
+        "x.yaml");
+  };
+  ASSERT_OK_AND_ASSIGN(const Study study, row(", metric: s_ern, sizes: [2x64 real]"));
+  EXPECT_EQ(study.rows[0].term->kind, StudyQuantity::kLast);
+  EXPECT_THAT(study.rows[0].term->sizes, ElementsAre("2x64 real"));
+  EXPECT_THAT(row(", sizes: [a]").status().message(),
+              HasSubstr("x.yaml:4: quantity last needs metric"));
+  EXPECT_THAT(row(", metric: s_ern").status().message(),
+              HasSubstr("quantity last needs sizes, one"));
+  EXPECT_THAT(row(", metric: s_ern, sizes: [a, b]").status().message(), HasSubstr("sizes, one"));
+}
+
 TEST(StudyFileTest, EveryMistakeIsToldWithItsLine) {
   const std::string bad = R"(name: bad
 sweeps: [dense]

@@ -25,14 +25,16 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
                          ParseSweepFile(yaml, entry.path().filename().string()));
     data::Manifest manifest = Words();
     // Datasets of frames that are recorded have the layout of generated ones.
+    const std::string outcomes = file.objective == "world" ? ",outcomes=1" : "";
     const std::string generated = data::IsGenerated(file.dataset) ? file.dataset
-                                  : file.frames > 0               ? "strata:view=8,zo=64"
+                                  : file.frames > 0               ? "strata:view=8,zo=64" + outcomes
                                                                   : "";
     if (!generated.empty()) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(generated));
     }
     if (file.tokenizer) {
-      ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest("strata:view=16,pixels=32,frames=16"));
+      ASSERT_OK_AND_ASSIGN(
+          manifest, data::GeneratedManifest("strata:view=16,pixels=32,frames=16" + outcomes));
       manifest.kind = data::DatasetKind::kTrajectories;
     }
     manifest.name = file.dataset;
