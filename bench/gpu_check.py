@@ -6,7 +6,9 @@
 Builds the trainer alone (no gRPC, protobuf, SQLite or MPI), runs tests/trainer/trainer_gpu_test.cc
 (bf16 against fp32, resume after SIGKILL, captured against enqueued updates, ...), and times whole
 updates of allo-trainer beside eager and compiled PyTorch (bench/train_eager.py), from 8 thousand to
-124 million parameters, with the share of the GPU's peak.
+124 million parameters, with the share of the GPU's peak; small runs an hour as stacks, as a process
+each and as a process each of compiled PyTorch; and, where there are two GPUs and mpirun, two ranks
+with their gradient summed in buckets and as a whole.
 
 --device cpu is the rehearsal: the same script, tests and tables with a CPU, written to another file
 that says so. It shows that the check works, and nothing about a GPU. --build takes programs that
@@ -21,6 +23,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -141,7 +144,7 @@ class Check:
         environment = dict(os.environ, OMP_NUM_THREADS="1", ALLO_GPU_TEST_DEVICE=self.options.device)
         with tempfile.TemporaryDirectory(prefix="allometry-gpu-") as folder:
             results = pathlib.Path(folder, "results.json")
-            command = [str(program), "--gtest_filter=GpuTest.*", f"--gtest_output=json:{results}"]
+            command = [str(program), "--gtest_filter=GpuTest.*:GpuStackTest.*", f"--gtest_output=json:{results}"]
             if self.options.short:
                 command[1] = "--gtest_filter=GpuTest.Losses*:GpuTest.ADiverged*"
             code, text = output_of(command, self.budget.left(), env=environment)
@@ -175,14 +178,17 @@ class Check:
         # The larger ones take minutes an update on a CPU.
         return rows[: 1 if self.options.short else 2] if self.cpu else rows
 
-    def ours(self, row, precision, seconds, folder):
-        name, layers, heads, width, context, vocabulary, batch, _ = row
+    def dataset(self, vocabulary, folder):
+        """(folder of random tokens, reason why not)."""
         data = pathlib.Path(folder, f"data-{vocabulary}")
         if not data.exists():
             code, text = output_of([str(self.build / "bench" / "train"), "--dataset", str(data), str(vocabulary)], 120)
             if code != 0:
                 return None, last_lines(text)
-        run = pathlib.Path(folder, f"run-{name}-{precision}")
+        return data, None
+
+    def write_run(self, run, row, precision, **others):
+        _, layers, heads, width, context, vocabulary, batch, _ = row
         run.mkdir()
         shape = {
             "family": "gpt", "layers": layers, "heads": heads, "width": width, "context": context,
@@ -190,15 +196,24 @@ class Check:
         }
         identity = {
             "shape": shape, "dataset": "random", "batch_tokens": batch * context, "learning_rate": 1e-4,
-            "precision": precision,
+            "precision": precision, "seed": others.pop("seed", 0),
         }
         spec = {
             "identity": identity, "steps": 10**9, "evaluation_windows": batch, "log_every": 10,
-            "device": self.options.device,
+            "device": self.options.device, **others,
         }
         (run / "run.json").write_text(json.dumps(spec))
+
+    def ours(self, row, precision, seconds, folder, launcher=(), flags=(), **others):
+        """(tokens a second, reason why not)."""
+        name, _, _, _, context, vocabulary, batch, _ = row
+        data, why = self.dataset(vocabulary, folder)
+        if data is None:
+            return None, why
+        run = pathlib.Path(tempfile.mkdtemp(prefix=f"run-{name}-{precision}-", dir=folder), "run")
+        self.write_run(run, row, precision, **others)
         code, text = output_of(
-            [str(self.trainer()), str(run), "--data-dir", str(data), "--measure", str(seconds)],
+            [*launcher, str(self.trainer()), str(run), "--data-dir", str(data), "--measure", str(seconds), *flags],
             min(60 + 3 * seconds, self.budget.left()),
             env=dict(os.environ, OMP_NUM_THREADS="1"),
         )
@@ -207,7 +222,7 @@ class Check:
             return None, last_lines(text)
         numbers = json.loads(measured)
         # On a CPU what other processes take of the core does not count, as in train_eager.py.
-        update = numbers["update_cpu_s"] if self.cpu else numbers["update_s"]
+        update = numbers["update_cpu_s"] if self.cpu and not launcher else numbers["update_s"]
         return batch * context / update, None
 
     def python(self):
@@ -286,12 +301,140 @@ class Check:
         if missing:
             self.write("Not measured:", "", *(f"- {text}" for text in missing), "")
 
+    # Many small runs.
+    def run_stacks(self):
+        width, updates = (2, 20) if self.options.short else (4, 200) if self.cpu else (32, 1000)
+        most = 10**4 if self.cpu else 10**6  # parameters
+        unit = "CPU-hour" if self.cpu else "hour"
+        self.write(
+            "## Small runs",
+            "",
+            f"Runs of {updates} updates a {unit}, with the start and the end of their processes: {width} runs as a stack"
+            f" in one process (`allo-trainer --stack`), a process a run, and a process a run of nanoGPT's model and loop,"
+            f" compiled. {'All in fp32.' if self.cpu else 'Ours in tf32, the peer in bf16.'}",
+            "",
+            "| shape | stacked | a process each | compiled nanoGPT | stacked / process | stacked / compiled |",
+            "|---|---|---|---|---|---|",
+        )
+        python = self.python()
+        missing = []
+        with tempfile.TemporaryDirectory(prefix="allometry-gpu-") as folder:
+            for row in self.shapes():
+                name, layers, heads, width_of_model, context, vocabulary, batch, _ = row
+                if self.budget.left() < 30:
+                    missing.append(f"{name}: the time was up")
+                    continue
+                if 12 * layers * width_of_model**2 + vocabulary * width_of_model > most:
+                    continue
+                say(f"timing a stack of {width} runs of {name}")
+                data, why = self.dataset(vocabulary, folder)
+                if data is None:
+                    self.fail(f"{name}, data: {why}")
+                    continue
+                hourly = {}
+                for how, runs in (("stacked", width), ("alone", 1)):
+                    folders = [pathlib.Path(folder, f"{name}-{how}-{k}") for k in range(runs)]
+                    for seed, run in enumerate(folders):
+                        self.write_run(
+                            run, row, "fp32" if self.cpu else "tf32", seed=seed, steps=updates, log_every=100,
+                            evaluation_steps=[updates],
+                        )
+                    arguments = ["--stack", str(width)] if how == "stacked" else []
+                    seconds, why = self.seconds_of(
+                        [str(self.trainer()), *map(str, folders), "--data-dir", str(data), *arguments]
+                    )
+                    if seconds is None:
+                        self.fail(f"{name}, {how}: {why}")
+                    else:
+                        hourly[how] = 3600 * runs / seconds
+                reason = "left out by --short" if self.options.short else python[2]
+                if reason is None:
+                    line = f"{layers} {heads} {width_of_model} {context} {vocabulary} {batch} 1\n"
+                    command = [*python[0], str(ROOT / "bench" / "train_eager.py"), "--device", self.options.device]
+                    command += ["--precision", "fp32" if self.cpu else "bf16", "--compile", "--updates", str(updates)]
+                    seconds, reason = self.seconds_of(command, input=line, environment=python[1])
+                    if seconds is not None:
+                        hourly["compiled"] = 3600 / seconds
+                if "compiled" not in hourly:
+                    missing.append(f"{name}, compiled nanoGPT: {reason}")
+                number = lambda how: f"{hourly[how]:,.0f}" if how in hourly else "-"  # noqa: E731
+                ratio = lambda how: (  # noqa: E731
+                    f"{hourly['stacked'] / hourly[how]:.2f}" if how in hourly and "stacked" in hourly else "-"
+                )
+                self.write(
+                    f"| {name} | {number('stacked')} | {number('alone')} | {number('compiled')} | {ratio('alone')} |"
+                    f" {ratio('compiled')} |"
+                )
+        self.write("")
+        if missing:
+            self.write("Not measured:", "", *(f"- {text}" for text in missing), "")
+
+    def seconds_of(self, command, input=None, environment=None):
+        """(what a process takes from start to end, reason why not): seconds, on a CPU those of the processor."""
+        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        code, text = output_of(
+            command, self.budget.left(), input=input, env=dict(environment or os.environ, OMP_NUM_THREADS="1")
+        )
+        wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if code != 0:
+            return None, "the time was up" if code == 124 else last_lines(text)
+        return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) if self.cpu else wall, None
+
+    # Two ranks.
+    def run_ranks(self):
+        self.write("## Two ranks", "")
+        _, listed = output_of(["nvidia-smi", "-L"], 30) if not self.cpu else (0, "")
+        gpus = sum(line.startswith("GPU ") for line in listed.splitlines())
+        rows = self.shapes()
+        why = None
+        if shutil.which("mpirun") is None:
+            why = "there is no mpirun"
+        elif not self.cpu and gpus < 2:
+            why = f"this machine has {gpus} GPU"
+        elif not rows:
+            why = "there are no shapes"
+        if why is not None:
+            self.write(f"Not measured: {why}. So nothing is known of sums in buckets (`--bucket-mib`) either.", "")
+            return
+        row = rows[-1]
+        mpirun = ["mpirun", "-np", "2", "--oversubscribe"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
+        kept = ("CUDA_", "NCCL_", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+        for name in os.environ:
+            if name.startswith(kept):
+                mpirun += ["-x", name]
+        precision, seconds = ("fp32", 0.5) if self.cpu else ("bf16", 3)
+        say(f"timing {row[0]} on two ranks")
+        speeds = {}
+        with tempfile.TemporaryDirectory(prefix="allometry-gpu-") as folder:
+            # The least bucket on a CPU, so that the small model has several.
+            buckets = "0.01" if self.cpu else "25"
+            for how, launcher, flags, ranks in (
+                ("one rank", [], [], 1),
+                ("two, the gradient as a whole", mpirun, ["--bucket-mib", "0"], 2),
+                (f"two, in buckets of {buckets} MiB", mpirun, ["--bucket-mib", buckets], 2),
+            ):
+                speed, why = self.ours(
+                    row, precision, seconds, folder, launcher, flags, ranks=ranks, step_backend="autograd"
+                )
+                if speed is None:
+                    if "was built without MPI" in (why or ""):
+                        self.write("Not measured: the trainer was built without MPI.", "")
+                        return
+                    self.fail(f"{row[0]}, {how}: {why}")
+                else:
+                    speeds[how] = speed
+        self.write(
+            f"{row[0]} in {precision}, tokens a second" + (" (two processes that share cores)" if self.cpu else "") + ":",
+            "", "| ranks | tokens a second |", "|---|---|",
+            *(f"| {how} | {speed:,.0f} |" for how, speed in speeds.items()), "",
+        )
+
     def finish(self):
         if self.failures:
             self.write("## Failed", "", *(f"- {text}" for text in self.failures), "")
         self.write(
-            "Not measured by this check: more than one GPU (NCCL was tested on a stand-in, on host memory, alone), runs"
-            " of days, and GPUs of other kinds.",
+            "Not measured by this check: more GPUs than two, GPUs on several hosts (NCCL was tested on a stand-in, on"
+            " host memory), runs of days, and GPUs of other kinds.",
         )
         report = pathlib.Path(self.options.report) if self.options.report else (
             self.build / "gpu-rehearsal.md" if self.cpu else ROOT / "docs" / "results" / "gpu.md"
@@ -318,6 +461,8 @@ def main():
     check.compile()
     check.run_tests()
     check.run_speeds()
+    check.run_stacks()
+    check.run_ranks()
     sys.exit(check.finish())
 
 

@@ -1,10 +1,11 @@
 """The update of bench/train.cc in plain PyTorch: nanoGPT's model and loop.
 
-    train_eager.py [--device cpu|cuda] [--precision fp32|tf32|bf16] [--compile]
+    train_eager.py [--device cpu|cuda] [--precision fp32|tf32|bf16] [--compile] [--updates N]
 
 Reads lines "layers heads width context vocabulary batch seconds" from standard input and answers
 each with its tokens per second: of CPU time, on one thread, or on a GPU of wall time. As nanoGPT
-does on a GPU: bf16 by autocast, the fused AdamW, batches from pinned memory, torch.compile.
+does on a GPU: bf16 by autocast, the fused AdamW, batches from pinned memory, torch.compile. With
+--updates it does N updates in all instead of those of some seconds: what a short run takes.
 """
 
 import argparse
@@ -109,6 +110,10 @@ def tokens_per_second(options, layers, heads, width, context, vocabulary, batch,
         torch.cuda.synchronize()
         return time.perf_counter()
 
+    if options.updates:
+        for step in range(options.updates):
+            update(step)
+        return 0
     for step in range(10 if on_gpu else 3):
         update(step)
     start, updates, elapsed = now(), 0, 0.0
@@ -125,6 +130,7 @@ def main():
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--updates", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = options.precision != "fp32"

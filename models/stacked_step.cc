@@ -110,16 +110,6 @@ class StackedAutogradStep final : public StackedStep {
                     first.weights.end())) {
       return absl::InvalidArgumentError("stacked models whose targets have other weights");
     }
-    // An id beyond the vocabulary would read another model's table.
-    for (size_t i = 0; i < positions; ++i) {
-      const int32_t target = batch.targets[i] == kMasked ? 0 : batch.targets[i];
-      for (const int32_t id : {batch.inputs[i], target}) {
-        if (id < 0 || id >= shape_.vocabulary) {
-          return absl::InvalidArgumentError(
-              absl::StrFormat("token %d: allowed is 0..%d", id, shape_.vocabulary - 1));
-        }
-      }
-    }
     return absl::OkStatus();
   }
 
@@ -298,6 +288,19 @@ class StackedAutogradStep final : public StackedStep {
 };
 
 }  // namespace
+
+absl::Status CheckTokens(const Batch& batch, int vocabulary) {
+  const auto check = [&](int32_t id) {
+    if (id >= 0 && id < vocabulary) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrFormat("token %d: allowed is 0..%d", id, vocabulary - 1));
+  };
+  for (const int32_t id : batch.inputs) ALLO_RETURN_IF_ERROR(check(id));
+  for (const int32_t id : batch.targets) {
+    if (id != kMasked) ALLO_RETURN_IF_ERROR(check(id));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<StackedStep>> CreateStackedStep(const Shape& shape,
                                                                const ParameterLayout& layout,

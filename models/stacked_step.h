@@ -21,6 +21,10 @@ namespace allometry::models {
 
 inline constexpr int kMostStacked = 64;
 
+// InvalidArgument where an input, or a target that counts, is outside of the vocabulary: of stacked
+// models it would read another one's table.
+absl::Status CheckTokens(const Batch& batch, int vocabulary);
+
 class StackedStep {
  public:
   virtual ~StackedStep() = default;
@@ -33,9 +37,8 @@ class StackedStep {
   // weighted sum, Batch::weights), in nats:
   //   gradients[k] += weight * dm_k/d(parameters[k]),   *losses[k] += weight * m_k.
   // `parameters` and `gradients`, [K, stride()] fp32, and `losses` lie on the step's device; on
-  // CUDA the call only enqueues work. The batches have one size, and the same positions count in
-  // all of them (InvalidArgument otherwise, and where a token is outside of the vocabulary or none
-  // counts).
+  // CUDA the call only enqueues work. The batches have one size and passed CheckTokens, and the
+  // same positions count in all of them (InvalidArgument otherwise, and where none counts).
   virtual absl::Status LossesAndGradients(std::span<const float> parameters,
                                           std::span<const Batch> batches, float weight,
                                           std::span<float> gradients,

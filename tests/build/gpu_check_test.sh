@@ -13,6 +13,9 @@ grep -q '^# Rehearsal on a CPU$' "$folder/report.md" && grep -qF '**No GPU was u
 grep -qE '^\| LossesInBf16AreWithinOnePercentOfFp32 \| passed \| .*largest_relative_difference 0?\.' "$folder/report.md" \
   || fail "bf16 was not compared with fp32"
 grep -qE '^\| 8k \| [0-9,]+ \|' "$folder/report.md" || fail "nothing was timed"
+grep -qE '^\| 8k \| [0-9,]+ \| [0-9,]+ \| - \| [0-9.]+ \| - \|$' "$folder/report.md" || fail "no stack was timed"
+grep -qE '^\| two, in buckets of [0-9.]+ MiB \| [0-9,]+ \|$|^Not measured: (there is no mpirun|the trainer was built)' \
+  "$folder/report.md" || fail "two ranks were neither timed nor said to be missing"
 [ "$before" = "$(cat "$root/docs/results/gpu.md")" ] || fail "the results of GPUs were overwritten by a rehearsal"
 
 # A failing part fails the check, and is in the report.

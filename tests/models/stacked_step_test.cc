@@ -8,7 +8,10 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "absl/strings/str_cat.h"
 
 namespace allometry::models {
 namespace {
@@ -183,21 +186,20 @@ TEST_P(StackedStepTest, CallsAddUp) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, StackedStepTest, testing::Range(0, 4));
 
-TEST(StackedStepRefusalTest, ATokenOutsideOfTheVocabularyReadsNoOtherModelsTable) {
+TEST(StackedStepRefusalTest, ATokenOutsideOfTheVocabularyIsTold) {
   const Shape& shape = kShapes[0];
   const auto model = MakeModel(shape, 1, 2);
-  for (const int32_t wrong : {-2, shape.vocabulary}) {
-    const auto other = MakeModel(shape, 2, 2);
-    other->inputs[3] = wrong;
-    const auto step = MakeStep(shape, 2);
-    std::vector<float> parameters(2 * step->stride()), gradients(parameters.size());
-    const Batch batches[] = {other->batch, model->batch};
-    double losses[2] = {};
-    double* const places[] = {&losses[0], &losses[1]};
-    const absl::Status refused =
-        step->LossesAndGradients(parameters, batches, 1, gradients, places);
-    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(refused.message()), HasSubstr("allowed is 0..64"));
+  model->targets[4] = kMasked;
+  EXPECT_TRUE(CheckTokens(model->batch, shape.vocabulary).ok());
+  for (std::vector<int32_t>* ids : {&model->inputs, &model->targets}) {
+    for (const int32_t wrong : {-2, shape.vocabulary}) {
+      const int32_t was = std::exchange((*ids)[3], wrong);
+      const absl::Status refused = CheckTokens(model->batch, shape.vocabulary);
+      EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(refused.message()),
+                  HasSubstr(absl::StrCat("token ", wrong, ": allowed is 0..64")));
+      (*ids)[3] = was;
+    }
   }
 }
 

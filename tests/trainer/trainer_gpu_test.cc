@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "tests/trainer/trainer_process.h"
+#include "tests/trainer/stack_runs.h"
 
 namespace allometry::trainer {
 namespace {
@@ -132,6 +132,36 @@ TEST_F(GpuTest, AgreesWithTheCpu) {
     EXPECT_NEAR(*gpu.at(key), *value, 1e-2 * std::abs(*value)) << key.first << " " << key.second;
   }
 }
+
+class GpuStackTest : public StackRuns<GpuTest> {};
+
+TEST_F(GpuStackTest, EachRunAgreesWithItselfAlone) {
+  TrainStack({{"a", Spec(0)}, {"b", Spec(1)}, {"c", Spec(2)}});
+  double largest = 0;
+  for (const auto& [i, name] : {std::pair(0, "a"), std::pair(1, "b"), std::pair(2, "c")}) {
+    const Curve alone = CurveOf(absl::StrCat("alone-", name), Spec(i));
+    largest = std::max(largest, LargestDifference(alone, Of(name).curve));
+  }
+  EXPECT_LT(largest, 1e-3);
+  RecordProperty("largest_relative_difference", absl::StrCat(largest));
+}
+
+TEST_F(GpuStackTest, BitsDoNotDependOnPlaceCompanyAndCapture) {
+  run::RunSpec wild = Spec(1);
+  wild.identity.learning_rate = 1e30;
+  wild.identity.warmup_steps = 0;
+  TrainStack({{"a", Spec(0)}, {"b", Spec(1)}, {"c", Spec(2)}});
+  const auto with_wild = StartStack({{"c2", Spec(2)}, {"wild", wild}, {"b2", Spec(1)}});
+  EXPECT_EQ(with_wild->Wait(), run::ProcessExitCode(ExitReason::kDiverged)) << with_wild->Log();
+  EXPECT_EQ(Of("b2"), Of("b"));
+  EXPECT_EQ(Of("c2"), Of("c"));
+  setenv("ALLO_EAGER", "1", 1);
+  TrainStack({{"a2", Spec(0)}}, {"--stack", "3"});
+  unsetenv("ALLO_EAGER");
+  EXPECT_EQ(Of("a2"), Of("a"));
+}
+
+TEST_F(GpuStackTest, AfterKill9EachRunContinuesWithItsBits) { ExpectStackResumesWithItsBits(400); }
 
 // What allo-trainer-cuda does where there is no GPU.
 class TrainerCudaTest : public TrainerTest {

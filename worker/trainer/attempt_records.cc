@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <iostream>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,64 @@ namespace allometry::trainer {
 
 using run::ExitReason;
 
+namespace {
+
+// What to do about an attempt that has records already, as a sentence.
+std::string AdviceOnUsedAttempt(const std::string& run_dir, int attempt) {
+  const std::string dir = run::AttemptDir(run_dir, attempt);
+  run::SpoolReader reader(dir);
+  int64_t last_step = 0;
+  run::CheckpointRecord checkpoint;
+  for (;;) {
+    const auto records = reader.Read(1024);
+    if (!records.ok()) return std::string(records.status().message());
+    if (records->empty()) break;
+    for (const run::Record& record : *records) {
+      if (const auto* point = std::get_if<run::Point>(&record.body)) last_step = point->step;
+      if (const auto* written = std::get_if<run::CheckpointRecord>(&record.body)) {
+        checkpoint = *written;
+      }
+    }
+  }
+  std::string advice = absl::StrFormat(
+      "%s has records already, up to update %d; an attempt runs once. ", dir, last_step);
+  if (checkpoint.file.empty()) {
+    return advice + absl::StrFormat(
+                        "Set \"attempt\": %d in run.json to begin again (it has no "
+                        "checkpoint to continue from).",
+                        attempt + 1);
+  }
+  return advice + absl::StrFormat(
+                      "To continue, set in run.json \"attempt\": %d and \"start\": {\"attempt\": "
+                      "%d, \"step\": %d, \"file\": \"%s\", \"hash\": \"%s\"}; without \"start\" "
+                      "it begins again.",
+                      attempt + 1, attempt, checkpoint.step, checkpoint.file, checkpoint.hash);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<run::SpoolWriter>> OpenAttempt(const std::string& run_dir,
+                                                              int attempt) {
+  auto spool = run::SpoolWriter::Create(run::AttemptDir(run_dir, attempt));
+  if (absl::IsAlreadyExists(spool.status())) {
+    return absl::AlreadyExistsError(AdviceOnUsedAttempt(run_dir, attempt));
+  }
+  return spool;
+}
+
+TrainingEnd EndOf(const absl::StatusOr<TrainingEnd>& end, int64_t step) {
+  if (end.ok()) return *end;
+  return {ReasonOf(end.status()), std::string(end.status().message()), step};
+}
+
+void RecordExit(run::SpoolWriter& spool, TrainingEnd* end) {
+  spool.Append(run::ExitRecord{end->reason, end->message, end->step});
+  if (const absl::Status synced = spool.Sync(); !synced.ok()) {
+    std::cerr << "the exit record could not be written: " << synced << std::endl;
+    if (absl::IsResourceExhausted(synced)) end->reason = ExitReason::kDiskFull;
+  }
+}
+
 absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_batch,
                                    const std::string& step_backend) {
   comm::Collective& collective = *parts.collective;
@@ -26,6 +85,8 @@ absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_bat
     hosts.emplace_back(host.data());
   }
   if (parts.spool == nullptr) return absl::OkStatus();
+  const std::string stacked =
+      parts.stack_width == 0 ? "" : absl::StrCat(", stacked by ", parts.stack_width);
   std::string build = TrainerBuild();
   if (!collective.library().empty()) absl::StrAppend(&build, ", ", collective.library());
   if (collective.world_size() > 1 && parts.bucket_elements > 0) {
@@ -38,7 +99,7 @@ absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_bat
                                            .device = run::NameOf(parts.spec.device),
                                            .device_model = parts.device.model,
                                            .trainer_build = build,
-                                           .step_backend = step_backend});
+                                           .step_backend = step_backend + stacked});
   return parts.spool->Flush();
 }
 

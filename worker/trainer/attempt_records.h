@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,15 @@
 #include "worker/trainer/training.h"
 
 namespace allometry::trainer {
+
+// The attempt's folder, which the caller owns from here on. AlreadyExists, with what to do, where
+// the attempt ran before.
+absl::StatusOr<std::unique_ptr<run::SpoolWriter>> OpenAttempt(const std::string& run_dir,
+                                                              int attempt);
+// `end`, or that of a failure at `step` with its reason.
+TrainingEnd EndOf(const absl::StatusOr<TrainingEnd>& end, int64_t step);
+// Ends the spool. The reason becomes DISK_FULL where the record does not fit.
+void RecordExit(run::SpoolWriter& spool, TrainingEnd* end);
 
 // Hosts, device, build and step backend, on rank 0. Together with all ranks.
 absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_batch,

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/check.h"
 #include "models/guarded_update.h"
 
 namespace allometry::trainer {
@@ -21,12 +22,24 @@ constexpr int64_t kLossSum = offsetof(UpdateReport, loss_sum) / sizeof(double);
 constexpr int64_t kLossCount = offsetof(UpdateReport, loss_count) / sizeof(double);
 static_assert(kCommand == kLoss + 1);  // scalars() is both
 
-at::Tensor Zeros(int64_t size, at::ScalarType type, models::Device device) {
+at::TensorOptions OnDevice(at::ScalarType type, models::Device device) {
   at::TensorOptions options(type);
   if (device.cuda) {
     options = options.device(at::DeviceType::CUDA, static_cast<c10::DeviceIndex>(device.index));
   }
-  return at::zeros({size}, options);
+  return options;
+}
+
+at::Tensor Zeros(int64_t size, at::ScalarType type, models::Device device) {
+  return at::zeros({size}, OnDevice(type, device));
+}
+
+// In `memory`, where it is not empty.
+at::Tensor ZerosIn(std::span<float> memory, int64_t size, models::Device device) {
+  if (memory.empty()) return Zeros(size, at::kFloat, device);
+  ALLO_CHECK(static_cast<int64_t>(memory.size()) >= size);
+  const at::Tensor zeros = at::from_blob(memory.data(), {size}, OnDevice(at::kFloat, device));
+  return zeros.zero_();
 }
 
 std::span<float> Span(const at::Tensor& tensor) {
@@ -76,7 +89,8 @@ Learner::~Learner() = default;
 
 absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& identity,
                                                          const std::string& step_backend,
-                                                         const ComputeDevice& device) {
+                                                         const ComputeDevice& device,
+                                                         LearnerMemory memory) {
   const models::Shape shape = identity.shape;
   auto state = std::make_unique<State>();
   state->identity = identity;
@@ -85,10 +99,11 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const run::Identity& id
   ALLO_ASSIGN_OR_RETURN(state->train_step,
                         models::CreateTrainStep(step_backend, shape, state->layout, device.device,
                                                 &state->step_backend, identity.precision));
-  for (at::Tensor* buffer : {&state->parameters, &state->exp_avg, &state->exp_avg_sq}) {
+  for (at::Tensor* buffer : {&state->exp_avg, &state->exp_avg_sq}) {
     *buffer = Zeros(state->layout.size, at::kFloat, device.device);
   }
-  state->gradient = Zeros(state->train_step->gradient_size(), at::kFloat, device.device);
+  state->parameters = ZerosIn(memory.parameters, state->layout.size, device.device);
+  state->gradient = ZerosIn(memory.gradient, state->train_step->gradient_size(), device.device);
   state->report = Zeros(kReportDoubles, at::kDouble, device.device);
   state->update = CreateUpdate(device, Trained(state->layout), ToAdamWOptions(identity.optimizer));
 

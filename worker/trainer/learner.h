@@ -22,13 +22,19 @@ namespace allometry::trainer {
 
 models::AdamWOptions ToAdamWOptions(const run::Optimizer& optimizer);
 
+// Memory of the device that outlives a learner, each at least ParameterLayout::size elements.
+struct LearnerMemory {
+  std::span<float> parameters, gradient;
+};
+
 class Learner {
  public:
-  // Allocates everything; the parameters are those of the seed, the moments zero. `step_backend`
-  // is a name of models' table or "auto".
+  // Allocates everything, but parameters and gradient where `memory` is not empty; the parameters
+  // are those of the seed, the moments zero. `step_backend` is a name of models' table or "auto".
   static absl::StatusOr<std::unique_ptr<Learner>> Create(const run::Identity& identity,
                                                          const std::string& step_backend,
-                                                         const ComputeDevice& device);
+                                                         const ComputeDevice& device,
+                                                         LearnerMemory memory = {});
   ~Learner();
 
   const std::string& step_backend() const;  // the one chosen

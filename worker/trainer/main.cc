@@ -1,13 +1,16 @@
 // allo-trainer and allo-trainer-cuda: train what RUN_DIR/run.json says.
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "base/command_line.h"
 #include "base/standard_output.h"
 #include "worker/trainer/device.h"
+#include "worker/trainer/run_stack.h"
 #include "worker/trainer/run_trainer.h"
 #include "worker/trainer/self_test.h"
+#include "worker/trainer/stack.h"
 
 namespace {
 
@@ -19,9 +22,18 @@ int Main(int argc, char** argv) {
       "Trains what RUN_DIR/run.json says and writes curves, checkpoints and the exit reason to\n"
       "RUN_DIR/attempt-K. Needs no coordinator. Several ranks: mpirun -np K allo-trainer ...",
       "allo-trainer");
-  app.add_option("RUN_DIR", options.run_dir, "the folder with run.json")
+  std::vector<std::string> run_dirs;
+  app.add_option("RUN_DIR", run_dirs,
+                 "the folder with run.json; several: runs of one shape, trained as a stack")
       ->check(CLI::ExistingDirectory);
   app.add_option("--data-dir", options.data_dir, "the folder with the datasets");
+  int stack = 0;
+  CLI::Option* const stacked =
+      app.add_option(
+             "--stack", stack,
+             "train the runs as a stack of so many places, which is part of their numerics; "
+             "places without a run stay idle. Default: as many as there are runs")
+          ->check(CLI::Range(1, allometry::trainer::kMostStacked));
   app.add_option("--collective", options.collective,
                  "how ranks add their gradients: auto, self, mpi or nccl")
       ->capture_default_str();
@@ -36,12 +48,15 @@ int Main(int argc, char** argv) {
                  "rest of it is computed; 0: as a whole at the end. Default: 25 on GPUs, 0 on CPUs")
       ->check(CLI::Range(0.0, 1e6))
       ->envname("ALLO_BUCKET_MIB");
-  app.add_flag("--leased", options.leased,
-               "standard input carries the lease; its end ends the job (for the worker agent)");
-  app.add_option("--measure", options.measure_seconds,
-                 "train for about so many seconds, write nothing to the attempt, and print what an "
-                 "update, an evaluation and a checkpoint take as JSON")
-      ->check(CLI::Range(0.001, kYear));
+  CLI::Option* const leased =
+      app.add_flag("--leased", options.leased,
+                   "standard input carries the lease; its end ends the job (for the worker agent)");
+  CLI::Option* const measure =
+      app.add_option(
+             "--measure", options.measure_seconds,
+             "train for about so many seconds, write nothing to the attempt, and print what an "
+             "update, an evaluation and a checkpoint take as JSON")
+          ->check(CLI::Range(0.001, kYear));
   std::string self_test, device = "cpu";
   app.add_option("--self-test", self_test,
                  "only say whether this trainer works here: compute a little, write to this folder")
@@ -56,8 +71,17 @@ int Main(int argc, char** argv) {
     return allometry::trainer::SelfTest(self_test,
                                         *allometry::run::Parse<allometry::run::DeviceKind>(device));
   }
-  if (options.run_dir.empty()) return app.exit(CLI::RequiredError("RUN_DIR"));
+  if (run_dirs.empty()) return app.exit(CLI::RequiredError("RUN_DIR"));
   if (options.data_dir.empty()) return app.exit(CLI::RequiredError("--data-dir"));
+  if (stack > 0 || run_dirs.size() > 1) {
+    for (const CLI::Option* alone : {leased, measure}) {
+      if (alone->count() > 0) {
+        return app.exit(CLI::ExcludesError(stacked->get_name(), alone->get_name()));
+      }
+    }
+    return allometry::trainer::RunStack(options, run_dirs, stack);
+  }
+  options.run_dir = run_dirs.front();
   if (options.measure_seconds > 0) return allometry::trainer::MeasureTrainer(options);
   return allometry::trainer::RunTrainer(options);
 }

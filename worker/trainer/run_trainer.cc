@@ -1,11 +1,9 @@
 #include "worker/trainer/run_trainer.h"
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -17,13 +15,14 @@
 #include "base/boot_id.h"
 #include "base/clock.h"
 #include "base/files.h"
-#include "models/instruction_set.h"
 #include "run/run_spec.h"
 #include "run/spool.h"
 #include "worker/comm/collective.h"
+#include "worker/trainer/attempt_records.h"
 #include "worker/trainer/device.h"
 #include "worker/trainer/lease_watch.h"
 #include "worker/trainer/outcome.h"
+#include "worker/trainer/process_setup.h"
 #include "worker/trainer/step_choice.h"
 #include "worker/trainer/training.h"
 
@@ -31,38 +30,6 @@ namespace allometry::trainer {
 namespace {
 
 using run::ExitReason;
-
-// What to do about an attempt that has records already, as a sentence.
-std::string AdviceOnUsedAttempt(const std::string& run_dir, int attempt) {
-  const std::string dir = run::AttemptDir(run_dir, attempt);
-  run::SpoolReader reader(dir);
-  int64_t last_step = 0;
-  run::CheckpointRecord checkpoint;
-  for (;;) {
-    const auto records = reader.Read(1024);
-    if (!records.ok()) return std::string(records.status().message());
-    if (records->empty()) break;
-    for (const run::Record& record : *records) {
-      if (const auto* point = std::get_if<run::Point>(&record.body)) last_step = point->step;
-      if (const auto* written = std::get_if<run::CheckpointRecord>(&record.body)) {
-        checkpoint = *written;
-      }
-    }
-  }
-  std::string advice = absl::StrFormat(
-      "%s has records already, up to update %d; an attempt runs once. ", dir, last_step);
-  if (checkpoint.file.empty()) {
-    return advice + absl::StrFormat(
-                        "Set \"attempt\": %d in run.json to begin again (it has no "
-                        "checkpoint to continue from).",
-                        attempt + 1);
-  }
-  return advice + absl::StrFormat(
-                      "To continue, set in run.json \"attempt\": %d and \"start\": {\"attempt\": "
-                      "%d, \"step\": %d, \"file\": \"%s\", \"hash\": \"%s\"}; without \"start\" "
-                      "it begins again.",
-                      attempt + 1, attempt, checkpoint.step, checkpoint.file, checkpoint.hash);
-}
 
 // Whether the launcher's ranks are those of run.json.
 absl::Status CheckRanks(const run::RunSpec& spec) {
@@ -89,13 +56,7 @@ class Session {
   // Rank 0 owns the attempt's folder from here on.
   absl::Status OpenSpool() {
     if (comm::LaunchedRank() != 0) return absl::OkStatus();
-    const std::string dir = run::AttemptDir(options_.run_dir, spec_.attempt);
-    auto spool = run::SpoolWriter::Create(dir);
-    if (absl::IsAlreadyExists(spool.status())) {
-      return absl::AlreadyExistsError(AdviceOnUsedAttempt(options_.run_dir, spec_.attempt));
-    }
-    ALLO_RETURN_IF_ERROR(spool.status());
-    spool_ = *std::move(spool);
+    ALLO_ASSIGN_OR_RETURN(spool_, OpenAttempt(options_.run_dir, spec_.attempt));
     return absl::OkStatus();
   }
 
@@ -121,17 +82,11 @@ class Session {
 
   // Writes the exit record, leaves or aborts the other ranks, and returns the exit code.
   int Finish(const absl::StatusOr<TrainingEnd>& end) {
-    TrainingEnd last;
-    if (end.ok()) {
-      last = *end;
-    } else {
-      last = {ReasonOf(end.status()), std::string(end.status().message()),
-              training_ != nullptr ? training_->step() : 0};
-    }
+    TrainingEnd last = EndOf(end, training_ != nullptr ? training_->step() : 0);
     if (!last.message.empty()) {
       std::cerr << run::ExitReasonName(last.reason) << ": " << last.message << std::endl;
     }
-    if (spool_ != nullptr) RecordExit(&last);
+    if (spool_ != nullptr) RecordExit(*spool_, &last);
     // The agent may close the pipe once it has read the exit record.
     lease_.reset();
     const int code = run::ProcessExitCode(last.reason);
@@ -232,14 +187,6 @@ class Session {
     return device;
   }
 
-  void RecordExit(TrainingEnd* last) {
-    spool_->Append(run::ExitRecord{last->reason, last->message, last->step});
-    if (const absl::Status synced = spool_->Sync(); !synced.ok()) {
-      std::cerr << "the exit record could not be written: " << synced << std::endl;
-      if (absl::IsResourceExhausted(synced)) last->reason = ExitReason::kDiskFull;
-    }
-  }
-
   const TrainerOptions& options_;
   const run::RunSpec spec_;
   std::unique_ptr<run::SpoolWriter> spool_;  // rank 0's
@@ -250,16 +197,6 @@ class Session {
   std::unique_ptr<LeaseWatch> lease_;  // last: its thread uses the collective
 };
 
-// A limit on the size of files is an error of write(2), and so DISK_FULL.
-void SetSignals() { std::signal(SIGXFSZ, SIG_IGN); }
-
-void SetFloatingPointMode() {
-  models::LimitLibTorchToInstructionSet();
-  at::set_num_threads(1);
-  // A memorised batch fills the moments with denormals, which halve the speed of a CPU.
-  at::globalContext().setFlushDenormal(true);
-}
-
 int Refuse(const absl::Status& status) {
   std::cerr << status.message() << std::endl;
   return run::ProcessExitCode(ReasonOf(status));
@@ -268,8 +205,7 @@ int Refuse(const absl::Status& status) {
 }  // namespace
 
 int RunTrainer(const TrainerOptions& options) {
-  SetSignals();
-  SetFloatingPointMode();
+  SetUpProcess();
   absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
   if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);
@@ -286,8 +222,7 @@ int RunTrainer(const TrainerOptions& options) {
 }
 
 int MeasureTrainer(const TrainerOptions& options) {
-  SetSignals();
-  SetFloatingPointMode();
+  SetUpProcess();
   absl::StatusOr<run::RunSpec> spec = run::ReadRunSpec(options.run_dir);
   if (!spec.ok()) return Refuse(spec.status());
   if (const absl::Status ranks = CheckRanks(*spec); !ranks.ok()) return Refuse(ranks);

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "models/codebook.h"
+#include "models/stacked_step.h"
 #include "worker/trainer/attempt_records.h"
 #include "worker/trainer/batch_feed.h"
 #include "worker/trainer/batches.h"
@@ -26,6 +27,7 @@
 #include "worker/trainer/gradient_buckets.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
+#include "worker/trainer/model_training.h"
 #include "worker/trainer/outcome.h"
 #include "worker/trainer/policy_training.h"
 #include "worker/trainer/read_steps.h"
@@ -51,7 +53,7 @@ double CpuSeconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-class TrainingImpl final : public Training {
+class TrainingImpl final : public ModelTraining {
  public:
   TrainingImpl(TrainingParts parts, ShardWatch shards, std::unique_ptr<Batches> batches,
                std::unique_ptr<Learner> learner, Progress progress)
@@ -79,6 +81,13 @@ class TrainingImpl final : public Training {
   absl::StatusOr<TrainingEnd> Run() override;
   absl::StatusOr<Measurement> Measure(double seconds) override;
 
+  absl::Status Begin() override;
+  bool done() const override { return progress_.step >= spec_.steps; }
+  absl::StatusOr<FedUpdate> NextBatch() override;
+  Learner& learner() override { return *learner_; }
+  const models::Objective& objective() const override { return batches_->objective(); }
+  absl::StatusOr<std::optional<TrainingEnd>> FinishUpdate(Clock::time_point start) override;
+
  private:
   static int64_t MicroBatch(const run::RunSpec& spec, int64_t sequences) {
     const int64_t share = (sequences + spec.ranks - 1) / spec.ranks;
@@ -89,6 +98,10 @@ class TrainingImpl final : public Training {
 
   // Enqueues one update, and where `read` waits for its report.
   absl::Status Update(bool read, models::UpdateReport* report);
+  // What follows on the host once it is enqueued, the time being counted from `start`.
+  absl::Status CountUpdate(Clock::time_point start, bool read, models::UpdateReport* report);
+  // Evaluates and checkpoints where that is due. How the attempt ended, or nothing.
+  absl::StatusOr<std::optional<TrainingEnd>> AfterUpdate(const models::UpdateReport& report);
   // The device work of an update of this rank's share; the same calls every time.
   absl::Status EnqueueUpdate(const FedUpdate& fed);
   bool Captures() const {
@@ -160,13 +173,16 @@ absl::Status TrainingImpl::EnqueueUpdate(const FedUpdate& fed) {
   return absl::OkStatus();
 }
 
-absl::Status TrainingImpl::Update(bool read, models::UpdateReport* report) {
-  const Clock::time_point start = Clock::now();
+absl::StatusOr<FedUpdate> TrainingImpl::NextBatch() {
   const int64_t step = progress_.step + 1;
   const int64_t share = share_end_ - share_begin_;
   ALLO_RETURN_IF_ERROR(WithReason(
       ExitReason::kData, batches_->ReadTrain((step - 1) * sequences_ + share_begin_, share)));
   models::Batch batch = batches_->Slice(0, share);
+  if (parts_.stack_width > 0) {
+    ALLO_RETURN_IF_ERROR(
+        WithReason(ExitReason::kData, models::CheckTokens(batch, spec_.identity.shape.vocabulary)));
+  }
   batch.update = step;
   batch.first_sequence = share_begin_;
   batch.update_sequences = sequences_;
@@ -174,8 +190,18 @@ absl::Status TrainingImpl::Update(bool read, models::UpdateReport* report) {
                                  .rate = LearningRateAt(spec_.identity, step)};
   // Rank 0's command rides along with the loss, so that all ranks stop after the same update.
   inputs.command = static_cast<double>(CommandOf(parts_));
-  ALLO_ASSIGN_OR_RETURN(const FedUpdate fed, feed_->Push(batch, inputs));
+  return feed_->Push(batch, inputs);
+}
+
+absl::Status TrainingImpl::Update(bool read, models::UpdateReport* report) {
+  const Clock::time_point start = Clock::now();
+  ALLO_ASSIGN_OR_RETURN(const FedUpdate fed, NextBatch());
   ALLO_RETURN_IF_ERROR(update_work_.Run([&] { return EnqueueUpdate(fed); }));
+  return CountUpdate(start, read, report);
+}
+
+absl::Status TrainingImpl::CountUpdate(Clock::time_point start, bool read,
+                                       models::UpdateReport* report) {
   if (read) {
     // The report blocks on the device, without a time limit, for whatever rank is not there.
     ALLO_RETURN_IF_ERROR(collective_.Wait());
@@ -184,7 +210,7 @@ absl::Status TrainingImpl::Update(bool read, models::UpdateReport* report) {
   timed_seconds_ += SecondsSince(start);
   ++timed_steps_;
   if (read && report->failed_step != 0) return absl::OkStatus();
-  progress_.step = step;
+  ++progress_.step;
   progress_.tokens += spec_.identity.batch_tokens;
   if (read) LogStep(*report);
   return absl::OkStatus();
@@ -214,7 +240,8 @@ void TrainingImpl::LogMemory(int64_t step) {
   const Clock::time_point now = Clock::now();
   if (!writes() || (memory_bytes_ > 0 && now - memory_logged_ < std::chrono::seconds(1))) return;
   memory_logged_ = now;
-  const int64_t bytes = PeakMemoryBytes(parts_.device);
+  // A stack's runs have equal shares of what it needs.
+  const int64_t bytes = PeakMemoryBytes(parts_.device) / std::max(1, parts_.stack_width);
   if (static_cast<double>(bytes) <= kMemoryStep * static_cast<double>(memory_bytes_)) return;
   memory_bytes_ = bytes;
   curve_.Add(step, "memory_bytes", static_cast<double>(bytes));
@@ -316,55 +343,70 @@ absl::Status TrainingImpl::RecordClassEntropy() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
+absl::Status TrainingImpl::Begin() {
   ALLO_RETURN_IF_ERROR(RecordExecutionConfig(parts_, micro_batch_, learner_->step_backend()));
   ALLO_RETURN_IF_ERROR(RecordClassEntropy());
   checkpoints_.Begin(progress_.step);
-  auto evaluation = std::upper_bound(spec_.evaluation_steps.begin(), spec_.evaluation_steps.end(),
-                                     progress_.step);
-  while (progress_.step < spec_.steps) {
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainingEnd> TrainingImpl::Run() {
+  ALLO_RETURN_IF_ERROR(Begin());
+  while (!done()) {
     const bool read = ReadsAfter(spec_, progress_.step + 1);
     models::UpdateReport report;
     ALLO_RETURN_IF_ERROR(Update(read, &report));
     if (!read) continue;
-    if (report.failed_step != 0) {
-      const auto step = static_cast<int64_t>(report.failed_step);
-      curve_.Add(step, "train", report.failed_loss);
-      return TrainingEnd{
-          ExitReason::kDiverged,
-          absl::StrFormat("the training loss of update %d is %g", step, report.failed_loss), step};
-    }
-    const auto command = static_cast<LeaseCommand>(static_cast<int>(report.command));
-    const int64_t step = progress_.step;
-    if (evaluation != spec_.evaluation_steps.end() && *evaluation == step) {
-      ++evaluation;
-      ALLO_ASSIGN_OR_RETURN(const Heldout heldout, HeldoutLoss());
-      curve_.Add(step, "heldout", heldout.loss);
-      for (const auto& [frame, loss] : heldout.frames) {
-        curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
-      }
-      if (heldout.outcome) curve_.Add(step, "heldout_outcome", *heldout.outcome);
-      if (const auto recall = heldout.rewards.Recall()) curve_.Add(step, "reward_recall", *recall);
-      if (const auto precision = heldout.rewards.Precision()) {
-        curve_.Add(step, "reward_precision", *precision);
-      }
-      if (heldout.perplexity > 0) curve_.Add(step, "perplexity", heldout.perplexity);
-      if (!std::isfinite(heldout.loss)) {
-        return TrainingEnd{
-            ExitReason::kDiverged,
-            absl::StrFormat("the held-out loss after update %d is %g", step, heldout.loss), step};
-      }
-    }
-    const bool done = step == spec_.steps;
-    const bool asked =
-        std::binary_search(spec_.checkpoint_steps.begin(), spec_.checkpoint_steps.end(), step);
-    ALLO_RETURN_IF_ERROR(checkpoints_.WriteIfDue(
-        step, done || asked || command != LeaseCommand::kNone, [this] { return Save(); }));
-    ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(step));
-    if (done) break;
-    if (const auto end = EndBy(command, step)) return *end;
+    ALLO_ASSIGN_OR_RETURN(const std::optional<TrainingEnd> end, AfterUpdate(report));
+    if (end.has_value()) return *end;
   }
   return TrainingEnd{ExitReason::kSucceeded, "", progress_.step};
+}
+
+absl::StatusOr<std::optional<TrainingEnd>> TrainingImpl::FinishUpdate(Clock::time_point start) {
+  const bool read = ReadsAfter(spec_, progress_.step + 1);
+  models::UpdateReport report;
+  ALLO_RETURN_IF_ERROR(CountUpdate(start, read, &report));
+  if (!read) return std::nullopt;
+  return AfterUpdate(report);
+}
+
+absl::StatusOr<std::optional<TrainingEnd>> TrainingImpl::AfterUpdate(
+    const models::UpdateReport& report) {
+  if (report.failed_step != 0) {
+    const auto step = static_cast<int64_t>(report.failed_step);
+    curve_.Add(step, "train", report.failed_loss);
+    return TrainingEnd{
+        ExitReason::kDiverged,
+        absl::StrFormat("the training loss of update %d is %g", step, report.failed_loss), step};
+  }
+  const auto command = static_cast<LeaseCommand>(static_cast<int>(report.command));
+  const int64_t step = progress_.step;
+  if (std::binary_search(spec_.evaluation_steps.begin(), spec_.evaluation_steps.end(), step)) {
+    ALLO_ASSIGN_OR_RETURN(const Heldout heldout, HeldoutLoss());
+    curve_.Add(step, "heldout", heldout.loss);
+    for (const auto& [frame, loss] : heldout.frames) {
+      curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
+    }
+    if (heldout.outcome) curve_.Add(step, "heldout_outcome", *heldout.outcome);
+    if (const auto recall = heldout.rewards.Recall()) curve_.Add(step, "reward_recall", *recall);
+    if (const auto precision = heldout.rewards.Precision()) {
+      curve_.Add(step, "reward_precision", *precision);
+    }
+    if (heldout.perplexity > 0) curve_.Add(step, "perplexity", heldout.perplexity);
+    if (!std::isfinite(heldout.loss)) {
+      return TrainingEnd{
+          ExitReason::kDiverged,
+          absl::StrFormat("the held-out loss after update %d is %g", step, heldout.loss), step};
+    }
+  }
+  const bool asked =
+      std::binary_search(spec_.checkpoint_steps.begin(), spec_.checkpoint_steps.end(), step);
+  ALLO_RETURN_IF_ERROR(checkpoints_.WriteIfDue(
+      step, done() || asked || command != LeaseCommand::kNone, [this] { return Save(); }));
+  ALLO_RETURN_IF_ERROR(curve_.FlushIfDue(step));
+  if (done()) return TrainingEnd{ExitReason::kSucceeded, "", step};
+  return EndBy(command, step);
 }
 
 absl::StatusOr<double> TrainingImpl::TimeUpdates(double seconds, int64_t* updates) {
@@ -433,12 +475,18 @@ absl::StatusOr<std::unique_ptr<Training>> Training::Create(TrainingParts parts) 
   const run::RunSpec& spec = parts.spec;
   if (spec.kind == run::RunKind::kEvaluate) return CreateEvaluation(std::move(parts));
   if (spec.kind == run::RunKind::kPolicy) return CreatePolicyTraining(std::move(parts));
+  return ModelTraining::Open(std::move(parts));
+}
+
+absl::StatusOr<std::unique_ptr<ModelTraining>> ModelTraining::Open(TrainingParts parts,
+                                                                   LearnerMemory memory) {
+  const run::RunSpec& spec = parts.spec;
   ShardWatch shards = ShardWatch::Of(parts.data_dir, spec.identity.dataset);
   absl::StatusOr<std::unique_ptr<Batches>> batches =
       Batches::Open(parts.run_dir, parts.data_dir, spec);
   if (!batches.ok()) return WithReason(ExitReason::kData, batches.status());
   ALLO_ASSIGN_OR_RETURN(std::unique_ptr<Learner> learner,
-                        Learner::Create(spec.identity, spec.step_backend, parts.device));
+                        Learner::Create(spec.identity, spec.step_backend, parts.device, memory));
   Progress progress;
   if (spec.start.has_value()) {
     absl::StatusOr<Progress> restored = learner->Restore(parts.run_dir, *spec.start);

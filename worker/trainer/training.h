@@ -43,6 +43,7 @@ struct TrainingParts {
   ComputeDevice device;
   bool progress = false;        // lines on standard error
   int64_t bucket_elements = 0;  // of the gradient's sum (gradient_buckets.h); 0: one sum of all
+  int stack_width = 0;          // of a run that is trained in a stack (stack.h)
   comm::Collective* collective = nullptr;
   run::SpoolWriter* spool = nullptr;  // rank 0 only
   const LeaseWatch* lease = nullptr;  // rank 0 of a leased trainer only
