@@ -190,6 +190,26 @@ inline constexpr std::tuple kEvaluationFields = {
     Field<Evaluation, int64_t>{"seed", &Evaluation::seed, Presence::kIfSet, kAnything,
                                KeySince::kYounger, SetIn::kNowhere,
                                "of sampled tokens and feature networks", "evaluation_seed"},
+    Field<Evaluation, int64_t>{
+        "frames",
+        &Evaluation::frames,
+        Presence::kIfSet,
+        {.low = 0, .high = 4096, .text = "0 (those of the model's window) to 4096"},
+        KeySince::kYounger,
+        SetIn::kNowhere,
+        "of a video",
+        "evaluation_frames"},
+    Field<Evaluation, int64_t>{"episodes",
+                               &Evaluation::episodes,
+                               Presence::kIfSet,
+                               {.low = 0, .high = 65536, .text = "0 (none) to 65536"},
+                               KeySince::kYounger,
+                               SetIn::kNowhere,
+                               "that a model of objective action plays, in place of videos",
+                               "evaluation_episodes"},
+    Field<Evaluation, std::string>{"environment", &Evaluation::environment, Presence::kIfSet,
+                                   kAnything, KeySince::kYounger, SetIn::kNowhere,
+                                   "where it plays them", "evaluation_environment"},
 };
 
 inline constexpr Allowed kShareOpen{

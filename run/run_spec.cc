@@ -178,6 +178,15 @@ void CheckEvaluation(const RunSpec& spec, Checks& checks) {
     return;
   }
   checks.Positive("identity.evaluation.videos", videos);
+  const Evaluation& evaluation = spec.identity.evaluation;
+  checks.Field(evaluation.episodes == 0 || spec.identity.objective == "action",
+               "identity.evaluation.episodes", evaluation.episodes,
+               "0 where identity.objective is not action");
+  checks.Field(evaluation.episodes == 0 || !evaluation.environment.empty(),
+               "identity.evaluation.environment", "empty",
+               "an environment's name where episodes are played");
+  checks.Field(evaluation.frames != 1, "identity.evaluation.frames", evaluation.frames,
+               "2 or more; 0: those of the model's window");
   checks.Field(spec.ranks == 1, "ranks", spec.ranks, "1 of kind evaluate");
   checks.Field(spec.device == DeviceKind::kCpu, "device", NameOf(spec.device),
                "cpu of kind evaluate");

@@ -77,8 +77,11 @@ struct Trainer {
 
 // What a run of kind evaluate measures of each checkpoint (worker/trainer/evaluation.h).
 struct Evaluation {
-  int64_t videos = 0;  // windows of the held-out split that are generated again
-  int64_t seed = 0;    // of the sampled tokens and of the feature networks
+  int64_t videos = 0;       // windows of the held-out split that are generated again
+  int64_t seed = 0;         // of the sampled tokens, actions and of the feature networks
+  int64_t frames = 0;       // of a video; 0: those of the model's window
+  int64_t episodes = 0;     // that a model of objective `action` plays; 0: it generates videos
+  std::string environment;  // where (environments/environment.h)
 
   friend bool operator==(const Evaluation&, const Evaluation&) = default;
 };

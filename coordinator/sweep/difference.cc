@@ -262,6 +262,10 @@ class Comparison {
       changes_.lines.push_back(absl::StrFormat(
           "raises run %s to %s: from step %d to step %d, %s more", name, BudgetText(*largest),
           stored.spec().steps(), spec.steps(), Plural(beyond, "cell")));
+    } else if (StageOf(stored) == run::Stage::kPolicy && spec.steps() > stored.spec().steps()) {
+      changes_.lines.push_back(absl::StrFormat("raises %s from update %d to %d",
+                                               RunName(stored, names_), stored.spec().steps(),
+                                               spec.steps()));
     } else if (checkpoints > 0 && spec.keep_checkpoints()) {
       changes_.lines.push_back(
           absl::StrFormat("keeps %s of run %s", Plural(checkpoints, "more checkpoint"), name));

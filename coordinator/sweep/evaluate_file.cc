@@ -1,6 +1,9 @@
 #include "coordinator/sweep/evaluate_file.h"
 
+#include <string>
 #include <utility>
+
+#include "environments/environment.h"
 
 namespace allometry::sweep {
 namespace {
@@ -17,6 +20,16 @@ void ReadEvaluate(const Field& evaluate, absl::Span<const Section> sections, Swe
   choice.line = evaluate.line;
   fields.Integer("videos", {1, 1e6}, &choice.videos);
   fields.Integer("seed", {0, 9e15}, &choice.seed);
+  fields.Integer("frames", {2, 4096}, &choice.frames);
+  fields.Integer("episodes", {1, 65536}, &choice.episodes);
+  if (const auto environment = fields.Find("environment")) {
+    if (const auto name = ReadText(*environment, mistakes)) {
+      choice.environment = *name;
+      if (const absl::Status valid = environments::CheckName(*name); !valid.ok()) {
+        mistakes.Add(environment->line, valid.message());
+      }
+    }
+  }
   if (file.keep_checkpoints == 0) file.keep_checkpoints = kUsualKept;
   file.evaluate = choice;
 }

@@ -9,7 +9,8 @@
 
 namespace allometry::sweep {
 
-inline constexpr absl::string_view kEvaluateKeys[] = {"videos", "seed"};
+inline constexpr absl::string_view kEvaluateKeys[] = {"videos", "seed", "frames", "episodes",
+                                                      "environment"};
 
 // Reads it into file.evaluate, and gives evaluation.keep its default where the file has none; every
 // mistake is added and reading goes on. `sections` is every section of the file.

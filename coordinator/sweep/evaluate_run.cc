@@ -1,8 +1,10 @@
 #include "coordinator/sweep/evaluate_run.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/str_format.h"
+#include "coordinator/sweep/policy_runs.h"
 #include "models/shape.h"
 #include "proto/run_choices.h"
 #include "proto/run_conversion.h"
@@ -10,7 +12,42 @@
 
 namespace allometry::sweep {
 
-void CheckEvaluate(const SweepFile& file, int64_t context, const data::Manifest& read,
+namespace {
+
+// What keeps models from playing, or from generating so many frames; empty: nothing.
+std::string ProblemOf(const EvaluateChoice& choice, const std::string& objective,
+                      const data::Manifest& read) {
+  const data::Frames& frames = *read.frames;
+  if (choice.episodes == 0) {
+    if (!choice.environment.empty()) return "environment is where episodes are played: give both";
+    if (choice.frames > frames.frames_per_episode) {
+      return absl::StrFormat("frames is %d: allowed are at most the %d of an episode of dataset %s",
+                             choice.frames, frames.frames_per_episode, read.name);
+    }
+    return "";
+  }
+  if (objective != "action") {
+    return absl::StrFormat(
+        "episodes are played by models of objective action: training.objective is %s",
+        objective.empty() ? "dense" : objective);
+  }
+  if (choice.frames > 0) return "frames are of videos, and episodes take their place: give one";
+  if (frames.tokens_per_action != 1) {
+    return absl::StrFormat("episodes: dataset %s has %d action tokens a frame: allowed is 1",
+                           read.name, frames.tokens_per_action);
+  }
+  if (choice.environment.empty()) {
+    return absl::StrFormat(
+        "environment is missing: dataset %s is not Strata, so it cannot be told where its models "
+        "play, such as process:PROGRAM:GAME",
+        read.name);
+  }
+  return "";
+}
+
+}  // namespace
+
+void CheckEvaluate(int64_t context, const data::Manifest& read, SweepFile& file,
                    Mistakes& mistakes) {
   if (!file.evaluate) return;
   const auto fail = [&](const std::string& text) {
@@ -28,6 +65,11 @@ void CheckEvaluate(const SweepFile& file, int64_t context, const data::Manifest&
   } else if (context < 2 * read.frames->tokens_per_frame()) {
     fail(absl::StrFormat("a window of %d tokens is one frame: a video has at least 2 of %d",
                          context, read.frames->tokens_per_frame()));
+  } else {
+    EvaluateChoice& choice = *file.evaluate;
+    if (choice.episodes > 0 && choice.environment.empty()) choice.environment = StrataOf(read);
+    const std::string problem = ProblemOf(choice, file.objective, read);
+    if (!problem.empty()) fail(problem);
   }
 }
 
@@ -56,7 +98,11 @@ v1::Run EvaluateRun(const SweepFile& file, const v1::Run& trained) {
   run.set_stage(run::NameOf(run::Stage::kEvaluate));
   v1::RunSpec& spec = *run.mutable_spec();
   run::Identity identity = *ToIdentity(trained.spec().identity());
-  identity.evaluation = {.videos = file.evaluate->videos, .seed = file.evaluate->seed};
+  identity.evaluation = {.videos = file.evaluate->videos,
+                         .seed = file.evaluate->seed,
+                         .frames = file.evaluate->frames,
+                         .episodes = file.evaluate->episodes,
+                         .environment = file.evaluate->environment};
   *spec.mutable_identity() = ToProto(identity);
   spec.set_kind(run::NameOf(run::RunKind::kEvaluate));
   const std::vector<int64_t> steps = EvaluatedSteps(trained.spec());

@@ -17,8 +17,9 @@
 namespace allometry::sweep {
 
 // What keeps the file's section `evaluate` from working is a mistake: a GPU, a family of images, a
-// dataset without frames, a window of one frame. `read` is the manifest of the tokens.
-void CheckEvaluate(const SweepFile& file, int64_t context, const data::Manifest& read,
+// dataset without frames, a window of one frame, episodes for models that do not act. `read` is the
+// manifest of the tokens. Gives `evaluate.environment` its default, the dataset's world.
+void CheckEvaluate(int64_t context, const data::Manifest& read, SweepFile& file,
                    Mistakes& mistakes);
 
 // Sets checkpoint_steps and keep_checkpoints.

@@ -404,7 +404,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
   }
   const data::Manifest manifest = tokenizer.has_value() ? ReadByGrid(file, source) : source;
   const models::Shape like = ResolveWindow(manifest, file, mistakes);
-  CheckEvaluate(file, like.context, manifest, mistakes);
+  CheckEvaluate(like.context, manifest, file, mistakes);
   if (file.imagine && mistakes.empty()) CheckImagine(manifest, file, mistakes);
   ALLO_RETURN_IF_ERROR(mistakes.ToStatus());
 

@@ -23,15 +23,6 @@ constexpr run::Optimizer kOptimizer = {
     .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0, .epsilon = 1e-5, .clip_norm = 1};
 constexpr int kMicroBatch = 16;  // sequences of activations that memory is planned for
 
-// The text of the world that a Strata dataset is of; empty for others.
-std::string StrataOf(const data::Manifest& manifest) {
-  if (absl::StartsWith(manifest.name, "strata:")) return manifest.name;
-  for (const absl::string_view word : absl::StrSplit(manifest.generator, ' ')) {
-    if (absl::StartsWith(word, "strata:")) return std::string(word);
-  }
-  return "";
-}
-
 // Numbers of an observation that an agent sees (worker/trainer/agent_features.h).
 double FeaturesOf(const SweepFile& file, const data::Manifest& manifest, int width) {
   const auto tokens = static_cast<double>(manifest.frames->tokens_per_observation);
@@ -136,6 +127,14 @@ v1::Run PolicyRun(const SweepFile& file, const data::Manifest& manifest, const v
 }
 
 }  // namespace
+
+std::string StrataOf(const data::Manifest& manifest) {
+  if (absl::StartsWith(manifest.name, "strata:")) return manifest.name;
+  for (const absl::string_view word : absl::StrSplit(manifest.generator, ' ')) {
+    if (absl::StartsWith(word, "strata:")) return std::string(word);
+  }
+  return "";
+}
 
 void CheckImagine(const data::Manifest& manifest, SweepFile& file, Mistakes& mistakes) {
   ImagineChoice& choice = *file.imagine;

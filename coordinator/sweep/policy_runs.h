@@ -3,6 +3,7 @@
 // which is among the run's inputs. A policy run has no cell, so no fit reads it.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "coordinator/sweep/mistakes.h"
@@ -11,6 +12,9 @@
 #include "proto/types.pb.h"
 
 namespace allometry::sweep {
+
+// The text of the world that a Strata dataset is of; empty for others.
+std::string StrataOf(const data::Manifest& manifest);
 
 // Whether the section, the dataset and the models' window fit together; file.imagine is set.
 // `manifest` is that of the tokens that the models read. Sets the environment where the file names

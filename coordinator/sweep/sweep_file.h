@@ -88,6 +88,9 @@ struct TokenizerChoice {
 struct EvaluateChoice {
   int64_t videos = 256;
   int64_t seed = 1;
+  int64_t frames = 0;       // of a video; 0: those of the window
+  int64_t episodes = 0;     // that models of objective action play; 0: none
+  std::string environment;  // where; empty: the dataset's world
   int line = 0;
 };
 

@@ -42,7 +42,8 @@ TEST(EnvironmentTest, NamesAreCheckedBeforeAnythingStarts) {
   EXPECT_OK(CheckName("process:serve.py:boxing"));
   EXPECT_THAT(CheckName("atari:boxing"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("allowed are names that begin with strata: or process:")));
+                       AllOf(HasSubstr("allowed are names that begin with strata: or"),
+                             HasSubstr(" or process:"))));
   EXPECT_THAT(CheckName("strata:zo=17"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("zo=17")));
   EXPECT_THAT(CheckName("process:"),

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "models/instruction_set.h"
+#include "models/sliding_decoder.h"
 
 namespace allometry::models {
 namespace {
@@ -195,6 +196,50 @@ TEST_P(DecoderTest, BeginForgetsWhatWasThere) {
     ASSERT_TRUE(decoder->Logits({0, problem_.shape.vocabulary}, logits).ok());
   }
   EXPECT_THAT(logits, testing::ElementsAreArray(expected));
+}
+
+// Five frames through a context of three: each token's logits are those of a decoder that was given
+// the last two whole frames and the present one.
+TEST(SlidingDecoderTest, SeesTheLastFramesAlone) {
+  for (const Shape& shape : {kShapes[6], kShapes[7]}) {
+    const Problem problem(shape);
+    const int frame = shape.frame_tokens, frames = shape.context / frame;
+    std::vector<int32_t> tokens;  // kRows of 5 frames
+    std::mt19937 random(5);
+    std::uniform_int_distribution<int32_t> token(0, shape.vocabulary - 1);
+    const int length = 5 * frame;
+    for (int i = 0; i < kRows * length; ++i) tokens.push_back(token(random));
+    const auto piece = [&](int first, int n) {
+      std::vector<int32_t> out;
+      for (int row = 0; row < kRows; ++row) {
+        const auto begin = tokens.begin() + row * length + first;
+        out.insert(out.end(), begin, begin + n);
+      }
+      return out;
+    };
+    const auto inner = *CreateDecoder(shape, problem.layout);
+    const auto fresh = *CreateDecoder(shape, problem.layout);
+    SlidingDecoder sliding(*inner, frame, frames);
+    std::vector<float> got(kRows * shape.vocabulary), expected(got.size());
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      ASSERT_TRUE(sliding.Begin(problem.parameters, kRows).ok());
+      for (int at = 0; at < length;) {
+        const int n = at % frame == 0 ? frame - 1 : 1;
+        ASSERT_TRUE(sliding.Append(piece(at, n), n).ok());
+        at += n;
+        ASSERT_TRUE(sliding.Logits({0, shape.vocabulary}, got).ok());
+        const int begin = std::max(0, (at - 1) / frame - frames + 1) * frame;
+        ASSERT_TRUE(fresh->Begin(problem.parameters, kRows, shape.context).ok());
+        ASSERT_TRUE(fresh->Append(piece(begin, at - begin), at - begin).ok());
+        ASSERT_TRUE(fresh->Logits({0, shape.vocabulary}, expected).ok());
+        ASSERT_EQ(got, expected) << at;
+      }
+    }
+    EXPECT_TRUE(sliding.Append(piece(0, frame - 1), frame - 1).ok());
+    EXPECT_TRUE(absl::IsInvalidArgument(sliding.Append(piece(0, 2), 2)));
+    SlidingDecoder one(*inner, frame, 1);
+    EXPECT_TRUE(absl::IsInvalidArgument(one.Begin(problem.parameters, kRows)));
+  }
 }
 
 std::vector<std::tuple<std::string, int>> Cases() {

@@ -5,6 +5,7 @@
 #include "coordinator/sweep/evaluate_run.h"
 #include "gmock/gmock.h"
 #include "proto/run_choices.h"
+#include "proto/run_conversion.h"
 #include "tests/sweep/stored_sweep.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
@@ -156,6 +157,30 @@ TEST(EvaluateTest, BranchesAreEvaluatedAndTrunksAreNot) {
   }
 }
 
+TEST(EvaluateTest, ModelsThatActPlayInTheirDatasetsWorldOrInAnother) {
+  const std::string yaml = SweepWith(
+      "observation", "action",
+      SweepWith("videos: 64", "videos: 64, episodes: 32, environment: \"process:serve:pong\"",
+                kEvaluated));
+  const auto evaluation = [](const Expansion& expansion) {
+    return ToIdentity(expansion.runs.back().spec().identity())->evaluation;
+  };
+  ASSERT_OK_AND_ASSIGN(const Expansion named, ExpandText(yaml, Walk()));
+  EXPECT_EQ(evaluation(named).episodes, 32);
+  EXPECT_EQ(evaluation(named).environment, "process:serve:pong");
+  data::Manifest recorded = Walk();
+  recorded.generator = "allo data strata:library=4,view=8,zo=64,frames=20";
+  ASSERT_OK_AND_ASSIGN(
+      const Expansion world,
+      ExpandText(SweepWith(", environment: \"process:serve:pong\"", "", yaml), recorded));
+  EXPECT_EQ(evaluation(world).environment, "strata:library=4,view=8,zo=64,frames=20");
+  ASSERT_OK_AND_ASSIGN(
+      const Expansion longer,
+      ExpandText(SweepWith("videos: 64", "videos: 64, frames: 20", kEvaluated), Walk()));
+  EXPECT_EQ(evaluation(longer).frames, 20);
+  EXPECT_EQ(evaluation(longer).episodes, 0);
+}
+
 TEST(EvaluateTest, WhatCannotBeEvaluatedIsRefusedWithItsLine) {
   const auto fails = [](const std::string& yaml, const data::Manifest& manifest,
                         const std::string& message) {
@@ -168,6 +193,20 @@ TEST(EvaluateTest, WhatCannotBeEvaluatedIsRefusedWithItsLine) {
   fails(SweepWith("frames: 2", "frames: 1", kEvaluated), Walk(), "is one frame");
   fails(absl::StrCat(kEvaluated, "device: cuda\n"), Walk(), "evaluate: checkpoints are evaluated");
   fails(absl::StrCat(kSweep, "evaluate: {}\n"), Words(), "dataset words has no frames");
+  fails(SweepWith("videos: 64", "episodes: 32", kEvaluated), Walk(),
+        "episodes are played by models of objective action: training.objective is observation");
+  const std::string acts = SweepWith("observation", "action", kEvaluated);
+  fails(SweepWith("videos: 64", "episodes: 32", acts), Walk(), "environment is missing");
+  fails(SweepWith("videos: 64", "episodes: 0", acts), Walk(), "episodes");
+  fails(SweepWith("videos: 64", "episodes: 32, environment: \"atari:pong\"", acts), Walk(),
+        "allowed are names that begin with");
+  fails(SweepWith("videos: 64", "environment: \"process:serve\"", acts), Walk(),
+        "environment is where episodes are played");
+  fails(SweepWith("videos: 64", "episodes: 3, frames: 4, environment: \"process:serve\"", acts),
+        Walk(), "frames are of videos");
+  fails(SweepWith("videos: 64", "frames: 21", kEvaluated), Walk(),
+        "frames is 21: allowed are at most the 20 of an episode of dataset walk");
+  fails(SweepWith("videos: 64", "frames: 1", kEvaluated), Walk(), "frames");
   fails(SweepWith("learning_rate: 3e-3",
                   "learning_rate: {ladder: {rates: [1e-3, 2e-3, 4e-3], tune: {tokens: 10k}}}",
                   kEvaluated),

@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "proto/run_conversion.h"
+#include "tests/sweep/stored_sweep.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 
@@ -107,6 +108,34 @@ TEST(ImagineTest, UpdatesMayDifferByTeacher) {
   EXPECT_THAT(MistakeOf("updates: 100", "updates: {imagination: 0, cloning: 1}"), HasSubstr("0"));
 }
 
+TEST(ImagineTest, MoreUpdatesContinueThePolicies) {
+  const auto manifest =
+      data::GeneratedManifest("strata:library=4,view=8,zo=16,frames=32,outcomes=1");
+  StoredSweep stored;
+  ASSERT_OK_AND_ASSIGN(const Changes first, Submit(stored, kFile, *manifest));
+  Apply(first, stored);
+  for (v1::Run& run : stored.runs) {
+    run.set_state(v1::RUN_SUCCEEDED);
+    run.set_step(run.spec().steps());
+  }
+  ASSERT_OK_AND_ASSIGN(
+      const Changes more,
+      Submit(stored, SweepWith("updates: 100", "updates: {imagination: 100, cloning: 110}", kFile),
+             *manifest));
+  EXPECT_THAT(more.new_runs, ::testing::IsEmpty());
+  ASSERT_EQ(more.changed_runs.size(), 8u);  // the clones: two sizes, two models' seeds, two seeds
+  for (const ChangedRun& changed : more.changed_runs) {
+    EXPECT_EQ(changed.spec.steps(), 110);
+    EXPECT_TRUE(changed.raised);
+    // 36 and 73 of the new ones lie behind it.
+    EXPECT_THAT(changed.spec.evaluation_steps(), ElementsAre(33, 66, 100, 110));
+  }
+  EXPECT_THAT(more.lines, ::testing::Contains(HasSubstr("from update 100 to 110")));
+  ASSERT_OK_AND_ASSIGN(const Changes fewer,
+                       Submit(stored, SweepWith("updates: 100", "updates: 50", kFile), *manifest));
+  EXPECT_THAT(fewer.changed_runs, ::testing::IsEmpty());
+}
+
 TEST(ImagineTest, SeedsOfTheModelsGiveOnePolicyAModel) {
   ASSERT_OK_AND_ASSIGN(const Expansion expansion,
                        ExpandGenerated(SweepWith("seeds: [5, 6]", "seeds: model", kFile)));
@@ -145,7 +174,7 @@ TEST(ImagineTest, WhatDoesNotFitIsSaidWithItsPlace) {
               HasSubstr("training.objective is observation: a policy needs models of objective "
                         "world"));
   EXPECT_THAT(MistakeOf("horizon: 4", "environment: \"atari:pong\""),
-              HasSubstr("allowed are names that begin with strata: or process:"));
+              HasSubstr("allowed are names that begin with strata: or "));
   EXPECT_THAT(MistakeOf("horizon: 4", "discount: 1.5"), HasSubstr("discount"));
 }
 

@@ -39,7 +39,8 @@ class EvaluationTest : public TrainerTest {
     checkpoints_ = spool.All<run::CheckpointRecord>();
     ASSERT_EQ(checkpoints_.size(), 3u);
     spec_.kind = run::RunKind::kEvaluate;
-    spec_.identity.evaluation = {.videos = 48, .seed = 3};
+    spec_.identity.evaluation.videos = 48;
+    spec_.identity.evaluation.seed = 3;
     spec_.checkpoint_steps.clear();
     spec_.keep_checkpoints = false;
     Evaluate({5, 40, 150});
@@ -116,6 +117,74 @@ TEST_F(EvaluationTest, TheHeldoutLossOfAWorldIsThatOfItsObservations) {
   ExpectTheHeldoutLossOfTraining();
 }
 
+// A window of four frames of eight: the model sees the last four.
+TEST_F(EvaluationTest, VideosMayBeLongerThanTheModelsWindow) {
+  Train();
+  Curve shorter, longer;
+  RunAs(2).MergeInto(&shorter, 150);
+  spec_.identity.evaluation.frames = 8;
+  RunAs(3).MergeInto(&longer, 150);
+  for (const int64_t step : {5, 40, 150}) {
+    EXPECT_THAT(longer, Contains(Key(std::pair(std::string("cell_error_h7"), step))));
+    // Generated windows begin episodes, so the first frames are the same.
+    for (const char* series : {"token_accuracy_h1", "token_accuracy_h3", "heldout"}) {
+      EXPECT_EQ(longer.at({series, step}), shorter.at({series, step})) << series;
+    }
+    EXPECT_GE(longer.at({"cell_error_h7", step}).value(),
+              longer.at({"cell_error_h1", step}).value() - 0.05);
+  }
+}
+
+// Band 39 in small: clones of the expert play the better the lower their loss, over episodes of
+// more frames than they see at once.
+TEST_F(EvaluationTest, ClonesOfTheExpertPlayInTheRealWorld) {
+  for (const bool outcomes : {false, true}) {
+    const int frame = outcomes ? 18 : 17;
+    const std::string world =
+        absl::StrCat("strata:library=4,movers=0,policy=expert,view=8,zo=16,frames=8",
+                     outcomes ? ",outcomes=1" : "");
+    spec_ = run::RunSpec();
+    spec_.identity.dataset = world;
+    spec_.identity.shape = {"gpt", 1, 2, 32, 3 * frame, 4096 + 8 + (outcomes ? 6 : 0)};
+    spec_.identity.batch_tokens = 16 * 3 * frame;
+    spec_.identity.objective = "action";
+    spec_.identity.warmup_steps = 10;
+    spec_.identity.learning_rate = 1e-2;
+    spec_.evaluation_windows = 32;
+    spec_.checkpoint_every_s = 1000;
+    spec_.steps = 300;
+    spec_.evaluation_steps = {5, 40, 300};
+    spec_.checkpoint_steps = {5, 40, 300};
+    spec_.keep_checkpoints = true;
+    trained_.clear();
+    run_dir_ = folder_.Path(absl::StrCat("run-", outcomes ? 21 : 11));
+    const SpoolContents spool = RunToEnd(spec_, ExitReason::kSucceeded);
+    checkpoints_ = spool.All<run::CheckpointRecord>();
+    spec_.kind = run::RunKind::kEvaluate;
+    // More than the 128 episodes that are played together.
+    spec_.identity.evaluation = {.videos = 48, .seed = 3, .episodes = 130, .environment = world};
+    spec_.checkpoint_steps.clear();
+    spec_.keep_checkpoints = false;
+    Evaluate({5, 40, 300});
+    for (run::RunInput& input : spec_.inputs) input.run_id = outcomes ? 21 : 11;
+    Curve curve, again;
+    RunAs(outcomes ? 22 : 12).MergeInto(&curve, 300);
+    const auto value = [&](const char* series, int64_t step) {
+      return curve.at({series, step}).value();
+    };
+    EXPECT_LT(value("heldout", 300), value("heldout", 5));
+    EXPECT_GT(value("return", 300), value("return", 5) + 2 * value("return_se", 300));
+    EXPECT_GT(value("s_ern", 300), 0.15);
+    EXPECT_NEAR(value("return", 300), 8 * value("real_reward", 300), 1e-9);
+    EXPECT_EQ(curve.count({"token_accuracy_h1", 300}), 0u);
+    const auto all = spec_.inputs;
+    Evaluate({40});
+    for (run::RunInput& input : spec_.inputs) input.run_id = outcomes ? 21 : 11;
+    RunAs(outcomes ? 23 : 13).MergeInto(&again, 300);
+    EXPECT_EQ(again.at({"return", 40}), curve.at({"return", 40}));
+  }
+}
+
 TEST_F(EvaluationTest, AStepHasTheSameBitsWhateverWasEvaluatedBefore) {
   Train();
   Curve whole, parts;
@@ -151,6 +220,17 @@ TEST(EvaluationSpecTest, AStepWithoutItsCheckpointIsRefusedByName) {
   spec.identity.evaluation.videos = 8;
   EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
               HasSubstr("steps of inputs of kind checkpoint"));
+  spec.evaluation_steps = {};
+  spec.identity.evaluation.episodes = 4;
+  EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
+              HasSubstr("identity.evaluation.episodes is 4; allowed: 0 where"));
+  spec.identity.objective = "action";
+  EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
+              HasSubstr("identity.evaluation.environment"));
+  spec.identity.evaluation.episodes = 0;
+  spec.identity.evaluation.frames = 1;
+  EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
+              HasSubstr("identity.evaluation.frames is 1; allowed: 2 or more"));
   spec.kind = run::RunKind::kTrain;
   EXPECT_THAT(run::ParseRunSpec(run::RunSpecJson(spec)).status().message(),
               HasSubstr("identity.evaluation.videos"));

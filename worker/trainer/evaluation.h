@@ -1,4 +1,5 @@
-// A run of kind evaluate: the quality of another run's checkpoints, measured on videos (videos.h).
+// A run of kind evaluate: the quality of another run's checkpoints, measured on videos (videos.h),
+// or, of models of objective `action`, by what they get in an environment (clone_player.h).
 //
 // A step is that of a checkpoint, and every step of the attempt has one among its inputs. For each,
 // in ascending order, with h frames after the real one, h in {1, 3, 7, 15, ..} and the last:
@@ -9,7 +10,10 @@
 //   frechet_inverse, frechet_random   Fréchet distances from the real videos to the generated ones,
 //                                by the features of video_features.h; and, with _floor behind the
 //                                name, to other real videos: what no model can be told from
-//   heldout                      nats a token on the same windows, as training has it
+//   return, return_se, real_reward, s_ern   in place of these, where episodes are asked for
+//                                (play.h)
+//   heldout                      nats a token on the same windows, as training has it; of videos
+//                                longer than the model's window on their first frames
 //
 // `heldout` comes last: a step that has it has all. An attempt evaluates the steps that it was
 // given, so one that is lost costs the step that it was at. Videos are the windows 0, 2, 4, .. of

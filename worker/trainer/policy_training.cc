@@ -16,7 +16,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/split_mix.h"
-#include "data/strata/returns.h"
 #include "models/actor_critic.h"
 #include "models/adamw.h"
 #include "models/decode.h"
@@ -30,6 +29,7 @@
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
+#include "worker/trainer/play.h"
 #include "worker/trainer/reward_gate.h"
 
 namespace allometry::trainer {
@@ -44,8 +44,6 @@ enum Draw : uint64_t { kTrainingAction = 0x616374, kEvaluationAction = 0x6576616
 
 constexpr double kScaleDecay = 0.95;
 constexpr double kLeastScale = 0.1;
-constexpr int64_t kReturnEpisodes = 200;       // as a dataset's manifest has them
-constexpr int64_t kMostEpisodeSteps = 27'000;  // Bellemare et al. 2013: half an hour of play
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -152,7 +150,7 @@ class PolicyTraining final : public Training {
   }
   // Of each row an action, drawn from `logits` [rows, actions], and ln of its probability.
   void Act(const at::Tensor& logits, Draw draw, int64_t first_row, int64_t time,
-           std::vector<uint8_t>* actions, std::vector<double>* log_probs) const;
+           std::span<uint8_t> actions, std::vector<double>* log_probs) const;
 
   const TrainingParts parts_;
   const run::RunSpec& spec_;
@@ -171,15 +169,15 @@ class PolicyTraining final : public Training {
 };
 
 void PolicyTraining::Act(const at::Tensor& logits, Draw draw, int64_t first_row, int64_t time,
-                         std::vector<uint8_t>* actions, std::vector<double>* log_probs) const {
+                         std::span<uint8_t> actions, std::vector<double>* log_probs) const {
   const at::Tensor rows = logits.contiguous();
   const auto count = static_cast<size_t>(rows.size(1));
-  for (size_t row = 0; row < actions->size(); ++row) {
+  for (size_t row = 0; row < actions.size(); ++row) {
     const std::span<const float> law(rows.const_data_ptr<float>() + row * count, count);
     const double u = models::Uniform(Key(draw), static_cast<uint64_t>(first_row) + row,
                                      static_cast<uint64_t>(time));
     const int action = models::SampleToken(law, u);
-    (*actions)[row] = static_cast<uint8_t>(action);
+    actions[row] = static_cast<uint8_t>(action);
     if (log_probs == nullptr) continue;
     const double top = *std::max_element(law.begin(), law.end());
     double sum = 0;
@@ -200,7 +198,7 @@ absl::Status PolicyTraining::Imagine(int64_t update) {
   for (int64_t t = 0; t < steps; ++t) {
     ALLO_ASSIGN_OR_RETURN(const at::Tensor x, features_.X(seen));
     xs.push_back(x);
-    Act(agent_->actor_critic->Logits(x), kTrainingAction, (update - 1) * rows, t, &actions,
+    Act(agent_->actor_critic->Logits(x), kTrainingAction, (update - 1) * rows, t, actions,
         &log_probs);
     ALLO_RETURN_IF_ERROR(world_->Step(actions, reward, ended, seen));
     taken.insert(taken.end(), actions.begin(), actions.end());
@@ -302,45 +300,16 @@ void PolicyTraining::Log() {
 }
 
 absl::Status PolicyTraining::Evaluate() {
-  const auto copies = static_cast<int>(recipe_.episodes);
-  ALLO_ASSIGN_OR_RETURN(const auto environment, environments::Create(recipe_.environment, copies));
-  const auto n = static_cast<size_t>(copies);
-  std::vector<int64_t> episodes(n);
-  for (size_t i = 0; i < n; ++i) episodes[i] = static_cast<int64_t>(i);
-  environments::Observations seen;
-  ALLO_RETURN_IF_ERROR(environment->Reset(episodes, &seen));
-  std::vector<int32_t> tokens(n * static_cast<size_t>(width_));
-  std::vector<uint8_t> actions(n), flags(n), over(n, 0);
-  std::vector<float> rewards(n);
-  std::vector<double> returns(n, 0.0);
-  double signs = 0, steps = 0;
-  for (int64_t t = 0; t < kMostEpisodeSteps; ++t) {
-    if (std::all_of(over.begin(), over.end(), [](uint8_t is_over) { return is_over != 0; })) break;
-    observer_.Tokens(seen, tokens);
-    ALLO_ASSIGN_OR_RETURN(const at::Tensor x, features_.X(tokens));
-    Act(agent_->actor_critic->Logits(x), kEvaluationAction, 0, t, &actions, nullptr);
-    ALLO_RETURN_IF_ERROR(environment->Step(actions, rewards, flags, &seen));
-    for (size_t i = 0; i < n; ++i) {
-      if (over[i] != 0) continue;
-      returns[i] += rewards[i];
-      signs += rewards[i] > 0 ? 1 : rewards[i] < 0 ? -1 : 0;
-      steps += 1;
-      over[i] = (flags[i] & (environments::kEnded | environments::kCutOff)) != 0;
-    }
-  }
-  double mean = 0, square = 0;
-  for (const double value : returns) mean += value / static_cast<double>(n);
-  for (const double value : returns) square += (value - mean) * (value - mean);
-  const int64_t step = progress_.step;
-  curve_.Add(step, "return", mean);
-  if (n > 1) {
-    curve_.Add(step, "return_se",
-               std::sqrt(square / static_cast<double>(n - 1) / static_cast<double>(n)));
-  }
-  curve_.Add(step, "real_reward", signs / steps);
-  if (const auto& ends = inputs_->returns; ends.has_value() && ends->expert != ends->random) {
-    curve_.Add(step, "s_ern", (mean - ends->random) / (ends->expert - ends->random));
-  }
+  ALLO_ASSIGN_OR_RETURN(
+      const auto environment,
+      environments::Create(recipe_.environment, static_cast<int>(recipe_.episodes)));
+  const auto act = [this](const Moment& now, std::span<uint8_t> actions) -> absl::Status {
+    ALLO_ASSIGN_OR_RETURN(const at::Tensor x, features_.X(now.tokens));
+    Act(agent_->actor_critic->Logits(x), kEvaluationAction, 0, now.time, actions, nullptr);
+    return absl::OkStatus();
+  };
+  ALLO_ASSIGN_OR_RETURN(const Played played, Play(*environment, observer_, width_, 0, act));
+  LogReturns(played, inputs_->returns, progress_.step, curve_);
   return absl::OkStatus();
 }
 
@@ -439,11 +408,7 @@ absl::StatusOr<std::unique_ptr<Inputs>> ReadInputs(const TrainingParts& parts) {
     return absl::FailedPreconditionError(
         absl::StrCat("dataset ", inputs->sources.manifest.name, " has no frames"));
   }
-  inputs->returns = inputs->sources.manifest.returns;
-  if (const auto strata = strata::ParseSpec(spec.identity.policy.environment); strata.ok()) {
-    const strata::MeanReturns returns = strata::ReturnsOf(*strata, kReturnEpisodes);
-    inputs->returns = {.expert = returns.expert, .random = returns.random};
-  }
+  inputs->returns = ReturnScale(spec.identity.policy.environment, inputs->sources.manifest);
   return inputs;
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "models/sliding_decoder.h"
 
 namespace allometry::trainer {
 namespace {
@@ -17,10 +18,14 @@ class Group {
  public:
   Group(models::Decoder& decoder, const VideoShape& shape, int64_t first, int64_t rows,
         std::span<int32_t> tokens)
-      : decoder_(decoder), shape_(shape), first_(first), rows_(rows), tokens_(tokens) {}
+      : decoder_(decoder, shape.frame_tokens, shape.context_frames),
+        shape_(shape),
+        first_(first),
+        rows_(rows),
+        tokens_(tokens) {}
 
   absl::Status Run(std::span<const float> parameters, uint64_t seed) {
-    ALLO_RETURN_IF_ERROR(decoder_.Begin(parameters, static_cast<int>(rows_), shape_.window()));
+    ALLO_RETURN_IF_ERROR(decoder_.Begin(parameters, static_cast<int>(rows_)));
     const int rest = shape_.frame_tokens - shape_.observation_tokens;
     ALLO_RETURN_IF_ERROR(AppendColumns(0, shape_.frame_tokens));
     for (int frame = 1; frame < shape_.frames; ++frame) {
@@ -57,7 +62,7 @@ class Group {
     return absl::OkStatus();
   }
 
-  models::Decoder& decoder_;
+  models::SlidingDecoder decoder_;
   const VideoShape& shape_;
   const int64_t first_;
   const int64_t rows_;
@@ -68,7 +73,8 @@ class Group {
 
 }  // namespace
 
-absl::StatusOr<VideoShape> VideoShapeOf(const data::Manifest& manifest, int64_t context) {
+absl::StatusOr<VideoShape> VideoShapeOf(const data::Manifest& manifest, int64_t context,
+                                        int64_t frames) {
   if (!manifest.frames.has_value()) {
     return absl::FailedPreconditionError(
         absl::StrFormat("dataset %s has no frames to generate", manifest.name));
@@ -76,8 +82,9 @@ absl::StatusOr<VideoShape> VideoShapeOf(const data::Manifest& manifest, int64_t 
   VideoShape shape;
   shape.frame_tokens = static_cast<int>(manifest.frames->tokens_per_frame());
   shape.observation_tokens = static_cast<int>(manifest.frames->tokens_per_observation);
-  shape.frames = static_cast<int>(context / shape.frame_tokens);
-  if (shape.frames < 2 || context % shape.frame_tokens != 0) {
+  shape.context_frames = static_cast<int>(context / shape.frame_tokens);
+  shape.frames = frames > 0 ? static_cast<int>(frames) : shape.context_frames;
+  if (shape.context_frames < 2 || shape.frames < 2 || context % shape.frame_tokens != 0) {
     return absl::FailedPreconditionError(
         absl::StrFormat("a window of %d tokens: allowed are 2 or more whole frames of %d", context,
                         shape.frame_tokens));
