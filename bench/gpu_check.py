@@ -73,6 +73,7 @@ class Check:
         self.budget = Budget(options.minutes)
         self.failures = []
         self.lines = []  # of the report
+        self.found_python = None
         self.build = pathlib.Path(options.build).resolve() if options.build else ROOT / "build-cuda"
 
     def fail(self, text):
@@ -133,6 +134,7 @@ class Check:
                 sys.exit(f"gpu-check: {' '.join(command[:2])} ended with {code}")
         self.write(f"Built in {time.monotonic() - start:.0f} s.", "")
         if self.cpu:
+            self.python()
             self.budget = Budget(self.options.minutes)
 
     def trainer(self):
@@ -227,6 +229,11 @@ class Check:
 
     def python(self):
         """(command, environment, reason why not) of a Python that has PyTorch."""
+        if self.found_python is None:
+            self.found_python = self.find_python()
+        return self.found_python
+
+    def find_python(self):
         code, _ = output_of([sys.executable, "-c", "import torch"], 60)
         if code == 0:
             return [sys.executable], dict(os.environ), None
@@ -245,8 +252,9 @@ class Check:
         arguments = ["--device", self.options.device, "--precision", precision] + (["--compile"] if compiled else [])
         code, text = output_of(
             [*command, str(ROOT / "bench" / "train_eager.py"), *arguments],
-            # The first compilation of a machine takes some minutes where its cores are busy.
-            min((240 if compiled else 60) + 3 * seconds, self.budget.left()),
+            # The first compilation of a machine takes minutes where its cores are busy; what follows is to have
+            # time left.
+            min((240 if compiled else 60) + 3 * seconds, self.budget.left() / 3),
             input=line, env=dict(environment, OMP_NUM_THREADS="1"),
         )
         lines = text.strip().splitlines()
@@ -354,7 +362,9 @@ class Check:
                     line = f"{layers} {heads} {width_of_model} {context} {vocabulary} {batch} 1\n"
                     command = [*python[0], str(ROOT / "bench" / "train_eager.py"), "--device", self.options.device]
                     command += ["--precision", "fp32" if self.cpu else "bf16", "--compile", "--updates", str(updates)]
-                    seconds, reason = self.seconds_of(command, input=line, environment=python[1])
+                    seconds, reason = self.seconds_of(
+                        command, input=line, environment=python[1], limit=self.budget.left() / 3
+                    )
                     if seconds is not None:
                         hourly["compiled"] = 3600 / seconds
                 if "compiled" not in hourly:
@@ -371,11 +381,11 @@ class Check:
         if missing:
             self.write("Not measured:", "", *(f"- {text}" for text in missing), "")
 
-    def seconds_of(self, command, input=None, environment=None):
+    def seconds_of(self, command, input=None, environment=None, limit=None):
         """(what a process takes from start to end, reason why not): seconds, on a CPU those of the processor."""
         start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         code, text = output_of(
-            command, self.budget.left(), input=input, env=dict(environment or os.environ, OMP_NUM_THREADS="1")
+            command, limit or self.budget.left(), input=input, env=dict(environment or os.environ, OMP_NUM_THREADS="1")
         )
         wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         if code != 0:
@@ -395,6 +405,8 @@ class Check:
             why = f"this machine has {gpus} GPU"
         elif not rows:
             why = "there are no shapes"
+        elif self.budget.left() < 30:
+            why = "the time was up"
         if why is not None:
             self.write(f"Not measured: {why}. So nothing is known of sums in buckets (`--bucket-mib`) either.", "")
             return

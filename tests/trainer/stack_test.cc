@@ -80,6 +80,35 @@ TEST_F(StackTest, KilledInTheMiddleItContinuesWithTheSameBits) {
   ExpectStackResumesWithItsBits(1200);
 }
 
+TEST_F(StackTest, ToldToStopEachRunWritesACheckpointAndContinuesByItselfWithItsBits) {
+  spec_.steps = 1200;
+  spec_.evaluation_steps = {1, 1200};
+  spec_.log_every = 7;
+  TrainStack({{"whole", Spec(0)}, {"whole-b", Spec(1)}});
+  const auto stopped = StartStack({{"a", Spec(0)}, {"b", Spec(1)}});
+  run_dir_ = Dir("a");
+  ASSERT_TRUE(WaitUntil(*stopped, 1, [](const SpoolContents& spool) {
+    const auto points = spool.All<run::Point>();
+    return !points.empty() && points.back().step > 20;
+  })) << stopped->Log();
+  stopped->Signal(SIGTERM);
+  EXPECT_EQ(stopped->Wait(), run::ProcessExitCode(ExitReason::kPreempted)) << stopped->Log();
+  EXPECT_EQ(ReasonOf("b"), ExitReason::kPreempted);
+  const SpoolContents first = Spool("a");
+  const run::CheckpointRecord checkpoint = first.All<run::CheckpointRecord>().back();
+  EXPECT_EQ(checkpoint.step, first.All<run::ExitRecord>()[0].step);
+  EXPECT_LT(checkpoint.step, 1200);
+  Curve curve;
+  first.MergeInto(&curve, checkpoint.step);
+  run::RunSpec second = Spec(0);
+  second.attempt = 2;
+  second.start = StartFrom(1, checkpoint);
+  TrainStack({{"a", second}}, {"--stack", "2"});
+  Spool("a", 2).MergeInto(&curve, 1200);
+  EXPECT_EQ(curve, Of("whole").curve);
+  EXPECT_EQ(Of("a", 2).hash, Of("whole").hash);
+}
+
 TEST_F(StackTest, MicroBatchesAddUpToTheBatch) {
   TrainStack({{"a", Spec(0)}, {"b", Spec(1)}});
   spec_.micro_batch = 5;

@@ -104,7 +104,8 @@ absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_bat
 }
 
 LeaseCommand CommandOf(const TrainingParts& parts) {
-  return parts.lease == nullptr ? LeaseCommand::kNone : parts.lease->command();
+  if (parts.lease != nullptr) return parts.lease->command();
+  return LeaseWatch::SigtermCame() ? LeaseCommand::kPreempt : LeaseCommand::kNone;
 }
 
 std::optional<TrainingEnd> EndBy(LeaseCommand command, int64_t step) {

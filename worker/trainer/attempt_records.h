@@ -29,7 +29,7 @@ void RecordExit(run::SpoolWriter& spool, TrainingEnd* end);
 absl::Status RecordExecutionConfig(const TrainingParts& parts, int64_t micro_batch,
                                    const std::string& step_backend);
 
-// kNone where no lease is watched.
+// kNone where no lease is watched and SIGTERM did not come (LeaseWatch::TakeSigterm).
 LeaseCommand CommandOf(const TrainingParts& parts);
 // PREEMPTED or CANCELLED_BY_USER at `step`; none where the attempt goes on.
 std::optional<TrainingEnd> EndBy(LeaseCommand command, int64_t step);

@@ -86,9 +86,11 @@ void LeaseWatch::TakeSigterm() {
   std::signal(SIGTERM, [](int) { sigterm_came = true; });
 }
 
+bool LeaseWatch::SigtermCame() { return sigterm_came; }
+
 LeaseCommand LeaseWatch::command() const {
   const LeaseCommand command = command_.load();
-  return command == LeaseCommand::kNone && sigterm_came ? LeaseCommand::kPreempt : command;
+  return command == LeaseCommand::kNone && SigtermCame() ? LeaseCommand::kPreempt : command;
 }
 
 void LeaseWatch::HandleLine(absl::string_view line) {

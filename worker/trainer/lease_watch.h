@@ -44,6 +44,8 @@ class LeaseWatch {
 
   // From now on SIGTERM is remembered for the whole process, and is kPreempt where no command came.
   static void TakeSigterm();
+  // Whether it came since.
+  static bool SigtermCame();
   // The last command, from any thread.
   LeaseCommand command() const;
   // Whether two thirds of the lease passed without renewal. From any thread.

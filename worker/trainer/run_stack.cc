@@ -14,6 +14,7 @@
 #include "worker/comm/collective.h"
 #include "worker/trainer/attempt_records.h"
 #include "worker/trainer/device.h"
+#include "worker/trainer/lease_watch.h"
 #include "worker/trainer/outcome.h"
 #include "worker/trainer/process_setup.h"
 #include "worker/trainer/stack.h"
@@ -69,6 +70,7 @@ int RunStack(const TrainerOptions& options, const std::vector<std::string>& run_
   if (const absl::Status stackable = CheckStack(*specs, width); !stackable.ok()) {
     return refuse(stackable);
   }
+  LeaseWatch::TakeSigterm();
   auto spools = OpenAttempts(run_dirs, *specs);
   if (!spools.ok()) return refuse(spools.status());
 
