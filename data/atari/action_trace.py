@@ -65,7 +65,10 @@ def memory_hash(game):
 
 
 def replay(path, see=None):
-    """Plays a trace again; `see(game, episode, action)` is called before each step."""
+    """Plays a trace again; `see(game, episode, action)` is called before each step.
+
+    Gives the trace's head, and of each step its reward and whether the game was over behind it.
+    """
     head, actions = read(path)
     if head["game"] not in emulator.games():
         raise Damaged(f"{path}: ale-py has no game '{head['game']}'")
@@ -74,7 +77,7 @@ def replay(path, see=None):
                       f"here {emulator.rom_hash(head['game'])}")
     game = emulator.Game(head["game"], frame_skip=head["frame_skip"])
     expected = {one["step"]: one["ram"] for one in head["hashes"]}
-    step, rewards = 0, []
+    step, rewards, ends = 0, [], []
     for number, episode in enumerate(head["episodes"]):
         game.start(head["seed"] + number, episode["no_ops"])
         total = 0.0
@@ -82,6 +85,7 @@ def replay(path, see=None):
             if see:
                 see(game, number, actions[step])
             rewards.append(game.act(actions[step]))
+            ends.append(game.over())
             total += rewards[-1]
             step += 1
             if step in expected and memory_hash(game) != expected[step]:
@@ -89,17 +93,20 @@ def replay(path, see=None):
                               f"trace was made with ale-py {head['ale_py']}; here is {ale_py.__version__}")
         if total != episode["return"]:
             raise Damaged(f"{path}: episode {number} returns {total:g} and not {episode['return']:g}")
-    return head, rewards
+    return head, rewards, ends
 
 
-def play(game, player, epsilon, rng, cap):
-    """Yields action and reward of each step of one episode."""
+def play(game, player, epsilon, rng, cap, all_actions=False):
+    """Yields action and reward of each step of one episode.
+
+    A random action is one that the game tells apart, or with all_actions any of the 18.
+    """
     for _ in range(cap):
         if game.over():
             return
         action = player.act()
         if rng.random() < epsilon:
-            action = rng.choice(game.actions)
+            action = rng.choice(range(emulator.ACTIONS) if all_actions else game.actions)
         yield action, game.act(action)
 
 
@@ -113,7 +120,8 @@ def make(args):
         game.start(args.seed + number, waits)
         player = expert.PLAYERS[args.player](game, args.seed + number)
         first, total = len(actions), 0.0
-        for action, reward in play(game, player, epsilon, random.Random(f"epsilon {args.seed} {number}"), args.cap):
+        rng = random.Random(f"epsilon {args.seed} {number}")
+        for action, reward in play(game, player, epsilon, rng, args.cap, args.all_actions):
             actions.append(action)
             total += reward
             if len(actions) % HASH_STEPS == 0:
@@ -137,7 +145,7 @@ def check(args):
     wrong = 0
     for path in args.traces:
         try:
-            head, rewards = replay(path)
+            head, rewards, _ = replay(path)
         except (Damaged, OSError) as error:
             print(error, file=sys.stderr)
             wrong += 1
@@ -165,6 +173,9 @@ def main():
     making.add_argument("--player", choices=list(expert.PLAYERS), default="search")
     making.add_argument("--epsilons", type=chances, default=[0, 0.05, 0.2, 1], metavar="LIST",
                         help="chances of a random action, an episode each by turns (0,0.05,0.2,1)")
+    making.add_argument("--all-actions", action="store_true",
+                        help="random actions are any of the 18, not only those that the game tells apart: for policies, "
+                             "which choose among all")
     making.add_argument("--cap", type=int, default=1000, help="steps after which an episode is cut (1000)")
     making.add_argument("--seed", type=int, default=1)
     checking = commands.add_parser("check", help="play traces again and compare")

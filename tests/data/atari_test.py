@@ -9,6 +9,8 @@ import sys
 import tempfile
 import unittest
 
+import numpy as np
+
 ATARI = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "data", "atari")
 sys.path.insert(0, ATARI)
 import action_trace  # noqa: E402
@@ -36,7 +38,7 @@ class TraceTest(AtariTest):
         self.assertLess(sum(os.path.getsize(path) for path in SHIPPED), 4 << 20)
         for path in SHIPPED:
             with self.subTest(path):
-                head, _ = action_trace.replay(path)
+                head, _, _ = action_trace.replay(path)
                 best = [e["return"] for e in head["episodes"] if e["epsilon"] == 0]
                 self.assertGreater(sum(best) / len(best), 3 * head["random_return"])
 
@@ -90,6 +92,31 @@ class RecorderTest(AtariTest):
                                       capture_output=True, text=True)
             self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
         self.assertEqual(hashes[0], hashes[1])
+
+    def test_outcomes_are_the_rewards_and_ends_of_the_trace(self):
+        trace = next(path for path in SHIPPED if "freeway" in path)
+        made = tool("record.py", "--trace", trace, "--outcomes", "--name", "worlds", "--data-dir", self.folder, text=True)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        with open(os.path.join(self.folder, "worlds", "dataset.json")) as file:
+            manifest = json.load(file)
+        self.assertEqual(manifest["frames"]["tokens_per_outcome"], 1)
+        outcome = manifest["segments"][-1]
+        self.assertEqual((outcome["name"], outcome["end"] - outcome["begin"]), ("outcome", 6))
+        head, rewards, ends = action_trace.replay(trace)
+        expected, step = [], 0
+        length = manifest["frames"]["frames_per_episode"]
+        for episode in head["episodes"]:
+            whole = episode["steps"] // length * length
+            expected += [3 * ends[i] + (rewards[i] > 0) - (rewards[i] < 0) + 1 for i in range(step, step + whole)]
+            step += episode["steps"]
+        tokens = [np.load(os.path.join(self.folder, "worlds", shard["file"])) for shard in manifest["shards"]
+                  if shard.get("role", "tokens") == "tokens"]
+        found = np.concatenate([t.reshape(-1, 66)[:, -1] for t in tokens]) - outcome["begin"]
+        self.assertEqual(found.tolist(), expected)
+        self.assertGreater(expected.count(2), 3)  # chickens that crossed
+        verified = subprocess.run([os.environ["ALLO"], "data", "verify", "worlds", "--data-dir", self.folder],
+                                  capture_output=True, text=True)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
 
 
 class ServerTest(AtariTest):
