@@ -190,6 +190,14 @@ class FrozenTokenizer final : public ImageTokenizer {
     std::copy(ids.begin(), ids.end(), codes.begin());
   }
 
+  int64_t features() const override { return shape_.context * network_.codebook().size(1); }
+  void Features(std::span<const uint8_t> images, std::span<float> out) const override {
+    const at::NoGradGuard no_grad;
+    const at::Tensor vectors = VectorsOf(network_.Encode(VqInput(shape_, images))).contiguous();
+    ALLO_CHECK(vectors.numel() == static_cast<int64_t>(out.size())) << out.size();
+    std::copy_n(vectors.const_data_ptr<float>(), out.size(), out.begin());
+  }
+
   void Decode(std::span<const int32_t> codes, std::span<uint8_t> images) const override {
     const at::NoGradGuard no_grad;
     const auto count = static_cast<int64_t>(codes.size()) / shape_.context;

@@ -36,6 +36,9 @@ class ImageTokenizer {
   virtual void Encode(std::span<const uint8_t> images, std::span<int32_t> codes) const = 0;
   // And back, rounded to u8.
   virtual void Decode(std::span<const int32_t> codes, std::span<uint8_t> images) const = 0;
+  // What the encoder makes of images before codes are chosen: [count, features()].
+  virtual int64_t features() const = 0;
+  virtual void Features(std::span<const uint8_t> images, std::span<float> out) const = 0;
 };
 
 // `parameters`: a flat buffer of LayoutOf(shape).

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
+
+#include "metrics/agreement.h"
 
 namespace allometry::metrics {
 namespace {
@@ -23,6 +26,16 @@ TEST(MeanTest, OneValueHasNoInterval) {
   EXPECT_EQ(mean.mean, 7);
   EXPECT_FALSE(mean.low);
   EXPECT_FALSE(mean.high);
+}
+
+TEST(CosineDistanceTest, IsOneLessTheCosine) {
+  const std::vector<float> right = {2, 0}, up = {0, 3}, both = {1, 1}, none = {0, 0};
+  EXPECT_NEAR(CosineDistance(right, right), 0, 1e-12);
+  EXPECT_NEAR(CosineDistance(right, up), 1, 1e-12);
+  EXPECT_NEAR(CosineDistance(right, both), 1 - std::sqrt(0.5), 1e-7);
+  EXPECT_NEAR(CosineDistance(right, std::vector<float>{-1, 0}), 2, 1e-12);
+  EXPECT_EQ(CosineDistance(none, none), 0);
+  EXPECT_EQ(CosineDistance(none, up), 1);
 }
 
 }  // namespace

@@ -299,6 +299,15 @@ TEST_P(VqTest, LearnsAndIsFrozenAfterwards) {
   }
   EXPECT_NEAR(error / static_cast<double>(decoded.size()),
               *step_->SumLoss(parameters_, batch) / kImages, 2e-3);
+
+  // Other images have other features.
+  ASSERT_EQ((*tokenizer)->features() % shape_.context, 0);
+  std::vector<float> features(kImages * (*tokenizer)->features()), again(features.size());
+  (*tokenizer)->Features(images_, features);
+  (*tokenizer)->Features(images_, again);
+  EXPECT_EQ(features, again);
+  (*tokenizer)->Features(decoded, again);
+  EXPECT_NE(features, again);
 }
 
 std::vector<std::string> TokenizerFamilies() {

@@ -69,8 +69,8 @@ class EvaluationTest : public TrainerTest {
     Train();
     Curve evaluated;
     RunAs(2).MergeInto(&evaluated, 150);
-    // On every other window alone, whose mean is another one by .08. Outcomes counted along would be
-    // .5 more at step 5.
+    // On every other window alone, whose mean is another one by .08. Outcomes counted along would
+    // be .5 more at step 5.
     for (const int64_t step : {5, 40, 150}) {
       EXPECT_NEAR(evaluated.at({"heldout", step}).value(), trained_.at({"heldout", step}).value(),
                   0.15)
@@ -183,6 +183,59 @@ TEST_F(EvaluationTest, ClonesOfTheExpertPlayInTheRealWorld) {
     RunAs(outcomes ? 23 : 13).MergeInto(&again, 300);
     EXPECT_EQ(again.at({"return", 40}), curve.at({"return", 40}));
   }
+}
+
+// Codes of images are also compared by what the tokenizer sees in their pictures; the model is one
+// of objective `world`.
+TEST_F(EvaluationTest, GeneratedImagesAreComparedByTheTokenizersEncoder) {
+  constexpr char kImages[] = "strata:library=4,movers=0,view=8,zo=16,frames=8,pixels=16,outcomes=1";
+  spec_ = run::RunSpec();
+  spec_.kind = run::RunKind::kTokenizer;
+  spec_.identity.dataset = kImages;
+  spec_.identity.shape = {"vqvae", 1, 1, 8, 16, 8, 16, 16, 3};
+  spec_.identity.batch_tokens = 8 * 16;
+  spec_.identity.learning_rate = 3e-3;
+  spec_.steps = 60;
+  spec_.evaluation_steps = {60};
+  spec_.evaluation_windows = 8;
+  run_dir_ = folder_.Path("run-9");
+  const auto codes = RunToEnd(spec_, ExitReason::kSucceeded).All<run::CheckpointRecord>().back();
+  const run::RunInput tokenizer = {run::InputKind::kTokenizer, "00000000000000ab", 9, codes.file,
+                                   codes.hash};
+  spec_ = run::RunSpec();
+  spec_.identity.dataset = kImages;
+  spec_.identity.tokenizer_key = "00000000000000ab";
+  spec_.inputs = {tokenizer};
+  spec_.identity.shape = {"gpt", 1, 1, 16, 18 * 3, 8 + 8 + 6};
+  spec_.identity.objective = "world";
+  spec_.identity.batch_tokens = 8 * 54;
+  spec_.identity.learning_rate = 3e-2;
+  spec_.steps = 100;
+  spec_.evaluation_steps = {1, 100};
+  spec_.checkpoint_steps = {1, 100};
+  spec_.keep_checkpoints = true;
+  spec_.evaluation_windows = 16;
+  spec_.checkpoint_every_s = 1000;
+  run_dir_ = folder_.Path("run-1");
+  checkpoints_ = RunToEnd(spec_, ExitReason::kSucceeded).All<run::CheckpointRecord>();
+  spec_.kind = run::RunKind::kEvaluate;
+  spec_.identity.evaluation.videos = 100;
+  spec_.checkpoint_steps.clear();
+  spec_.keep_checkpoints = false;
+  Evaluate({1, 100});
+  spec_.inputs.push_back(tokenizer);
+  Curve curve, again;
+  RunAs(2).MergeInto(&curve, 100);
+  RunAs(3).MergeInto(&again, 100);
+  EXPECT_EQ(curve, again);
+  for (const int64_t step : {1, 100}) {
+    for (const char* series : {"perceptual_h1", "perceptual_h2"}) {
+      EXPECT_GE(curve.at({series, step}).value(), 0) << series;
+      EXPECT_LE(curve.at({series, step}).value(), 2) << series;
+    }
+  }
+  EXPECT_LT(curve.at({"heldout", 100}).value(), curve.at({"heldout", 1}).value());
+  EXPECT_LT(curve.at({"perceptual_h1", 100}).value(), curve.at({"perceptual_h1", 1}).value());
 }
 
 TEST_F(EvaluationTest, AStepHasTheSameBitsWhateverWasEvaluatedBefore) {

@@ -7,6 +7,9 @@
 //   token_accuracy_h1, ..        share of the frame's observation tokens equal to the real ones
 //   cell_error_h1, ..            of Strata, where tokens lose nothing: share of cells with another
 //                                tile
+//   perceptual_h1, ..            of codes of images: mean of 1 - cosine of what the tokenizer's
+//                                encoder sees in the frame, decoded, and in the real one's codes,
+//                                decoded
 //   frechet_inverse, frechet_random   Fréchet distances from the real videos to the generated ones,
 //                                by the features of video_features.h; and, with _floor behind the
 //                                name, to other real videos: what no model can be told from

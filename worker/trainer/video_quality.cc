@@ -9,6 +9,7 @@
 #include "worker/trainer/checkpoint_measure.h"
 #include "worker/trainer/observation_view.h"
 #include "worker/trainer/outcome.h"
+#include "worker/trainer/tokenizer_file.h"
 #include "worker/trainer/video_features.h"
 #include "worker/trainer/videos.h"
 
@@ -54,10 +55,57 @@ class Distance {
   std::optional<double> floor_;
 };
 
+// How unlike the pictures are that a tokenizer makes of two sets of frames, by what its encoder
+// sees in them.
+class Perception {
+ public:
+  Perception(TokenizerFile tokenizer, int64_t tokens, int32_t first_id)
+      : file_(std::move(tokenizer)), tokens_(tokens), first_id_(first_id) {}
+
+  // The mean cosine distance of the encoder's features, frame by frame.
+  double Distance(std::span<const int32_t> real, std::span<const int32_t> generated) const {
+    const auto frames = static_cast<int64_t>(real.size()) / tokens_;
+    const auto size = static_cast<size_t>(file_.tokenizer->features());
+    double sum = 0;
+    for (int64_t first = 0; first < frames; first += kFramesAtOnce) {
+      const int64_t count = std::min(kFramesAtOnce, frames - first);
+      const auto of = [&](std::span<const int32_t> all) {
+        return Features(all.subspan(first * tokens_, count * tokens_), count);
+      };
+      const std::vector<float> a = of(real), b = of(generated);
+      for (int64_t i = 0; i < count; ++i) {
+        sum += metrics::CosineDistance(std::span(a).subspan(i * size, size),
+                                       std::span(b).subspan(i * size, size));
+      }
+    }
+    return sum / static_cast<double>(frames);
+  }
+
+ private:
+  static constexpr int64_t kFramesAtOnce = 64;  // part of a run's numbers: do not change
+
+  std::vector<float> Features(std::span<const int32_t> tokens, int64_t count) const {
+    std::vector<int32_t> codes(tokens.begin(), tokens.end());
+    for (int32_t& code : codes) code -= first_id_;
+    const models::Shape& shape = file_.shape;
+    std::vector<uint8_t> images(count * shape.image_height * shape.image_width *
+                                shape.image_channels);
+    file_.tokenizer->Decode(codes, images);
+    std::vector<float> features(count * file_.tokenizer->features());
+    file_.tokenizer->Features(images, features);
+    return features;
+  }
+
+  const TokenizerFile file_;
+  const int64_t tokens_;
+  const int32_t first_id_;
+};
+
 class VideoQuality final : public CheckpointMeasure {
  public:
   VideoQuality(const VideoShape& shape, ObservationView view, uint64_t seed, const RealVideos& real,
-               std::unique_ptr<models::Decoder> decoder, std::unique_ptr<VideoFeatures> features)
+               std::unique_ptr<models::Decoder> decoder, std::unique_ptr<VideoFeatures> features,
+               std::optional<TokenizerFile> tokenizer)
       : shape_(shape),
         view_(std::move(view)),
         seed_(seed),
@@ -67,6 +115,9 @@ class VideoQuality final : public CheckpointMeasure {
         inverse_("frechet_inverse", features_->Inverse(real.windows),
                  features_->Inverse(real.others)),
         random_("frechet_random", features_->Random(real.windows), features_->Random(real.others)) {
+    if (tokenizer.has_value()) {
+      perception_.emplace(*std::move(tokenizer), shape.observation_tokens, shape.observation.begin);
+    }
   }
 
   absl::StatusOr<bool> Log(int64_t step, std::span<const float> parameters,
@@ -99,6 +150,10 @@ class VideoQuality final : public CheckpointMeasure {
       if (view_.has_cells()) {
         curve.Add(step, absl::StrCat("cell_error_h", h), view_.CellError(real_frames, frames));
       }
+      if (perception_.has_value()) {
+        curve.Add(step, absl::StrCat("perceptual_h", h),
+                  perception_->Distance(real_frames, frames));
+      }
     }
   }
 
@@ -109,6 +164,7 @@ class VideoQuality final : public CheckpointMeasure {
   const std::unique_ptr<models::Decoder> decoder_;
   const std::unique_ptr<VideoFeatures> features_;
   const Distance inverse_, random_;
+  std::optional<Perception> perception_;  // of frames that are images
 };
 
 }  // namespace
@@ -123,6 +179,13 @@ absl::StatusOr<std::unique_ptr<CheckpointMeasure>> CreateVideoQuality(
   absl::StatusOr<ObservationView> view =
       ObservationView::Create(run_dir, spec, sources.manifest, seed);
   if (!view.ok()) return WithReason(run::ExitReason::kData, view.status());
+  std::optional<TokenizerFile> tokenizer;
+  for (const run::RunInput& input : spec.inputs) {
+    if (input.kind != run::InputKind::kTokenizer) continue;
+    absl::StatusOr<TokenizerFile> read = ReadTokenizer(run_dir, input);
+    if (!read.ok()) return WithReason(run::ExitReason::kData, read.status());
+    tokenizer = *std::move(read);
+  }
   ALLO_ASSIGN_OR_RETURN(const models::ParameterLayout layout,
                         models::LayoutOf(spec.identity.shape));
   ALLO_ASSIGN_OR_RETURN(auto decoder, models::CreateDecoder(spec.identity.shape, layout));
@@ -130,7 +193,7 @@ absl::StatusOr<std::unique_ptr<CheckpointMeasure>> CreateVideoQuality(
       CreateVideoFeatures(*shape, *view, sources, {.seed = seed});
   if (!features.ok()) return WithReason(run::ExitReason::kData, features.status());
   return std::make_unique<VideoQuality>(*shape, *std::move(view), seed, real, std::move(decoder),
-                                        *std::move(features));
+                                        *std::move(features), std::move(tokenizer));
 }
 
 }  // namespace allometry::trainer
