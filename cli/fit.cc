@@ -132,7 +132,8 @@ void AddFitOptions(CLI::App& command, Arguments& arguments) {
 void AddSweepOptions(CLI::App& command, Arguments& arguments) {
   command.add_option("--params", arguments.params,
                      "N of a sweep: paper, total, non-embedding, active (default: the sweep's)");
-  command.add_option("--series", arguments.series, "loss of a sweep: heldout (default), train");
+  command.add_option("--series", arguments.series,
+                     "loss of a sweep: heldout (default), train, or heldout_MEMBER of a union");
   command.add_flag("--allow-repeat", arguments.allow_repeat,
                    "of a sweep: use observations beyond its max_epochs");
 }

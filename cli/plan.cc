@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <optional>
 
 #include "CLI/CLI.hpp"
@@ -23,6 +24,7 @@
 #include "coordinator/stages/ladder/ladder_section.h"
 #include "coordinator/stages/stopping/stopping_section.h"
 #include "data/manifest.h"
+#include "data/union_name.h"
 #include "run/trainer_rules.h"
 
 namespace allometry::cli {
@@ -66,11 +68,17 @@ std::vector<T> Copy(const google::protobuf::RepeatedPtrField<T>& field) {
 void NoteDataset(const v1::ListWorkersResponse& response, PlanContext* plan_context) {
   if (plan_context->runs.empty() || response.workers().empty()) return;
   const v1::RunIdentity& identity = plan_context->runs[0].spec().identity();
-  if (identity.dataset_hash().empty() || data::IsGenerated(identity.dataset())) return;
+  const std::string& name = identity.dataset();
+  if (identity.dataset_hash().empty() || (data::IsGenerated(name) && !data::IsUnion(name))) return;
   for (const v1::Worker& worker : response.workers()) {
-    for (const v1::Dataset& dataset : worker.datasets()) {
-      if (dataset.hash() == identity.dataset_hash()) return;
-    }
+    std::map<std::string, std::string> hashes;
+    for (const v1::Dataset& dataset : worker.datasets()) hashes[dataset.name()] = dataset.hash();
+    const auto hash_of = [&](const std::string& one) {
+      const auto found = hashes.find(one);
+      return found == hashes.end() ? std::nullopt : std::optional(found->second);
+    };
+    const auto has = data::IsUnion(name) ? data::UnionHash(name, hash_of) : hash_of(name);
+    if (has == identity.dataset_hash()) return;
   }
   plan_context->notes.push_back(
       absl::StrFormat("no worker has dataset %s (%s) in its --data-dir: the runs will wait for it",

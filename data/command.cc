@@ -110,16 +110,22 @@ absl::StatusOr<std::vector<std::string>> NamesToVerify(const Arguments& argument
   return names;
 }
 
+absl::Status VerifyNamed(const std::string& data_dir, const std::string& name) {
+  ALLO_ASSIGN_OR_RETURN(const Manifest manifest, FindManifest(data_dir, name));
+  for (const UnionMember& member : manifest.members) {
+    ALLO_RETURN_IF_ERROR(VerifyNamed(data_dir, member.name));
+  }
+  if (!manifest.has_files()) return absl::OkStatus();
+  return VerifyDataset(absl::StrCat(data_dir, "/", name)).status();
+}
+
 int Verify(const Arguments& arguments) {
   const absl::StatusOr<std::vector<std::string>> names = NamesToVerify(arguments);
   if (!names.ok()) return Fail(names.status());
   Json json = Json::array();
   int exit_code = 0;
   for (const std::string& name : *names) {
-    const absl::StatusOr<Manifest> manifest = FindManifest(arguments.data_dir, name);
-    absl::Status status = manifest.status();
-    if (status.ok() && manifest->has_files())
-      status = VerifyDataset(absl::StrCat(arguments.data_dir, "/", name)).status();
+    const absl::Status status = VerifyNamed(arguments.data_dir, name);
     json.push_back(Json({{"name", name}, {"ok", status.ok()}, {"error", status.message()}}));
     if (!status.ok()) {
       exit_code = Fail(status);

@@ -66,8 +66,9 @@ void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
   std::cout << manifest.name << " (" << RowOf(manifest.kind).name << "), licence "
             << manifest.licence << "\n"
             << "  folder     "
-            << (!manifest.has_files() ? "none: made while it is read"
-                                      : absl::StrCat(data_dir, "/", manifest.name))
+            << (!manifest.members.empty() ? "those of its members"
+                : !manifest.has_files()   ? "none: made while it is read"
+                                          : absl::StrCat(data_dir, "/", manifest.name))
             << "\n"
             << "  source     " << manifest.source << "\n"
             << "  made by    " << manifest.generator << "\n"
@@ -86,6 +87,11 @@ void PrintDescription(const Manifest& manifest, const std::string& data_dir) {
         static_cast<double>(manifest.unique_bytes) / static_cast<double>(manifest.unique_tokens));
   }
   if (manifest.frames.has_value()) PrintFrames(manifest);
+  for (const UnionMember& member : manifest.members) {
+    std::cout << "  member     " << member.name << ": " << Grouped(member.unique_tokens)
+              << " tokens to train on, " << Grouped(member.heldout_tokens) << " held out, hash "
+              << member.hash << "\n";
+  }
   for (const Shard& shard : manifest.shards) {
     std::cout << "  shard      " << shard.file << ": " << Grouped(shard.tokens) << " "
               << (shard.role == "tokens" ? "" : shard.role + " ") << "of " << shard.dtype

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "data/generated_windows.h"
+#include "data/union.h"
 #include "data/window_source.h"
 
 namespace allometry::data {
@@ -24,6 +25,7 @@ constexpr DatasetKindRow kKinds[] = {
     {DatasetKind::kTrajectories, "trajectories", true, true, &OpenFiles},
     {DatasetKind::kGenerated, "generated", true, false, &OpenGenerator},
     {DatasetKind::kExternal, "external", false, false, &OpenGenerator},
+    {DatasetKind::kUnion, "union", true, false, &OpenUnion},
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 //                 (generated.h)
 //   external      tokens that only the run's own command reads; known are their number and their
 //                 name (generated.h)
+//   union         several datasets of frames by turns (union.h)
 //
 // To add a kind: an enumerator, a row in dataset_kind.cc, and a file that opens its windows.
 #pragma once
@@ -22,13 +23,13 @@ namespace allometry::data {
 struct WindowOptions;
 struct WindowSources;
 
-enum class DatasetKind { kText, kTrajectories, kGenerated, kExternal };
+enum class DatasetKind { kText, kTrajectories, kGenerated, kExternal, kUnion };
 
 struct DatasetKindRow {
   DatasetKind kind;
   const char* name;  // Manifest.kind in dataset.json. Stored: do not change
   bool has_frames;   // episodes of frames; otherwise one sequence of tokens a split
-  bool has_files;    // shards in DATA_DIR/NAME; otherwise it has no files and no end
+  bool has_files;    // shards in DATA_DIR/NAME; a union has only those of its members
   absl::StatusOr<WindowSources> (*open)(const std::string& data_dir, const std::string& name,
                                         const WindowOptions& options);
 };

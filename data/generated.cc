@@ -10,6 +10,8 @@
 #include "data/outcome.h"
 #include "data/strata/episode.h"
 #include "data/strata/tokens.h"
+#include "data/union.h"
+#include "data/union_name.h"
 
 namespace allometry::data {
 
@@ -88,6 +90,7 @@ absl::StatusOr<Manifest> ExternalManifest(absl::string_view text) {
 
 absl::StatusOr<Manifest> FindManifest(const std::string& data_dir, const std::string& name) {
   if (IsExternal(name)) return ExternalManifest(name);
+  if (IsUnion(name)) return UnionManifest(data_dir, name);
   return IsGenerated(name) ? GeneratedManifest(name) : ReadManifest(data_dir, name);
 }
 

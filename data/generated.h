@@ -24,8 +24,8 @@ absl::StatusOr<Manifest> GeneratedManifest(absl::string_view text);
 // that epochs count; nothing of it lies on any machine of ours.
 absl::StatusOr<Manifest> ExternalManifest(absl::string_view text);
 
-// ReadManifest of manifest.h, or ExternalManifest, or GeneratedManifest where the name is a
-// generator's.
+// ReadManifest of manifest.h, or what its name makes of it: ExternalManifest, UnionManifest
+// (union.h) or GeneratedManifest.
 absl::StatusOr<Manifest> FindManifest(const std::string& data_dir, const std::string& name);
 
 }  // namespace allometry::data

@@ -13,6 +13,7 @@
 #include "base/files.h"
 #include "base/json_shape.h"
 #include "data/manifest_check.h"
+#include "data/union.h"
 
 namespace allometry::data {
 namespace {
@@ -210,6 +211,15 @@ absl::Status ReadEntropy(const Json& json, const std::string& where, Entropy& en
   return fields.Finish();
 }
 
+absl::Status ReadMember(const Json& json, const std::string& where, UnionMember& member) {
+  FieldReader fields(json, where);
+  fields.Read("name", member.name);
+  fields.Read("hash", member.hash);
+  fields.Read("unique_tokens", member.unique_tokens, 1);
+  fields.Read("heldout_tokens", member.heldout_tokens, 1);
+  return fields.Finish();
+}
+
 absl::StatusOr<Manifest> ManifestOf(const Json& json) {
   Manifest manifest;
   FieldReader fields(json, "");
@@ -248,6 +258,11 @@ absl::StatusOr<Manifest> ManifestOf(const Json& json) {
   if (fields.Has("entropies")) {
     fields.ReadList("entropies", [&](const Json& element, const std::string& where) {
       return ReadEntropy(element, where, manifest.entropies.emplace_back());
+    });
+  }
+  if (fields.Has("members")) {
+    fields.ReadList("members", [&](const Json& element, const std::string& where) {
+      return ReadMember(element, where, manifest.members.emplace_back());
     });
   }
   // Before the fields: a newer version may have others.
@@ -291,6 +306,12 @@ void AddOptionalFields(const Manifest& manifest, Json& json) {
                                       {"nats_per_token", entropy.nats_per_token},
                                       {"standard_error", entropy.standard_error}}));
   }
+  for (const UnionMember& member : manifest.members) {
+    json["members"].push_back(Json({{"name", member.name},
+                                    {"hash", member.hash},
+                                    {"unique_tokens", member.unique_tokens},
+                                    {"heldout_tokens", member.heldout_tokens}}));
+  }
 }
 
 }  // namespace
@@ -305,6 +326,7 @@ absl::StatusOr<Manifest> ParseManifest(absl::string_view json) {
   }
   ALLO_ASSIGN_OR_RETURN(Manifest manifest, ManifestOf(parsed));
   manifest.hash = HashHex(json);
+  if (manifest.kind == DatasetKind::kUnion) manifest.hash = UnionHashOf(manifest);
   return manifest;
 }
 
@@ -418,6 +440,7 @@ int64_t WindowsPerEpoch(const Manifest& manifest, int64_t tokens, int64_t contex
 }
 
 double Epochs(const Manifest& manifest, int64_t windows, int64_t context) {
+  if (manifest.kind == DatasetKind::kUnion) return UnionEpochs(manifest, windows, context);
   if (manifest.kind == DatasetKind::kGenerated) return 1;
   const int64_t epoch = WindowsPerEpoch(manifest, manifest.unique_tokens, context);
   if (epoch < 1) return std::numeric_limits<double>::infinity();

@@ -12,7 +12,8 @@
 //
 // with ids from the segments "observation", "action:0", "action:1" ... and "outcome". A generated
 // dataset has no shards: its `generator` is a text that data/generated.h makes any window from, on
-// every machine.
+// every machine. A union (union.h) has no file of its own: its manifest follows from those of its
+// members, and its hash from theirs.
 #pragma once
 
 #include <cstdint>
@@ -78,6 +79,14 @@ struct Entropy {
   double standard_error = 0;
 };
 
+// One of a union's datasets.
+struct UnionMember {
+  std::string name;
+  std::string hash;           // of a generated one: of its text
+  int64_t unique_tokens = 0;  // of its train split, less what the union's share leaves out
+  int64_t heldout_tokens = 0;
+};
+
 struct Manifest {
   int version = 1;
   std::string name;
@@ -102,8 +111,9 @@ struct Manifest {
   std::string policy;            // who acted: "mix3"
   std::optional<Returns> returns;
   std::vector<Entropy> entropies;
+  std::vector<UnionMember> members;  // of a union, in the order of their turns; else empty
 
-  std::string hash;  // HashHex of the file's bytes; not a field of the file
+  std::string hash;  // HashHex of the file's bytes, or UnionHash; not a field of the file
 
   // Whether there is a folder with shards; otherwise windows are made while they are read.
   bool has_files() const { return RowOf(kind).has_files; }
@@ -149,6 +159,11 @@ absl::Status CheckDatasetName(absl::string_view name);
 std::string TokenizerHash(const std::string& tokenizer,
                           const std::vector<std::string>& token_bytes);
 
+// The members that a union's windows come from: all of them, or that of only= in its name.
+std::vector<UnionMember> MembersRead(const Manifest& manifest);
+// Whether a union's members differ in their own tokens, so that only their images are common.
+bool HasImagesAlone(const Manifest& manifest);
+
 // The segments "action:0", "action:1", ..., in that order: side by side in the ids.
 std::vector<VocabularySegment> ActionSegments(const Manifest& manifest);
 std::optional<VocabularySegment> FindSegment(const Manifest& manifest, absl::string_view name);
@@ -168,7 +183,8 @@ int64_t WindowsPerEpoch(int64_t train_tokens, int64_t context);
 // end; ask Epochs.
 int64_t WindowsPerEpoch(const Manifest& manifest, int64_t tokens, int64_t context);
 // Passes over the train split after `windows` windows of `context` tokens: of a generated dataset
-// 1, as it never repeats; infinite where the split has not one window.
+// 1, as it never repeats; of a union over that of the member that repeats most; infinite where the
+// split has not one window.
 double Epochs(const Manifest& manifest, int64_t windows, int64_t context);
 
 }  // namespace allometry::data

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "data/npy.h"
 #include "data/outcome.h"
+#include "data/union.h"
 
 namespace allometry::data {
 namespace {
@@ -220,6 +221,9 @@ absl::Status CheckManifest(const Manifest& manifest) {
   ALLO_RETURN_IF_ERROR(CheckSegments(manifest));
   if (manifest.frames.has_value()) ALLO_RETURN_IF_ERROR(CheckFrames(manifest));
   ALLO_RETURN_IF_ERROR(CheckMeasured(manifest));
+  if (manifest.kind == DatasetKind::kUnion || !manifest.members.empty()) {
+    ALLO_RETURN_IF_ERROR(CheckMembers(manifest));
+  }
   return CheckTotals(manifest);
 }
 

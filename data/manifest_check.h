@@ -12,7 +12,8 @@ namespace allometry::data {
 //   "action:i" for each of tokens_per_action, and "outcome" of six ids where a frame has one;
 // - shards have plain file names, known types and roles, room for their tokens;
 // - token totals are the sums of the shards, and whole episodes; a split with images or actions has
-//   them for all of its frames.
+//   them for all of its frames;
+// - a union has the members that its name lists, and the tokens that are read of them.
 absl::Status CheckManifest(const Manifest& manifest);
 
 }  // namespace allometry::data

@@ -29,6 +29,10 @@ absl::StatusOr<Manifest> TokenizedManifest(const Manifest& source, const ImageCo
   tokenized.entropies.clear();
   tokenized.unique_tokens = source.unique_tokens / old_frame * frames.tokens_per_frame();
   tokenized.heldout_tokens = source.heldout_tokens / old_frame * frames.tokens_per_frame();
+  for (UnionMember& member : tokenized.members) {
+    member.unique_tokens = member.unique_tokens / old_frame * frames.tokens_per_frame();
+    member.heldout_tokens = member.heldout_tokens / old_frame * frames.tokens_per_frame();
+  }
   return tokenized;
 }
 

@@ -43,14 +43,14 @@ class FrameSource final : public WindowSource {
     int64_t count = 0;
   };
   FrameSource(std::shared_ptr<const TokenDataset> dataset, const TokenStream& tokens,
-              const ImageStream& images, int64_t context, const Order& order)
+              const ImageStream& images, int64_t context, const Order& order, int64_t windows)
       : dataset_(std::move(dataset)),
         tokens_(tokens),
         images_(images),
         frames_(*dataset_->manifest().frames),
         context_(context),
         window_frames_(context / frames_.tokens_per_frame()),
-        windows_(WindowsPerEpoch(dataset_->manifest(), tokens.size(), context)),
+        windows_(windows),
         order_(order) {}
 
   absl::Status Fill(int64_t first, int64_t count, std::span<int32_t> inputs,
@@ -129,7 +129,12 @@ absl::StatusOr<WindowSources> OpenFrames(std::shared_ptr<const TokenDataset> dat
                                          const WindowOptions& options) {
   const Manifest& manifest = dataset->manifest();
   ALLO_RETURN_IF_ERROR(CheckFrames(manifest, options));
-  const int64_t train = WindowsPerEpoch(manifest, dataset->train().size(), options.context);
+  int64_t train_tokens = dataset->train().size();
+  if (options.train_episodes > 0) {
+    train_tokens =
+        std::min(train_tokens, options.train_episodes * manifest.frames->tokens_per_episode());
+  }
+  const int64_t train = WindowsPerEpoch(manifest, train_tokens, options.context);
   const int64_t heldout = WindowsPerEpoch(manifest, dataset->heldout().size(), options.context);
   if (train < 1 || heldout < 1) {
     return absl::InvalidArgumentError(
@@ -141,10 +146,10 @@ absl::StatusOr<WindowSources> OpenFrames(std::shared_ptr<const TokenDataset> dat
   sources.heldout_count = std::min(options.heldout_windows, heldout);
   sources.train = std::make_unique<FrameSource>(
       dataset, dataset->train(), dataset->train_images(), options.context,
-      FrameSource::Order{.permuted = true, .seed = options.seed, .count = 0});
+      FrameSource::Order{.permuted = true, .seed = options.seed, .count = 0}, train);
   sources.heldout = std::make_unique<FrameSource>(
       dataset, dataset->heldout(), dataset->heldout_images(), options.context,
-      FrameSource::Order{.permuted = false, .seed = 0, .count = sources.heldout_count});
+      FrameSource::Order{.permuted = false, .seed = 0, .count = sources.heldout_count}, heldout);
   return sources;
 }
 

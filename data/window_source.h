@@ -5,6 +5,7 @@
 //                 frames has F / K of them, which do not overlap; the F mod K frames left over are
 //                 not read
 //   generated     K whole frames, the first of an episode of its own (generated_windows.h)
+//   union         window g is window g / M of member g mod M (union.h)
 //
 // A window of frames begins on a frame boundary. Its last position has no successor in the window:
 // its target is -1, which no objective counts.
@@ -20,6 +21,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "data/manifest.h"
@@ -44,12 +46,15 @@ struct WindowSources {
   std::unique_ptr<WindowSource> train;    // without end
   std::unique_ptr<WindowSource> heldout;  // of heldout_count windows
   int64_t heldout_count = 0;              // what was asked for, or fewer where there are fewer
+  // Of a union: whose the windows are by turns, held-out window j that of members[j mod size].
+  std::vector<std::string> members;
 };
 
 struct WindowOptions {
   int64_t context = 0;  // tokens; of trajectories a number of whole frames
   int64_t seed = 0;     // of the order of the training windows
   int64_t heldout_windows = 0;
+  int64_t train_episodes = 0;  // the first so many of the train split; 0: all
 };
 
 // Opens DATASET_DIR. InvalidArgument where a split has not one window, or the context is not whole

@@ -1,8 +1,10 @@
 // Agents in the view: what they offer, what is free of it, and who of them gets runs.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "coordinator/leases/cluster_view.h"
+#include "data/union_name.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -27,12 +29,19 @@ bool SameSlots(const std::vector<v1::Slot>& a, const std::vector<v1::Slot>& b) {
 
 }  // namespace
 
-namespace {
-
-template <class Datasets>
-std::set<std::string> HashesOf(const Datasets& datasets, bool runs_commands) {
+std::set<std::string> ClusterView::HashesOf(const std::vector<v1::Dataset>& datasets,
+                                            bool runs_commands) const {
   std::set<std::string> hashes;
   for (const v1::Dataset& dataset : datasets) hashes.insert(dataset.hash());
+  for (const std::string& name : unions_) {
+    const auto hash = data::UnionHash(name, [&](const std::string& member) {
+      const auto found =
+          std::find_if(datasets.begin(), datasets.end(),
+                       [&](const v1::Dataset& dataset) { return dataset.name() == member; });
+      return found == datasets.end() ? std::nullopt : std::optional(found->hash());
+    });
+    if (hash.has_value()) hashes.insert(*hash);
+  }
   if (!runs_commands) return hashes;
   std::set<std::string> with_commands = {schedule::CommandsWith("")};
   for (const std::string& hash : hashes) with_commands.insert(schedule::CommandsWith(hash));
@@ -40,7 +49,15 @@ std::set<std::string> HashesOf(const Datasets& datasets, bool runs_commands) {
   return hashes;
 }
 
-}  // namespace
+void ClusterView::KnowUnion(const std::string& text) {
+  if (!unions_.insert(text).second) return;
+  for (const auto& [agent_id, agent] : agents_) {
+    scheduler_.ChangeAgent(agent_id, [&](schedule::AgentState& own) {
+      own.dataset_hashes.merge(HashesOf(agent.datasets, own.runs_commands));
+    });
+  }
+  RefreshPlaces();
+}
 
 void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
   KnownAgent& agent = agents_[request.agent_id()];
@@ -61,7 +78,7 @@ void ClusterView::PutAgent(const v1::RegisterRequest& request, int64_t now_ns) {
     rest->second.until_ns = std::min(rest->second.until_ns, now_ns);
   }
   state.runs_commands = request.runs_commands();
-  state.dataset_hashes = HashesOf(request.datasets(), state.runs_commands);
+  state.dataset_hashes = HashesOf(agent.datasets, state.runs_commands);
   scheduler_.PutAgent(std::move(state));
   emptying_.erase(request.agent_id());
   now_ns_ = std::max(now_ns_, now_ns);
@@ -113,10 +130,11 @@ bool ClusterView::RecordHeartbeat(const v1::HeartbeatRequest& request, int64_t n
       dirty_ = true;
     }
   }
+  std::vector<v1::Dataset> datasets(request.datasets().begin(), request.datasets().end());
   std::set<std::string> hashes =
-      HashesOf(request.datasets(), state().agents.at(request.agent_id()).runs_commands);
+      HashesOf(datasets, state().agents.at(request.agent_id()).runs_commands);
   if (hashes == state().agents.at(request.agent_id()).dataset_hashes) return false;
-  agent.datasets.assign(request.datasets().begin(), request.datasets().end());
+  agent.datasets = std::move(datasets);
   scheduler_.ChangeAgent(request.agent_id(), [&](schedule::AgentState& own) {
     own.dataset_hashes = std::move(hashes);
   });

@@ -9,6 +9,7 @@
 #include "coordinator/leases/input_wait.h"
 #include "coordinator/schedule/after_exit.h"
 #include "data/manifest.h"
+#include "data/union_name.h"
 #include "proto/run_choices.h"
 
 namespace allometry::coordinator {
@@ -82,8 +83,12 @@ void ClusterView::Put(const store::RunRow& row, int64_t now_ns) {
   state.ranks = spec.ranks();
   state.device = DeviceOf(spec);
   state.dataset = spec.identity().dataset();
-  // A generated dataset is there everywhere.
-  if (!data::IsGenerated(state.dataset)) state.dataset_hash = spec.identity().dataset_hash();
+  // A generated dataset is there everywhere; a union where its members are.
+  const bool is_union = data::IsUnion(state.dataset);
+  if (is_union) KnowUnion(state.dataset);
+  if (is_union || !data::IsGenerated(state.dataset)) {
+    state.dataset_hash = spec.identity().dataset_hash();
+  }
   state.is_command = spec.identity().settings().contains("trainer.command");
   if (state.is_command) state.dataset_hash = schedule::CommandsWith(state.dataset_hash);
   state.checkpoint_root_id = row.run.checkpoint().root_id();

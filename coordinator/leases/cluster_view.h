@@ -198,6 +198,12 @@ class ClusterView {
 
   // The limits of the row's sweep and what its ended attempts have used.
   void RememberLimits(const store::RunRow& row);
+  // Hashes of what an agent with these datasets has: theirs, and those of known unions of them;
+  // where it runs commands also CommandsWith() of each.
+  std::set<std::string> HashesOf(const std::vector<v1::Dataset>& datasets,
+                                 bool runs_commands) const;
+  // From now on agents that have all of its members have the union.
+  void KnowUnion(const std::string& text);
   // Why a limit forbids this waiting run, without the running attempts' time; empty: no limit does.
   std::string LimitOf(const store::RunRow& row) const;
 
@@ -207,6 +213,7 @@ class ClusterView {
   std::map<int64_t, std::string> used_up_;            // sweep -> why nothing of it may start
   std::map<std::string, std::set<int64_t>> held_by_;  // agent -> LEASED runs
   std::map<int64_t, std::set<int64_t>> dependents_;   // run -> PENDING runs that need it
+  std::set<std::string> unions_;                      // names of runs' datasets
   std::set<int64_t> avoiding_;                        // PENDING runs that may avoid a host
   // Agents that get runs: each with its run root and the hashes of its datasets.
   std::map<std::string, std::pair<std::string, std::set<std::string>>> places_;

@@ -151,9 +151,11 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
   }
   gathered.exact_flops = convention == "exact";
   const std::string series = choice.series.empty() ? "heldout" : choice.series;
-  if (series != "heldout" && series != "train") {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("series '%s' is no loss: heldout and train are allowed", series));
+  if (series != "heldout" && series != "train" && !absl::StartsWith(series, "heldout_")) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "series '%s' is no loss: heldout, train and those of parts of the held-out windows, as "
+        "heldout_MEMBER of a union, are allowed",
+        series));
   }
   ALLO_ASSIGN_OR_RETURN(std::vector<store::ObservationRow> rows, store.Observations(sweep, series));
 

@@ -23,7 +23,7 @@ namespace allometry::coordinator {
 struct ObservationChoice {
   std::string params_policy;     // empty: the sweep's
   std::string flops_convention;  // empty: the sweep's; "6nd" (C = 6 N D) or "exact"
-  std::string series;            // empty: "heldout"
+  std::string series;            // empty: "heldout"; or "train", or "heldout_MEMBER" of a union
   bool allow_repeat = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/foreign_text.h"
@@ -67,9 +68,12 @@ std::string NoWorker(const RunState& run, const ClusterState& state, int64_t mem
            "commands; start one with 'allo worker --allow-commands'";
   }
   if (!data) {
+    const bool is_union = absl::StartsWith(run.dataset, "union:");
     return absl::StrFormat(
-        "waiting: no worker has dataset %s (%s); put it into a worker's data directory",
-        run.dataset, run.dataset_hash.substr(run.is_command ? CommandsWith("").size() : 0, 8));
+        "waiting: no worker has %s %s (%s); put %s into a worker's data directory",
+        is_union ? "all members of" : "dataset", run.dataset,
+        run.dataset_hash.substr(run.is_command ? CommandsWith("").size() : 0, 8),
+        is_union ? "them" : "it");
   }
   if (largest == 0 && !run.avoided_host.empty()) {
     return absl::StrFormat(

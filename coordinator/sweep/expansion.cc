@@ -375,6 +375,12 @@ void CheckManifest(const SweepFile& file, const data::Manifest& manifest, Mistak
                  absl::StrFormat("dataset %s has a vocabulary of %d: allowed is 1 to %d",
                                  manifest.name, manifest.vocabulary, kMostVocabulary));
   }
+  if (data::HasImagesAlone(manifest) && !file.tokenizer) {
+    mistakes.Add(file.dataset_line,
+                 absl::StrFormat("dataset %s: its members' own tokens differ, so only their images "
+                                 "are common: give a section tokenizer",
+                                 manifest.name));
+  }
   if (manifest.unique_tokens < 1 && manifest.has_files()) {
     mistakes.Add(file.dataset_line,
                  absl::StrFormat("dataset %s has no token to train on", manifest.name));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/sweep/mistakes.h"
@@ -64,7 +65,6 @@ constexpr absl::string_view kObjectives[] = {"huber", "lsq-log", "lsq", "lad"};
 constexpr absl::string_view kLaws[] = {"standard", "coupled", "no-floor", "fixed-floor"};
 constexpr absl::string_view kParams[] = {"paper", "total", "non-embedding", "active"};
 constexpr absl::string_view kFlops[] = {"6nd", "exact"};
-constexpr absl::string_view kSeries[] = {"heldout", "train"};
 constexpr absl::string_view kRegimes[] = {"monotone", "classical", "double-descent",
                                           "undetermined"};
 constexpr absl::string_view kLadders[] = {"non-increasing", "rising"};
@@ -202,7 +202,7 @@ class Reader {
     fields.Choice("law", kLaws, &term.law);
     fields.Choice("params", kParams, &term.params);
     fields.Choice("flops", kFlops, &term.flops);
-    fields.Choice("series", kSeries, &term.series);
+    ReadSeries(fields, term);
     fields.Flag("allow_repeat", &term.allow_repeat);
     Word(fields, "metric", &term.metric);
     fields.Real("at", {0, 1e30, true}, &term.at);
@@ -211,6 +211,20 @@ class Reader {
     Words(fields, "sizes", "[20k, 600k]", &term.sizes);
     Words(fields, "withhold", "[600k]", &term.withhold);
     CheckTerm(fields.line(), term);
+  }
+
+  void ReadSeries(const Fields& fields, StudyTerm& term) {
+    const auto series = fields.Find("series");
+    if (!series) return;
+    Text(*series, &term.series);
+    if (term.series == "heldout" || term.series == "train" ||
+        absl::StartsWith(term.series, "heldout_")) {
+      return;
+    }
+    mistakes_.Add(series->line,
+                  absl::StrFormat("series %s is no loss: heldout, train and heldout_MEMBER of a "
+                                  "union are allowed",
+                                  term.series));
   }
 
   void CheckTerm(int line, const StudyTerm& term) {

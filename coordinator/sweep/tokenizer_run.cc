@@ -1,10 +1,12 @@
 #include "coordinator/sweep/tokenizer_run.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_format.h"
 #include "coordinator/sweep/evaluation_steps.h"
 #include "data/tokenized_manifest.h"
+#include "data/union_name.h"
 #include "models/micro_batch.h"
 #include "models/shape.h"
 #include "proto/run_conversion.h"
@@ -37,6 +39,17 @@ v1::RunIdentity IdentityOf(const SweepFile& file, const data::Manifest& manifest
   identity.shape = built;
   identity.dataset = manifest.name;
   identity.dataset_hash = manifest.hash;
+  if (manifest.kind == data::DatasetKind::kUnion) {
+    const absl::StatusOr<data::UnionName> name = data::ParseUnionName(manifest.name);
+    // Of all members, whichever are trained on: one tokenizer for all sweeps of them.
+    identity.dataset = data::WholeUnion(*name);
+    identity.dataset_hash = *data::UnionHash(identity.dataset, [&](const std::string& member) {
+      const auto found =
+          std::find_if(manifest.members.begin(), manifest.members.end(),
+                       [&](const data::UnionMember& one) { return one.name == member; });
+      return std::optional(found->hash);
+    });
+  }
   identity.batch_tokens = choice.batch_images * built.context;
   identity.schedule = run::Schedule::kCosine;
   identity.warmup_steps = choice.warmup_steps;

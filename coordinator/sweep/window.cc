@@ -45,7 +45,8 @@ int64_t ContextOf(const data::Manifest& manifest, const SweepFile& file, Mistake
                                 file.context, manifest.name, FramesText(frames)));
   }
   const int64_t window_frames = file.frames > 0 ? file.frames : file.context / frame;
-  if (manifest.has_files() && window_frames > frames.frames_per_episode) {
+  const bool in_episodes = manifest.has_files() || manifest.kind == data::DatasetKind::kUnion;
+  if (in_episodes && window_frames > frames.frames_per_episode) {
     return fail(absl::StrFormat("frames %d are more than an episode of dataset %s has: %d",
                                 window_frames, manifest.name, frames.frames_per_episode));
   }
@@ -120,9 +121,20 @@ void CheckObjective(const data::Manifest& manifest, const models::Shape& shape, 
 // Both splits must have one window: a run would fail when it opens them.
 void CheckSplits(const data::Manifest& manifest, const SweepFile& file, const models::Shape& shape,
                  Mistakes& mistakes) {
-  if (manifest.shards.empty()) return;  // generated: there is no end
   const int64_t tokens =
       SeesImages(file) ? shape.context * manifest.frames->tokens_per_frame() : shape.context;
+  for (const data::UnionMember& member : data::MembersRead(manifest)) {
+    for (const auto& [split, there] :
+         {std::pair("train", member.unique_tokens), {"held-out", member.heldout_tokens}}) {
+      if (data::WindowsPerEpoch(manifest, there, tokens) >= 1) continue;
+      mistakes.Add(file.window_line,
+                   absl::StrFormat("dataset %s: member %s has no whole episode of %d tokens in its "
+                                   "%s split of %d tokens",
+                                   manifest.name, member.name,
+                                   manifest.frames->tokens_per_episode(), split, there));
+    }
+  }
+  if (manifest.shards.empty()) return;  // generated: there is no end
   for (const auto& [split, there] :
        {std::pair("train", manifest.unique_tokens), {"held-out", manifest.heldout_tokens}}) {
     if (data::WindowsPerEpoch(manifest, there, tokens) >= 1) continue;
@@ -136,6 +148,16 @@ void CheckSplits(const data::Manifest& manifest, const SweepFile& file, const mo
                               "has %d tokens, and one window needs %d; allowed is up to %d",
                               tokens, manifest.name, split, there, tokens + 1,
                               std::max<int64_t>(0, there - 1)));
+  }
+}
+
+void CheckUnion(const data::Manifest& manifest, const SweepFile& file, Mistakes& mistakes) {
+  const auto members = static_cast<int64_t>(data::MembersRead(manifest).size());
+  if (file.evaluation_windows < members) {
+    mistakes.Add(file.window_line,
+                 absl::StrFormat("dataset %s: evaluation.windows %d for %d members: allowed is one "
+                                 "for each, or more",
+                                 manifest.name, file.evaluation_windows, members));
   }
 }
 
@@ -214,6 +236,7 @@ models::Shape ResolveWindow(const data::Manifest& manifest, SweepFile& file, Mis
   SetPositions(manifest, file, shape, mistakes);
   CheckObjective(manifest, shape, file, mistakes);
   CheckSplits(manifest, file, shape, mistakes);
+  CheckUnion(manifest, file, mistakes);
   SetBatch(file, mistakes);
   return shape;
 }

@@ -32,6 +32,20 @@ rows:
   - {what: RT-1, cannot: the robot data are not public, paper: "R .61"}
 )";
 
+TEST(StudyFileTest, ATermReadsTheLossOfAMemberOfAUnion) {
+  const auto with_series = [](const std::string& series) {
+    return ParseStudyFile(absl::StrCat("name: games\nsweeps: [joint]\nrows:\n  - {quantity: "
+                                       "regime, sweep: joint, series: ",
+                                       series, "}\n"),
+                          "games.yaml");
+  };
+  ASSERT_OK_AND_ASSIGN(const Study study, with_series("heldout_boxing"));
+  EXPECT_EQ(study.rows[0].term->series, "heldout_boxing");
+  EXPECT_THAT(with_series("grad_norm").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("games.yaml:4: series grad_norm is no loss: heldout, train and")));
+}
+
 TEST(StudyFileTest, ReadsEveryKindOfRow) {
   ASSERT_OK_AND_ASSIGN(const Study study, ParseStudyFile(kStudy, "char.yaml"));
   EXPECT_EQ(study.name, "char");

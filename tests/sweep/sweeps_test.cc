@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "data/generated.h"
+#include "data/union_name.h"
 #include "proto/run_choices.h"
 #include "tests/testing/status_matchers.h"
 
@@ -26,9 +27,10 @@ TEST(SweepsTest, EveryFileOfTheFolderIsASweep) {
     data::Manifest manifest = Words();
     // Datasets of frames that are recorded have the layout of generated ones.
     const std::string outcomes = file.objective == "world" ? ",outcomes=1" : "";
-    const std::string generated = data::IsGenerated(file.dataset) ? file.dataset
-                                  : file.frames > 0               ? "strata:view=8,zo=64" + outcomes
-                                                                  : "";
+    const bool is_text = data::IsGenerated(file.dataset) && !data::IsUnion(file.dataset);
+    const std::string generated = is_text           ? file.dataset
+                                  : file.frames > 0 ? "strata:view=8,zo=64" + outcomes
+                                                    : "";
     if (!generated.empty()) {
       ASSERT_OK_AND_ASSIGN(manifest, data::GeneratedManifest(generated));
     }

@@ -47,9 +47,11 @@ inline FrameSplit WalkingFrames(int64_t episodes, int64_t frames, int64_t side, 
 }
 
 // Writes DATA_DIR/NAME with WalkingFrames and returns the manifest; no images where `side` is 0.
+// Datasets of other seeds have other frames.
 inline absl::StatusOr<data::Manifest> WriteFrameDataset(const std::string& data_dir,
                                                         const std::string& name, int64_t episodes,
-                                                        int64_t frames, int64_t side) {
+                                                        int64_t frames, int64_t side,
+                                                        uint64_t seed = 1) {
   data::Manifest manifest;
   manifest.name = name;
   manifest.kind = data::DatasetKind::kTrajectories;
@@ -85,7 +87,7 @@ inline absl::StatusOr<data::Manifest> WriteFrameDataset(const std::string& data_
   for (const char* split : {"train", "heldout"}) {
     const bool train = *split == 't';
     const FrameSplit made =
-        WalkingFrames(train ? episodes : (episodes + 3) / 4, frames, side, train ? 1 : 2);
+        WalkingFrames(train ? episodes : (episodes + 3) / 4, frames, side, train ? seed : seed + 1);
     const auto tokens = static_cast<int64_t>(made.tokens.size());
     ALLO_RETURN_IF_ERROR(
         add(split, "tokens", tokens, data::EncodeNpy(data::TokenType::kU8, made.tokens)));

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/files.h"
+#include "data/union_name.h"
 #include "worker/agent/log.h"
 
 namespace allometry::agent {
@@ -105,6 +106,12 @@ void DatasetList::Suspect() {
 }
 
 absl::Status DatasetList::CheckUnchanged(const std::string& name) const {
+  if (const auto united = data::ParseUnionName(name); united.ok()) {
+    for (const std::string& member : united->members) {
+      ALLO_RETURN_IF_ERROR(CheckUnchanged(member));
+    }
+    return absl::OkStatus();
+  }
   const auto found = manifests_.find(name);
   if (found == manifests_.end()) return absl::OkStatus();
   for (const data::Shard& shard : found->second.shards) {

@@ -65,6 +65,10 @@ class WindowBatches final : public Batches {
 
   const models::Objective& objective() const override { return objective_; }
   int64_t heldout_windows() const override { return sources_.heldout_count; }
+  const std::vector<std::string>& members() const override { return sources_.members; }
+  int64_t MemberOf(int64_t window) const override {
+    return window % static_cast<int64_t>(sources_.members.size());
+  }
   int64_t evaluation_group() const override;
   absl::Status ReadTrain(int64_t first, int64_t count) override {
     return Read(*sources_.train, first, count);

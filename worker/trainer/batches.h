@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "data/window_source.h"
@@ -43,6 +44,10 @@ class Batches {
 
   virtual const models::Objective& objective() const = 0;
   virtual int64_t heldout_windows() const = 0;
+  // Of a union those whose windows are read; otherwise empty. Whose held-out window `window` is, as
+  // a place in them.
+  virtual const std::vector<std::string>& members() const = 0;
+  virtual int64_t MemberOf(int64_t window) const = 0;
   // Of those that are evaluated together (training.h).
   virtual int64_t evaluation_group() const = 0;
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "data/union_name.h"
 
 namespace allometry::trainer {
 
@@ -34,11 +35,14 @@ absl::Status CheckImages(const run::Shape& shape, const data::Manifest& manifest
 
 ShardWatch ShardWatch::Of(const std::string& data_dir, const std::string& dataset) {
   ShardWatch watch;
-  const absl::StatusOr<data::Manifest> manifest = data::ReadManifest(data_dir, dataset);
-  if (!manifest.ok()) return watch;
-  for (const data::Shard& shard : manifest->shards) {
-    File file{absl::StrCat(data_dir, "/", dataset, "/", shard.file), {}};
-    if (stat(file.path.c_str(), &file.info) == 0) watch.files_.push_back(std::move(file));
+  const absl::StatusOr<data::UnionName> united = data::ParseUnionName(dataset);
+  for (const std::string& name : united.ok() ? united->members : std::vector{dataset}) {
+    const absl::StatusOr<data::Manifest> manifest = data::ReadManifest(data_dir, name);
+    if (!manifest.ok()) continue;
+    for (const data::Shard& shard : manifest->shards) {
+      File file{absl::StrCat(data_dir, "/", name, "/", shard.file), {}};
+      if (stat(file.path.c_str(), &file.info) == 0) watch.files_.push_back(std::move(file));
+    }
   }
   return watch;
 }

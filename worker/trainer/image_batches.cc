@@ -30,6 +30,10 @@ class ImageBatches final : public Batches {
 
   const models::Objective& objective() const override { return objective_; }
   int64_t heldout_windows() const override { return heldout_images_; }
+  const std::vector<std::string>& members() const override { return sources_.members; }
+  int64_t MemberOf(int64_t image) const override {
+    return image / window_frames_ % static_cast<int64_t>(sources_.members.size());
+  }
   int64_t evaluation_group() const override { return kEvaluationGroupImages; }
 
   absl::Status ReadTrain(int64_t first, int64_t count) override {
@@ -71,6 +75,15 @@ class ImageBatches final : public Batches {
   int64_t skipped_ = 0;  // images before the first that was asked for
 };
 
+// Whether images are made while they are read: then several of an episode are, because the first
+// frames of an episode are the cheapest.
+bool HasGenerated(const data::Manifest& manifest) {
+  if (manifest.members.empty()) return !manifest.has_files();
+  return std::any_of(
+      manifest.members.begin(), manifest.members.end(),
+      [](const data::UnionMember& member) { return data::IsGenerated(member.name); });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Batches>> OpenImageBatches(const std::string& data_dir,
@@ -83,11 +96,12 @@ absl::StatusOr<std::unique_ptr<Batches>> OpenImageBatches(const std::string& dat
   if (fits.ok()) fits = CheckImages(identity.shape, manifest);
   if (!fits.ok()) return Annotate(fits, folder);
   const int64_t frames =
-      manifest.has_files() ? 1 : std::min(kGeneratedFrames, manifest.frames->frames_per_episode);
+      HasGenerated(manifest) ? std::min(kGeneratedFrames, manifest.frames->frames_per_episode) : 1;
   const data::WindowOptions options = {
       .context = frames * manifest.frames->tokens_per_frame(),
       .seed = identity.seed,
-      .heldout_windows = (spec.evaluation_windows + frames - 1) / frames};
+      .heldout_windows = std::max<int64_t>((spec.evaluation_windows + frames - 1) / frames,
+                                           static_cast<int64_t>(MembersRead(manifest).size()))};
   ALLO_ASSIGN_OR_RETURN(data::WindowSources sources,
                         data::OpenDataset(manifest.kind, data_dir, identity.dataset, options));
   const int64_t heldout = std::min(spec.evaluation_windows, sources.heldout_count * frames);

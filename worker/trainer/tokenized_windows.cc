@@ -10,9 +10,11 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "data/dataset_writer.h"
+#include "data/generated.h"
 #include "data/generated_windows.h"
 #include "data/staged_folder.h"
 #include "data/tokenized_manifest.h"
+#include "data/union.h"
 #include "data/windows.h"
 #include "worker/trainer/tokenizer_file.h"
 
@@ -177,6 +179,16 @@ absl::StatusOr<data::WindowSources> OpenTokenized(const std::string& run_dir,
         "dataset %s has images of %d x %d x %d; the tokenizer's are %d x %d x %d", manifest.name,
         frames.image_height, frames.image_width, frames.image_channels, shape.image_height,
         shape.image_width, shape.image_channels));
+  }
+  if (manifest.kind == data::DatasetKind::kUnion) {
+    // Each member's tokens are made once, whichever unions it is in.
+    return data::OpenMembers(
+        tokenized, options,
+        [&](const std::string& member,
+            const data::WindowOptions& own) -> absl::StatusOr<data::WindowSources> {
+          ALLO_ASSIGN_OR_RETURN(const data::Manifest found, data::FindManifest(data_dir, member));
+          return OpenTokenized(run_dir, data_dir, input, found, own);
+        });
   }
   if (!manifest.has_files()) return OpenEncoded(file, manifest, tokenized, options);
 

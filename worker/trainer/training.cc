@@ -115,6 +115,7 @@ class TrainingImpl final : public ModelTraining {
     double loss = 0;
     std::vector<std::pair<int, double>> frames;  // from 0; those with a supervised position
     double perplexity = 0;                       // of a tokenizer's codes
+    std::vector<double> members;                 // of a union, that of each member's windows
     std::optional<double> outcome;               // the mean loss of outcomes
     RewardDetection rewards;
   };
@@ -272,9 +273,10 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
   const int64_t windows = batches_->heldout_windows();
   const int64_t context = spec_.identity.shape.context;
   const int64_t group = batches_->evaluation_group();
-  // Of a group: its sum, its frames' sums, that of its outcomes.
+  // Of a group: its sum, its frames' sums, that of its outcomes, its members' sums.
   const int64_t frames = objective.frames();
-  const int64_t columns = 2 + frames;
+  const auto members = static_cast<int64_t>(batches_->members().size());
+  const int64_t columns = 2 + frames + members;
   std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group * columns), 0.0);
   std::vector<double> losses;
   Heldout heldout;
@@ -291,9 +293,13 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
       for (const int32_t code : learner_->codes()) ++codes[code];
     }
     for (int64_t window = 0; window < count; ++window) {
+      double* of_member =
+          members == 0 ? nullptr
+                       : &sums[i * columns + 2 + frames + batches_->MemberOf(first + window)];
       for (const int position : objective.supervised()) {
         const double loss = losses[window * context + position];
         sums[i * columns] += loss;
+        if (of_member != nullptr) *of_member += loss;
         if (frames > 0) sums[i * columns + 1 + objective.FrameOf(position)] += loss;
       }
       for (const int position : objective.outcomes()) {
@@ -321,6 +327,15 @@ absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
   }
   const auto supervised = objective.supervised();
   heldout.loss = totals[0] / static_cast<double>(windows * static_cast<int64_t>(supervised.size()));
+  std::vector<int64_t> windows_of(static_cast<size_t>(members), 0);
+  for (int64_t window = 0; members > 0 && window < windows; ++window) {
+    ++windows_of[batches_->MemberOf(window)];
+  }
+  for (int64_t i = 0; i < members; ++i) {
+    heldout.members.push_back(
+        totals[2 + frames + i] /
+        static_cast<double>(windows_of[i] * static_cast<int64_t>(supervised.size())));
+  }
   for (int frame = 0; frame < frames; ++frame) {
     const int64_t positions =
         std::count_if(supervised.begin(), supervised.end(),
@@ -387,6 +402,9 @@ absl::StatusOr<std::optional<TrainingEnd>> TrainingImpl::AfterUpdate(
     curve_.Add(step, "heldout", heldout.loss);
     for (const auto& [frame, loss] : heldout.frames) {
       curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
+    }
+    for (size_t i = 0; i < heldout.members.size(); ++i) {
+      curve_.Add(step, absl::StrCat("heldout_", batches_->members()[i]), heldout.members[i]);
     }
     if (heldout.outcome) curve_.Add(step, "heldout_outcome", *heldout.outcome);
     if (const auto recall = heldout.rewards.Recall()) curve_.Add(step, "reward_recall", *recall);

@@ -10,7 +10,8 @@
 // before), `grad_norm` (before clipping), `learning_rate`, `tokens_per_second` (training alone,
 // without evaluations and checkpoints) every log_every updates; `heldout` at evaluation steps, with
 // `heldout/frame=1` .. `heldout/frame=K` where the objective looks at frames (for a world model 1
-// is the prior of images, 2..K the dynamics); of objective `world` the mean loss of the outcomes,
+// is the prior of images, 2..K the dynamics); of a union `heldout_<name>`, the mean loss of each
+// member's windows; of objective `world` the mean loss of the outcomes,
 // `heldout_outcome`, and how well rewards are foreseen, `reward_recall` and `reward_precision`
 // (reward_detection.h; absent where there is no reward, and where none is foreseen). At step 0
 // `class_entropy`, chance, where the loss is that of classes. A run that trains a tokenizer has its
