@@ -6,6 +6,7 @@
 
 #include "proto/types.pb.h"
 #include "run/choices.h"
+#include "run/flops_convention.h"
 
 namespace allometry {
 
@@ -23,6 +24,11 @@ inline std::optional<run::RunKind> KindOf(const v1::RunSpec& spec) {
 }
 inline std::optional<run::InputKind> KindOf(const v1::RunInput& input) {
   return run::Parse<run::InputKind>(input.kind());
+}
+// What a sweep stores is a name or nothing, which is the default.
+inline run::FlopsConvention ConventionOf(const v1::Sweep& sweep) {
+  return run::Parse<run::FlopsConvention>(sweep.flops_convention())
+      .value_or(run::FlopsConvention::k6nd);
 }
 inline std::optional<run::Stage> StageOf(const v1::Run& run) {
   return run::Parse<run::Stage>(run.stage());

@@ -45,7 +45,7 @@ std::vector<fitting::Observation> DesignOf(const v1::Sweep& sweep, absl::Span<co
       fitting::Observation point;
       point.params = static_cast<double>(run.n_params());
       point.tokens = static_cast<double>(step) * static_cast<double>(identity.batch_tokens());
-      point.flops = point.tokens * FlopsPerToken(run, sweep.flops_convention());
+      point.flops = point.tokens * FlopsPerToken(run, ConventionOf(sweep));
       point.epochs = point.tokens * epochs_of_a_token;
       point.run = static_cast<int32_t>(i);
       if (run::ExclusionOf(observed, {.step = step, .epochs = point.epochs}, sweep.max_epochs()) ==
@@ -69,7 +69,8 @@ ExpectedPrecision ExpectPrecision(const v1::Sweep& sweep, absl::Span<const v1::R
   }
   const std::vector<fitting::Observation> design = DesignOf(sweep, runs, cells);
   fitting::Cost cost;
-  if (sweep.flops_convention() == "exact") cost = fitting::Cost::Fit(design, nullptr);
+  if (ConventionOf(sweep) == run::FlopsConvention::kExact)
+    cost = fitting::Cost::Fit(design, nullptr);
   buy.widths = fitting::ExpectWidths(design, pilot.law, pilot.noise, {},
                                      {{QuantityKind::kA, 0, cost},
                                       {QuantityKind::kAlpha, 0, cost},

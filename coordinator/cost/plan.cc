@@ -16,7 +16,7 @@ constexpr double kDecodeRate = 1.0 / 3;
 
 // From a pace of updates alone. Evaluations are a forward pass; starts and checkpoints are not
 // known and count as nothing.
-std::optional<RunCost> CostFromPace(const v1::Run& run, const std::string& convention,
+std::optional<RunCost> CostFromPace(const v1::Run& run, run::FlopsConvention convention,
                                     const Throughput& throughput) {
   const auto rate = throughput.FlopsPerSecond(static_cast<double>(run.n_params()));
   if (!rate.has_value()) return std::nullopt;
@@ -34,7 +34,7 @@ std::optional<RunCost> CostFromPace(const v1::Run& run, const std::string& conve
   return cost;
 }
 
-std::optional<RunCost> CostOf(const v1::Run& run, const std::string& convention,
+std::optional<RunCost> CostOf(const v1::Run& run, run::FlopsConvention convention,
                               const PlanOptions& options) {
   if (const auto found = options.costs.find(run.key()); found != options.costs.end()) {
     return found->second;
@@ -72,10 +72,9 @@ PlannedRun PlanRun(const v1::Sweep& sweep, const v1::Run& run, const PlanOptions
   planned.from = planned.steps - work.updates;
   planned.new_work = work.updates > 0;
   planned.tokens = work.updates * identity.batch_tokens();
-  planned.flops =
-      static_cast<double>(planned.tokens) * FlopsPerToken(run, sweep.flops_convention());
+  planned.flops = static_cast<double>(planned.tokens) * FlopsPerToken(run, ConventionOf(sweep));
   planned.memory_bytes = RankMemoryBytes(run);
-  const std::optional<RunCost> cost = CostOf(run, sweep.flops_convention(), options);
+  const std::optional<RunCost> cost = CostOf(run, ConventionOf(sweep), options);
   if (!cost.has_value()) return planned;
   planned.seconds = SecondsOf(*cost, work, run.spec().checkpoint_every_s());
   planned.time_source = cost->source;
@@ -171,7 +170,7 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
   plan.name = sweep.name();
   plan.dataset = sweep.dataset();
   plan.params_policy = sweep.params_policy();
-  plan.flops_convention = sweep.flops_convention();
+  plan.flops_convention = ConventionOf(sweep);
   plan.left_out.assign(sweep.left_out().begin(), sweep.left_out().end());
   plan.cells.assign(cells.begin(), cells.end());
 
@@ -182,7 +181,7 @@ SweepPlan Plan(const v1::Sweep& sweep, absl::Span<const v1::Run> runs,
     plan.runs.push_back(PlanRun(sweep, run, options));
     plan.flops_whole += static_cast<double>((run.spec().steps() - FirstStep(run)) *
                                             run.spec().identity().batch_tokens()) *
-                        FlopsPerToken(run, sweep.flops_convention());
+                        FlopsPerToken(run, ConventionOf(sweep));
   }
   for (const v1::Cell& cell : cells) {
     unshared += cell.flops();

@@ -13,6 +13,7 @@
 #include "coordinator/cost/run_cost.h"
 #include "coordinator/cost/throughput.h"
 #include "proto/types.pb.h"
+#include "run/flops_convention.h"
 
 namespace allometry::cost {
 
@@ -51,7 +52,7 @@ struct SweepPlan {
   std::string name;
   std::string dataset;
   std::string params_policy;
-  std::string flops_convention;
+  run::FlopsConvention flops_convention = run::FlopsConvention::k6nd;
   std::vector<PlannedRun> runs;
   std::vector<v1::Cell> cells;
   int64_t tokens = 0;

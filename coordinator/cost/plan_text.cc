@@ -90,7 +90,7 @@ std::string Summary(const SweepPlan& plan) {
   }
   text = Wrapped(text).substr(2);
   absl::StrAppendFormat(&text, "N counts parameters by policy %s, FLOPs by convention %s\n",
-                        plan.params_policy, plan.flops_convention);
+                        plan.params_policy, run::NameOf(plan.flops_convention));
   return text;
 }
 

@@ -21,7 +21,7 @@ std::string Counted(int count, absl::string_view one, absl::string_view many) {
   return absl::StrFormat("%d %s", count, count == 1 ? one : many);
 }
 
-double FlopsOfSteps(const v1::Run& run, int64_t steps, const std::string& convention) {
+double FlopsOfSteps(const v1::Run& run, int64_t steps, run::FlopsConvention convention) {
   return static_cast<double>(steps) * static_cast<double>(run.spec().identity().batch_tokens()) *
          FlopsPerToken(run, convention);
 }
@@ -43,7 +43,7 @@ ScheduleCost CostOfSchedule(const v1::Sweep& sweep, absl::Span<const v1::Run> ru
     if (!run.stage().empty() && !is_trunk) continue;  // of a stage, not of the grid
     const v1::RunIdentity& identity = run.spec().identity();
     const int64_t first = FirstStep(run);
-    cost.flops += FlopsOfSteps(run, run.spec().steps() - first, sweep.flops_convention());
+    cost.flops += FlopsOfSteps(run, run.spec().steps() - first, ConventionOf(sweep));
     if (ScheduleOf(identity) == run::Schedule::kConstant) {
       cost.trunks += is_trunk;
       continue;
@@ -55,7 +55,7 @@ ScheduleCost CostOfSchedule(const v1::Sweep& sweep, absl::Span<const v1::Run> ru
                      static_cast<double>(identity.decay_end());
     if (first == identity.decay_begin()) continue;
     ++cost.early_branches;
-    cost.flops_early += FlopsOfSteps(run, identity.decay_begin() - first, sweep.flops_convention());
+    cost.flops_early += FlopsOfSteps(run, identity.decay_begin() - first, ConventionOf(sweep));
   }
   std::map<Curve, std::pair<double, double>> curves;  // largest and sum of the cells' FLOPs
   for (const v1::Cell& cell : cells) {

@@ -8,9 +8,9 @@
 
 namespace allometry::cost {
 
-double FlopsPerToken(const v1::Run& run, const std::string& flops_convention) {
-  const double trained =
-      flops_convention == "exact" ? run.flops_per_token_exact() : run.flops_per_token_6n();
+double FlopsPerToken(const v1::Run& run, run::FlopsConvention convention) {
+  const double trained = convention == run::FlopsConvention::kExact ? run.flops_per_token_exact()
+                                                                    : run.flops_per_token_6n();
   return EvaluatedOf(run.spec()) == nullptr ? trained : trained * EvaluatedShare(run.spec());
 }
 
@@ -31,13 +31,13 @@ int64_t FirstStep(const v1::Run& run) {
   return trunk == nullptr ? 0 : trunk->step();
 }
 
-double RemainingFlops(const v1::Run& run, const std::string& flops_convention) {
+double RemainingFlops(const v1::Run& run, run::FlopsConvention convention) {
   // An attempt under way has started where it could, which its step says.
   const int64_t from =
       run.state() == v1::LEASED ? run.step() : std::max(run.step(), FirstStep(run));
   const int64_t steps = std::max<int64_t>(0, run.spec().steps() - from);
   return static_cast<double>(steps) * static_cast<double>(run.spec().identity().batch_tokens()) *
-         FlopsPerToken(run, flops_convention);
+         FlopsPerToken(run, convention);
 }
 
 Throughput::Throughput(std::vector<ThroughputSample> samples) {

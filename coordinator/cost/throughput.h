@@ -3,19 +3,19 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "proto/types.pb.h"
+#include "run/flops_convention.h"
 
 namespace allometry::cost {
 
 // A forward pass is a third of an update's FLOPs.
 inline constexpr double kForwardShare = 1.0 / 3;
 
-// FLOPs a token of the run costs under the convention ("6nd" or "exact"). A run that evaluates
+// FLOPs a token of the run costs under the convention. A run that evaluates
 // checkpoints counts the tokens of the run that trained them: of those EvaluatedShare.
-double FlopsPerToken(const v1::Run& run, const std::string& flops_convention);
+double FlopsPerToken(const v1::Run& run, run::FlopsConvention convention);
 // Of a run that evaluates: the FLOPs of generating its videos for each of its checkpoints, 2 N a
 // token, as a part of those of the training.
 double EvaluatedShare(const v1::RunSpec& spec);
@@ -23,7 +23,7 @@ double EvaluatedShare(const v1::RunSpec& spec);
 // checkpoint.
 int64_t FirstStep(const v1::Run& run);
 // FLOPs from the run's newest durable step, or its first one, to its last.
-double RemainingFlops(const v1::Run& run, const std::string& flops_convention);
+double RemainingFlops(const v1::Run& run, run::FlopsConvention convention);
 
 struct ThroughputSample {
   double params = 0;

@@ -18,10 +18,7 @@ constexpr int64_t kOthersFirstNs = 1'000'000'000;
 
 std::vector<int64_t> ClusterView::InputsOf(const store::RunRow& row) {
   std::vector<int64_t> inputs;
-  if (row.trunk.has_value()) inputs.push_back(row.trunk->run_id);
-  if (row.tokenizer.has_value()) inputs.push_back(row.tokenizer->run_id);
-  if (row.evaluated.has_value()) inputs.push_back(row.evaluated->run_id);
-  if (row.model.has_value()) inputs.push_back(row.model->run_id);
+  for (const auto& [kind, input] : row.inputs) inputs.push_back(input.run_id);
   return inputs;
 }
 
@@ -100,13 +97,10 @@ void ClusterView::RefreshPlaces() {
   std::set<int64_t> waiting;
   for (const auto& [input_id, runs] : dependents_) waiting.insert(runs.begin(), runs.end());
   for (const int64_t run_id : waiting) {
-    const store::RunRow& row = runs_.at(run_id).row;
+    const auto& inputs = runs_.at(run_id).row.inputs;
     // Where no root has a checkpoint, no agent makes a difference.
-    const auto lies_somewhere = [](const std::optional<store::InputRun>& input) {
-      return input.has_value() && !input->root_ids.empty();
-    };
-    if (lies_somewhere(row.trunk) || lies_somewhere(row.tokenizer) ||
-        lies_somewhere(row.evaluated) || lies_somewhere(row.model)) {
+    if (std::any_of(inputs.begin(), inputs.end(),
+                    [](const auto& input) { return !input.second.root_ids.empty(); })) {
       RefreshInputs(run_id);
     }
   }

@@ -368,17 +368,17 @@ v1::ListWorkersResponse Dispatch::ListWorkers() const {
 }
 
 double Dispatch::EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
-                            const std::string& flops_convention) const {
+                            run::FlopsConvention convention) const {
   std::vector<cost::OpenRun> open;
   for (const v1::Run& run : runs) {
     if (run.state() != v1::PENDING && run.state() != v1::LEASED) continue;
     cost::OpenRun& one = open.emplace_back();
     one.params = static_cast<double>(run.n_params());
-    one.flops_left = cost::RemainingFlops(run, flops_convention);
+    one.flops_left = cost::RemainingFlops(run, convention);
     one.ranks = std::max(1, run.spec().ranks());
     one.running = run.state() == v1::LEASED;
     if (one.running) {
-      one.flops_per_s = run.tokens_per_second() * cost::FlopsPerToken(run, flops_convention);
+      one.flops_per_s = run.tokens_per_second() * cost::FlopsPerToken(run, convention);
     }
   }
   cost::Throughput throughput;

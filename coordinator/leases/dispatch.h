@@ -31,6 +31,7 @@
 #include "coordinator/store/store.h"
 #include "proto/client.pb.h"
 #include "proto/worker.pb.h"
+#include "run/flops_convention.h"
 
 namespace allometry::coordinator {
 
@@ -103,7 +104,7 @@ class Dispatch {
   void AddReasons(google::protobuf::RepeatedPtrField<v1::Run>& runs) const;
   // Seconds until the last of these runs ends at the pace measured so far; negative: not known.
   double EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
-                    const std::string& flops_convention) const;
+                    run::FlopsConvention convention) const;
   // The live workers, by host; drained hosts also while no worker of theirs is live; and the paces
   // measured since this coordinator started. A slot is listed as free if its agent's last heartbeat
   // said so, less the runs that it was given since.

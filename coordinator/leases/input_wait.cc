@@ -11,7 +11,7 @@ namespace {
 
 InputWait WaitForTrunk(const store::RunRow& branch, int64_t trunk_step,
                        const std::set<std::string>& live_roots) {
-  const store::InputRun& trunk = *branch.trunk;
+  const store::InputRun& trunk = *branch.input(run::InputKind::kTrunk);
   const v1::Checkpoint& own = branch.run.checkpoint();
   const auto is_live = [&](const std::string& root_id) { return live_roots.count(root_id) > 0; };
   if (trunk.wanted_step == 0 || own.step() >= trunk.wanted_step) {
@@ -74,10 +74,14 @@ std::string WhyNone(const Required& required, const InputKnowledge& known) {
 
 InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known) {
   std::vector<Required> required;
-  if (row.tokenizer.has_value()) required.push_back({*row.tokenizer, "tokenizer"});
-  if (row.evaluated.has_value()) required.push_back({*row.evaluated, "checkpoints"});
-  if (row.model.has_value()) required.push_back({*row.model, "model", false});
-  if (required.empty()) return WaitForTrunk(row, known.step_of(*row.trunk), known.live_roots);
+  for (const auto& [kind, input] : row.inputs) {
+    if (kind == run::InputKind::kTrunk) continue;
+    const bool is_checkpoints = kind == run::InputKind::kCheckpoint;
+    required.push_back({input, is_checkpoints ? "checkpoints" : run::NameOf(kind),
+                        kind != run::InputKind::kModel});
+  }
+  const store::InputRun* const trunk = row.input(run::InputKind::kTrunk);
+  if (required.empty()) return WaitForTrunk(row, known.step_of(*trunk), known.live_roots);
   std::set<std::string> usable = UsableRoots(required.front(), known);
   for (const Required& one : required) {
     const std::set<std::string> roots = UsableRoots(one, known);
@@ -85,8 +89,8 @@ InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known) {
     if (usable.empty()) return {WhyNone(one, known), "", false, true};
   }
   InputWait wait = {"", row.run.checkpoint().root_id(), true, true};
-  if (row.trunk.has_value()) {
-    wait = WaitForTrunk(row, known.step_of(*row.trunk), usable);
+  if (trunk != nullptr) {
+    wait = WaitForTrunk(row, known.step_of(*trunk), usable);
     wait.root_is_live = wait.only_there = true;
   }
   if (usable.count(wait.root_id) == 0) wait.root_id = *usable.begin();

@@ -11,6 +11,7 @@
 #include "coordinator/cost/design.h"
 #include "coordinator/cost/throughput.h"
 #include "coordinator/sweep/number.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -141,7 +142,7 @@ Added WhatIsAdded(const TrainedSweep& sweep, const v1::Run& run) {
   }
   const int64_t steps = std::max<int64_t>(0, run.spec().steps() - from_step);
   added.flops = static_cast<double>(steps * run.spec().identity().batch_tokens()) *
-                cost::FlopsPerToken(run, sweep.stored.sweep.flops_convention());
+                cost::FlopsPerToken(run, ConventionOf(sweep.stored.sweep));
   return added;
 }
 

@@ -60,22 +60,24 @@ std::vector<store::Prediction> ToRows(const std::vector<fitting::Prediction>& pr
   return rows;
 }
 
-// Fits, and stores the fit as of this kind, "fit" or "predict"; an empty one stores nothing.
+// Fits, and stores the fit as of this kind; without one it is not stored.
 absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::string& sweep,
                                                 const v1::FitOptions& request,
-                                                const std::string& kind, const IsGone& is_gone) {
+                                                std::optional<store::FitKind> kind,
+                                                const IsGone& is_gone) {
   ALLO_ASSIGN_OR_RETURN(fitting::FitOptions options, ToFitOptions(request));
   ALLO_ASSIGN_OR_RETURN(const GatheredObservations gathered, Gather(store, sweep, request));
   options.cancelled = is_gone;
-  options.flops =
-      gathered.exact_flops ? fitting::FlopsConvention::kData : fitting::FlopsConvention::k6nd;
+  options.flops = gathered.flops_convention == run::FlopsConvention::kExact
+                      ? fitting::FlopsConvention::kData
+                      : fitting::FlopsConvention::k6nd;
   ALLO_ASSIGN_OR_RETURN(fitting::FitReport report, fitting::Fit(gathered.points, options));
 
-  if (kind.empty()) return report;
+  if (!kind) return report;
   store::Fit row;
   row.fit_id = report.fit_id;
   row.sweep_id = gathered.sweep.sweep_id();
-  row.kind = kind;
+  row.kind = *kind;
   google::protobuf::util::JsonPrintOptions print;
   print.preserve_proto_field_names = true;
   const auto printed =
@@ -94,9 +96,11 @@ absl::StatusOr<fitting::FitReport> FitAndRecord(store::Store& store, const std::
 
 absl::StatusOr<v1::FitResponse> FitSweep(store::Store& store, const v1::FitRequest& request,
                                          const IsGone& is_gone) {
-  ALLO_ASSIGN_OR_RETURN(const fitting::FitReport report,
-                        FitAndRecord(store, request.sweep(), request.options(),
-                                     request.dry_run() ? "" : "fit", is_gone));
+  ALLO_ASSIGN_OR_RETURN(
+      const fitting::FitReport report,
+      FitAndRecord(store, request.sweep(), request.options(),
+                   request.dry_run() ? std::nullopt : std::optional(store::FitKind::kFit),
+                   is_gone));
   v1::FitResponse response;
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));
@@ -116,7 +120,7 @@ absl::StatusOr<v1::PredictResponse> PredictSweep(store::Store& store,
   }
   ALLO_ASSIGN_OR_RETURN(
       const fitting::FitReport report,
-      FitAndRecord(store, request.sweep(), request.options(), "predict", is_gone));
+      FitAndRecord(store, request.sweep(), request.options(), store::FitKind::kPredict, is_gone));
   v1::PredictResponse response;
   response.set_fit_id(report.fit_id);
   response.set_report_json(fitting::ReportJson(report));

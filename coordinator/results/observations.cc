@@ -13,6 +13,7 @@
 #include "coordinator/cost/quantity.h"
 #include "coordinator/results/csv_field.h"
 #include "coordinator/stages/stopping/stopping_stage.h"
+#include "proto/run_choices.h"
 #include "run/choices.h"
 
 namespace allometry::coordinator {
@@ -143,13 +144,17 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
       gathered.params_policy,
       models::ParseParamPolicy(choice.params_policy.empty() ? stored.sweep.params_policy()
                                                             : choice.params_policy));
-  const std::string convention =
-      choice.flops_convention.empty() ? stored.sweep.flops_convention() : choice.flops_convention;
-  if (convention != "6nd" && convention != "exact") {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "flops_convention '%s' is not known: 6nd and exact are allowed", convention));
+  gathered.flops_convention = ConventionOf(stored.sweep);
+  if (!choice.flops_convention.empty()) {
+    const auto asked = run::Parse<run::FlopsConvention>(choice.flops_convention);
+    if (!asked) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("flops_convention '%s' is not known: 6nd and exact are allowed",
+                          choice.flops_convention));
+    }
+    gathered.flops_convention = *asked;
   }
-  gathered.exact_flops = convention == "exact";
+  const bool exact = gathered.flops_convention == run::FlopsConvention::kExact;
   const std::string series = choice.series.empty() ? "heldout" : choice.series;
   if (series != "heldout" && series != "train" && !absl::StartsWith(series, "heldout_")) {
     return absl::InvalidArgumentError(absl::StrFormat(
@@ -171,8 +176,8 @@ absl::StatusOr<GatheredObservations> GatherObservations(const store::Store& stor
     fitting::Observation point;
     point.params = static_cast<double>(CountUnder(row.params, gathered.params_policy));
     point.tokens = static_cast<double>(row.tokens);
-    point.flops = gathered.exact_flops ? row.flops_per_token_exact * point.tokens
-                                       : 6 * point.params * point.tokens;
+    point.flops =
+        exact ? row.flops_per_token_exact * point.tokens : 6 * point.params * point.tokens;
     point.loss = *row.loss;
     point.epochs = row.epochs;
     point.ends_cell = row.ends_cell;

@@ -17,6 +17,7 @@
 #include "fitting/data/observation.h"
 #include "models/shape.h"
 #include "proto/types.pb.h"
+#include "run/flops_convention.h"
 
 namespace allometry::coordinator {
 
@@ -31,7 +32,7 @@ struct ObservationChoice {
 struct GatheredObservations {
   v1::Sweep sweep;
   models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
-  bool exact_flops = false;
+  run::FlopsConvention flops_convention = run::FlopsConvention::k6nd;
   std::vector<store::ObservationRow> rows;  // those that a fit reads
   std::vector<int64_t> curves;              // run ids: of which curve each row is a point; 0: none
   fitting::Observations points;             // with every exclusion

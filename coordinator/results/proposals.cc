@@ -184,7 +184,8 @@ absl::StatusOr<ProposalContext> ReadProposalContext(const store::Store& store,
   ALLO_ASSIGN_OR_RETURN(context.pilot, PilotOf(gathered.points, request.sweep()));
   context.design = gathered.points.points();
   fitting::Cost cost;
-  if (gathered.exact_flops) cost = fitting::Cost::Fit(context.design, nullptr);
+  if (gathered.flops_convention == run::FlopsConvention::kExact)
+    cost = fitting::Cost::Fit(context.design, nullptr);
   context.target = TargetOf(request, cost, context.sweep.most_flops);
   return context;
 }
@@ -207,7 +208,7 @@ absl::Status Accept(store::Store& store, const ProposalContext& context,
         absl::StrFormat("%s, to %s tokens", cell.note(), cost::CountText(cell.tokens())));
   }
   store::Submission submission = ToSubmission(std::move(changes), sweep.stored.newest_expansion);
-  submission.kind = "proposal";
+  submission.kind = store::ExpansionKind::kProposal;
   submission.file_name = context.source.file_name;
   submission.text = ProposalJson(request, context.pilot,
                                  static_cast<int64_t>(context.design.size()), response, count);

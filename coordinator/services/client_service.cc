@@ -19,6 +19,7 @@
 #include "coordinator/services/watch_changes.h"
 #include "coordinator/stages/imported_sweep.h"
 #include "coordinator/stages/submission.h"
+#include "proto/run_choices.h"
 #include "transport/user.h"
 
 namespace allometry::coordinator {
@@ -156,7 +157,7 @@ absl::Status ClientService::AddEta(v1::Sweep& sweep) const {
   ALLO_RETURN_IF_ERROR(stored.status());
   google::protobuf::RepeatedPtrField<v1::Run> runs;
   MoveInto(stored->runs, runs);
-  const double eta_s = dispatch_.EtaSeconds(runs, sweep.flops_convention());
+  const double eta_s = dispatch_.EtaSeconds(runs, ConventionOf(sweep));
   if (eta_s >= 0) sweep.set_eta_s(eta_s);
   return absl::OkStatus();
 }
@@ -333,7 +334,7 @@ grpc::Status ClientService::GetRun(grpc::ServerContext*, const v1::GetRunRequest
   const absl::StatusOr<std::vector<store::Attempt>> attempts = store_.Attempts(request->run_id());
   if (!attempts.ok()) return ToClient(attempts.status());
   response->set_sweep(row->sweep);
-  response->set_flops_convention(row->flops_convention);
+  response->set_flops_convention(run::NameOf(row->flops_convention));
   google::protobuf::RepeatedPtrField<v1::Run> runs;
   *runs.Add() = row->run;
   dispatch_.AddReasons(runs);

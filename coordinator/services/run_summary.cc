@@ -22,7 +22,7 @@ std::string StateName(store::AttemptState state) {
 
 }  // namespace
 
-v1::RunSummary SummaryOf(const v1::Run& run, const std::string& flops_convention) {
+v1::RunSummary SummaryOf(const v1::Run& run, run::FlopsConvention convention) {
   v1::RunSummary summary;
   summary.set_run_id(run.run_id());
   summary.set_size(run.size());
@@ -38,7 +38,7 @@ v1::RunSummary SummaryOf(const v1::Run& run, const std::string& flops_convention
   summary.set_first_step(cost::FirstStep(run));
   summary.set_steps(run.spec().steps());
   summary.set_batch_tokens(run.spec().identity().batch_tokens());
-  summary.set_flops_per_token(cost::FlopsPerToken(run, flops_convention));
+  summary.set_flops_per_token(cost::FlopsPerToken(run, convention));
   if (run.last_train_loss() != 0) summary.set_train_loss(run.last_train_loss());
   if (run.last_heldout_loss() != 0) summary.set_heldout_loss(run.last_heldout_loss());
   if (run.tokens_per_second() > 0) summary.set_tokens_per_second(run.tokens_per_second());

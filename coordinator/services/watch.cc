@@ -32,7 +32,7 @@ class Watch {
 
   absl::StatusOr<v1::WatchSweepResponse> Snapshot() {
     ALLO_ASSIGN_OR_RETURN(const store::StoredSweep stored, store_.GetSweep(name_));
-    const std::string& convention = stored.sweep.flops_convention();
+    const run::FlopsConvention convention = ConventionOf(stored.sweep);
     v1::WatchSweepResponse response;
     *response.mutable_sweep() = stored.sweep;
     const std::vector<v1::StageResult> stages = stages_.Results(name_);
@@ -117,8 +117,7 @@ grpc::Status WatchSweep(const store::Store& store, const Dispatch& dispatch, con
     // nothing to say.
     if (std::string bytes = WithoutTimes(*snapshot); bytes != sent) {
       sent = std::move(bytes);
-      snapshot->set_eta_s(
-          dispatch.EtaSeconds(snapshot->runs(), snapshot->sweep().flops_convention()));
+      snapshot->set_eta_s(dispatch.EtaSeconds(snapshot->runs(), ConventionOf(snapshot->sweep())));
       if (!write(*snapshot)) return grpc::Status::OK;
     }
     if (!is_active && HasEnded(*snapshot)) return grpc::Status::OK;

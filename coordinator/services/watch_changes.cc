@@ -16,6 +16,7 @@
 #include "coordinator/cost/throughput.h"
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/services/run_summary.h"
+#include "proto/run_choices.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -58,7 +59,7 @@ class Changes {
     ALLO_ASSIGN_OR_RETURN(store::StoredSweep stored, store_.GetSweep(name_));
     google::protobuf::RepeatedPtrField<v1::Run> runs = Moved(stored.runs);
     dispatch_.AddReasons(runs);
-    const std::string& convention = stored.sweep.flops_convention();
+    const run::FlopsConvention convention = ConventionOf(stored.sweep);
     estimate_ = {};
     double left = 0;
     for (const v1::Run& run : runs) {
@@ -96,7 +97,7 @@ class Changes {
     ALLO_ASSIGN_OR_RETURN(store::StoredSweep stored, store_.GetRunsOf(name_, run_ids));
     google::protobuf::RepeatedPtrField<v1::Run> runs = Moved(stored.runs);
     dispatch_.AddReasons(runs);
-    const std::string convention = stored.sweep.flops_convention();
+    const run::FlopsConvention convention = ConventionOf(stored.sweep);
     v1::SweepChanges message = Begin(version, std::move(stored.sweep));
     for (const v1::Run& run : runs) {
       reasons_[run.run_id()] = run.reason();

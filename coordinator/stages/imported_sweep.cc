@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "coordinator/sweep/sweep_file.h"
 #include "run/choices.h"
+#include "run/flops_convention.h"
 #include "run/observation.h"
 #include "run/run_spec.h"
 
@@ -91,10 +92,11 @@ absl::Status Check(const v1::ImportSweepRequest& request) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "params_policy '%s' is not known here: total and non-embedding are allowed", policy));
   }
-  const std::string flops = Or(request.flops_convention(), "6nd");
-  if (flops != "6nd" && flops != "exact") {
+  if (!request.flops_convention().empty() &&
+      !run::Parse<run::FlopsConvention>(request.flops_convention())) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("flops_convention '%s' is not known: 6nd and exact are allowed", flops));
+        absl::StrFormat("flops_convention '%s' is not known: 6nd and exact are allowed",
+                        request.flops_convention()));
   }
   if (!request.schedule().empty() && !run::Parse<run::Schedule>(request.schedule())) {
     return absl::InvalidArgumentError(absl::StrFormat("schedule '%s' is not known: allowed are %s",
@@ -205,6 +207,8 @@ absl::Status AddRun(const store::Store& store, const v1::ImportSweepRequest& req
                                   imported.train_losses()));
   v1::RunSpec spec = stored == nullptr ? run.spec() : stored->spec();
   spec.set_steps(std::max(spec.steps(), *imported.tokens().rbegin()));
+  const bool exact =
+      run::Parse<run::FlopsConvention>(request.flops_convention()) == run::FlopsConvention::kExact;
   bool new_cell = false;
   for (int i = 0; i < imported.tokens_size(); ++i) {
     const int64_t tokens = imported.tokens(i);
@@ -221,8 +225,7 @@ absl::Status AddRun(const store::Store& store, const v1::ImportSweepRequest& req
     cell.cell.set_asked_tokens(static_cast<double>(tokens));
     cell.cell.set_tokens(tokens);
     cell.cell.set_step(tokens);
-    cell.cell.set_flops((request.flops_convention() == "exact" ? run.flops_per_token_exact()
-                                                               : run.flops_per_token_6n()) *
+    cell.cell.set_flops((exact ? run.flops_per_token_exact() : run.flops_per_token_6n()) *
                         static_cast<double>(tokens));
     cell.cell.set_epochs(imported.epochs_per_token() * static_cast<double>(tokens));
   }
@@ -281,7 +284,8 @@ absl::StatusOr<v1::ImportSweepResponse> ImportSweep(store::Store& store,
   asked.set_name(request.name());
   asked.set_dataset(Or(request.dataset(), "external"));
   asked.set_params_policy(Or(request.params_policy(), "total"));
-  asked.set_flops_convention(Or(request.flops_convention(), "6nd"));
+  asked.set_flops_convention(
+      Or(request.flops_convention(), run::NameOf(run::FlopsConvention::k6nd)));
   asked.set_imported(request.source());
   *asked.mutable_left_out() = request.left_out();
   for (int i = 0; i < kTries; ++i) {

@@ -171,7 +171,7 @@ absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& sub
                                           changes.new_cells.size(), " new cells"));
     store::Submission submission = ToSubmission(std::move(changes), stored.newest_expansion);
     submission.event = absl::StrJoin(step.sentences, ": ");
-    submission.kind = "stage";
+    submission.kind = store::ExpansionKind::kStage;
     submission.file_name = source.file_name;
     submission.text = std::move(step.text);
     submission.dataset = {manifest.hash, manifest.name, source.manifest_json,

@@ -107,48 +107,6 @@ absl::StatusOr<std::vector<v1::Dataset>> LoadDatasets(Connection& db, absl::stri
   return datasets;
 }
 
-absl::StatusOr<std::vector<v1::Slot>> LoadSlots(Connection& db, absl::string_view agent_id) {
-  std::vector<v1::Slot> slots;
-  Statement list = db.Prepare(
-      "SELECT host, device, memory_bytes, runs FROM agent_slots WHERE agent_id = ?1 ORDER BY "
-      "place");
-  list.With(agent_id);
-  while (list.Step()) {
-    v1::Slot slot;
-    slot.set_host(list.Text(0));
-    slot.set_device(list.Text(1));
-    slot.set_memory_bytes(list.Int(2));
-    slot.set_runs(static_cast<int32_t>(list.Int(3)));
-    slots.push_back(std::move(slot));
-  }
-  ALLO_RETURN_IF_ERROR(list.status());
-  return slots;
-}
-
-absl::StatusOr<std::vector<Agent>> LoadAgents(Connection& db) {
-  std::vector<Agent> agents;
-  {
-    Statement list = db.Prepare(
-        "SELECT agent_id, host, run_root_id, version, registered_unix_us FROM agents "
-        "ORDER BY agent_id");
-    while (list.Step()) {
-      Agent agent;
-      agent.agent_id = list.Text(0);
-      agent.host = list.Text(1);
-      agent.run_root_id = list.Text(2);
-      agent.version = list.Text(3);
-      agent.registered_unix_us = list.Int(4);
-      agents.push_back(std::move(agent));
-    }
-    ALLO_RETURN_IF_ERROR(list.status());
-  }
-  for (Agent& agent : agents) {
-    ALLO_ASSIGN_OR_RETURN(agent.slots, LoadSlots(db, agent.agent_id));
-    ALLO_ASSIGN_OR_RETURN(agent.datasets, LoadDatasets(db, agent.agent_id));
-  }
-  return agents;
-}
-
 }  // namespace
 
 absl::Status Store::RegisterAgent(const v1::RegisterRequest& request,
@@ -178,10 +136,6 @@ absl::Status Store::UpdateAgentDatasets(absl::string_view agent_id,
     if (!found) return absl::NotFoundError(absl::StrCat("there is no worker ", agent_id));
     return PutDatasets(transaction.db, agent_id, datasets);
   });
-}
-
-absl::StatusOr<std::vector<Agent>> Store::Agents() const {
-  return parts_->readers->Run([](Connection& db) { return LoadAgents(db); });
 }
 
 }  // namespace allometry::store

@@ -62,28 +62,26 @@ std::string StartNote(const RunRow& row, const std::optional<v1::Checkpoint>& st
         step, anywhere->run_id() != 0 ? absl::StrCat("run ", anywhere->run_id(), "'s") : "its",
         anywhere->step(), anywhere->root_id(), host);
   }
-  if (row.trunk.has_value() && step < row.trunk->wanted_step) {
+  if (const InputRun* const trunk = row.input(run::InputKind::kTrunk);
+      trunk != nullptr && step < trunk->wanted_step) {
     return absl::StrFormat(
         "starts from step %d: its trunk, run %d, is %s and has no good checkpoint at step %d", step,
-        row.trunk->run_id, RunStateName(row.trunk->state), row.trunk->wanted_step);
+        trunk->run_id, RunStateName(trunk->state), trunk->wanted_step);
   }
   return {};
 }
 
-// A trunk as an input is the start checkpoint; a trainer needs to know no more of it.
-void RemoveTrunk(v1::RunSpec& spec) {
+void RemoveInputs(v1::RunSpec& spec, run::InputKind kind) {
   auto& inputs = *spec.mutable_inputs();
   inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
-                              [](const v1::RunInput& input) {
-                                return KindOf(input) == run::InputKind::kTrunk;
-                              }),
+                              [&](const v1::RunInput& input) { return KindOf(input) == kind; }),
                inputs.end());
 }
 
 // What an attempt under `root_id` is told of the file that it reads of another run.
-absl::Status PutInput(Connection& db, RunRow& row, run::InputKind kind, const Attempt& attempt,
-                      v1::RunSpec& spec) {
-  if (!row.input(kind).has_value()) return absl::OkStatus();
+absl::Status PutInput(Connection& db, const RunRow& row, run::InputKind kind,
+                      const Attempt& attempt, v1::RunSpec& spec) {
+  if (row.input(kind) == nullptr) return absl::OkStatus();
   const InputRun& made_by = *row.input(kind);
   Statement find = db.Prepare(
       "SELECT file, hash FROM checkpoints WHERE run_id = ?1 AND step = ?2 AND state = 'GOOD' "
@@ -109,8 +107,9 @@ absl::Status PutInput(Connection& db, RunRow& row, run::InputKind kind, const At
 // Returns the step before them.
 absl::StatusOr<int64_t> PutCheckpoints(Connection& db, const RunRow& row, const Attempt& attempt,
                                        v1::RunSpec& spec) {
-  if (!row.evaluated.has_value()) return spec.start().step();
-  const InputRun& made_by = *row.evaluated;
+  const InputRun* const evaluated = row.input(run::InputKind::kCheckpoint);
+  if (evaluated == nullptr) return spec.start().step();
+  const InputRun& made_by = *evaluated;
   if (made_by.state != v1::RUN_SUCCEEDED) {
     return absl::FailedPreconditionError(absl::StrFormat("run %d evaluates run %d, which is %s",
                                                          row.run.run_id(), made_by.run_id,
@@ -119,12 +118,7 @@ absl::StatusOr<int64_t> PutCheckpoints(Connection& db, const RunRow& row, const 
   ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
                         StepsToEvaluate(db, row.run.run_id(), row.run.spec()));
   const std::string key = EvaluatedOf(spec)->run_key();
-  auto& inputs = *spec.mutable_inputs();
-  inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
-                              [](const v1::RunInput& input) {
-                                return KindOf(input) == run::InputKind::kCheckpoint;
-                              }),
-               inputs.end());
+  RemoveInputs(spec, run::InputKind::kCheckpoint);
   spec.clear_evaluation_steps();
   for (const int64_t step : steps) {
     ALLO_ASSIGN_OR_RETURN(const std::optional<v1::Checkpoint> checkpoint,
@@ -207,7 +201,8 @@ absl::Status Start(Transaction& transaction, int64_t run_id, absl::string_view a
   attempt.lease.set_attempt(row.run.attempt() + 1);
   attempt.lease.set_token(RandomHex128());
   attempt.spec = row.run.spec();
-  RemoveTrunk(attempt.spec);
+  // A trunk as an input is the start checkpoint; a trainer needs to know no more of it.
+  RemoveInputs(attempt.spec, run::InputKind::kTrunk);
   for (const run::InputKind kind : {run::InputKind::kTokenizer, run::InputKind::kModel}) {
     ALLO_RETURN_IF_ERROR(PutInput(db, row, kind, attempt, attempt.spec));
   }

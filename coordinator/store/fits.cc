@@ -14,8 +14,8 @@ absl::Status PutFit(Transaction& transaction, const Fit& fit) {
           "INSERT OR IGNORE INTO fits (fit_id, sweep_id, kind, options_json, report_json, "
           "report_text, "
           "version, created_unix_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
-      .With(fit.fit_id, fit.sweep_id, fit.kind, fit.options_json, fit.report_json, fit.report_text,
-            fit.version, transaction.now_unix_us)
+      .With(fit.fit_id, fit.sweep_id, run::NameOf(fit.kind), fit.options_json, fit.report_json,
+            fit.report_text, fit.version, transaction.now_unix_us)
       .Run();
 }
 
@@ -27,27 +27,6 @@ absl::Status PutPrediction(Connection& db, const std::string& fit_id, const Pred
       .With(fit_id, predicted.method, predicted.flops, predicted.params, predicted.tokens,
             predicted.loss, predicted.report_json)
       .Run();
-}
-
-absl::StatusOr<Fit> LoadFit(Connection& db, absl::string_view fit_id) {
-  Statement find = db.Prepare(
-      "SELECT fit_id, sweep_id, kind, options_json, report_json, report_text, version, "
-      "created_unix_us FROM fits WHERE fit_id = ?1");
-  find.With(fit_id);
-  if (!find.Step()) {
-    ALLO_RETURN_IF_ERROR(find.status());
-    return absl::NotFoundError(absl::StrCat("there is no fit '", fit_id, "'"));
-  }
-  Fit fit;
-  fit.fit_id = find.Text(0);
-  fit.sweep_id = find.Int(1);
-  fit.kind = find.Text(2);
-  fit.options_json = find.Text(3);
-  fit.report_json = find.Text(4);
-  fit.report_text = find.Text(5);
-  fit.version = find.Text(6);
-  fit.created_unix_us = find.Int(7);
-  return fit;
 }
 
 absl::StatusOr<std::vector<StoredPrediction>> LoadPredictions(Connection& db, int64_t sweep_id) {
@@ -86,10 +65,6 @@ absl::StatusOr<std::vector<StoredPrediction>> Store::Predictions(absl::string_vi
     ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
     return LoadPredictions(db, sweep_id);
   });
-}
-
-absl::StatusOr<Fit> Store::GetFit(absl::string_view fit_id) const {
-  return parts_->readers->Run([&](Connection& db) { return LoadFit(db, fit_id); });
 }
 
 }  // namespace allometry::store

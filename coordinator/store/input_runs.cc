@@ -86,7 +86,7 @@ absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id
   // Needed when it has ended.
   const bool is_whole = kind == run::InputKind::kTokenizer || kind == run::InputKind::kCheckpoint;
   if (is_whole) input.wanted_step = rows.spec.steps();
-  ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
+  if (kind != run::InputKind::kCheckpoint) ALLO_RETURN_IF_ERROR(ReadCheckpoints(db, input, rows));
   if (is_whole) {
     input.is_to_come = input.state == v1::LEASED || input.state == v1::PENDING;
     return std::optional<InputRun>(std::move(input));

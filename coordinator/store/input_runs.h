@@ -23,7 +23,8 @@
 
 namespace allometry::store {
 
-// The run's input of that kind as it is now; unset: it has none.
+// The run's input of that kind as it is now; unset: it has none. Of a run whose checkpoints it
+// evaluates without root_ids, which depend on the steps that are still to be evaluated.
 absl::StatusOr<std::optional<InputRun>> LoadInput(Connection& db, int64_t run_id,
                                                   run::InputKind kind);
 

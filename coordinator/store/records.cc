@@ -354,13 +354,4 @@ void Store::Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::
       });
 }
 
-absl::StatusOr<v1::RecordAck> Store::AppendAndWait(v1::RecordBatch batch) {
-  v1::RecordAck ack;
-  ALLO_RETURN_IF_ERROR(parts_->writer->Run([&](Transaction& transaction) {
-    ack.Clear();
-    return Appending(transaction, batch, ack).Run();
-  }));
-  return ack;
-}
-
 }  // namespace allometry::store

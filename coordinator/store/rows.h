@@ -10,6 +10,8 @@
 
 #include "proto/types.pb.h"
 #include "proto/worker.pb.h"
+#include "run/choices.h"
+#include "run/flops_convention.h"
 #include "run/observation.h"
 
 namespace allometry::store {
@@ -52,16 +54,27 @@ struct User {
   bool is_claimed = true;  // by the client alone: the connection does not prove it
 };
 
+// Where an expansion of a sweep comes from: a sweep file that was submitted, a decision of its
+// stage, or a proposal that was accepted. The text of the latter two is JSON of what was decided.
+enum class ExpansionKind { kFile, kStage, kProposal };
+inline constexpr run::Choice<ExpansionKind> kExpansionKinds[] = {
+    {ExpansionKind::kFile, "file"},
+    {ExpansionKind::kStage, "stage"},
+    {ExpansionKind::kProposal, "proposal"}};
+constexpr absl::Span<const run::Choice<ExpansionKind>> ChoicesOf(ExpansionKind) {
+  return kExpansionKinds;
+}
+
 // One submission: the difference that coordinator/sweep found, with the file that it was made from.
 struct Submission {
   v1::Sweep sweep;  // fields of the sweep after it; sweep_id 0: a new one
   // StoredSweep::newest_expansion of the rows that the difference was taken against.
   int64_t based_on = 0;
   std::string file_name;
-  std::string text;           // the sweep file, kept as the expansion
-  std::string kind = "file";  // or "stage", "proposal": then `text` is JSON of what was decided
-  std::string event;          // a sentence for watchers; empty: how much is new
-  User user;                  // who submits
+  std::string text;  // kept as the expansion
+  ExpansionKind kind = ExpansionKind::kFile;
+  std::string event;  // a sentence for watchers; empty: how much is new
+  User user;          // who submits
   Dataset dataset;
   std::vector<v1::Run> new_runs;  // run_id is given by the store
   std::vector<NewCell> new_cells;
@@ -92,7 +105,7 @@ struct SweepSource {
   std::string file_name;  // as submitted, for messages
   std::string text;
   std::string manifest_json;
-  std::vector<std::string> decisions;  // texts of the expansions of kind "stage", oldest first
+  std::vector<std::string> decisions;  // texts of the expansions of kind kStage, oldest first
 };
 
 // States of an attempt, stored by name.
@@ -147,39 +160,19 @@ struct RunRow {
   int64_t sweep_id = 0;
   std::string sweep;
   int32_t priority = 0;
-  std::string flops_convention;
+  run::FlopsConvention flops_convention = run::FlopsConvention::k6nd;
   double max_device_hours = 0, max_run_hours = 0;  // the sweep's limits; 0: none
   double sweep_device_s = 0;                       // of all ended attempts of the sweep
   // device_seconds: of ended attempts alone, where it is loaded as a row.
   v1::Run run;
-  std::optional<Attempt> attempt;     // the newest
-  std::optional<InputRun> trunk;      // of a branch
-  std::optional<InputRun> tokenizer;  // of a run that reads its tokens
-  std::optional<InputRun> evaluated;  // of a run that evaluates its checkpoints
-  std::optional<InputRun> model;      // of a policy: the world model
+  std::optional<Attempt> attempt;             // the newest
+  std::map<run::InputKind, InputRun> inputs;  // the runs that it needs, one of a kind
 
-  std::optional<InputRun>& input(run::InputKind kind) {
-    switch (kind) {
-      case run::InputKind::kTokenizer:
-        return tokenizer;
-      case run::InputKind::kCheckpoint:
-        return evaluated;
-      case run::InputKind::kModel:
-        return model;
-      default:
-        return trunk;
-    }
+  // nullptr: it needs none of this kind.
+  const InputRun* input(run::InputKind kind) const {
+    const auto found = inputs.find(kind);
+    return found == inputs.end() ? nullptr : &found->second;
   }
-};
-
-struct Agent {
-  std::string agent_id;
-  std::string host;
-  std::string run_root_id;
-  std::vector<v1::Slot> slots;
-  std::vector<v1::Dataset> datasets;
-  std::string version;
-  int64_t registered_unix_us = 0;
 };
 
 // A run of a sweep and the ends of its clean curve in one series.
@@ -277,15 +270,20 @@ struct Event {
   std::string text;  // a sentence
 };
 
+// What a fit was made for: `allo fit`, or a prediction.
+enum class FitKind { kFit, kPredict };
+inline constexpr run::Choice<FitKind> kFitKinds[] = {{FitKind::kFit, "fit"},
+                                                     {FitKind::kPredict, "predict"}};
+constexpr absl::Span<const run::Choice<FitKind>> ChoicesOf(FitKind) { return kFitKinds; }
+
 struct Fit {
   std::string fit_id;  // that of its report: the same id, the same numbers
   int64_t sweep_id = 0;
-  std::string kind;  // "fit" or "predict"
+  FitKind kind = FitKind::kFit;
   std::string options_json;
   std::string report_json;
   std::string report_text;
   std::string version;  // of the program that made it
-  int64_t created_unix_us = 0;
 };
 
 // Counts for the metrics.

@@ -134,7 +134,8 @@ absl::StatusOr<RunRow> ReadRunRow(const Statement& row) {
   loaded.sweep_id = row.Int(kRunColumns - 1);
   loaded.sweep = row.Text(kRunColumns);
   loaded.priority = static_cast<int32_t>(row.Int(kRunColumns + 1));
-  loaded.flops_convention = row.Text(kRunColumns + 2);
+  loaded.flops_convention = run::Parse<run::FlopsConvention>(row.Text(kRunColumns + 2))
+                                .value_or(run::FlopsConvention::k6nd);
   loaded.max_device_hours = row.Real(kRunColumns + 3);
   loaded.max_run_hours = row.Real(kRunColumns + 4);
   loaded.sweep_device_s = static_cast<double>(row.Int(kRunColumns + 5)) / 1e6;
@@ -144,13 +145,16 @@ absl::StatusOr<RunRow> ReadRunRow(const Statement& row) {
 absl::Status AddAttemptAndInputs(Connection& db, RunRow& row) {
   for (const v1::RunInput& input : row.run.spec().inputs()) {
     const std::optional<run::InputKind> kind = KindOf(input);
-    if (!kind.has_value()) continue;
-    ALLO_ASSIGN_OR_RETURN(row.input(*kind), LoadInput(db, row.run.run_id(), *kind));
+    if (!kind.has_value() || row.input(*kind) != nullptr) continue;
+    ALLO_ASSIGN_OR_RETURN(std::optional<InputRun> loaded, LoadInput(db, row.run.run_id(), *kind));
+    if (loaded.has_value()) row.inputs.emplace(*kind, *std::move(loaded));
   }
-  if (row.evaluated.has_value()) {
+  const auto evaluated = row.inputs.find(run::InputKind::kCheckpoint);
+  if (evaluated != row.inputs.end()) {
     ALLO_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
                           StepsToEvaluate(db, row.run.run_id(), row.run.spec()));
-    ALLO_ASSIGN_OR_RETURN(row.evaluated->root_ids, RootsWithAll(db, row.evaluated->run_id, steps));
+    ALLO_ASSIGN_OR_RETURN(evaluated->second.root_ids,
+                          RootsWithAll(db, evaluated->second.run_id, steps));
   }
   if (row.run.attempt() == 0) return absl::OkStatus();
   ALLO_ASSIGN_OR_RETURN(row.attempt, LoadAttempt(db, row.run.run_id(), row.run.attempt()));
@@ -313,10 +317,11 @@ absl::StatusOr<std::optional<v1::Checkpoint>> StartCheckpoint(Connection& db, co
   ALLO_ASSIGN_OR_RETURN(std::optional<v1::Checkpoint> own,
                         NewestCheckpoint(db, run.run_id(), latest, root_id));
   if (own.has_value()) own->clear_run_id();
-  if (!row.trunk.has_value()) return own;
+  const InputRun* const trunk = row.input(run::InputKind::kTrunk);
+  if (trunk == nullptr) return own;
   ALLO_ASSIGN_OR_RETURN(
       std::optional<v1::Checkpoint> of_trunk,
-      NewestCheckpoint(db, row.trunk->run_id, run.spec().identity().decay_begin(), root_id));
+      NewestCheckpoint(db, trunk->run_id, run.spec().identity().decay_begin(), root_id));
   const int64_t own_step = own.has_value() ? own->step() : 0;
   return of_trunk.has_value() && of_trunk->step() > own_step ? of_trunk : own;
 }

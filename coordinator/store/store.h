@@ -138,7 +138,6 @@ class Store {
   // Writes only when they differ from the rows.
   absl::Status UpdateAgentDatasets(absl::string_view agent_id,
                                    absl::Span<const v1::Dataset> datasets);
-  absl::StatusOr<std::vector<Agent>> Agents() const;
   // Attempts that ended since `unix_us` on hosts that are not drained, and after the host's last
   // drain ended, in the order of their ends.
   absl::StatusOr<std::vector<HostEnd>> EndsSince(int64_t unix_us) const;
@@ -193,8 +192,6 @@ class Store {
   // stored is set aside with its reason and acknowledged. stale: refused, nothing stored. `done` is
   // called exactly once, on the writer's thread, when the result is durable or failed.
   void Append(v1::RecordBatch batch, std::function<void(absl::StatusOr<v1::RecordAck>)> done);
-  // The same, waiting.
-  absl::StatusOr<v1::RecordAck> AppendAndWait(v1::RecordBatch batch);
 
   // --- Checkpoints --------------------------------------------------------------------------
 
@@ -246,7 +243,6 @@ class Store {
   absl::Status RecordFit(const Fit& fit, absl::Span<const Prediction> predictions);
   // Of all fits of the sweep, oldest first. NotFound: no such sweep.
   absl::StatusOr<std::vector<StoredPrediction>> Predictions(absl::string_view sweep) const;
-  absl::StatusOr<Fit> GetFit(absl::string_view fit_id) const;
 
   absl::StatusOr<Statistics> ReadStatistics() const;
 

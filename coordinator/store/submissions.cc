@@ -303,7 +303,7 @@ absl::Status PutExpansion(Transaction& transaction, int64_t sweep_id,
           .Prepare("INSERT INTO expansions (sweep_id, file_name, text, submitted_unix_us, kind, "
                    "user) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
           .With(sweep_id, submission.file_name, submission.text, transaction.now_unix_us,
-                submission.kind, submission.user.name)
+                run::NameOf(submission.kind), submission.user.name)
           .Run());
   if (!submission.event.empty()) return InsertEvent(transaction, sweep_id, 0, submission.event);
   return InsertEvent(transaction, sweep_id, 0,

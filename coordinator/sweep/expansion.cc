@@ -62,7 +62,7 @@ std::string ShapeText(const models::Shape& shape) {
 void Count(const SweepFile& file, BuiltSize& size) {
   size.params = models::CountN(size.counts, file.params_policy);
   size.flops_per_token_6n = models::FlopsPerToken6N(size.counts, file.params_policy);
-  size.flops_per_token = file.flops_convention == FlopsConvention::k6nd
+  size.flops_per_token = file.flops_convention == run::FlopsConvention::k6nd
                              ? size.flops_per_token_6n
                              : size.flops_per_token_exact;
 }
@@ -76,7 +76,7 @@ BuiltSize BuildRow(const SweepFile& file, const SizeChoice& size, const models::
                                             "params_non_embedding",
                                             size.label));
   }
-  if (row.flops_per_token == 0 && file.flops_convention == FlopsConvention::kExact) {
+  if (row.flops_per_token == 0 && file.flops_convention == run::FlopsConvention::kExact) {
     mistakes.Add(size.line, absl::StrFormat("size %s: conventions.flops exact needs its "
                                             "flops_per_token",
                                             size.label));
@@ -420,7 +420,7 @@ absl::StatusOr<Expansion> Expand(const SweepFile& asked, const data::Manifest& s
   sweep.set_name(file.name);
   sweep.set_dataset(manifest.name);
   sweep.set_params_policy(std::string(models::ParamPolicyName(file.params_policy)));
-  sweep.set_flops_convention(std::string(FlopsConventionName(file.flops_convention)));
+  sweep.set_flops_convention(run::NameOf(file.flops_convention));
   sweep.set_max_epochs(file.max_epochs);
   sweep.set_priority(file.priority);
   sweep.set_max_device_hours(file.max_device_hours);

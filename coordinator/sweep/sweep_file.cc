@@ -79,7 +79,6 @@ constexpr Section kSections[] = {
     {"submitted", kSubmittedKeys},
 };
 constexpr absl::string_view kParamsPolicies[] = {"paper", "total", "non-embedding", "active"};
-constexpr absl::string_view kFlopsConventions[] = {"6nd", "exact"};
 
 // Reads one file; every mistake goes to `mistakes_` and reading goes on.
 class Reader {
@@ -300,9 +299,7 @@ class Reader {
     if (const auto policy = models::ParseParamPolicy(params); policy.ok()) {
       file_.params_policy = *policy;
     }
-    std::string flops(FlopsConventionName(file_.flops_convention));
-    fields.Choice("flops", kFlopsConventions, &flops);
-    file_.flops_convention = flops == "6nd" ? FlopsConvention::k6nd : FlopsConvention::kExact;
+    fields.Choice("flops", &file_.flops_convention);
   }
 
   void ReadDevices(const Field& devices) {
@@ -325,10 +322,6 @@ class Reader {
 };
 
 }  // namespace
-
-absl::string_view FlopsConventionName(FlopsConvention convention) {
-  return kFlopsConventions[convention == FlopsConvention::k6nd ? 0 : 1];
-}
 
 bool IsName(absl::string_view text) {
   return !text.empty() && text.size() <= 64 && absl::ascii_isalnum(text[0]) &&

@@ -15,6 +15,7 @@
 #include "coordinator/stages/ladder/ladder.h"
 #include "coordinator/sweep/schedule.h"
 #include "models/shape.h"
+#include "run/flops_convention.h"
 #include "run/run_spec.h"
 
 namespace allometry::sweep {
@@ -119,10 +120,6 @@ struct TrainerChoice {
   int describe_line = 0;
 };
 
-enum class FlopsConvention { k6nd, kExact };
-// "6nd" and "exact", as stored in Sweep.flops_convention.
-absl::string_view FlopsConventionName(FlopsConvention convention);
-
 // run.json's defaults, but for a warm-up of 100 updates.
 inline run::Identity DefaultRecipe() {
   run::Identity recipe;
@@ -175,7 +172,7 @@ struct SweepFile {
   std::optional<StoppingChoice> stopping;  // then with budgets in FLOPs and without a ladder
 
   models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
-  FlopsConvention flops_convention = FlopsConvention::k6nd;
+  run::FlopsConvention flops_convention = run::FlopsConvention::k6nd;
   double max_epochs = 4;
   bool allow_repeat = false;  // keep cells beyond max_epochs; fits still ask before they use them
 

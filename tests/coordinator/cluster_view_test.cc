@@ -24,7 +24,6 @@ v1::Slot SlotAt(const std::string& device) {
 store::RunRow Row(int64_t run_id, v1::RunState state) {
   store::RunRow row;
   row.sweep_id = 1;
-  row.flops_convention = "6nd";
   row.run.set_run_id(run_id);
   row.run.set_state(state);
   row.run.set_n_params(1000);

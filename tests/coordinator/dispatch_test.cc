@@ -13,9 +13,9 @@
 #include "coordinator/store/change_feed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/coordinator/append_and_wait.h"
 #include "tests/coordinator/chaos_agent.h"
 #include "tests/coordinator/tiny_sweep.h"
+#include "tests/testing/append_and_wait.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/status_matchers.h"
@@ -97,7 +97,7 @@ TEST_F(DispatchTest, EveryRunEndsOnceUnderAgentsThatComeAndGo) {
       }
       google::protobuf::RepeatedPtrField<v1::Run> runs(sweep->runs.begin(), sweep->runs.end());
       dispatch_.AddReasons(runs);
-      (void)dispatch_.EtaSeconds(runs, "6nd");
+      (void)dispatch_.EtaSeconds(runs, run::FlopsConvention::k6nd);
     }
   });
   const bool ended = testing::Eventually([&] {

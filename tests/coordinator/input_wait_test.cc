@@ -18,7 +18,6 @@ constexpr int64_t kTrunk = 7, kBranch = 8;
 store::RunRow BranchRow() {
   store::RunRow row;
   row.sweep_id = 1;
-  row.flops_convention = "6nd";
   row.run.set_run_id(kBranch);
   row.run.set_state(v1::PENDING);
   row.run.set_n_params(1000);
@@ -31,7 +30,7 @@ store::RunRow BranchRow() {
   v1::RunInput& input = *spec.add_inputs();
   input.set_kind("trunk");
   input.set_step(400);
-  store::InputRun& trunk = row.trunk.emplace();
+  store::InputRun& trunk = row.inputs[run::InputKind::kTrunk];
   trunk.run_id = kTrunk;
   trunk.wanted_step = 400;
   trunk.state = v1::LEASED;
@@ -52,7 +51,7 @@ TEST(BranchWaitTest, WaitsForTheCheckpointThatIsToCome) {
 
 TEST(BranchWaitTest, GoesWhereTheCheckpointLiesOnceAWorkerIsThere) {
   store::RunRow branch = BranchRow();
-  branch.trunk->root_ids = {"root-a", "root-b"};
+  branch.inputs[run::InputKind::kTrunk].root_ids = {"root-a", "root-b"};
   InputWait wait = WaitOfBranch(branch, 400, {"root-b", "root-c"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
@@ -64,10 +63,10 @@ TEST(BranchWaitTest, GoesWhereTheCheckpointLiesOnceAWorkerIsThere) {
 
 TEST(BranchWaitTest, DoesNotWaitForWhatWillNotCome) {
   store::RunRow branch = BranchRow();
-  branch.trunk->is_to_come = false;
-  branch.trunk->state = v1::RUN_FAILED;
+  branch.inputs[run::InputKind::kTrunk].is_to_come = false;
+  branch.inputs[run::InputKind::kTrunk].state = v1::RUN_FAILED;
   EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).blocked, "");
-  branch.trunk->root_ids = {"root-z"};
+  branch.inputs[run::InputKind::kTrunk].root_ids = {"root-z"};
   EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).blocked, "");
   EXPECT_EQ(WaitOfBranch(branch, 120, {"root-a"}).root_id, "root-z");
   EXPECT_FALSE(WaitOfBranch(branch, 120, {"root-a"}).root_is_live);
@@ -80,7 +79,7 @@ TEST(BranchWaitTest, DoesNotWaitWithACheckpointOfItsOwnOrWithoutAStart) {
   EXPECT_EQ(WaitOfBranch(branch, 120, {}).blocked, "");
   EXPECT_EQ(WaitOfBranch(branch, 120, {}).root_id, "root-b");
   branch = BranchRow();
-  branch.trunk->wanted_step = 0;
+  branch.inputs[run::InputKind::kTrunk].wanted_step = 0;
   EXPECT_EQ(WaitOfBranch(branch, 120, {}).blocked, "");
 }
 
@@ -88,9 +87,9 @@ TEST(BranchWaitTest, DoesNotWaitWithACheckpointOfItsOwnOrWithoutAStart) {
 
 store::RunRow ReaderRow() {
   store::RunRow row = BranchRow();
-  row.trunk.reset();
+  row.inputs.erase(run::InputKind::kTrunk);
   row.run.mutable_spec()->mutable_inputs(0)->set_kind("tokenizer");
-  store::InputRun& tokenizer = row.tokenizer.emplace();
+  store::InputRun& tokenizer = row.inputs[run::InputKind::kTokenizer];
   tokenizer.run_id = 3;
   tokenizer.sweep = "words";
   tokenizer.wanted_step = 200;
@@ -100,9 +99,9 @@ store::RunRow ReaderRow() {
 }
 
 void Succeed(store::RunRow& row, std::vector<std::string> root_ids) {
-  row.tokenizer->state = v1::RUN_SUCCEEDED;
-  row.tokenizer->is_to_come = false;
-  row.tokenizer->root_ids = std::move(root_ids);
+  row.inputs[run::InputKind::kTokenizer].state = v1::RUN_SUCCEEDED;
+  row.inputs[run::InputKind::kTokenizer].is_to_come = false;
+  row.inputs[run::InputKind::kTokenizer].root_ids = std::move(root_ids);
 }
 
 TEST(TokenizerWaitTest, WaitsUntilTheTokenizerIsTrained) {
@@ -110,7 +109,7 @@ TEST(TokenizerWaitTest, WaitsUntilTheTokenizerIsTrained) {
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
             "needs run 3's tokenizer (now at step 120 of 200)");
   // Its last checkpoint alone is not enough: its run may still be found wanting.
-  row.tokenizer->root_ids = {"root-a"};
+  row.inputs[run::InputKind::kTokenizer].root_ids = {"root-a"};
   EXPECT_NE(WaitOfBranch(row, 200, {"root-a"}).blocked, "");
   Succeed(row, {"root-a"});
   const InputWait wait = WaitOfBranch(row, 200, {"root-a", "root-b"});
@@ -121,8 +120,8 @@ TEST(TokenizerWaitTest, WaitsUntilTheTokenizerIsTrained) {
 
 TEST(TokenizerWaitTest, CannotDoWithoutAndSaysWhatIsMissing) {
   store::RunRow row = ReaderRow();
-  row.tokenizer->state = v1::RUN_FAILED;
-  row.tokenizer->is_to_come = false;
+  row.inputs[run::InputKind::kTokenizer].state = v1::RUN_FAILED;
+  row.inputs[run::InputKind::kTokenizer].is_to_come = false;
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
             "needs run 3's tokenizer, and run 3 failed: 'allo retry words' takes it up again");
   Succeed(row, {"root-a"});
@@ -142,13 +141,13 @@ TEST(TokenizerWaitTest, CannotDoWithoutAndSaysWhatIsMissing) {
 
 TEST(TokenizerWaitTest, ABranchGoesWhereBothAre) {
   store::RunRow row = BranchRow();
-  row.tokenizer = ReaderRow().tokenizer;
+  row.inputs.merge(ReaderRow().inputs);
   Succeed(row, {"root-b"});
-  row.trunk->root_ids = {"root-a", "root-b"};
+  row.inputs[run::InputKind::kTrunk].root_ids = {"root-a", "root-b"};
   EXPECT_EQ(WaitOfBranch(row, 400, {"root-a", "root-b"}).root_id, "root-b");
   // The trunk's checkpoint where the tokenizer is not: it is to be trained again.
-  row.trunk->root_ids = {"root-a"};
-  row.trunk->is_to_come = false;
+  row.inputs[run::InputKind::kTrunk].root_ids = {"root-a"};
+  row.inputs[run::InputKind::kTrunk].is_to_come = false;
   const InputWait wait = WaitOfBranch(row, 400, {"root-a", "root-b"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
@@ -159,32 +158,32 @@ TEST(TokenizerWaitTest, ABranchGoesWhereBothAre) {
 
 TEST(ModelWaitTest, APolicyWaitsForTheCheckpointAndGoesWhereItIs) {
   store::RunRow row = ReaderRow();
-  row.model = row.tokenizer;
-  row.tokenizer.reset();
-  row.model->sweep = "worlds";
+  row.inputs[run::InputKind::kModel] = row.inputs[run::InputKind::kTokenizer];
+  row.inputs.erase(run::InputKind::kTokenizer);
+  row.inputs[run::InputKind::kModel].sweep = "worlds";
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
             "needs run 3's model (now at step 120 of 200)");
   // The checkpoint is enough, whatever becomes of its run.
-  row.model->root_ids = {"root-b"};
-  row.model->is_to_come = false;
-  row.model->state = v1::RUN_CANCELLED;
+  row.inputs[run::InputKind::kModel].root_ids = {"root-b"};
+  row.inputs[run::InputKind::kModel].is_to_come = false;
+  row.inputs[run::InputKind::kModel].state = v1::RUN_CANCELLED;
   const InputWait wait = WaitOfBranch(row, 200, {"root-a", "root-b"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
   EXPECT_TRUE(wait.root_is_live && wait.only_there);
-  row.model->root_ids.clear();
+  row.inputs[run::InputKind::kModel].root_ids.clear();
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
             "needs run 3's model, and run 3 was cancelled: 'allo retry worlds' takes it up again");
 }
 
 TEST(ModelWaitTest, APolicyWithATokenizerGoesWhereBothAre) {
   store::RunRow row = ReaderRow();
-  row.model = row.tokenizer;
+  row.inputs[run::InputKind::kModel] = row.inputs[run::InputKind::kTokenizer];
   Succeed(row, {"root-a", "root-b"});
-  row.model->root_ids = {"root-b", "root-c"};
-  row.model->is_to_come = false;
+  row.inputs[run::InputKind::kModel].root_ids = {"root-b", "root-c"};
+  row.inputs[run::InputKind::kModel].is_to_come = false;
   EXPECT_EQ(WaitOfBranch(row, 200, {"root-a", "root-b", "root-c"}).root_id, "root-b");
-  row.model->root_ids = {"root-c"};
+  row.inputs[run::InputKind::kModel].root_ids = {"root-c"};
   EXPECT_NE(WaitOfBranch(row, 200, {"root-a", "root-b", "root-c"}).blocked, "");
 }
 
@@ -196,7 +195,7 @@ class BranchViewTest : public ::testing::Test {
     row.run.set_state(state);
     row.run.mutable_spec()->clear_inputs();
     row.run.mutable_spec()->set_steps(400);
-    row.trunk.reset();
+    row.inputs.erase(run::InputKind::kTrunk);
     if (state != v1::LEASED) return row;
     store::Attempt& attempt = row.attempt.emplace();
     attempt.lease.set_run_id(kTrunk);
@@ -239,8 +238,8 @@ TEST_F(BranchViewTest, IsFreeWhenTheCheckpointIsThereAndPrefersItsRoot) {
   store::RunRow branch = BranchRow();
   view_.Put(branch, 0);
   EXPECT_NE(StateOf(kBranch).blocked, "");
-  branch.trunk->root_ids = {"root-a"};
-  branch.trunk->is_to_come = false;
+  branch.inputs[run::InputKind::kTrunk].root_ids = {"root-a"};
+  branch.inputs[run::InputKind::kTrunk].is_to_come = false;
   view_.Put(branch, 0);
   EXPECT_EQ(StateOf(kBranch).blocked, "");
   EXPECT_EQ(StateOf(kBranch).checkpoint_root_id, "root-a");
@@ -250,7 +249,7 @@ TEST_F(BranchViewTest, IsFreeWhenTheCheckpointIsThereAndPrefersItsRoot) {
 TEST_F(BranchViewTest, IsNotBoundWhereItsRanksDoNotFit) {
   Connect("a", "root-a");
   store::RunRow branch = BranchRow();
-  branch.trunk->root_ids = {"root-a"};
+  branch.inputs[run::InputKind::kTrunk].root_ids = {"root-a"};
   branch.run.mutable_spec()->set_ranks(2);
   view_.Put(branch, 0);
   EXPECT_EQ(StateOf(kBranch).blocked, "");
@@ -260,7 +259,7 @@ TEST_F(BranchViewTest, IsNotBoundWhereItsRanksDoNotFit) {
 TEST_F(BranchViewTest, WaitsAgainWhileTheWorkerWithTheCheckpointIsAway) {
   Connect("a", "root-a");
   store::RunRow branch = BranchRow();
-  branch.trunk->root_ids = {"root-a"};
+  branch.inputs[run::InputKind::kTrunk].root_ids = {"root-a"};
   view_.Put(branch, 0);
   EXPECT_EQ(StateOf(kBranch).blocked, "");
   view_.RemoveAgent("a");

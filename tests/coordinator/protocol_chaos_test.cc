@@ -18,9 +18,9 @@
 #include "coordinator/store/change_feed.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/coordinator/append_and_wait.h"
 #include "tests/coordinator/chaos_agent.h"
 #include "tests/coordinator/tiny_sweep.h"
+#include "tests/testing/append_and_wait.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temporary_folder.h"
 

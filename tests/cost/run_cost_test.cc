@@ -67,7 +67,7 @@ TEST(RunCostTest, BranchStartsAtItsTrunksStep) {
   EXPECT_EQ(NextStep(run), 800);
   EXPECT_EQ(WorkOf(run).updates, 200);
   EXPECT_EQ(WorkOf(run).evaluations, 1);
-  EXPECT_EQ(RemainingFlops(run, "6nd"), 200 * 100 * 6000.0);
+  EXPECT_EQ(RemainingFlops(run, run::FlopsConvention::k6nd), 200 * 100 * 6000.0);
 }
 
 TEST(RunCostTest, CheckpointsThatOthersStartFromAreCountedOnce) {

@@ -118,12 +118,12 @@ TEST(ScheduleCostTest, NothingToSayOfAConstantSweepOrOfOneBudget) {
 TEST(ScheduleCostTest, ABranchThatWaitsHasLeftWhatItsTrunkDoesNotTrain) {
   v1::Run branch = Falling(4, "wsd", 800, 1000);
   branch.set_state(v1::PENDING);
-  EXPECT_EQ(RemainingFlops(branch, "6nd"), 6e6 * 200);
+  EXPECT_EQ(RemainingFlops(branch, run::FlopsConvention::k6nd), 6e6 * 200);
   branch.set_step(900);
-  EXPECT_EQ(RemainingFlops(branch, "6nd"), 6e6 * 100);
+  EXPECT_EQ(RemainingFlops(branch, run::FlopsConvention::k6nd), 6e6 * 100);
   branch.set_step(0);
   branch.set_state(v1::LEASED);  // it had to begin at step 0
-  EXPECT_EQ(RemainingFlops(branch, "6nd"), 6e6 * 1000);
+  EXPECT_EQ(RemainingFlops(branch, run::FlopsConvention::k6nd), 6e6 * 1000);
 }
 
 }  // namespace

@@ -46,10 +46,10 @@ TEST(ThroughputTest, RemainingFlopsCountFromTheNewestDurableStep) {
   run.set_flops_per_token_6n(6);
   run.set_flops_per_token_exact(7);
   run.set_step(40);
-  EXPECT_EQ(RemainingFlops(run, "6nd"), 60.0 * 1000 * 6);
-  EXPECT_EQ(RemainingFlops(run, "exact"), 60.0 * 1000 * 7);
+  EXPECT_EQ(RemainingFlops(run, run::FlopsConvention::k6nd), 60.0 * 1000 * 6);
+  EXPECT_EQ(RemainingFlops(run, run::FlopsConvention::kExact), 60.0 * 1000 * 7);
   run.set_step(120);
-  EXPECT_EQ(RemainingFlops(run, "6nd"), 0);
+  EXPECT_EQ(RemainingFlops(run, run::FlopsConvention::k6nd), 0);
 }
 
 // 64 videos of 50 tokens for 3 checkpoints at 2 N FLOPs a token, of N = 1: a run of 100 updates of
@@ -67,9 +67,9 @@ TEST(ThroughputTest, ARunThatEvaluatesCostsTwoNATokenThatItGenerates) {
   identity.set_batch_tokens(1000);
   identity.mutable_shape()->set_context(50);
   (*identity.mutable_settings())["evaluation.videos"] = "64";
-  EXPECT_DOUBLE_EQ(RemainingFlops(run, "6nd"), 2.0 * 64 * 50 * 3);
+  EXPECT_DOUBLE_EQ(RemainingFlops(run, run::FlopsConvention::k6nd), 2.0 * 64 * 50 * 3);
   run.set_step(99);
-  EXPECT_DOUBLE_EQ(RemainingFlops(run, "6nd"), 2.0 * 64 * 50 * 3 / 100);
+  EXPECT_DOUBLE_EQ(RemainingFlops(run, run::FlopsConvention::k6nd), 2.0 * 64 * 50 * 3 / 100);
 }
 
 }  // namespace

@@ -23,8 +23,9 @@ double LossOf(int64_t run_id, int64_t step) {
 
 // What a branch waits for, and all that the row says of its trunk.
 std::string Blocked(const RunRow& row) {
-  if (!row.trunk.has_value() || row.run.state() != v1::PENDING) return "";
-  const InputRun& trunk = *row.trunk;
+  const InputRun* const input = row.input(run::InputKind::kTrunk);
+  if (input == nullptr || row.run.state() != v1::PENDING) return "";
+  const InputRun& trunk = *input;
   if (!trunk.is_to_come || !trunk.root_ids.empty()) return "";
   return absl::StrCat("trunk ", trunk.run_id, " wanted ", trunk.wanted_step);
 }

@@ -90,7 +90,8 @@ TEST_F(BackupTest, CopyTakenWhileWritesGoOnIsOneCommitAndWorks) {
   Spool rest(lease);
   v1::Record record = rest.Point(1'000'000, "train", 3);
   record.set_sequence(row.attempt->durable_sequence + 1);
-  ASSERT_OK_AND_ASSIGN(const v1::RecordAck ack, copy->AppendAndWait(rest.Batch({record})));
+  ASSERT_OK_AND_ASSIGN(const v1::RecordAck ack,
+                       testing::AppendAndWait(*copy, rest.Batch({record})));
   EXPECT_EQ(ack.durable_sequence(), row.attempt->durable_sequence + 1);
 }
 

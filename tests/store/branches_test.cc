@@ -49,8 +49,8 @@ class BranchesTest : public StoreFixture {
   InputRun TrunkOf(int64_t run_id) {
     auto row = store_->GetRun(run_id);
     EXPECT_OK(row);
-    EXPECT_TRUE(row->trunk.has_value());
-    return row->trunk.value_or(InputRun());
+    EXPECT_TRUE(row->inputs.contains(run::InputKind::kTrunk));
+    return row->inputs[run::InputKind::kTrunk];
   }
 
   // The records of a trunk's attempt up to `last` of its whole life.

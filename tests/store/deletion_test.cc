@@ -33,7 +33,7 @@ class DeletionTest : public StoreFixture {
     Fit fit;
     fit.fit_id = "f";
     fit.sweep_id = 1;
-    fit.kind = "predict";
+    fit.kind = FitKind::kPredict;
     Prediction prediction;
     prediction.method = "frontier";
     prediction.flops = 1e9;

@@ -128,7 +128,7 @@ TEST_F(DurabilityTest, ALimitOnTheFileRefusesWritesAndLosesNothing) {
       std::vector<v1::Record> records;
       for (int i = 1; i <= 100; ++i) records.push_back(spool.Point(step + i, "train", i));
       batch = spool.Batch(records);
-      auto ack = store_->AppendAndWait(batch);
+      auto ack = testing::AppendAndWait(*store_, batch);
       status = ack.status();
       if (ack.ok()) acknowledged = ack->durable_sequence();
     }
@@ -168,11 +168,11 @@ TEST_F(DurabilityTest, AFullDiskRefusesWritesAndLosesNothing) {
       };
       v1::RecordBatch batch = more();
       uint64_t acknowledged = 0;
-      absl::StatusOr<v1::RecordAck> ack = store_->AppendAndWait(batch);
+      absl::StatusOr<v1::RecordAck> ack = testing::AppendAndWait(*store_, batch);
       while (ack.ok()) {
         acknowledged = ack->durable_sequence();
         batch = more();
-        ack = store_->AppendAndWait(batch);
+        ack = testing::AppendAndWait(*store_, batch);
       }
       EXPECT_THAT(ack, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("make room")));
       EXPECT_GT(acknowledged, 0u);

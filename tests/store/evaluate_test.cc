@@ -38,9 +38,9 @@ class EvaluateTest : public StoreFixture {
   InputRun Needed() {
     auto row = store_->GetRun(kEvaluates);
     EXPECT_OK(row);
-    EXPECT_TRUE(row->evaluated.has_value());
-    EXPECT_FALSE(row->trunk.has_value());
-    return row->evaluated.value_or(InputRun());
+    EXPECT_TRUE(row->inputs.contains(run::InputKind::kCheckpoint));
+    EXPECT_FALSE(row->inputs.contains(run::InputKind::kTrunk));
+    return row->inputs[run::InputKind::kCheckpoint];
   }
   void Train() {
     Spool spool(Start(kTrained).lease);

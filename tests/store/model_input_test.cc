@@ -35,9 +35,9 @@ class ModelInputTest : public StoreFixture {
   InputRun Needed() {
     auto row = store_->GetRun(kPolicy);
     EXPECT_OK(row);
-    EXPECT_TRUE(row->model.has_value());
-    EXPECT_FALSE(row->tokenizer.has_value());
-    return row->model.value_or(InputRun());
+    EXPECT_TRUE(row->inputs.contains(run::InputKind::kModel));
+    EXPECT_FALSE(row->inputs.contains(run::InputKind::kTokenizer));
+    return row->inputs[run::InputKind::kModel];
   }
   void TrainModel() {
     Spool spool(Start(kModel).lease);

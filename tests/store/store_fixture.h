@@ -15,6 +15,7 @@
 #include "coordinator/store/store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/append_and_wait.h"
 #include "tests/testing/status_matchers.h"
 
 namespace allometry::store {
@@ -185,7 +186,7 @@ class StoreFixture : public ::testing::Test {
   }
 
   v1::RecordAck Append(const v1::RecordBatch& batch) {
-    auto ack = store_->AppendAndWait(batch);
+    auto ack = testing::AppendAndWait(*store_, batch);
     EXPECT_OK(ack);
     return ack.ok() ? *ack : v1::RecordAck();
   }

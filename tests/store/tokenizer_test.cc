@@ -42,9 +42,9 @@ class TokenizerTest : public StoreFixture {
   InputRun Needed() {
     auto row = store_->GetRun(kReader);
     EXPECT_OK(row);
-    EXPECT_TRUE(row->tokenizer.has_value());
-    EXPECT_FALSE(row->trunk.has_value());
-    return row->tokenizer.value_or(InputRun());
+    EXPECT_TRUE(row->inputs.contains(run::InputKind::kTokenizer));
+    EXPECT_FALSE(row->inputs.contains(run::InputKind::kTrunk));
+    return row->inputs[run::InputKind::kTokenizer];
   }
   void FinishTokenizer() {
     Spool spool(Start(kTokenizer).lease);

@@ -83,7 +83,7 @@ limits: {max_device_hours: 1.5, max_run_hours: 0.25}
   EXPECT_EQ(file.budgets[0].label, "1M");
   EXPECT_EQ(file.budgets[1].value, 2e6);
   EXPECT_EQ(file.params_policy, models::ParamPolicy::kNonEmbedding);
-  EXPECT_EQ(file.flops_convention, FlopsConvention::kExact);
+  EXPECT_EQ(file.flops_convention, run::FlopsConvention::kExact);
   EXPECT_EQ(file.max_epochs, 2);
   EXPECT_TRUE(file.allow_repeat);
   EXPECT_EQ(file.device, run::DeviceKind::kCuda);
@@ -103,7 +103,7 @@ TEST(SweepFileTest, DefaultsAreThoseOfTheHeader) {
   EXPECT_EQ(file.recipe.optimizer.beta2, 0.95);
   EXPECT_EQ(file.evaluation_windows, defaults.evaluation_windows);
   EXPECT_EQ(file.params_policy, models::ParamPolicy::kPaper);
-  EXPECT_EQ(file.flops_convention, FlopsConvention::k6nd);
+  EXPECT_EQ(file.flops_convention, run::FlopsConvention::k6nd);
   EXPECT_FALSE(file.allow_repeat);
 }
 

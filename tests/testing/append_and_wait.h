@@ -1,23 +1,22 @@
-// Records given to a Dispatch, and what it says of them.
+// Records given to a Dispatch or a Store, and what it says of them.
 #pragma once
 
 #include <utility>
 
 #include "base/mutex.h"
 #include "base/status.h"
-#include "coordinator/leases/dispatch.h"
 #include "proto/worker.pb.h"
 
 namespace allometry::testing {
 
 // Waits until the store has them, or refuses them.
-inline absl::StatusOr<v1::RecordAck> AppendAndWait(coordinator::Dispatch& dispatch,
-                                                   const v1::RecordBatch& batch) {
+template <class Appender>
+absl::StatusOr<v1::RecordAck> AppendAndWait(Appender& to, const v1::RecordBatch& batch) {
   Mutex mutex;
   ConditionVariable done;
   absl::StatusOr<v1::RecordAck> result;
   bool finished = false;
-  dispatch.Append(batch, [&](absl::StatusOr<v1::RecordAck> ack) {
+  to.Append(batch, [&](absl::StatusOr<v1::RecordAck> ack) {
     MutexLock lock(mutex);
     result = std::move(ack);
     finished = true;
