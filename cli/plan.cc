@@ -23,6 +23,7 @@
 #include "coordinator/cost/schedule_cost.h"
 #include "coordinator/stages/ladder/ladder_section.h"
 #include "coordinator/stages/stopping/stopping_section.h"
+#include "coordinator/stages/stopping/stopping_stage.h"
 #include "data/manifest.h"
 #include "data/union_name.h"
 #include "run/trainer_rules.h"
@@ -109,7 +110,7 @@ absl::StatusOr<std::optional<PlanContext>> AskCoordinator(const Context& context
   plan_context.sweep = sweep.sweep();
   plan_context.runs = Copy(sweep.runs());
   plan_context.cells = Copy(sweep.cells());
-  if (!sweep.existed() && input.file.stopping) {
+  if (!sweep.existed() && coordinator::StoppingIn(input.file) != nullptr) {
     // What is granted at first is not what it will cost.
     plan_context.runs = input.expansion.runs;
     plan_context.cells = input.expansion.cells;
@@ -335,10 +336,8 @@ int RunPlan(const Context& context, const Arguments& arguments) {
   absl::StatusOr<std::optional<LadderPlan>> ladder = ReadLadderPlan(*input, plan_context->cells);
   if (!ladder.ok()) return Fail(ladder.status());
   plan_context->ladder = *std::move(ladder);
-  if (input->file.stopping) {
-    stages::StoppingRule& rule = plan_context->stopping.emplace();
-    rule.margin = input->file.stopping->margin;
-    for (const sweep::Budget& budget : input->file.budgets) rule.budgets.push_back(budget.value);
+  if (const auto* stopping = coordinator::StoppingIn(input->file)) {
+    plan_context->stopping = stopping->rule;
     plan_context->whole_grid = input->expansion.cells;
   }
   const absl::StatusOr<fitting::Pilot> pilot = ReadPilot(context, arguments.pilot);

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "cli/describe_sizes.h"
 #include "coordinator/sweep/mistakes.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "data/generated.h"
 #include "nlohmann/json.hpp"
 

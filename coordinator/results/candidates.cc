@@ -11,6 +11,7 @@
 #include "coordinator/cost/design.h"
 #include "coordinator/cost/throughput.h"
 #include "coordinator/sweep/number.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "proto/run_choices.h"
 
 namespace allometry::coordinator {

@@ -1,32 +1,27 @@
 #include "coordinator/stages/stage.h"
 
-#include "coordinator/stages/ladder/ladder_stage.h"
-#include "coordinator/stages/stopping/stopping_stage.h"
-
 namespace allometry::coordinator {
+
+// Each is defined in its stage's file.
+extern const StageRow kLadderStage, kStoppingStage;
+
 namespace {
 
-constexpr StageRow kRows[] = {
-    {run::Stage::kLadder, "changes the rule of the learning-rate ladder",
-     [](const sweep::SweepFile& file) { return file.ladder.has_value(); },
-     [](const sweep::SweepFile& a, const sweep::SweepFile& b) {
-       return a.ladder.has_value() == b.ladder.has_value() &&
-              (!a.ladder.has_value() || a.ladder->SameAs(*b.ladder));
-     },
-     &LadderStep},
-    {run::Stage::kStopping, "changes the rule of early stopping",
-     [](const sweep::SweepFile& file) { return file.stopping.has_value(); },
-     [](const sweep::SweepFile& a, const sweep::SweepFile& b) { return a.stopping == b.stopping; },
-     &StoppingStep},
-};
+constexpr const StageRow* kRows[] = {&kLadderStage, &kStoppingStage};
 
 }  // namespace
 
-std::span<const StageRow> StageRows() { return kRows; }
+std::span<const StageRow* const> StageRows() { return kRows; }
+
+const sweep::StageChoice* ChoiceIn(const sweep::SweepFile& file, const StageRow& row) {
+  if (row.choice != nullptr) return row.choice(file);
+  const auto found = file.stages.find(row.name);
+  return found == file.stages.end() ? nullptr : found->second.get();
+}
 
 const StageRow* StageIn(const sweep::SweepFile& file) {
-  for (const StageRow& row : kRows) {
-    if (row.is_in(file)) return &row;
+  for (const StageRow* row : kRows) {
+    if (ChoiceIn(file, *row) != nullptr) return row;
   }
   return nullptr;
 }

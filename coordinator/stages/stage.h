@@ -1,19 +1,24 @@
-// The stages of a sweep that decide something: one table, read by whatever moves, submits or
+// The stages of a sweep that decide something: one table, read by whatever reads, moves, submits or
 // compares sweeps with a stage.
 //
-// To add a stage: its keys in the sweep file (coordinator/sweep), an enumerator in run/choices.h, a
-// folder here with its rule and a function that makes a StageStep, and a row in stage.cc.
+// To add a stage: a file in a folder here, which defines its StageRow, and the row's name in the
+// table of stage.cc. Its runs bear its name where run/choices.h has an enumerator with it.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "coordinator/store/rows.h"
 #include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/mistakes.h"
 #include "coordinator/sweep/sweep_file.h"
 #include "data/manifest.h"
-#include "run/choices.h"
+
+namespace allometry::sweep {
+class Fields;  // coordinator/sweep/yaml_fields.h
+}
 
 namespace allometry::coordinator {
 
@@ -37,15 +42,26 @@ struct StageInput {
 };
 
 struct StageRow {
-  run::Stage stage;
+  const char* name;          // stored with its decisions
   const char* changed_rule;  // said of a file whose rule is another than before
-  bool (*is_in)(const sweep::SweepFile& file);
-  bool (*same_rule)(const sweep::SweepFile& a, const sweep::SweepFile& b);
+
+  // Of a stage with a section of its own in the sweep file, under `name`: the section's keys, and
+  // the function that reads and checks it, after the grid. nullptr: the file does not ask for the
+  // stage, or all that could be read is mistakes.
+  absl::Span<const absl::string_view> keys;
+  std::shared_ptr<const sweep::StageChoice> (*read)(const sweep::Fields& section,
+                                                    const sweep::SweepFile& file,
+                                                    sweep::Mistakes& mistakes) = nullptr;
+  // Of any other: what the file asks of it; nullptr: nothing.
+  const sweep::StageChoice* (*choice)(const sweep::SweepFile& file) = nullptr;
+
   // Pure. The expansion is that of the stored decisions, or, with `decide`, that of the rule now.
-  absl::StatusOr<StageStep> (*step)(const StageInput& input, bool decide);
+  absl::StatusOr<StageStep> (*step)(const StageInput& input, bool decide) = nullptr;
 };
 
-std::span<const StageRow> StageRows();
+std::span<const StageRow* const> StageRows();
+// What the file asks of the stage; nullptr: nothing.
+const sweep::StageChoice* ChoiceIn(const sweep::SweepFile& file, const StageRow& row);
 // The stage that the file asks for; nullptr: none. A file asks for one at most.
 const StageRow* StageIn(const sweep::SweepFile& file);
 

@@ -11,6 +11,7 @@
 #include "coordinator/stages/stage.h"
 #include "coordinator/stages/submission.h"
 #include "coordinator/sweep/difference.h"
+#include "coordinator/sweep/sweep_reader.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -146,9 +147,9 @@ absl::StatusOr<Stages::State> Stages::Decide(const std::string& sweep, bool& sub
     // The rows first: a submission between the two reads is found by `based_on`.
     ALLO_ASSIGN_OR_RETURN(const store::SweepSource source, store_->GetSource(sweep));
     // Most sweeps have no stage, and are not parsed to see that.
-    const std::span<const StageRow> rows = StageRows();
-    if (std::none_of(rows.begin(), rows.end(), [&](const StageRow& row) {
-          return absl::StrContains(source.text, run::NameOf(row.stage));
+    const auto rows = StageRows();
+    if (std::none_of(rows.begin(), rows.end(), [&](const StageRow* row) {
+          return absl::StrContains(source.text, row->name);
         })) {
       return State();
     }

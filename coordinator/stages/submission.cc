@@ -11,6 +11,7 @@
 #include "coordinator/stages/stages.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "coordinator/sweep/tokenizer_run.h"
 #include "data/manifest.h"
 #include "proto/run_choices.h"
@@ -144,8 +145,11 @@ std::string OtherRule(const sweep::SweepFile& file, const store::StoredSweep& st
   const absl::StatusOr<sweep::SweepFile> before =
       sweep::ParseSweepFile(stored.newest_text, "stored");
   if (!before.ok()) return StageIn(file) != nullptr ? "changes the rule of its stage" : "";
-  for (const StageRow& row : StageRows()) {
-    if (!row.same_rule(*before, file)) return row.changed_rule;
+  for (const StageRow* row : StageRows()) {
+    const sweep::StageChoice* const old = ChoiceIn(*before, *row);
+    const sweep::StageChoice* const now = ChoiceIn(file, *row);
+    const bool same = old == nullptr || now == nullptr ? old == now : old->SameAs(*now);
+    if (!same) return row->changed_rule;
   }
   return "";
 }

@@ -40,9 +40,9 @@ void CheckKept(const SweepFile& file, int line, Mistakes& mistakes) {
                  "a command's checkpoints are not read: evaluation.keep and evaluate need "
                  "allo-trainer");
   }
-  if (file.stopping) {
-    mistakes.Add(line,
-                 "stopping decides later how far a run goes: with it no checkpoints are kept");
+  for (const auto& [stage, choice] : file.stages) {
+    mistakes.Add(line, absl::StrCat(stage, " decides later how far a run goes: with it no "
+                                           "checkpoints are kept"));
   }
   if (file.ladder) {
     mistakes.Add(line,

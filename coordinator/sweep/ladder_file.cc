@@ -71,7 +71,8 @@ void ReadTune(const Field& tune, absl::Span<const Section> sections, LadderChoic
 
 }  // namespace
 
-bool LadderChoice::SameAs(const LadderChoice& other) const {
+bool LadderChoice::SameAs(const StageChoice& stage) const {
+  const auto& other = static_cast<const LadderChoice&>(stage);
   return static_cast<const stages::LadderRule&>(*this) == other && tune_kind == other.tune_kind &&
          tune.value == other.tune.value && tune_steps == other.tune_steps;
 }

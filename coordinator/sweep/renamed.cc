@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/sweep/sweep_file.h"
+#include "coordinator/sweep/sweep_reader.h"
 
 namespace allometry::sweep {
 namespace {

@@ -1,12 +1,10 @@
-// A sweep file as a researcher writes it, read and checked. Holds the line of each part that a
-// later message may name. docs/sweep-file.md documents every key.
-//
-// Reading reports all mistakes at once. Expand (expansion.h) checks what needs the dataset: the
-// vocabulary, hence shapes and parameter counts.
+// A sweep file as a researcher writes it, read and checked (sweep_reader.h). Holds the line of each
+// part that a later message may name. docs/sweep-file.md documents every key.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,23 +48,22 @@ struct Budget {
   int line = 0;
 };
 
+// What a sweep file asks of one stage (coordinator/stages/stage.h).
+struct StageChoice {
+  virtual ~StageChoice() = default;
+  // Whether both ask for the same, wherever in the file and however written. `other` is of the same
+  // stage.
+  virtual bool SameAs(const StageChoice& other) const = 0;
+};
+
 // learning_rate: {ladder: ...}: rates that the sweep finds (coordinator/stages/ladder/ladder.h).
-struct LadderChoice : stages::LadderRule {
+struct LadderChoice : stages::LadderRule, StageChoice {
   BudgetKind tune_kind = BudgetKind::kTokens;
   Budget tune;             // of a tuning run; 0 after a mistake
   int64_t tune_steps = 0;  // updates instead, when not 0
   int line = 0;
 
-  // Whether both ask for the same search, wherever in the file and however written.
-  bool SameAs(const LadderChoice& other) const;
-};
-
-// stopping: {frontier: true}: cells that need not be trained
-// (coordinator/stages/stopping/stopping.h).
-struct StoppingChoice {
-  double margin = 0.01;  // relative, of two losses
-
-  bool operator==(const StoppingChoice&) const = default;
+  bool SameAs(const StageChoice& other) const override;
 };
 
 // tokenizer: {...}: one of images, trained before the grid (tokenizer_file.h).
@@ -168,8 +165,9 @@ struct SweepFile {
   std::optional<EvaluateChoice> evaluate;    // then keep_checkpoints is not 0
 
   BudgetKind budget_kind = BudgetKind::kFlops;
-  std::vector<Budget> budgets;             // ascending
-  std::optional<StoppingChoice> stopping;  // then with budgets in FLOPs and without a ladder
+  std::vector<Budget> budgets;  // ascending
+  // Of the stages that have a section of their own, under its key; each reads it.
+  std::map<std::string, std::shared_ptr<const StageChoice>> stages;
 
   models::ParamPolicy params_policy = models::ParamPolicy::kPaper;
   run::FlopsConvention flops_convention = run::FlopsConvention::k6nd;
@@ -189,16 +187,9 @@ struct SweepFile {
   double max_run_hours = 0;
 };
 
-// InvalidArgument has one line for each mistake, in the order of the file:
-//   "sweeps/a.yaml:12: batch_tokens 500 is not a multiple of context 64"
-// place, value, what was allowed; an unknown key comes with the nearest known one. A file of more
-// than 1 MiB, of bytes that are not UTF-8 or of broken YAML is refused with the line where it
-// breaks.
 // Names become folders, rows and arguments: letters, digits, and . _ - inside.
 bool IsName(absl::string_view text);
 inline constexpr char kAllowedNames[] =
     "allowed are 1 to 64 letters, digits, . _ and -, a letter or digit first";
-
-absl::StatusOr<SweepFile> ParseSweepFile(absl::string_view yaml, absl::string_view file_name);
 
 }  // namespace allometry::sweep

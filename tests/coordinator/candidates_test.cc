@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "coordinator/sweep/sweep_reader.h"
 #include "gmock/gmock.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "base/check.h"
 #include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_reader.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace allometry;

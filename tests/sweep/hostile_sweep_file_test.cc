@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "base/utf8.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 

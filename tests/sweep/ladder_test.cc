@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/sweep/difference.h"
 #include "coordinator/sweep/ladder_expansion.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "run/choices.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"

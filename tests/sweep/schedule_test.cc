@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/sweep/sweep_reader.h"
 #include "proto/run_choices.h"
 #include "proto/run_conversion.h"
 #include "tests/sweep/sweeps.h"

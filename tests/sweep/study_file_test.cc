@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
 #include "coordinator/sweep/sweep_file.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "coordinator/sweep/renamed.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "tests/sweep/sweeps.h"
 #include "tests/testing/status_matchers.h"
 

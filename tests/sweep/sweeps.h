@@ -8,6 +8,7 @@
 #include "coordinator/sweep/difference.h"
 #include "coordinator/sweep/expansion.h"
 #include "coordinator/sweep/sweep_file.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "data/manifest.h"
 #include "gtest/gtest.h"
 

@@ -1,4 +1,5 @@
 // The sweep files of this repository are read and expanded, each against a dataset of its name.
+#include "coordinator/sweep/sweep_reader.h"
 #include "tests/sweep/sweeps.h"
 
 #include <filesystem>

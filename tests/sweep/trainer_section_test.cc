@@ -1,3 +1,4 @@
+#include "coordinator/sweep/sweep_reader.h"
 #include "coordinator/sweep/trainer_section.h"
 
 #include <set>

@@ -1,4 +1,5 @@
 // Objectives, windows of frames and presets: from the file to runs, and what does not fit together.
+#include "coordinator/sweep/sweep_reader.h"
 #include "coordinator/sweep/window.h"
 
 #include <string>

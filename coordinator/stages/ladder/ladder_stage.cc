@@ -211,7 +211,9 @@ std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run>
   return json.dump();
 }
 
-absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide) {
+namespace {
+
+absl::StatusOr<StageStep> Step(const StageInput& input, bool decide) {
   ALLO_ASSIGN_OR_RETURN(const LadderView view,
                         ViewLadder(input.file, input.manifest, input.stored.runs,
                                    input.stored.cells, input.decisions));
@@ -231,5 +233,17 @@ absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide) {
   }
   return step;
 }
+
+}  // namespace
+
+extern const StageRow kLadderStage;
+const StageRow kLadderStage = {
+    .name = run::NameOf(run::Stage::kLadder),
+    .changed_rule = "changes the rule of the learning-rate ladder",
+    .choice = [](const sweep::SweepFile& file) -> const sweep::StageChoice* {
+      return file.ladder.has_value() ? &*file.ladder : nullptr;
+    },
+    .step = &Step,
+};
 
 }  // namespace allometry::coordinator

@@ -53,7 +53,4 @@ v1::StageResult ToStageResult(const LadderView& view);
 std::string LadderDecisionJson(const LadderView& view, absl::Span<const v1::Run> runs,
                                absl::Span<const v1::Cell> cells);
 
-// The row of the table of stages (stage.h).
-absl::StatusOr<StageStep> LadderStep(const StageInput& input, bool decide);
-
 }  // namespace allometry::coordinator

@@ -10,12 +10,56 @@
 #include "absl/strings/str_format.h"
 #include "coordinator/cost/quantity.h"
 #include "coordinator/sweep/stopping_expansion.h"
+#include "coordinator/sweep/yaml_fields.h"
 #include "run/choices.h"
 
 namespace allometry::coordinator {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr const char* kName = run::NameOf(run::Stage::kStopping);
+constexpr absl::string_view kKeys[] = {"frontier", "margin"};
+
+void CheckGrid(int line, const sweep::SweepFile& file, sweep::Mistakes& mistakes) {
+  constexpr size_t kFewestBudgets = 3;
+  if (file.budget_kind != BudgetKind::kFlops && !file.budgets.empty()) {
+    mistakes.Add(line,
+                 "stopping.frontier compares sizes at equal FLOPs: it needs budgets.flops, not "
+                 "budgets in tokens");
+  } else if (file.budgets.size() < kFewestBudgets) {
+    mistakes.Add(line, absl::StrFormat("stopping.frontier decides from two budgets about the next "
+                                       "one: it needs at least %d, and the file has %d",
+                                       kFewestBudgets, file.budgets.size()));
+  }
+  if (file.schedule.kind != run::Schedule::kConstant) {
+    mistakes.Add(line, absl::StrFormat("stopping.frontier goes with schedule constant, where a "
+                                       "larger budget continues the run; the file has %s",
+                                       run::NameOf(file.schedule.kind)));
+  }
+  if (file.ladder) {
+    mistakes.Add(line,
+                 "stopping.frontier does not go with a learning-rate ladder: sizes get their "
+                 "budgets one after the other in either; give the rates that a ladder has found");
+  }
+}
+
+std::shared_ptr<const sweep::StageChoice> ReadSection(const sweep::Fields& fields,
+                                                      const sweep::SweepFile& file,
+                                                      sweep::Mistakes& mistakes) {
+  StoppingChoice choice;
+  bool frontier = false;
+  if (const auto field =
+          fields.Require("frontier", "true: small sizes stop when the frontier has passed them")) {
+    frontier = sweep::ReadFlag(*field, mistakes).value_or(false);
+  }
+  fields.Real("margin", {0, 1}, &choice.rule.margin);
+  if (!frontier) return nullptr;
+  CheckGrid(fields.line(), file, mistakes);
+  for (const sweep::Budget& budget : file.budgets) choice.rule.budgets.push_back(budget.value);
+  return std::make_shared<const StoppingChoice>(std::move(choice));
+}
+
 using FlopsOfSize = std::map<std::string, double>;
 
 struct Stored {
@@ -35,7 +79,7 @@ absl::StatusOr<Stored> ReadDecisions(absl::Span<const std::string> decisions) {
   };
   for (const std::string& text : decisions) {
     const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("stage", "") != run::NameOf(run::Stage::kStopping))
+    if (!json.is_object() || json.value("stage", "") != kName)
       continue;
     if (!read(json, "granted", stored.granted) || !read(json, "stopped", stored.stopped)) {
       return absl::DataLossError(
@@ -148,6 +192,16 @@ class Grid {
 
 }  // namespace
 
+bool StoppingChoice::SameAs(const sweep::StageChoice& other) const {
+  return rule.margin == static_cast<const StoppingChoice&>(other).rule.margin;
+}
+
+const StoppingChoice* StoppingIn(const sweep::SweepFile& file) {
+  const auto found = file.stages.find(kName);
+  return found == file.stages.end() ? nullptr
+                                    : static_cast<const StoppingChoice*>(found->second.get());
+}
+
 absl::StatusOr<StoppingView> ViewStopping(const sweep::SweepFile& file,
                                           const data::Manifest& manifest,
                                           absl::Span<const v1::Run> runs,
@@ -156,8 +210,7 @@ absl::StatusOr<StoppingView> ViewStopping(const sweep::SweepFile& file,
   ALLO_ASSIGN_OR_RETURN(const sweep::Expansion whole, sweep::Expand(file, manifest));
   ALLO_ASSIGN_OR_RETURN(Stored stored, ReadDecisions(decisions));
   StoppingView view;
-  view.rule.margin = file.stopping->margin;
-  for (const sweep::Budget& budget : file.budgets) view.rule.budgets.push_back(budget.value);
+  view.rule = StoppingIn(file)->rule;
   std::vector<stages::StoppingSize> sizes = Grid(file, whole, runs, cells).Sizes(view);
   // What is granted before anything is known.
   std::vector<stages::StoppingSize> unknown = sizes;
@@ -199,7 +252,7 @@ absl::StatusOr<StoppingView> ViewStopping(const sweep::SweepFile& file,
 
 v1::StageResult ToStageResult(const StoppingView& view) {
   v1::StageResult result;
-  result.set_name(run::NameOf(run::Stage::kStopping));
+  result.set_name(kName);
   result.set_rule(stages::StoppingRuleText(view.rule));
   result.set_done(view.decision.done);
   Json stopped = Json::object();
@@ -218,7 +271,7 @@ v1::StageResult ToStageResult(const StoppingView& view) {
 }
 
 std::string StoppingDecisionJson(const StoppingView& view) {
-  Json json = {{"stage", run::NameOf(run::Stage::kStopping)},
+  Json json = {{"stage", kName},
                {"rule", stages::StoppingRuleText(view.rule)},
                {"sentences", Json::object()},
                {"inputs", Json::array()},
@@ -252,7 +305,9 @@ absl::StatusOr<std::map<std::string, double>> StoppedSizes(
   return std::move(stored.stopped);
 }
 
-absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide) {
+namespace {
+
+absl::StatusOr<StageStep> Step(const StageInput& input, bool decide) {
   ALLO_ASSIGN_OR_RETURN(StoppingView view,
                         ViewStopping(input.file, input.manifest, input.stored.runs,
                                      input.stored.cells, input.decisions));
@@ -269,5 +324,16 @@ absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide) {
   step.expansion = std::move(decide ? view.as_decided : view.as_stored);
   return step;
 }
+
+}  // namespace
+
+extern const StageRow kStoppingStage;
+const StageRow kStoppingStage = {
+    .name = kName,
+    .changed_rule = "changes the rule of early stopping",
+    .keys = kKeys,
+    .read = &ReadSection,
+    .step = &Step,
+};
 
 }  // namespace allometry::coordinator

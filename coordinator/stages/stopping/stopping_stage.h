@@ -25,6 +25,16 @@
 
 namespace allometry::coordinator {
 
+// stopping: {frontier: true} of a sweep file (docs/sweep-file.md, "Stopping early"). It goes with
+// at least three budgets in FLOPs, a constant schedule and rates that are given.
+struct StoppingChoice : sweep::StageChoice {
+  stages::StoppingRule rule;
+
+  bool SameAs(const sweep::StageChoice& other) const override;
+};
+// nullptr: the file does not ask for it.
+const StoppingChoice* StoppingIn(const sweep::SweepFile& file);
+
 // The current state of a sweep's stopping.
 struct StoppingView {
   stages::StoppingRule rule;
@@ -39,7 +49,7 @@ struct StoppingView {
 };
 
 // `decisions` are the texts of the sweep's "stage" expansions, oldest first; of a new sweep all
-// spans are empty. The file has `stopping`. Errors as sweep::Expand; DataLoss for a damaged
+// spans are empty. The file asks for stopping. Errors as sweep::Expand; DataLoss for a damaged
 // decision.
 absl::StatusOr<StoppingView> ViewStopping(const sweep::SweepFile& file,
                                           const data::Manifest& manifest,
@@ -52,8 +62,5 @@ v1::StageResult ToStageResult(const StoppingView& view);
 std::string StoppingDecisionJson(const StoppingView& view);
 // The sizes that have stopped, with after how many FLOPs: of the newest decision.
 absl::StatusOr<std::map<std::string, double>> StoppedSizes(absl::Span<const std::string> decisions);
-
-// The row of the table of stages (stage.h).
-absl::StatusOr<StageStep> StoppingStep(const StageInput& input, bool decide);
 
 }  // namespace allometry::coordinator
