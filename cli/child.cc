@@ -42,13 +42,6 @@ constexpr int kHeld[] = {SIGINT, SIGTERM, SIGHUP};
 struct sigaction before[std::size(kHeld)];
 int holders = 0;
 
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& text : strings) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // One started program: its output is read from a pipe, its errors lie in a file. `input` is where
 // its lease is written; it closes when this process ends, however that is.
 struct Child {
@@ -92,8 +85,9 @@ absl::Status Start(const launch::Command& program, const std::string& mark, doub
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF);
   child->started = Clock::now();
-  const int error = posix_spawnp(&child->pid, arguments[0].c_str(), &actions, &attributes,
-                                 Pointers(arguments).data(), Pointers(environment).data());
+  const int error =
+      posix_spawnp(&child->pid, arguments[0].c_str(), &actions, &attributes,
+                   launch::Pointers(arguments).data(), launch::Pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   close(ends[1]);

@@ -9,6 +9,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/host_name.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/ladder_input.h"
@@ -127,7 +128,7 @@ absl::StatusOr<std::optional<PlanContext>> AskCoordinator(const Context& context
   plan_context.throughput = cost::Throughput(std::move(samples));
   plan_context.said = absl::StrFormat("planned on the workers of the coordinator at %s: %s",
                                       context.coordinator, WorkersText(plan_context.workers));
-  const std::string here = ThisHost();
+  const std::string here = HostName();
   for (const cost::WorkerSlots& worker : plan_context.workers) {
     plan_context.measurable &= worker.host == here;
   }

@@ -7,16 +7,12 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/host_name.h"
 #include "run/device.h"
 #include "worker/agent/slot_memory.h"
 #include "worker/agent/slots.h"
 
 namespace allometry::cli {
-std::string ThisHost() {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return name;
-}
 
 absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text) {
   ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> devices, agent::ParseSlots(text));
@@ -25,7 +21,7 @@ absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::str
     ++(agent::KindOfSlot(device) == run::DeviceKind::kCpu ? cpu : cuda);
   std::vector<cost::WorkerSlots> workers;
   if (cpu > 0) {
-    workers.push_back({ThisHost(), run::DeviceKind::kCpu, cpu,
+    workers.push_back({HostName(), run::DeviceKind::kCpu, cpu,
                        static_cast<double>(agent::HostMemoryBytes()) / cpu});
   }
   if (cuda > 0) {
@@ -35,7 +31,7 @@ absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::str
       const auto bytes = memory.find(run::IndexOfDevice(device));
       if (bytes != memory.end()) most = std::max(most, static_cast<double>(bytes->second));
     }
-    workers.push_back({ThisHost(), run::DeviceKind::kCuda, cuda, most});
+    workers.push_back({HostName(), run::DeviceKind::kCuda, cuda, most});
   }
   return workers;
 }

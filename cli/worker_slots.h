@@ -10,8 +10,6 @@
 
 namespace allometry::cli {
 
-std::string ThisHost();
-
 // What `allo worker --slots` would offer on this machine: worker/agent/slots.h reads the text for
 // both.
 absl::StatusOr<std::vector<cost::WorkerSlots>> SlotsOfThisMachine(const std::string& text);

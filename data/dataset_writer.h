@@ -1,5 +1,6 @@
-// Writes a dataset folder: beside it first (staged_folder.h), and in its place when all of it is
-// there. Until then an earlier dataset of that name stays as it was.
+// Writes a dataset folder. The files are written to a temporary folder beside it
+// (staged_folder.h), which takes the dataset's name once it is complete. Until then an earlier
+// dataset of that name stays as it was.
 //
 //   DatasetWriter writer(data_dir + "/gcide-char", TokenType::kU8);
 //   ALLO_RETURN_IF_ERROR(writer.Open());

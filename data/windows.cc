@@ -276,10 +276,6 @@ absl::Status TrainWindows::Fill(int64_t first_window, int64_t count, std::span<i
   return absl::OkStatus();
 }
 
-int64_t TrainWindows::UniqueTokens(int64_t tokens) const {
-  return std::min(tokens, windows_per_epoch_ * context_);
-}
-
 double TrainWindows::Epochs(int64_t tokens) const {
   return static_cast<double>(tokens) / static_cast<double>(windows_per_epoch_ * context_);
 }

@@ -115,7 +115,6 @@ class TrainWindows {
                                              int64_t seed);
 
   int64_t context() const { return context_; }
-  int64_t windows_per_epoch() const { return windows_per_epoch_; }
 
   // Which of the W windows global window g is: the permutation itself.
   int64_t Position(int64_t window) const;
@@ -124,8 +123,7 @@ class TrainWindows {
   absl::Status Fill(int64_t first_window, int64_t count, std::span<int32_t> inputs,
                     std::span<int32_t> targets) const;
 
-  // After `tokens` inputs (whole windows): the share of distinct ones, and passes over the data.
-  int64_t UniqueTokens(int64_t tokens) const;
+  // Passes over the data after `tokens` inputs (whole windows).
   double Epochs(int64_t tokens) const;
 
  private:

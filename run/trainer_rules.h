@@ -32,9 +32,6 @@ class TrainerRules {
   // The end of the attempt that the record breaks a rule of; nothing: it breaks none.
   std::optional<ExitRecord> Check(const Record& record);
 
-  // Evaluation steps whose held-out loss has not come yet.
-  const std::set<int64_t>& awaited() const { return awaited_; }
-
  private:
   std::string Problem(const ExecutionConfig& numerics) const;
   std::string Problem(const Point& point);

@@ -1,4 +1,4 @@
-// What is wrong with the certificate of a TLS server. gRPC does not tell: it says that verification
+// Says why the certificate of a TLS server was refused. gRPC itself says only that the verification
 // failed.
 #pragma once
 

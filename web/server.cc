@@ -10,8 +10,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/files.h"
+#include "base/host_name.h"
 #include "httplib.h"
 #include "transport/address.h"
+#include "transport/http_server.h"
 #include "web/api.h"
 #include "web/assets.h"
 #include "web/guard.h"
@@ -90,11 +92,6 @@ void AddPage(httplib::Server& server) {
              });
 }
 
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? absl::AsciiStrToLower(name) : "";
-}
-
 }  // namespace
 
 struct Server::Parts {
@@ -124,7 +121,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   }
   if (beyond_loopback) {
     parts->guard.names.push_back(absl::AsciiStrToLower(address.host));
-    parts->guard.names.push_back(HostName());
+    parts->guard.names.push_back(absl::AsciiStrToLower(HostName()));
     parts->guard.token = RandomHex128();
   }
 
@@ -136,20 +133,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   AddPage(http);
   AddApi(http, parts->options, *parts->coordinator);
 
-  const int port = address.port == 0 ? http.bind_to_any_port(address.host)
-                   : http.bind_to_port(address.host, address.port) ? address.port
-                                                                   : -1;
-  if (port < 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("--listen ", options.listen,
-                     ": the address cannot be taken; another program may have the port. Port 0 "
-                     "takes a free one"));
-  }
+  ALLO_ASSIGN_OR_RETURN(const int port, transport::BindHttp(http, address, "--listen"));
   parts->port = port;
-  parts->thread = std::thread([&http] { http.listen_after_bind(); });
-  std::string url =
-      absl::StrCat("http://", absl::StrContains(address.host, ':') ? "[" : "", address.host,
-                   absl::StrContains(address.host, ':') ? "]" : "", ":", port, "/");
+  parts->thread = transport::ServeHttp(http);
+  transport::Address served = address;
+  served.port = port;
+  std::string url = absl::StrCat("http://", served.ToString(), "/");
   if (!parts->guard.token.empty()) absl::StrAppend(&url, "#token=", parts->guard.token);
   return std::unique_ptr<Server>(new Server(std::move(parts), std::move(url)));
 }

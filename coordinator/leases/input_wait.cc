@@ -15,17 +15,17 @@ InputWait WaitForTrunk(const store::RunRow& branch, int64_t trunk_step,
   const v1::Checkpoint& own = branch.run.checkpoint();
   const auto is_live = [&](const std::string& root_id) { return live_roots.count(root_id) > 0; };
   if (trunk.wanted_step == 0 || own.step() >= trunk.wanted_step) {
-    return {"", own.root_id(), is_live(own.root_id()), false};
+    return {"", own.root_id(), is_live(own.root_id())};
   }
   for (const std::string& root_id : trunk.root_ids) {
-    if (is_live(root_id)) return {"", root_id, true, false};
+    if (is_live(root_id)) return {"", root_id, true};
   }
   if (trunk.is_to_come) {
     return {absl::StrFormat("needs run %d's checkpoint at step %d (now at %d)", trunk.run_id,
                             trunk.wanted_step, trunk_step),
-            "", false, false};
+            "", false};
   }
-  return {"", trunk.root_ids.empty() ? own.root_id() : trunk.root_ids.front(), false, false};
+  return {"", trunk.root_ids.empty() ? own.root_id() : trunk.root_ids.front(), false};
 }
 
 // What the run cannot start without: another run's files, when that one has ended, or the
@@ -86,12 +86,12 @@ InputWait WaitForInputs(const store::RunRow& row, const InputKnowledge& known) {
   for (const Required& one : required) {
     const std::set<std::string> roots = UsableRoots(one, known);
     std::erase_if(usable, [&](const std::string& root) { return roots.count(root) == 0; });
-    if (usable.empty()) return {WhyNone(one, known), "", false, true};
+    if (usable.empty()) return {WhyNone(one, known), "", false};
   }
-  InputWait wait = {"", row.run.checkpoint().root_id(), true, true};
+  InputWait wait = {"", row.run.checkpoint().root_id(), true};
   if (trunk != nullptr) {
     wait = WaitForTrunk(row, known.step_of(*trunk), usable);
-    wait.root_is_live = wait.only_there = true;
+    wait.root_is_live = true;
   }
   if (usable.count(wait.root_id) == 0) wait.root_id = *usable.begin();
   return wait;

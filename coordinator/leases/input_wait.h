@@ -25,7 +25,6 @@ struct InputWait {
   std::string blocked;
   std::string root_id;  // the run root to prefer; empty: none
   bool root_is_live = false;
-  bool only_there = false;  // the run cannot start under another root
 };
 
 struct InputKnowledge {

@@ -1,11 +1,11 @@
 #include "coordinator/metrics/metrics_server.h"
 
-#include <chrono>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "httplib.h"
+#include "transport/http_server.h"
 
 namespace allometry::coordinator {
 namespace {
@@ -36,20 +36,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
         metrics.ok() ? *metrics : absl::StrCat(metrics.status().message(), "\n"),
         metrics.ok() ? "text/plain; version=0.0.4; charset=utf-8" : "text/plain; charset=utf-8");
   });
-  const int port = address.port == 0 ? http.bind_to_any_port(address.host)
-                   : http.bind_to_port(address.host, address.port) ? address.port
-                                                                   : -1;
-  if (port < 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("--metrics ", address.ToString(),
-                     ": the address cannot be taken; another program may have the port. Port 0 "
-                     "takes a free one"));
-  }
-  parts->thread = std::thread([&http] { http.listen_after_bind(); });
-  // To stop a server that does not run yet does nothing.
-  for (int ms = 0; ms < kTimeoutS * 1000 && !http.is_running(); ++ms) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  ALLO_ASSIGN_OR_RETURN(const int port, transport::BindHttp(http, address, "--metrics"));
+  parts->thread = transport::ServeHttp(http);
   transport::Address served = address;
   served.port = port;
   return std::unique_ptr<MetricsServer>(

@@ -1,8 +1,9 @@
-// `allo next`: new cells for a sweep, ranked by what they take off an interval for their cost
-// (coordinator/cost/proposals.h, candidates.h), and added to it where that is asked for.
+// `allo next`: proposes new cells for a sweep and, if asked to, adds the first of them. Cells are
+// ranked by how much they are expected to narrow an interval of the fit, for their cost
+// (coordinator/cost/proposals.h, candidates.h).
 //
-// What is proposed must not depend on when somebody asks: nothing is proposed while a run of the
-// sweep is open. Law, errors and design are those of the sweep's observations, as a fit reads them.
+// A proposal must not depend on when it is asked for. So nothing is proposed while a run of the
+// sweep is open. The law, the errors and the design are those of the observations that a fit reads.
 #pragma once
 
 #include <functional>
@@ -16,9 +17,9 @@ namespace allometry::coordinator {
 // InvalidArgument: an unknown target or option, numbers out of range. NotFound: no such sweep.
 // FailedPrecondition: a run is open or `stage_is_active`; its observations give no law yet, or no
 // candidate is worth anything, each with the reason. With accept the first cells are stored as an
-// expansion of kind "proposal", whose JSON text says what they were made from and what they are
+// expansion of kind kProposal, whose JSON text says what they were made from and what they are
 // expected to take off the interval; "changes" then has a line for each. Cancelled, and nothing is
-// stored: `is_gone` became true, nobody waits for the answer.
+// stored: `is_gone` became true, because the client no longer waits.
 absl::StatusOr<v1::ProposeCellsResponse> ProposeCells(store::Store& store,
                                                       const v1::ProposeCellsRequest& request,
                                                       bool stage_is_active,

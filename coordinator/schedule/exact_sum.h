@@ -1,4 +1,4 @@
-// A sum of times from which each may be taken out again, without what rounding would leave.
+// An exact sum of times: adding a time and taking it out again leaves no rounding error.
 //
 // Expected times are FLOPs until a pace is known and seconds afterwards (RunState::duration). A sum
 // in double that took in 1e21 FLOPs and gave them back is wrong by 1e5 and more, in seconds. Here

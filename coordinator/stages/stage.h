@@ -48,7 +48,7 @@ struct StageRow {
   // Of a stage with a section of its own in the sweep file, under `name`: the section's keys, and
   // the function that reads and checks it, after the grid. nullptr: the file does not ask for the
   // stage, or all that could be read is mistakes.
-  absl::Span<const absl::string_view> keys;
+  absl::Span<const absl::string_view> keys = {};
   std::shared_ptr<const sweep::StageChoice> (*read)(const sweep::Fields& section,
                                                     const sweep::SweepFile& file,
                                                     sweep::Mistakes& mistakes) = nullptr;

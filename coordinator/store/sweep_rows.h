@@ -1,4 +1,4 @@
-// Sweeps read from their rows. On a connection inside a transaction.
+// Reads sweeps from the database. The connection must be inside a transaction.
 #pragma once
 
 #include <cstdint>

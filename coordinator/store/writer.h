@@ -1,8 +1,9 @@
-// One thread that writes: operations of all threads, as many as wait, in one transaction.
+// The one thread that writes to the database. It takes all operations that wait, of all threads,
+// and runs them in one transaction (group commit).
 //
 //   BEGIN IMMEDIATE; for each operation: SAVEPOINT, run, RELEASE or ROLLBACK TO; COMMIT
 //
-// There is no delay to gather operations: while one group is synced to the disk, the next one
+// No delay is added to gather operations: while one group is synced to the disk, the next one
 // gathers. Before an operation is acknowledged, the writer checks that the path still leads to the
 // file; once it does not, every operation fails. An operation that fails is rolled back alone. If
 // the transaction itself fails (disk full, I/O), every operation of the group gets that status and

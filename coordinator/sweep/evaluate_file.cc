@@ -41,8 +41,9 @@ void CheckKept(const SweepFile& file, int line, Mistakes& mistakes) {
                  "allo-trainer");
   }
   for (const auto& [stage, choice] : file.stages) {
-    mistakes.Add(line, absl::StrCat(stage, " decides later how far a run goes: with it no "
-                                           "checkpoints are kept"));
+    mistakes.Add(line, absl::StrCat(stage,
+                                    " decides later how far a run goes: with it no "
+                                    "checkpoints are kept"));
   }
   if (file.ladder) {
     mistakes.Add(line,

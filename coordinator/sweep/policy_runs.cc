@@ -142,10 +142,10 @@ void CheckImagine(const data::Manifest& manifest, SweepFile& file, Mistakes& mis
     mistakes.Add(choice.line, absl::StrCat("imagine: ", text));
   };
   if (file.ladder || !file.stages.empty() || file.trainer) {
-    return fail(absl::StrCat("it does not go with ",
-                             file.ladder             ? "learning_rate: {ladder: ...}"
-                             : !file.stages.empty() ? file.stages.begin()->first
-                                                     : "trainer"));
+    return fail(absl::StrCat("it does not go with ", file.ladder ? "learning_rate: {ladder: ...}"
+                                                     : !file.stages.empty()
+                                                         ? file.stages.begin()->first
+                                                         : "trainer"));
   }
   if (file.device != run::DeviceKind::kCpu) {
     return fail("policies are trained on CPUs: device cpu is allowed");

@@ -127,7 +127,6 @@ inline run::Identity DefaultRecipe() {
 struct SweepFile {
   std::string file_name;  // for messages
   std::string name;
-  int name_line = 0;
   std::string dataset;
   int dataset_line = 0;
 

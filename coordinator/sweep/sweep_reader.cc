@@ -38,8 +38,8 @@ constexpr double kMostTokens = 1e15;
 constexpr absl::string_view kTopKeys[] = {
     "name",         "dataset",  "model",         "training",   "budgets",   "conventions",
     "max_epochs",   "devices",  "device",        "evaluation", "log_every", "checkpoint_every",
-    "allow_repeat", "priority", "deterministic", "limits",     "tokenizer",
-    "imagine",      "trainer",  "evaluate",      "submitted"};
+    "allow_repeat", "priority", "deterministic", "limits",     "tokenizer", "imagine",
+    "trainer",      "evaluate", "submitted"};
 constexpr absl::string_view kModelKeys[] = {"family",    "context", "frames",  "vocabulary",
                                             "positions", "sizes",   "shapes",  "presets",
                                             "table",     "aspect",  "head_dim"};
@@ -107,12 +107,12 @@ class Reader {
     const Field whole{root, "the file", 1};
     const Fields top(whole, "", sections_, mistakes_);
     if (!root.IsMap()) return;
-    ReadName(top, "name", "the sweep's name", &file_.name, &file_.name_line);
+    ReadName(top, "name", "the sweep's name", &file_.name);
     if (const auto dataset = top.Find("dataset"); dataset && dataset->node.IsMap()) {
       ReadExternalDataset(*dataset, sections_, file_, mistakes_);
     } else {
-      ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset,
-               &file_.dataset_line);
+      ReadName(top, "dataset", "a dataset of the data directory", &file_.dataset);
+      if (dataset) file_.dataset_line = dataset->line;
     }
     if (const auto trainer = top.Find("trainer"); trainer && trainer->node.IsMap()) {
       file_.sizes_described = static_cast<bool>(trainer->node["describe_command"]);
@@ -197,7 +197,7 @@ class Reader {
   }
 
   void ReadName(const Fields& fields, absl::string_view key, absl::string_view meaning,
-                std::string* name, int* line) {
+                std::string* name) {
     const auto field = fields.Require(key, meaning);
     if (!field) return;
     const auto text = ReadText(*field, mistakes_);
@@ -211,7 +211,6 @@ class Reader {
       return;
     }
     *name = *text;
-    *line = field->line;
   }
 
   void ReadTraining(const Field& training) {

@@ -1,6 +1,10 @@
-// The sections of a sweep file about a trainer that is not allo-trainer: `trainer`, its command;
-// `dataset: {external: ...}`, what it reads; `submitted`, what 'allo submit' adds about the
-// command's files. Its sizes are size_table.h's. docs/trainer.md is for who writes the command.
+// The sections of a sweep file about a trainer that is not allo-trainer:
+//
+//   trainer                     the command
+//   dataset: {external: ...}    what the command reads
+//   submitted                   what 'allo submit' adds about the command's files
+//
+// size_table.h reads the sizes of its models. docs/trainer.md says how to write such a command.
 #pragma once
 
 #include "absl/types/span.h"

@@ -1,4 +1,4 @@
-// What training and decoding share of the forward pass.
+// The parts of the forward pass that training and decoding share.
 #pragma once
 
 #include "models/fused_cpu/pack.h"

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/host_name.h"
 #include "proto/worker.pb.h"
 #include "worker/agent/record_conversion.h"
 #include "worker/agent/state_dir.h"
@@ -43,12 +44,6 @@ inline v1::RunSpec SpecOf(const std::string& script, int64_t steps, int ranks = 
   return spec;
 }
 
-// As an agent without --host calls itself.
-inline std::string MachineName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
-
 inline v1::Hold HoldOf(const agent::Lease& lease, const v1::RunSpec& spec,
                        const std::vector<std::string>& devices, int64_t lease_ms = 30'000) {
   v1::Hold hold;
@@ -57,7 +52,7 @@ inline v1::Hold HoldOf(const agent::Lease& lease, const v1::RunSpec& spec,
   *hold.mutable_spec() = spec;
   for (const std::string& device : devices) {
     v1::Slot& slot = *hold.add_slots();
-    slot.set_host(MachineName());
+    slot.set_host(HostName());
     slot.set_device(device);
   }
   return hold;

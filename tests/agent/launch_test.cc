@@ -131,6 +131,22 @@ TEST(LaunchTest, AWrapperStartsTheCommandAndOptionsAreTheLaunchers) {
   EXPECT_THAT(plan.processes[0].arguments, ElementsAre("no-such-program"));
 }
 
+TEST(LaunchTest, AnOptionsValueIsNotTakenAsAWrapper) {
+  const allometry::testing::TemporaryFolder folder;
+  run::RunSpec spec;
+  spec.identity.trainer.command = {R"(["true"])"};
+  spec.identity.trainer.working_dir = folder.path();
+  LaunchRequest request = RequestOn({"cpu:0"}, "srun");
+  request.supervisor = "/bin/allo-supervisor";
+  request.run_dir = folder.path();
+  request.settings.arguments = {"--partition", "no-such-program"};
+  ASSERT_OK(MakeDirectories(run::AttemptDir(folder.path(), 1)));
+  EXPECT_THAT(MakeTrainerCommand(spec, request, {true, {}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("'no-such-program' after '--partition'"),
+                             HasSubstr("one word, such as --partition=debug"))));
+}
+
 TEST(LaunchTest, TheEnvironmentMarksTheAttemptAndKeepsToOneThread) {
   ASSERT_OK_AND_ASSIGN(const launch::Command command, MakeLaunchCommand(RequestOn({"cpu:0"})));
   EXPECT_THAT(command.environment,

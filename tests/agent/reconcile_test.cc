@@ -1,5 +1,6 @@
 #include "worker/agent/reconcile.h"
 
+#include "base/host_name.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/agent/builders.h"
@@ -17,7 +18,7 @@ Held Running(const Lease& lease, const std::vector<std::string>& devices) {
   Held held;
   held.lease = lease;
   for (const std::string& device : devices) {
-    held.devices.push_back({testing::MachineName(), device});
+    held.devices.push_back({HostName(), device});
   }
   held.running = true;
   return held;

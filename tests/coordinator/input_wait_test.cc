@@ -115,7 +115,7 @@ TEST(TokenizerWaitTest, WaitsUntilTheTokenizerIsTrained) {
   const InputWait wait = WaitOfBranch(row, 200, {"root-a", "root-b"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-a");
-  EXPECT_TRUE(wait.root_is_live && wait.only_there);
+  EXPECT_TRUE(wait.root_is_live);
 }
 
 TEST(TokenizerWaitTest, CannotDoWithoutAndSaysWhatIsMissing) {
@@ -151,7 +151,7 @@ TEST(TokenizerWaitTest, ABranchGoesWhereBothAre) {
   const InputWait wait = WaitOfBranch(row, 400, {"root-a", "root-b"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
-  EXPECT_TRUE(wait.only_there);
+  EXPECT_TRUE(wait.root_is_live);
 }
 
 // ---- models of policies -------------------------------------------------------------------------
@@ -170,7 +170,7 @@ TEST(ModelWaitTest, APolicyWaitsForTheCheckpointAndGoesWhereItIs) {
   const InputWait wait = WaitOfBranch(row, 200, {"root-a", "root-b"});
   EXPECT_EQ(wait.blocked, "");
   EXPECT_EQ(wait.root_id, "root-b");
-  EXPECT_TRUE(wait.root_is_live && wait.only_there);
+  EXPECT_TRUE(wait.root_is_live);
   row.inputs[run::InputKind::kModel].root_ids.clear();
   EXPECT_EQ(WaitOfBranch(row, 120, {"root-a"}).blocked,
             "needs run 3's model, and run 3 was cancelled: 'allo retry worlds' takes it up again");

@@ -1,5 +1,4 @@
 // The sweep files of this repository are read and expanded, each against a dataset of its name.
-#include "coordinator/sweep/sweep_reader.h"
 #include "tests/sweep/sweeps.h"
 
 #include <filesystem>
@@ -7,6 +6,7 @@
 #include <string>
 
 #include "base/files.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "data/generated.h"
 #include "data/union_name.h"
 #include "proto/run_choices.h"

@@ -1,4 +1,3 @@
-#include "coordinator/sweep/sweep_reader.h"
 #include "coordinator/sweep/trainer_section.h"
 
 #include <set>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/sweep/difference.h"
 #include "coordinator/sweep/expansion.h"
+#include "coordinator/sweep/sweep_reader.h"
 #include "data/generated.h"
 #include "proto/run_conversion.h"
 #include "tests/testing/status_matchers.h"

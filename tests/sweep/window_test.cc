@@ -1,9 +1,9 @@
 // Objectives, windows of frames and presets: from the file to runs, and what does not fit together.
-#include "coordinator/sweep/sweep_reader.h"
 #include "coordinator/sweep/window.h"
 
 #include <string>
 
+#include "coordinator/sweep/sweep_reader.h"
 #include "data/generated.h"
 #include "gmock/gmock.h"
 #include "models/presets.h"

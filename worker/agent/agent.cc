@@ -14,6 +14,7 @@
 #include "base/boot_id.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "base/host_name.h"
 #include "run/device.h"
 #include "worker/agent/log.h"
 #include "worker/agent/slot_memory.h"
@@ -28,11 +29,6 @@ constexpr int64_t kDatasetsEveryMs = 10'000;
 constexpr int64_t kVerifyFirstMs = 2'000;
 constexpr int64_t kSuspectEveryMs = 600'000;
 constexpr int64_t kDeliverWithinMs = 5'000;  // after the time to stop, before the agent ends
-
-std::string MachineName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
 
 int64_t Now() { return Clock::Real().BootNanos(); }
 
@@ -106,7 +102,7 @@ TrainerCheckOptions CheckOf(const AttemptSettings& settings, const AttemptTable&
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(AgentOptions options) {
   AttemptSettings& settings = options.attempts;
-  if (options.host.empty()) options.host = MachineName();
+  if (options.host.empty()) options.host = HostName();
   if (options.host.find_first_of("/ \t\r\n") != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(
         "host '", options.host, "': a name without slashes and spaces is allowed for --host"));

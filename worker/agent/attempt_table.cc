@@ -145,7 +145,7 @@ void AttemptTable::DeleteNamed(const v1::HeartbeatResponse& reply) {
     const absl::Status deleted = root_.DeleteRun(run.run_id(), run.run_key());
     if (!deleted.ok()) LogLine(absl::StrCat("not deleted: ", deleted.message()));
     if (deleted.ok() || absl::IsFailedPrecondition(deleted)) {
-      deleted_runs_[run.run_id()] = run.run_key();
+      deleted_runs_.insert(run.run_id());
     }
   }
 }
@@ -310,11 +310,7 @@ std::vector<HostDevice> AttemptTable::FreeDevices() const {
 
 void AttemptTable::ReportDeleted(v1::HeartbeatRequest& request) const {
   request.mutable_deleted_checkpoints()->Assign(deleted_.begin(), deleted_.end());
-  for (const auto& [run_id, run_key] : deleted_runs_) {
-    v1::DeletableRun& deleted = *request.add_deleted_runs();
-    deleted.set_run_id(run_id);
-    deleted.set_run_key(run_key);
-  }
+  for (const int64_t run_id : deleted_runs_) request.add_deleted_runs()->set_run_id(run_id);
 }
 
 void AttemptTable::ForgetDeleted(const v1::HeartbeatRequest& told) {

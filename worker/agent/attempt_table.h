@@ -119,7 +119,7 @@ class AttemptTable {
   std::vector<Lease> given_back_;
   std::map<Lease, std::unique_ptr<Attempt>> attempts_;
   std::set<std::string> deleted_;
-  std::map<int64_t, std::string> deleted_runs_;  // with their keys
+  std::set<int64_t> deleted_runs_;
   std::optional<SuspiciousEnd> suspicious_end_;
   // Hosts that do not answer, and when they are asked again (boot clock).
   std::map<std::string, int64_t> lost_hosts_;

@@ -12,8 +12,10 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/host_name.h"
 #include "run/placeholders.h"
 #include "run/trainer_rules.h"
 #include "worker/launch/start_plan.h"
@@ -72,8 +74,7 @@ int MainPort(const LaunchRequest& request) {
 std::string MainAddress(const std::vector<launch::HostRanks>& hosts) {
   if (hosts.size() == 1) return "127.0.0.1";
   if (!hosts.front().host.empty() && hosts.front().host != "localhost") return hosts.front().host;
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+  return HostName();
 }
 
 absl::Status CheckHosts(const run::Trainer& trainer, const std::vector<launch::HostRanks>& hosts) {
@@ -143,10 +144,27 @@ absl::StatusOr<launch::PlannedProcess> PlanProcess(const run::RunSpec& spec,
   return process;
 }
 
-// Options of the launcher begin with a dash; a wrapper and its words follow them.
+// Options of the launcher begin with a dash; a wrapper and its words follow them. So an option and
+// its value are one word (CheckWrapper).
 std::vector<std::string>::const_iterator WrapperIn(const std::vector<std::string>& arguments) {
   return std::find_if(arguments.begin(), arguments.end(),
                       [](const std::string& word) { return !absl::StartsWith(word, "-"); });
+}
+
+// Of the value of an option that is a word of its own, which would be taken as the wrapper.
+absl::Status CheckWrapper(const std::vector<std::string>& arguments,
+                          std::vector<std::string>::const_iterator wrapper,
+                          const std::string& working_dir) {
+  if (wrapper == arguments.begin() || wrapper == arguments.end()) return absl::OkStatus();
+  const char* path = std::getenv("PATH");
+  if (launch::FindProgram(*wrapper, working_dir, path != nullptr ? path : "").ok()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "--launcher-argument '%s' after '%s' would be the program that starts the trainer's command, "
+      "and this host has none of that name: write an option and its value as one word, such as "
+      "--partition=debug",
+      *wrapper, *(wrapper - 1)));
 }
 
 }  // namespace
@@ -198,6 +216,7 @@ absl::StatusOr<launch::Command> MakeTrainerCommand(const run::RunSpec& spec,
   size_t rank = 0;
   for (const launch::HostRanks& host : request.hosts) {
     if (host.is_here) {
+      ALLO_RETURN_IF_ERROR(CheckWrapper(request.settings.arguments, wrapper, plan.working_dir));
       ALLO_RETURN_IF_ERROR(launch::CommandOf(plan, rank).status());
       break;
     }

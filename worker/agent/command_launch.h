@@ -1,7 +1,7 @@
-// How a command of the sweep file is started in place of allo-trainer (docs/trainer.md): as it is
-// written, without a shell, in its own folder, with its own variables and few of its host's. The
-// launchers of worker/launch start an allo-supervisor in its place, on each host or for each
-// device, and that starts it.
+// Starts the command of a sweep file in place of allo-trainer (docs/trainer.md). The command is
+// started as it is written, without a shell, in its own folder. It gets its own environment
+// variables and few of the host's. A launcher of worker/launch starts allo-supervisor, on each host
+// or for each device; allo-supervisor starts the command.
 #pragma once
 
 #include <string>

@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/files.h"
+#include "base/host_name.h"
 #include "run/device.h"
 
 namespace allometry::agent {
@@ -254,8 +255,7 @@ HostsSource RealHosts(std::vector<std::string> devices) {
     }
     return names;
   };
-  char name[256] = {};
-  source.this_machine = gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+  source.this_machine = HostName();
   source.devices = std::move(devices);
   return source;
 }

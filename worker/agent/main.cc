@@ -187,7 +187,7 @@ int Main(int argc, char** argv) {
                       "; auto: srun inside Slurm, elsewhere mpirun where they are several"))
       ->capture_default_str();
   app.add_option("--launcher-argument", options.attempts.launch_settings.arguments,
-                 "a word just before the trainer: an option of the launcher "
+                 "a word just before the trainer: an option of the launcher with its value "
                  "(--container-image=...), or of a wrapper (apptainer exec IMAGE); may be repeated")
       ->allow_extra_args(false);
   app.add_option("--ssh", options.attempts.launch_settings.ssh,

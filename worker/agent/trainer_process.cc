@@ -26,13 +26,6 @@ constexpr int64_t kTermToKillNs = 2'000'000'000;
 // For supervisors, also those that mpirun and srun end on other hosts.
 constexpr int64_t kSupervisorNs = 8'000'000'000;
 
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& string : strings) pointers.push_back(string.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // The child's file descriptors and signals. posix_spawn and not fork: the agent has gRPC's threads.
 struct SpawnSettings {
   SpawnSettings(int input_fd, int log_fd, const std::string& working_dir) {
@@ -87,7 +80,7 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(
   const SpawnSettings settings(input[0], log_fd, command.working_dir);
   pid_t pid = 0;
   errno = posix_spawnp(&pid, arguments[0].c_str(), &settings.files, &settings.attributes,
-                       Pointers(arguments).data(), Pointers(environment).data());
+                       launch::Pointers(arguments).data(), launch::Pointers(environment).data());
   const absl::Status spawned =
       errno == 0 ? absl::OkStatus() : ErrnoStatus(absl::StrJoin(arguments, " "), "start");
   close(input[0]);

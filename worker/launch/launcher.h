@@ -85,6 +85,8 @@ absl::StatusOr<Command> MakeCommand(const Launcher& launcher, const Job& job);
 bool IsInherited(const Command& command, absl::string_view name);
 // The whole environment of the command, as "NAME=VALUE".
 std::vector<std::string> EnvironmentOf(const Command& command);
+// As execve and posix_spawn take them: the strings, which must outlive it, and nullptr.
+std::vector<char*> Pointers(std::vector<std::string>& strings);
 
 // --- For the rows ---
 size_t RankCount(const Job& job);

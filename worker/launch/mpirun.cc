@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/host_name.h"
 #include "worker/launch/rows.h"
 
 namespace allometry::launch {
@@ -27,8 +28,7 @@ void AddVariables(Command& command) {
     command.environment.emplace_back("OMPI_MCA_orte_tmpdir_base", "/tmp");
     command.environment.emplace_back("PMIX_MCA_pmix_tmpdir_base", "/tmp");
   }
-  char host[256] = {};
-  if (gethostname(host, sizeof(host) - 1) == 0 && std::strlen(host) > kLongestHostName) {
+  if (HostName().size() > kLongestHostName) {
     command.environment.emplace_back("OMPI_MCA_regx", "naive");
     command.environment.emplace_back("PMIX_MCA_preg", "^native");
   }

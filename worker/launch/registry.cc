@@ -63,6 +63,13 @@ std::vector<std::string> EnvironmentOf(const Command& command) {
   return environment;
 }
 
+std::vector<char*> Pointers(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (std::string& string : strings) pointers.push_back(string.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 size_t RankCount(const Job& job) {
   size_t ranks = 0;
   for (const HostRanks& host : job.hosts) ranks += RanksOn(job, host);

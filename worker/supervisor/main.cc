@@ -6,7 +6,9 @@
 #include <string>
 
 #include "absl/strings/numbers.h"
+#include "base/host_name.h"
 #include "base/private_files.h"
+#include "run/exit_reason.h"
 #include "worker/supervisor/supervisor.h"
 
 namespace {
@@ -22,11 +24,6 @@ size_t Rank() {
   return 0;
 }
 
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "this host";
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -40,6 +37,7 @@ int main(int argc, char** argv) {
   allometry::MakeFilesPrivate();
   const absl::StatusOr<int> code = allometry::supervisor::Supervisor(argv[1], Rank()).Run();
   if (code.ok()) return *code;
-  std::cerr << "allo-supervisor on " << HostName() << ": " << code.status().message() << "\n";
-  return 71;  // BUG
+  std::cerr << "allo-supervisor on " << allometry::HostName() << ": " << code.status().message()
+            << "\n";
+  return allometry::run::ProcessExitCode(allometry::run::ExitReason::kBug);
 }

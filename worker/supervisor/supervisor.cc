@@ -22,6 +22,7 @@
 #include "base/boot_id.h"
 #include "base/clock.h"
 #include "base/files.h"
+#include "run/exit_reason.h"
 #include "run/lease_line.h"
 #include "worker/launch/descendants.h"
 #include "worker/supervisor/lease_lines.h"
@@ -40,7 +41,6 @@ constexpr int64_t kFirstLineNs = 120'000 * kMs;
 constexpr int64_t kPatienceNs = 30'000 * kMs;
 constexpr int kLookMs = 100;
 constexpr size_t kLongestLine = 512;
-constexpr int kCannotStart = 71;  // BUG
 
 constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD};
 
@@ -51,13 +51,6 @@ sigset_t Signals() {
   sigemptyset(&signals);
   for (const int signal : kSignals) sigaddset(&signals, signal);
   return signals;
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& string : strings) pointers.push_back(string.data());
-  pointers.push_back(nullptr);
-  return pointers;
 }
 
 }  // namespace
@@ -94,13 +87,13 @@ absl::Status Supervisor::Start(const launch::Command& command) {
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(command.arguments[0], "make a pipe for");
   std::vector<std::string> arguments = command.arguments;
   std::vector<std::string> environment = launch::EnvironmentOf(command);
-  const std::vector<char*> argv = Pointers(arguments), envp = Pointers(environment);
+  const std::vector<char*> argv = launch::Pointers(arguments), envp = launch::Pointers(environment);
   const pid_t parent = getpid();
   command_ = fork();
   if (command_ < 0) return ErrnoStatus(command.arguments[0], "start");
   if (command_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(kCannotStart);
+    if (getppid() != parent) _exit(run::ProcessExitCode(run::ExitReason::kBug));
     setsid();
     sigset_t none;
     sigemptyset(&none);
@@ -111,7 +104,7 @@ absl::Status Supervisor::Start(const launch::Command& command) {
       execve(argv[0], argv.data(), envp.data());
     }
     std::cerr << "cannot start " << argv[0] << ": " << std::strerror(errno) << std::endl;
-    _exit(kCannotStart);
+    _exit(run::ProcessExitCode(run::ExitReason::kBug));
   }
   close(ends[0]);
   input_ = ends[1];

@@ -1,11 +1,11 @@
-// Stands between an agent and one process of a sweep file's command (docs/trainer.md), on the host
-// of that process.
+// allo-supervisor starts one process of a sweep file's command (docs/trainer.md) for an agent, on
+// the host of that process, and ends it.
 //
 //   agent ── none | mpirun | srun ──> allo-supervisor ATTEMPT_DIR ──> the command ──> its children
 //
-// It starts the command as ATTEMPT_DIR/start.json says, hands the agent's lines on to the command's
-// standard input, and ends when the command does. Whatever ends the command ends every process that
-// came of it, wherever these went (worker/launch/descendants.h):
+// It starts the command as ATTEMPT_DIR/start.json says, passes the agent's lines on to the
+// command's standard input, and ends when the command does. When the command ends, every process
+// that descends from it is ended too (worker/launch/descendants.h):
 //
 //   the command's own end               what it left gets SIGKILL at once
 //   the lease's end                     SIGKILL a second later

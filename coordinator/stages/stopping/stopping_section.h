@@ -1,4 +1,5 @@
-// What frontier-aware stopping may save, in a plan that cannot know the losses.
+// What `allo plan` says of frontier-aware stopping: at most how many FLOPs it saves, because a plan
+// does not know the losses, by which sizes stop.
 #pragma once
 
 #include "absl/types/span.h"

@@ -23,7 +23,7 @@ constexpr absl::string_view kKeys[] = {"frontier", "margin"};
 
 void CheckGrid(int line, const sweep::SweepFile& file, sweep::Mistakes& mistakes) {
   constexpr size_t kFewestBudgets = 3;
-  if (file.budget_kind != BudgetKind::kFlops && !file.budgets.empty()) {
+  if (file.budget_kind != sweep::BudgetKind::kFlops && !file.budgets.empty()) {
     mistakes.Add(line,
                  "stopping.frontier compares sizes at equal FLOPs: it needs budgets.flops, not "
                  "budgets in tokens");
@@ -79,8 +79,7 @@ absl::StatusOr<Stored> ReadDecisions(absl::Span<const std::string> decisions) {
   };
   for (const std::string& text : decisions) {
     const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || json.value("stage", "") != kName)
-      continue;
+    if (!json.is_object() || json.value("stage", "") != kName) continue;
     if (!read(json, "granted", stored.granted) || !read(json, "stopped", stored.stopped)) {
       return absl::DataLossError(
           "a stored decision about early stopping has no granted and stopped budgets");
