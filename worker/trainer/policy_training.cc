@@ -30,6 +30,8 @@
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/outcome.h"
 #include "worker/trainer/play.h"
+#include "worker/trainer/policy_agent.h"
+#include "worker/trainer/policy_inputs.h"
 #include "worker/trainer/reward_gate.h"
 
 namespace allometry::trainer {
@@ -56,55 +58,6 @@ at::Tensor Copied(const std::vector<T>& values, at::ScalarType type) {
       .to(type, /*non_blocking=*/false, /*copy=*/true);
 }
 
-// What an agent is trained with: flat buffers, as of any run's checkpoint. Behind the trained
-// parameters lies the state of what is no network (ParameterLayout).
-struct Agent {
-  models::ActorCriticShape shape;
-  models::ParameterLayout networks;  // what AdamW trains
-  models::ParameterLayout layout;    // with the state
-  std::vector<float> parameters, gradient, exp_avg, exp_avg_sq;
-  std::unique_ptr<models::ActorCritic> actor_critic;
-  std::unique_ptr<models::AdamW> adamw;
-
-  Agent(const models::ActorCriticShape& given, const run::Identity& identity, int64_t world_state)
-      : shape(given), networks(models::ActorCriticLayout(given)), layout(networks) {
-    const auto add = [&](const char* name, int64_t size) {
-      if (size == 0) return;
-      layout.views.push_back({.name = name, .shape = {size}, .offset = layout.size, .size = size});
-      layout.size += size;
-    };
-    add("state.return_scale", 1);
-    add("state.episodes", world_state);
-    for (std::vector<float>* buffer : {&parameters, &gradient, &exp_avg, &exp_avg_sq}) {
-      buffer->assign(static_cast<size_t>(layout.size), 0.0f);
-    }
-    models::InitializeActorCritic(networks, identity.seed, Trained(parameters));
-    actor_critic =
-        std::make_unique<models::ActorCritic>(shape, Trained(parameters), Trained(gradient));
-    adamw = models::CreateAdamW(networks, ToAdamWOptions(identity.optimizer), {});
-  }
-  std::span<float> Trained(std::vector<float>& buffer) const {
-    return std::span(buffer).first(static_cast<size_t>(networks.size));
-  }
-  float& return_scale() { return parameters[static_cast<size_t>(networks.size)]; }
-  std::span<float> episodes() {
-    return std::span(parameters).subspan(static_cast<size_t>(networks.size) + 1);
-  }
-  void Update(int64_t step, double rate) {
-    double norm = 0;
-    adamw->Step({Trained(parameters), Trained(gradient), Trained(exp_avg), Trained(exp_avg_sq)},
-                step, rate, &norm);
-  }
-};
-
-// What the run reads; constant.
-struct Inputs {
-  data::WindowSources sources;
-  std::optional<TokenizerFile> tokenizer;
-  ModelFile model;
-  std::optional<data::Returns> returns;
-};
-
 // What the last update was like.
 struct Told {
   double imagined_return = 0, entropy = 0, value_loss = 0, cloning_loss = 0;
@@ -112,9 +65,9 @@ struct Told {
 
 class PolicyTraining final : public Training {
  public:
-  PolicyTraining(TrainingParts parts, ShardWatch shards, std::unique_ptr<Inputs> inputs,
+  PolicyTraining(TrainingParts parts, ShardWatch shards, std::unique_ptr<PolicyInputs> inputs,
                  AgentFeatures features, Observer observer, std::unique_ptr<AgentWorld> world,
-                 std::unique_ptr<Agent> agent, Progress progress)
+                 std::unique_ptr<PolicyAgent> agent, Progress progress)
       : parts_(std::move(parts)),
         spec_(parts_.spec),
         recipe_(spec_.identity.policy),
@@ -156,11 +109,11 @@ class PolicyTraining final : public Training {
   const run::RunSpec& spec_;
   const run::PolicyRecipe& recipe_;
   const ShardWatch shards_;
-  const std::unique_ptr<Inputs> inputs_;
+  const std::unique_ptr<PolicyInputs> inputs_;
   const AgentFeatures features_;
   const Observer observer_;
   const std::unique_ptr<AgentWorld> world_;  // of the teachers with roll-outs
-  const std::unique_ptr<Agent> agent_;
+  const std::unique_ptr<PolicyAgent> agent_;
   Progress progress_;
   CurveLog curve_;
   const int64_t width_;  // tokens of an observation
@@ -382,45 +335,15 @@ absl::StatusOr<Measurement> PolicyTraining::Measure(double seconds) {
   return measured;
 }
 
-absl::StatusOr<const run::RunInput*> InputOf(const run::RunSpec& spec, run::InputKind kind) {
-  for (const run::RunInput& input : spec.inputs) {
-    if (input.kind == kind) return &input;
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("run.json has no input of kind ", run::NameOf(kind)));
-}
-
-absl::StatusOr<std::unique_ptr<Inputs>> ReadInputs(const TrainingParts& parts) {
-  const run::RunSpec& spec = parts.spec;
-  auto inputs = std::make_unique<Inputs>();
-  ALLO_ASSIGN_OR_RETURN(const run::RunInput* model, InputOf(spec, run::InputKind::kModel));
-  ALLO_ASSIGN_OR_RETURN(inputs->model, ReadModelFile(parts.run_dir, *model));
-  if (inputs->model.identity.shape != spec.identity.shape) {
-    return absl::FailedPreconditionError("the world model has another shape than run.json says");
-  }
-  if (!spec.identity.tokenizer_key.empty()) {
-    ALLO_ASSIGN_OR_RETURN(const run::RunInput* tokenizer,
-                          InputOf(spec, run::InputKind::kTokenizer));
-    ALLO_ASSIGN_OR_RETURN(inputs->tokenizer, ReadTokenizer(parts.run_dir, *tokenizer));
-  }
-  ALLO_ASSIGN_OR_RETURN(inputs->sources, OpenWindowsOf(parts.run_dir, parts.data_dir, spec));
-  if (!inputs->sources.manifest.frames.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("dataset ", inputs->sources.manifest.name, " has no frames"));
-  }
-  inputs->returns = ReturnScale(spec.identity.policy.environment, inputs->sources.manifest);
-  return inputs;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Training>> CreatePolicyTraining(TrainingParts parts) {
   const run::RunSpec& spec = parts.spec;
   const run::PolicyRecipe& recipe = spec.identity.policy;
   ShardWatch shards = ShardWatch::Of(parts.data_dir, spec.identity.dataset);
-  absl::StatusOr<std::unique_ptr<Inputs>> read = ReadInputs(parts);
+  absl::StatusOr<std::unique_ptr<PolicyInputs>> read = ReadPolicyInputs(parts);
   if (!read.ok()) return WithReason(ExitReason::kData, read.status());
-  std::unique_ptr<Inputs> inputs = *std::move(read);
+  std::unique_ptr<PolicyInputs> inputs = *std::move(read);
   const TokenizerFile* tokenizer = inputs->tokenizer ? &*inputs->tokenizer : nullptr;
   absl::StatusOr<AgentFeatures> features =
       AgentFeatures::Of(inputs->sources.manifest, tokenizer, inputs->model);
@@ -449,7 +372,7 @@ absl::StatusOr<std::unique_ptr<Training>> CreatePolicyTraining(TrainingParts par
     if (!imagined.ok()) return WithReason(ExitReason::kData, imagined.status());
     world = *std::move(imagined);
   }
-  auto agent = std::make_unique<Agent>(
+  auto agent = std::make_unique<PolicyAgent>(
       models::ActorCriticShape{
           .features = features->features(), .actions = interface.actions, .width = recipe.width},
       spec.identity, world == nullptr ? 0 : world->state_size());
