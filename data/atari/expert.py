@@ -151,7 +151,7 @@ class Search:
 
 
 class QuickSearch(Search):
-    """A third of the emulation of Search for nearly the same returns."""
+    """Fewer and shorter plans: two to three times the steps a second, in some games worse play."""
 
     def __init__(self, game, seed):
         super().__init__(game, seed, depth=12, plans=8, commit=6)
