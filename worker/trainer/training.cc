@@ -3,10 +3,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <ctime>
 #include <iostream>
 #include <optional>
@@ -15,7 +13,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "models/codebook.h"
 #include "models/stacked_step.h"
 #include "worker/trainer/attempt_records.h"
 #include "worker/trainer/batch_feed.h"
@@ -25,13 +22,13 @@
 #include "worker/trainer/dataset_checks.h"
 #include "worker/trainer/evaluation.h"
 #include "worker/trainer/gradient_buckets.h"
+#include "worker/trainer/heldout_losses.h"
 #include "worker/trainer/learner.h"
 #include "worker/trainer/learning_rate.h"
 #include "worker/trainer/model_training.h"
 #include "worker/trainer/outcome.h"
 #include "worker/trainer/policy_training.h"
 #include "worker/trainer/read_steps.h"
-#include "worker/trainer/reward_detection.h"
 
 namespace allometry::trainer {
 namespace {
@@ -110,18 +107,9 @@ class TrainingImpl final : public ModelTraining {
   }
   void LogStep(const models::UpdateReport& report);
   void LogMemory(int64_t step);
-  // The held-out loss and, where the objective looks at frames, that of each frame.
-  struct Heldout {
-    double loss = 0;
-    std::vector<std::pair<int, double>> frames;  // from 0; those with a supervised position
-    double perplexity = 0;                       // of a tokenizer's codes
-    std::vector<double> members;                 // of a union, that of each member's windows
-    std::optional<double> outcome;               // the mean loss of outcomes
-    RewardDetection rewards;
-  };
-  absl::StatusOr<Heldout> HeldoutLoss();
-  // Of the windows read: how well their rewards are foreseen, onto `rewards`.
-  absl::Status DetectRewards(int64_t count, RewardDetection* rewards);
+  absl::StatusOr<HeldoutLosses> Heldout() {
+    return MeasureHeldout(spec_, *batches_, *learner_, collective_);
+  }
   absl::Status RecordClassEntropy();
   absl::StatusOr<run::CheckpointRecord> Save() {
     return learner_->Save(parts_.run_dir, spec_.attempt, progress_);
@@ -248,105 +236,6 @@ void TrainingImpl::LogMemory(int64_t step) {
   curve_.Add(step, "memory_bytes", static_cast<double>(bytes));
 }
 
-absl::Status TrainingImpl::DetectRewards(int64_t count, RewardDetection* rewards) {
-  const int64_t context = spec_.identity.shape.context;
-  models::Batch batch = batches_->Slice(0, count);
-  std::vector<int32_t> targets(batch.targets.size(), models::kMasked);
-  for (int64_t window = 0; window < count; ++window) {
-    for (const int position : batches_->objective().outcomes()) {
-      targets[window * context + position] = batch.targets[window * context + position];
-    }
-  }
-  batch.targets = targets;
-  batch.device_targets = nullptr;
-  batch.classes = batches_->reward_classes();
-  std::vector<double> losses(targets.size());
-  ALLO_RETURN_IF_ERROR(learner_->Losses(batch, losses));
-  for (size_t i = 0; i < targets.size(); ++i) {
-    if (targets[i] != models::kMasked) rewards->Add(batch.classes[targets[i]] == 1, losses[i]);
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<TrainingImpl::Heldout> TrainingImpl::HeldoutLoss() {
-  const models::Objective& objective = batches_->objective();
-  const int64_t windows = batches_->heldout_windows();
-  const int64_t context = spec_.identity.shape.context;
-  const int64_t group = batches_->evaluation_group();
-  // Of a group: its sum, its frames' sums, that of its outcomes, its members' sums.
-  const int64_t frames = objective.frames();
-  const auto members = static_cast<int64_t>(batches_->members().size());
-  const int64_t columns = 2 + frames + members;
-  std::vector<double> sums(static_cast<size_t>((windows + group - 1) / group * columns), 0.0);
-  std::vector<double> losses;
-  Heldout heldout;
-  std::vector<double> codes(
-      spec_.kind == run::RunKind::kTokenizer ? spec_.identity.shape.vocabulary : 0, 0.0);
-  for (int64_t i = 0; i * group < windows; ++i) {
-    if (i % collective_.world_size() != collective_.rank()) continue;
-    const int64_t first = i * group;
-    const int64_t count = std::min(group, windows - first);
-    ALLO_RETURN_IF_ERROR(WithReason(ExitReason::kData, batches_->ReadHeldout(first, count)));
-    losses.resize(static_cast<size_t>(count * context));
-    ALLO_RETURN_IF_ERROR(learner_->Losses(batches_->Slice(0, count), losses));
-    if (!codes.empty()) {
-      for (const int32_t code : learner_->codes()) ++codes[code];
-    }
-    for (int64_t window = 0; window < count; ++window) {
-      double* of_member =
-          members == 0 ? nullptr
-                       : &sums[i * columns + 2 + frames + batches_->MemberOf(first + window)];
-      for (const int position : objective.supervised()) {
-        const double loss = losses[window * context + position];
-        sums[i * columns] += loss;
-        if (of_member != nullptr) *of_member += loss;
-        if (frames > 0) sums[i * columns + 1 + objective.FrameOf(position)] += loss;
-      }
-      for (const int position : objective.outcomes()) {
-        sums[i * columns + 1 + frames] += losses[window * context + position];
-      }
-    }
-    if (!objective.outcomes().empty()) ALLO_RETURN_IF_ERROR(DetectRewards(count, &heldout.rewards));
-  }
-  // Exact: every sum has one rank that is not zero.
-  ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(sums)));
-  std::vector<double> totals(columns, 0.0);
-  for (size_t i = 0; i < sums.size(); ++i) totals[i % columns] += sums[i];
-  if (!codes.empty()) {
-    ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(codes)));
-    heldout.perplexity = models::Perplexity(codes);
-  }
-  if (!objective.outcomes().empty()) {
-    heldout.outcome =
-        totals[1 + frames] /
-        static_cast<double>(windows * static_cast<int64_t>(objective.outcomes().size()));
-    RewardDetection& rewards = heldout.rewards;
-    std::array<double, 3> counts = {rewards.rewards, rewards.foreseen, rewards.claimed};
-    ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(counts)));
-    rewards = {.rewards = counts[0], .foreseen = counts[1], .claimed = counts[2]};
-  }
-  const auto supervised = objective.supervised();
-  heldout.loss = totals[0] / static_cast<double>(windows * static_cast<int64_t>(supervised.size()));
-  std::vector<int64_t> windows_of(static_cast<size_t>(members), 0);
-  for (int64_t window = 0; members > 0 && window < windows; ++window) {
-    ++windows_of[batches_->MemberOf(window)];
-  }
-  for (int64_t i = 0; i < members; ++i) {
-    heldout.members.push_back(
-        totals[2 + frames + i] /
-        static_cast<double>(windows_of[i] * static_cast<int64_t>(supervised.size())));
-  }
-  for (int frame = 0; frame < frames; ++frame) {
-    const int64_t positions =
-        std::count_if(supervised.begin(), supervised.end(),
-                      [&](int position) { return objective.FrameOf(position) == frame; });
-    if (positions == 0) continue;
-    heldout.frames.emplace_back(frame,
-                                totals[1 + frame] / static_cast<double>(windows * positions));
-  }
-  return heldout;
-}
-
 // Once a curve: chance, which a class-wise loss is to be held against.
 absl::Status TrainingImpl::RecordClassEntropy() {
   if (!writes() || progress_.step != 0 || batches_->objective().classes().empty()) {
@@ -398,7 +287,7 @@ absl::StatusOr<std::optional<TrainingEnd>> TrainingImpl::AfterUpdate(
   const auto command = static_cast<LeaseCommand>(static_cast<int>(report.command));
   const int64_t step = progress_.step;
   if (std::binary_search(spec_.evaluation_steps.begin(), spec_.evaluation_steps.end(), step)) {
-    ALLO_ASSIGN_OR_RETURN(const Heldout heldout, HeldoutLoss());
+    ALLO_ASSIGN_OR_RETURN(const HeldoutLosses heldout, Heldout());
     curve_.Add(step, "heldout", heldout.loss);
     for (const auto& [frame, loss] : heldout.frames) {
       curve_.Add(step, absl::StrCat("heldout/frame=", frame + 1), loss);
@@ -466,7 +355,7 @@ absl::StatusOr<Measurement> TrainingImpl::Measure(double seconds) {
   measured.update_cpu_s = cpu / static_cast<double>(measured.updates);
   for (int i = 0; i < 2; ++i) {
     const Clock::time_point start = Clock::now();
-    ALLO_RETURN_IF_ERROR(HeldoutLoss().status());
+    ALLO_RETURN_IF_ERROR(Heldout().status());
     measured.evaluation_s = SecondsSince(start);
     double again = collective_.rank() == 0 && measured.evaluation_s < kShort ? 1 : 0;
     ALLO_RETURN_IF_ERROR(collective_.AllReduceSum(std::span<double>(&again, 1)));
