@@ -4,8 +4,10 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "CLI/Error.hpp"
@@ -25,14 +27,32 @@ namespace {
 
 constexpr int kBadUsage = 2;
 constexpr size_t kColumns = 80;
+constexpr char kTime[] = "TIME";  // the type of options that take a time
+constexpr char kTimeWords[] = "a time with its unit, such as 500ms, 30s, 5m or 2h";
+
+// Options that had another name, most of them with their unit in it.
+constexpr char kTakesATime[] = ", and takes a time with its unit, such as 500ms or 30s";
+struct Renamed {
+  absl::string_view old_name, name, more;
+};
+constexpr Renamed kRenamed[] = {{"--lease-ms", "--lease", kTakesATime},
+                                {"--heartbeat-ms", "--heartbeat", kTakesATime},
+                                {"--preempt-after-ms", "--preempt-after", kTakesATime},
+                                {"--preempt-within-ms", "--preempt-within", kTakesATime},
+                                {"--stall-floor-s", "--stall-floor", kTakesATime},
+                                {"--measure-seconds", "--measure-time", kTakesATime},
+                                {"--seconds", "--patience", kTakesATime},
+                                {"--at", "--budget", ""}};
 
 // CLI11's help with lines of at most kColumns, cut at spaces: what goes on stands under the
-// description of its option.
+// description of its option. CLI11 names the type of a number with a range twice.
 class HelpFormat : public CLI::Formatter {
  public:
   std::string make_help(const CLI::App* app, std::string name,
                         CLI::AppFormatMode mode) const override {
-    const std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    const std::string text =
+        absl::StrReplaceAll(CLI::Formatter::make_help(app, std::move(name), mode),
+                            {{"INT:INT in", "INT in"}, {"FLOAT:FLOAT in", "FLOAT in"}});
     std::string wrapped;
     for (const absl::string_view line : absl::StrSplit(text, '\n')) {
       absl::StrAppend(&wrapped, wrapped.empty() ? "" : "\n", Wrapped(line));
@@ -70,12 +90,12 @@ std::string Allowed(const CLI::Option& option) {
   std::string allowed = parts[0] == "INT"     ? "a whole number"
                         : parts[0] == "UINT"  ? "a whole number of 0 or more"
                         : parts[0] == "FLOAT" ? "a number"
+                        : parts[0] == kTime   ? kTimeWords
                                               : "";
   for (size_t k = 1; k < parts.size(); ++k) {
     const size_t range = parts[k].find(" in [");
     if (parts[k] == "POSITIVE") absl::StrAppend(&allowed, " above 0");
     if (parts[k] == "NONNEGATIVE") absl::StrAppend(&allowed, " of 0 or more");
-    if (parts[k] == "FLOAT [UNIT]") absl::StrAppend(&allowed, ", with a unit after it or without,");
     if (parts[k] == "FILE") allowed = "a file that is there";
     if (parts[k] == "DIR") allowed = "a folder that is there";
     if (parts[k].front() == '{') {
@@ -178,16 +198,11 @@ std::string MistakeText(const std::vector<const CLI::App*>& path, const CLI::Par
                : absl::StrCat(option->get_name(), " needs a value", allowed.empty() ? "" : ": ",
                               allowed);
   }
-  // "--idle-exit: x unit not recognized. Allowed values: {d,h,m,s}"
-  if (const size_t unit = what.find(" unit not recognized"); unit != std::string::npos) {
-    const size_t word = option->get_name().size() + 2, units = what.find('{') + 1;
-    return absl::StrCat(
-        option->get_name(), ": the unit '", what.substr(word, unit - word),
-        "' is not known: allowed are ",
-        absl::StrReplaceAll(what.substr(units, what.find('}') - units), {{",", ", "}}));
-  }
   const bool value_is_bad =
       kind == CLI::ExitCodes::ConversionError || kind == CLI::ExitCodes::ValidationError;
+  if (value_is_bad && option->get_type_name() == kTime) {
+    return absl::StrCat(option->get_name(), what.substr(what.find(": ") + 1));
+  }
   if (!value_is_bad || (allowed.empty() && option->get_items_expected_max() > 0)) return what;
   return NotAllowed(*option, absl::StrJoin(values, " "));
 }
@@ -214,7 +229,38 @@ std::string UnusableValue(const std::vector<const CLI::App*>& path) {
   return "";
 }
 
+// `keep` gets the seconds.
+CLI::Option* AddDuration(CLI::App& app, const std::string& name, double seconds,
+                         const std::string& help, DurationRange range,
+                         std::function<void(double)> keep) {
+  const auto wrong = [range](const std::string& text) -> std::string {
+    const absl::StatusOr<double> value = ParseDuration(text);
+    if (value.ok() && *value >= range.least && *value <= range.most) return "";
+    return absl::StrCat("'", text, "': allowed is ", kTimeWords, ", from ",
+                        FormatDuration(range.least), " to ", FormatDuration(range.most));
+  };
+  return app
+      .add_option_function<std::string>(
+          name, [keep = std::move(keep)](const std::string& text) { keep(*ParseDuration(text)); },
+          help)
+      ->type_name(kTime)
+      ->check(CLI::Validator(wrong, ""))
+      ->default_str(FormatDuration(seconds));
+}
+
 }  // namespace
+
+CLI::Option* AddDurationInSeconds(CLI::App& app, const std::string& name, double& seconds,
+                                  const std::string& help, DurationRange range) {
+  return AddDuration(app, name, seconds, help, range,
+                     [&seconds](double given) { seconds = given; });
+}
+
+CLI::Option* AddDurationInMs(CLI::App& app, const std::string& name, int64_t& ms,
+                             const std::string& help, DurationRange range) {
+  return AddDuration(app, name, static_cast<double>(ms) / 1000, help, range,
+                     [&ms](double given) { ms = std::llround(given * 1000); });
+}
 
 std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) {
   // The commands that the words so far name; an option may be one of any of them.
@@ -239,6 +285,12 @@ std::string UnknownWord(const CLI::App& app, int argc, const char* const* argv) 
       }
       std::sort(known.begin(), known.end());
       known.erase(std::unique(known.begin(), known.end()), known.end());
+      for (const Renamed& renamed : kRenamed) {
+        const bool is_here = std::find(known.begin(), known.end(), renamed.name) != known.end();
+        if (option != nullptr || renamed.old_name != name || !is_here) continue;
+        return absl::StrCat(name, " is written ", renamed.name, " now", renamed.more, " (see ",
+                            help, " --help)");
+      }
       if (option == nullptr) return Sentence("option", name, known, help);
       const bool takes_next = option->get_items_expected_min() > 0 && name.size() == word.size();
       if (takes_next) ++i;

@@ -215,7 +215,7 @@ class Check:
         run = pathlib.Path(tempfile.mkdtemp(prefix=f"run-{name}-{precision}-", dir=folder), "run")
         self.write_run(run, row, precision, **others)
         code, text = output_of(
-            [*launcher, str(self.trainer()), str(run), "--data-dir", str(data), "--measure", str(seconds), *flags],
+            [*launcher, str(self.trainer()), str(run), "--data-dir", str(data), "--measure", f"{seconds}s", *flags],
             min(60 + 3 * seconds, self.budget.left()),
             env=dict(os.environ, OMP_NUM_THREADS="1"),
         )

@@ -96,7 +96,7 @@ Speed Measure(const Options& options, const std::string& folder, int ranks, int 
                            "btl_vader_single_copy_mechanism none ");
   }
   absl::StrAppend(&command, options.trainer, " ", run_dir, " --data-dir ", folder,
-                  "/data --measure ", options.seconds);
+                  "/data --measure ", options.seconds, "s");
   const BusyProcesses others(busy);
   FILE* const pipe = popen(command.c_str(), "r");
   ALLO_CHECK(pipe != nullptr);

@@ -1,10 +1,11 @@
 // allo cancel, allo preempt, allo retry.
-#include <cmath>
 #include <iostream>
+#include <optional>
 
 #include "CLI/CLI.hpp"
+#include "base/command_line.h"
 #include "cli/commands.h"
-#include "coordinator/sweep/number.h"
+#include "cli/run_options.h"
 
 namespace allometry::cli {
 namespace {
@@ -13,23 +14,32 @@ constexpr int kTimeoutS = 20;
 
 struct Target {
   std::string name;
-  std::vector<int64_t> run_ids;
+  RunFilterWords runs;
 };
 
 std::shared_ptr<Target> AddTarget(CLI::App& command) {
   auto target = std::make_shared<Target>();
   command.add_option("SWEEP", target->name, "name of the sweep")->required();
-  command.add_option("RUN,--run", target->run_ids,
-                     "only these runs (ids as in 'allo runs'); default: all");
+  AddRunOptions(command, target->runs);
   return target;
 }
 
-template <class Request>
-Request RequestFor(const Target& target) {
-  Request request;
+// Sends the request for the runs of the target. Set: the exit code of what went wrong.
+template <class Request, class Response>
+std::optional<int> Send(const Context& context, const Target& target, Request request,
+                        grpc::Status (v1::ClientService::Stub::*method)(grpc::ClientContext*,
+                                                                        const Request&, Response*),
+                        Response* response) {
+  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
+  if (!stub.ok()) return Fail(stub.status());
   request.set_name(target.name);
-  for (const int64_t id : target.run_ids) request.add_run_ids(id);
-  return request;
+  const std::optional<int> over =
+      ChooseRuns(context, **stub, target.name, target.runs, *request.mutable_run_ids());
+  if (over) return over;
+  const grpc::Status status =
+      (**stub.*method)(MakeCall(context, kTimeoutS).get(), request, response);
+  if (!status.ok()) return Fail(context, status);
+  return std::nullopt;
 }
 
 int Print(const Context& context, const char* word, int count) {
@@ -42,22 +52,17 @@ int Print(const Context& context, const char* word, int count) {
 }
 
 int Cancel(const Context& context, const Target& target) {
-  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
-  if (!stub.ok()) return Fail(stub.status());
   v1::CancelSweepResponse response;
-  const grpc::Status status = (*stub)->CancelSweep(
-      MakeCall(context, kTimeoutS).get(), RequestFor<v1::CancelSweepRequest>(target), &response);
-  if (!status.ok()) return Fail(context, status);
-  return Print(context, "cancelled", response.cancelled());
+  const std::optional<int> over = Send(context, target, v1::CancelSweepRequest(),
+                                       &v1::ClientService::Stub::CancelSweep, &response);
+  return over ? *over : Print(context, "cancelled", response.cancelled());
 }
 
 int Retry(const Context& context, const Target& target) {
-  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
-  if (!stub.ok()) return Fail(stub.status());
   v1::RetrySweepResponse response;
-  const grpc::Status status = (*stub)->RetrySweep(
-      MakeCall(context, kTimeoutS).get(), RequestFor<v1::RetrySweepRequest>(target), &response);
-  if (!status.ok()) return Fail(context, status);
+  const std::optional<int> over = Send(context, target, v1::RetrySweepRequest(),
+                                       &v1::ClientService::Stub::RetrySweep, &response);
+  if (over) return *over;
   if (!context.json && response.retried() == 0) {
     std::cout << "no run had failed or was cancelled; hosts that rest are tried now\n";
     return kExitOk;
@@ -65,23 +70,13 @@ int Retry(const Context& context, const Target& target) {
   return Print(context, "retried", response.retried());
 }
 
-int Preempt(const Context& context, const Target& target, const std::string& within) {
-  auto request = RequestFor<v1::PreemptSweepRequest>(target);
-  if (!within.empty()) {
-    const absl::StatusOr<double> seconds = sweep::ParseDuration(within);
-    if (!seconds.ok()) {
-      return Fail(absl::InvalidArgumentError(
-          absl::StrCat("--within ", within, " ", seconds.status().message())));
-    }
-    request.set_within_ms(static_cast<int64_t>(std::ceil(*seconds * 1000)));
-  }
-  absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
-  if (!stub.ok()) return Fail(stub.status());
+int Preempt(const Context& context, const Target& target, int64_t within_ms) {
+  v1::PreemptSweepRequest request;
+  request.set_within_ms(within_ms);
   v1::PreemptSweepResponse response;
-  const grpc::Status status =
-      (*stub)->PreemptSweep(MakeCall(context, kTimeoutS).get(), request, &response);
-  if (!status.ok()) return Fail(context, status);
-  return Print(context, "preempted", response.preempted());
+  const std::optional<int> over =
+      Send(context, target, request, &v1::ClientService::Stub::PreemptSweep, &response);
+  return over ? *over : Print(context, "preempted", response.preempted());
 }
 
 }  // namespace
@@ -92,10 +87,10 @@ void AddPreempt(CLI::App& app, Context& context) {
       "running runs write a checkpoint and give their devices back; they go on later, free of "
       "charge, with the devices that the sweep file now says");
   std::shared_ptr<Target> target = AddTarget(*command);
-  auto within = std::make_shared<std::string>();
-  command->add_option("--within", *within,
-                      "a time such as 30s: what has not stopped by then is killed and goes on from "
-                      "its last checkpoint");
+  auto within = std::make_shared<int64_t>(0);
+  AddDurationInMs(*command, "--within", *within,
+                  "a time such as 30s: what has not stopped by then is killed and goes on from its "
+                  "last checkpoint; 0: no limit but the worker's own (--stop-within)");
   command->callback([&context, target, within] {
     context.run = [&context, target, within] { return Preempt(context, *target, *within); };
   });

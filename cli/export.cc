@@ -2,11 +2,13 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "CLI/CLI.hpp"
 #include "base/foreign_text.h"
 #include "base/output_file.h"
 #include "cli/commands.h"
+#include "cli/run_options.h"
 #include "cli/tensorboard.h"
 
 namespace allometry::cli {
@@ -14,6 +16,7 @@ namespace {
 
 struct Arguments {
   v1::ExportRequest request;
+  RunFilterWords runs;
   bool points = false;
   std::string output, format = "csv";
 };
@@ -70,13 +73,16 @@ int NotWritten(const Arguments& arguments, const absl::Status& status) {
 }
 
 // Every loss point as event files under arguments.output.
-int ExportToTensorboard(const Context& context, const Arguments& arguments) {
+int ExportToTensorboard(const Context& context, Arguments& arguments) {
   if (arguments.output.empty()) {
     return Fail(absl::InvalidArgumentError(
         "allo export: --format tensorboard writes a folder: name it with --output"));
   }
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
+  const std::optional<int> over = ChooseRuns(context, **stub, arguments.request.sweep(),
+                                             arguments.runs, *arguments.request.mutable_run_ids());
+  if (over) return *over;
   const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);
   const auto reader = (*stub)->Export(call.get(), arguments.request);
   TensorboardFolder folder(arguments.output);
@@ -95,7 +101,7 @@ int ExportToTensorboard(const Context& context, const Arguments& arguments) {
   return kExitOk;
 }
 
-int Export(const Context& context, const Arguments& arguments) {
+int Export(const Context& context, Arguments& arguments) {
   if (arguments.format == "tensorboard") return ExportToTensorboard(context, arguments);
   if (!arguments.output.empty()) {
     if (const absl::Status may = CheckOutput(arguments.output, ExportFile()); !may.ok()) {
@@ -104,6 +110,9 @@ int Export(const Context& context, const Arguments& arguments) {
   }
   absl::StatusOr<std::unique_ptr<v1::ClientService::Stub>> stub = Connect(context);
   if (!stub.ok()) return Fail(stub.status());
+  const std::optional<int> over = ChooseRuns(context, **stub, arguments.request.sweep(),
+                                             arguments.runs, *arguments.request.mutable_run_ids());
+  if (over) return *over;
   const std::unique_ptr<grpc::ClientContext> call = MakeCall(context, 0);
   const auto reader = (*stub)->Export(call.get(), arguments.request);
   Output output(arguments.output);
@@ -128,6 +137,7 @@ void AddExport(CLI::App& app, Context& context) {
   auto sweep = std::make_shared<std::string>();
   auto series = std::make_shared<std::string>();
   command->add_option("SWEEP", *sweep, "name of the sweep")->required();
+  AddRunOptions(*command, arguments->runs);
   command->add_flag("--points", arguments->points, "every loss point instead of the observations");
   command->add_option("--series", *series, "only this series: train, heldout, grad_norm, ...");
   command->add_option(

@@ -11,7 +11,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
-#include "cli/run_filter.h"
+#include "cli/run_options.h"
 
 namespace allometry::cli {
 namespace {
@@ -26,6 +26,7 @@ constexpr size_t kLeastTagColumns = 6;
 struct SweepsArguments {
   bool all = false;  // archived ones too
   std::string tag, user;
+  int limit = 0;  // the newest; 0: all
 };
 
 bool IsListed(const v1::Sweep& sweep, const SweepsArguments& arguments) {
@@ -84,6 +85,9 @@ int ListSweeps(const Context& context, const SweepsArguments& arguments) {
   for (v1::Sweep& sweep : *response.mutable_sweeps()) {
     if (IsListed(sweep, arguments)) listed.push_back(std::move(sweep));
   }
+  const auto limit = static_cast<size_t>(arguments.limit);
+  if (limit > 0 && listed.size() > limit)
+    listed.erase(listed.begin(), listed.end() - arguments.limit);
   response.mutable_sweeps()->Assign(listed.begin(), listed.end());
   if (context.json) {
     std::cout << ToJson(response)["sweeps"].dump(2) << "\n";
@@ -181,6 +185,8 @@ void AddSweeps(CLI::App& app, Context& context) {
   command->add_flag("--all", arguments->all, "archived ones too");
   command->add_option("--tag", arguments->tag, "only those with this tag");
   command->add_option("--user", arguments->user, "only those of this user");
+  command->add_option("--limit", arguments->limit, "at most so many, the newest")
+      ->check(CLI::NonNegativeNumber);
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return ListSweeps(context, *arguments); };
   });
@@ -192,16 +198,10 @@ void AddRuns(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<RunsArguments>();
   command->add_option("SWEEP", arguments->name, "name of the sweep")->required();
   RunFilterWords& filter = arguments->filter;
-  const auto several = [&](const char* name, std::vector<std::string>& into, const char* help) {
-    command->add_option(name, into, help)->delimiter(',')->allow_extra_args(false);
-  };
-  several("--state", filter.states, "only these: waiting, running, done, failed, cancelled");
-  several("--size", filter.sizes, "only these sizes: 40k,160k");
-  several("--seed", filter.seeds, "only these seeds");
-  several("--rate", filter.rates, "only these learning rates");
+  AddRunOptions(*command, filter);
   command->add_option("--sort", filter.sort,
                       "by " + absl::StrJoin(RunOrders(), ", ") + "; a '-' before it: descending");
-  command->add_option("--limit", filter.limit, "at most so many");
+  command->add_option("--limit", filter.limit, "at most so many")->check(CLI::NonNegativeNumber);
   command->add_flag("--cells", arguments->cells, "the cells too: loss at every (N, D)");
   command->add_flag("--failed", arguments->failed,
                     "only runs that failed, with the last lines of their logs");

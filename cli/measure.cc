@@ -189,7 +189,7 @@ class Measuring {
                    options_.data_dir,
                    "--leased",
                    "--measure",
-                   absl::StrCat(options_.seconds)};
+                   absl::StrCat(options_.seconds, "s")};
     job.device_kind = spec.device;
     job.hosts.emplace_back();
     for (size_t i = 0; i < ranks; ++i) {

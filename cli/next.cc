@@ -85,7 +85,7 @@ void AddNext(CLI::App& app, Context& context) {
   AddField<std::string>(*command, "--target", "a, alpha, beta, E or loss (default: a)",
                         [request](const std::string& target) { request->set_target(target); })
       ->check(CLI::IsMember({"a", "alpha", "beta", "E", "loss"}));
-  AddField<double>(*command, "--at",
+  AddField<double>(*command, "--budget",
                    "FLOPs at which the loss is wanted (default: ten times the largest budget)",
                    [request](double flops) { request->set_target_flops(flops); })
       ->transform(PlainNumbers)

@@ -9,6 +9,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/command_line.h"
 #include "base/host_name.h"
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -404,11 +405,8 @@ void AddPlan(CLI::App& app, Context& context) {
                     "no trainer is started: times only where they are remembered or the "
                     "coordinator has seen them");
   command->add_flag("--measure-again", arguments->measure_again, "remembered times are not used");
-  command
-      ->add_option("--measure-seconds", arguments->measure_seconds,
-                   "seconds of updates that each shape is measured for")
-      ->check(CLI::Range(0.05, 600.0))
-      ->capture_default_str();
+  AddDurationInSeconds(*command, "--measure-time", arguments->measure_seconds,
+                       "how long updates of each shape are measured", {.least = 0.05, .most = 600});
   command->callback([&context, arguments] {
     context.run = [&context, arguments] { return RunPlan(context, *arguments); };
   });

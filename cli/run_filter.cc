@@ -54,8 +54,8 @@ std::vector<std::string> Names(const Table& table) {
 
 absl::Status Unknown(absl::string_view option, absl::string_view word,
                      const std::vector<std::string>& allowed) {
-  return absl::InvalidArgumentError(absl::StrFormat("allo runs: %s %s: allowed are %s", option,
-                                                    word, absl::StrJoin(allowed, ", ")));
+  return absl::InvalidArgumentError(
+      absl::StrFormat("allo: %s %s: allowed are %s", option, word, absl::StrJoin(allowed, ", ")));
 }
 
 // Keeps the runs for which `is` holds with one of the words.
@@ -73,8 +73,8 @@ absl::Status Keep(std::vector<v1::Run>& runs, absl::string_view option,
     constexpr size_t kListed = 20;
     std::vector<std::string> listed(there.begin(), there.end());
     if (listed.size() > kListed) listed.resize(kListed), listed.emplace_back("...");
-    return absl::NotFoundError(absl::StrFormat("allo runs: no run has %s %s; there are %s", option,
-                                               word, absl::StrJoin(listed, ", ")));
+    return absl::NotFoundError(absl::StrFormat("allo: no run has %s %s; there are %s", option, word,
+                                               absl::StrJoin(listed, ", ")));
   }
   std::erase_if(runs, [&](const v1::Run& run) {
     return std::none_of(words.begin(), words.end(),
@@ -88,10 +88,16 @@ absl::Status CheckNumbers(absl::string_view option, const std::vector<std::strin
     double value = 0;
     if (!absl::SimpleAtod(word, &value) || !std::isfinite(value)) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("allo runs: %s '%s' is no number", option, word));
+          absl::StrFormat("allo: %s '%s' is no number", option, word));
     }
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> Texts(const std::vector<int64_t>& numbers) {
+  std::vector<std::string> texts;
+  for (const int64_t number : numbers) texts.push_back(absl::StrCat(number));
+  return texts;
 }
 
 }  // namespace
@@ -116,12 +122,14 @@ absl::StatusOr<std::vector<v1::Run>> FilterRuns(std::vector<v1::Run> runs,
     if (known == kOrders.end()) return Unknown("--sort", words.sort, Names(kOrders));
     order = known;
   }
-  if (words.limit < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("allo runs: --limit %d: a count of at least 0", words.limit));
-  }
   ALLO_RETURN_IF_ERROR(CheckNumbers("--seed", words.seeds));
   ALLO_RETURN_IF_ERROR(CheckNumbers("--rate", words.rates));
+  ALLO_RETURN_IF_ERROR(Keep(
+      runs, "id", Texts(words.run_ids),
+      [](const v1::Run& run) { return absl::StrCat(run.run_id()); },
+      [](const v1::Run& run, const std::string& word) {
+        return absl::StrCat(run.run_id()) == word;
+      }));
   ALLO_RETURN_IF_ERROR(Keep(
       runs, "size", words.sizes, [](const v1::Run& run) { return run.size(); },
       [](const v1::Run& run, const std::string& word) { return run.size() == word; }));

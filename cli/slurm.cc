@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "base/command_line.h"
 #include "cli/commands.h"
 #include "cli/scale_rule.h"
 
@@ -29,7 +30,7 @@ constexpr int kPauseS = 600;  // after three failed jobs
 
 struct ScaleArguments {
   ScaleLimits limits;
-  int every_s = 30;
+  int64_t every_ms = 30'000;
   double idle_exit_s = 300;
   std::string job_name = "allo-workers";
   std::string script;
@@ -80,8 +81,8 @@ class Scaling {
   Scaling(const Context& context, const ScaleArguments& arguments)
       : context_(context), arguments_(arguments) {}
 
-  // One look at queue and coordinator; returns the seconds until the next.
-  absl::StatusOr<int> Round() {
+  // One look at queue and coordinator; returns the milliseconds until the next.
+  absl::StatusOr<int64_t> Round() {
     ALLO_ASSIGN_OR_RETURN(const std::string queue,
                           OutputOf({"squeue", "--noheader", "--states=all", "--me",
                                     "--name=" + arguments_.job_name, "--format=%i|%T|%D"}));
@@ -93,11 +94,11 @@ class Scaling {
       failures_forgiven_ = jobs.rbegin()->first;
       Say(absl::StrFormat("%s: nothing is submitted for %d s; look at their output",
                           decision.reason, kPauseS));
-      return kPauseS;
+      return 1000 * kPauseS;
     }
     if (!decision.submit) {
       Say(decision.reason);
-      return arguments_.every_s;
+      return arguments_.every_ms;
     }
     std::vector<std::string> command = {"sbatch", "--parsable", "--nodes=1",
                                         "--job-name=" + arguments_.job_name};
@@ -107,11 +108,11 @@ class Scaling {
       std::string words;
       for (const std::string& word : command) absl::StrAppend(&words, " ", Quoted(word));
       Say(absl::StrCat(decision.reason, ": would submit:", words));
-      return arguments_.every_s;
+      return arguments_.every_ms;
     }
     ALLO_ASSIGN_OR_RETURN(const std::string id, OutputOf(command));
     Say(absl::StrCat(decision.reason, ": submitted job ", absl::StripAsciiWhitespace(id)));
-    return arguments_.every_s;
+    return arguments_.every_ms;
   }
 
  private:
@@ -130,18 +131,18 @@ class Scaling {
 int Scale(const Context& context, const ScaleArguments& arguments) {
   const std::string options = absl::StrCat(
       std::getenv("ALLO_WORKER_OPTIONS") != nullptr ? std::getenv("ALLO_WORKER_OPTIONS") : "",
-      " --idle-exit ", arguments.idle_exit_s, "s");
+      " --idle-exit ", FormatDuration(arguments.idle_exit_s));
   setenv("ALLO_WORKER_OPTIONS", options.c_str(), 1);
   Scaling scaling(context, arguments);
   std::string last_error;
   for (;;) {
-    const absl::StatusOr<int> wait_s = scaling.Round();
-    if (arguments.once) return wait_s.ok() ? kExitOk : Fail(wait_s.status());
-    const std::string error = wait_s.ok() ? "" : std::string(wait_s.status().message());
+    const absl::StatusOr<int64_t> wait_ms = scaling.Round();
+    if (arguments.once) return wait_ms.ok() ? kExitOk : Fail(wait_ms.status());
+    const std::string error = wait_ms.ok() ? "" : std::string(wait_ms.status().message());
     // A coordinator or a Slurm that is away for a while ends nothing.
     if (!error.empty() && error != last_error) std::cerr << "allo: " << error << std::endl;
     last_error = error;
-    std::this_thread::sleep_for(std::chrono::seconds(wait_s.value_or(arguments.every_s)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms.value_or(arguments.every_ms)));
   }
 }
 
@@ -165,14 +166,10 @@ void AddSlurm(CLI::App& app, Context& context) {
   scale->add_option("--script", arguments->script, "the batch script: deploy/slurm/workers.sbatch")
       ->required()
       ->check(CLI::ExistingFile);
-  scale->add_option("--every", arguments->every_s, "seconds between two looks at the queue")
-      ->check(CLI::Range(1, 3600))
-      ->capture_default_str();
-  scale
-      ->add_option("--idle-exit", arguments->idle_exit_s,
-                   "seconds without a run after which a job ends")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  AddDurationInMs(*scale, "--every", arguments->every_ms, "time between two looks at the queue",
+                  {.least = 1, .most = 3600});
+  AddDurationInSeconds(*scale, "--idle-exit", arguments->idle_exit_s,
+                       "time without a run after which a job ends", {.least = 1});
   scale->add_option("--job-name", arguments->job_name, "by which its jobs are found")
       ->capture_default_str();
   scale->add_flag("--dry-run", arguments->dry_run, "say what would be submitted");

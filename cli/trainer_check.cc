@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/command_line.h"
 #include "base/files.h"
 #include "cli/commands.h"
 #include "cli/sweep_input.h"
@@ -35,7 +36,7 @@ struct Arguments {
   int64_t steps = 0;
   std::vector<std::string> args;
   std::string without;
-  double seconds = 60;
+  double patience_s = 60;
 };
 
 class Check {
@@ -315,7 +316,7 @@ int RunCheck(const Context& context, const Arguments& arguments) {
   const char* tmp = std::getenv("TMPDIR");
   std::string folder = absl::StrCat(tmp != nullptr ? tmp : "/tmp", "/allo-trainer-check-XXXXXX");
   if (mkdtemp(folder.data()) == nullptr) return Fail(ErrnoStatus(folder, "create"));
-  const int code = Check(*spec, folder, context.data_dir, arguments.seconds).Run();
+  const int code = Check(*spec, folder, context.data_dir, arguments.patience_s).Run();
   std::error_code error;
   if (code == kExitOk) {
     fs::remove_all(folder, error);
@@ -345,9 +346,8 @@ void AddTrainer(CLI::App& app, Context& context) {
   check->add_option("--arg", arguments->args, "NAME=VALUE of run.json's trainer.args, repeatedly");
   check->add_option("--without", arguments->without,
                     "what the command cannot do, with commas: resume, branch, evaluation_steps");
-  check->add_option("--seconds", arguments->seconds, "how long a run, or a stop, may take")
-      ->check(CLI::Range(1.0, 86400.0))
-      ->capture_default_str();
+  AddDurationInSeconds(*check, "--patience", arguments->patience_s,
+                       "how long a run, or a stop, may take", {.least = 1, .most = 86'400});
   check->callback([&context, arguments] {
     context.run = [&context, arguments] { return RunCheck(context, *arguments); };
   });

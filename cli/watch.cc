@@ -13,14 +13,13 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
+#include "base/command_line.h"
 #include "base/foreign_text.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/proto_json.h"
 #include "cli/watch_screen.h"
-#include "coordinator/sweep/number.h"
 
 namespace allometry::cli {
 namespace {
@@ -122,16 +121,6 @@ class Output {
   std::chrono::steady_clock::time_point last_line_{};
 };
 
-// "60" is seconds, "2m" has its unit.
-absl::StatusOr<double> ParsePatience(const std::string& text) {
-  double seconds = 0;
-  if (absl::SimpleAtod(text, &seconds) && seconds >= 0 && seconds < 1e9) return seconds;
-  const absl::StatusOr<double> parsed = sweep::ParseDuration(text);
-  if (parsed.ok()) return *parsed;
-  return absl::InvalidArgumentError(
-      absl::StrCat("allo watch: --patience ", text, " ", parsed.status().message()));
-}
-
 // A command of the person's own, by the shell, told of the sweep by its environment. The exit code
 // of `allo watch` stays the sweep's.
 void RunAtTheEnd(const std::string& command, const std::string& sweep, int exit_code) {
@@ -214,17 +203,14 @@ void AddWatch(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand(
       "watch", "follow a sweep until it ends; 0 when every run succeeded, otherwise 1");
   auto name = std::make_shared<std::string>();
-  auto patience = std::make_shared<std::string>("60s");
+  auto patience_s = std::make_shared<double>(60);
   auto on_end = std::make_shared<std::string>();
   command->add_option("SWEEP", *name, "name of the sweep")->required();
-  command
-      ->add_option("--patience", *patience, "how long to wait for a coordinator that is away: 2m")
-      ->capture_default_str();
+  AddDurationInSeconds(*command, "--patience", *patience_s,
+                       "how long to wait for a coordinator that is away");
   command->add_option("--on-end", *on_end, kOnEndHelp);
-  command->callback([&context, name, patience, on_end] {
-    context.run = [&context, name, patience, on_end] {
-      const absl::StatusOr<double> patience_s = ParsePatience(*patience);
-      if (!patience_s.ok()) return Fail(patience_s.status());
+  command->callback([&context, name, patience_s, on_end] {
+    context.run = [&context, name, patience_s, on_end] {
       return WatchUntilEnd(context, *name, *patience_s, *on_end);
     };
   });

@@ -79,6 +79,25 @@ std::string CutTo(absl::string_view line, int columns) {
   return std::string(line.substr(0, end));
 }
 
+// Sentences in lines that fit, cut at spaces; what goes on is indented.
+std::string Wrapped(absl::string_view text, int columns) {
+  constexpr absl::string_view kIndent = "    ";
+  const auto room = static_cast<size_t>(columns);
+  std::string wrapped;
+  for (const absl::string_view line : absl::StrSplit(absl::StripSuffix(text, "\n"), '\n')) {
+    std::string rest(line);
+    while (rest.size() > room) {
+      const size_t cut = rest.rfind(' ', room);
+      // Not within the indentation, where nothing would be left of the line.
+      if (cut == std::string::npos || cut <= rest.find_first_not_of(' ')) break;
+      absl::StrAppend(&wrapped, rest.substr(0, cut), "\n");
+      rest = absl::StrCat(kIndent, rest.substr(cut + 1));
+    }
+    absl::StrAppend(&wrapped, rest, "\n");
+  }
+  return wrapped;
+}
+
 // `title` names the columns of rows: those of head, then "", "tok/s", ...
 std::string Lines(const Row& title, const std::vector<Row>& rows, int columns,
                   const std::function<std::string(int64_t, int)>& curve) {
@@ -93,7 +112,7 @@ std::string Lines(const Row& title, const std::vector<Row>& rows, int columns,
   size_t used = 1;
   for (const size_t width : widths) used += width + 1;
   const int left = columns - static_cast<int>(used) - 2;
-  const int bar = std::clamp(left / 2, kShortestPart, kLongestBar);
+  const int bar = left < kShortestPart ? 0 : std::clamp(left / 2, kShortestPart, kLongestBar);
   const int tail = std::clamp(left - bar, 0, kLongestCurve);
   std::string text;
   for (const Row& row : all) {
@@ -101,7 +120,7 @@ std::string Lines(const Row& title, const std::vector<Row>& rows, int columns,
     const std::vector<std::string> texts = cells(row);
     std::string line;
     for (size_t i = 0; i < texts.size(); ++i) {
-      if (i == row.head.size()) {
+      if (i == row.head.size() && bar > 0) {
         absl::StrAppend(&line, " ", is_title ? std::string(bar, ' ') : Bar(row.bar, bar));
       }
       const std::string padding(widths[i] - texts[i].size(), ' ');
@@ -262,7 +281,8 @@ std::string WatchScreen::SizeLines(const Message& message, int columns) const {
   std::map<std::string, Group> groups;
   for (const v1::Run& run : message.runs()) {
     const std::optional<run::Stage> stage = StageOf(run);
-    const bool other = stage == run::Stage::kTokenizer || stage == run::Stage::kEvaluate;
+    const bool other = stage == run::Stage::kTokenizer || stage == run::Stage::kEvaluate ||
+                       stage == run::Stage::kPolicy;
     Group& group = groups[other ? run::NameOf(*stage) : run.size()];
     group.params = std::max(group.params, static_cast<double>(run.n_params()));
     ++group.runs;
@@ -302,10 +322,12 @@ std::string WatchScreen::Text(const Message& message, const ScreenSize& size) co
   const int columns = std::max(size.columns, 20) - 1;
   const std::string why = WhyNothingRuns(message);
   const auto lines_by = [&](bool by_size) -> std::vector<std::string> {
-    const std::string text = absl::StrCat(
-        why.empty() ? "" : absl::StripLeadingAsciiWhitespace(why), why.empty() ? "" : "\n",
-        Head(message), by_size ? SizeLines(message, columns) : RunLines(message, columns),
-        StagesText(message.sweep()));
+    const std::string stages = StagesText(message.sweep());
+    const std::string text =
+        absl::StrCat(why.empty() ? "" : Wrapped(absl::StripLeadingAsciiWhitespace(why), columns),
+                     Wrapped(Head(message), columns),
+                     by_size ? SizeLines(message, columns) : RunLines(message, columns),
+                     stages.empty() ? "" : Wrapped(stages, columns));
     return absl::StrSplit(absl::StripSuffix(text, "\n"), '\n');
   };
   const size_t room = static_cast<size_t>(std::max(size.rows, 3)) - 1;  // and the cursor's own line

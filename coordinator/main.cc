@@ -78,18 +78,14 @@ int Main(int argc, char** argv) {
                  "unix:PATH for programs of this user on this machine; HOST:PORT for others, with "
                  "--token-file; port 0 takes a free one")
       ->capture_default_str();
-  app.add_option("--lease-ms", options.lease_ms,
-                 "a worker that is silent for this long loses its runs")
-      ->capture_default_str();
-  app.add_option("--heartbeat-ms", options.heartbeat_ms, "how often workers report")
-      ->capture_default_str();
-  app.add_option(
-         "--preempt-after-ms", options.preempt_after_ms,
-         "a run goes on for this long before it may be stopped for one of a higher priority")
-      ->capture_default_str();
-  app.add_option("--preempt-within-ms", options.preempt_within_ms,
-                 "how long such a run may take to write its checkpoint; then it is killed")
-      ->capture_default_str();
+  AddDurationInMs(app, "--lease", options.lease_ms,
+                  "a worker that is silent for this long loses its runs");
+  AddDurationInMs(app, "--heartbeat", options.heartbeat_ms, "how often workers report");
+  AddDurationInMs(
+      app, "--preempt-after", options.preempt_after_ms,
+      "a run goes on for this long before it may be stopped for one of a higher priority");
+  AddDurationInMs(app, "--preempt-within", options.preempt_within_ms,
+                  "how long such a run may take to write its checkpoint; then it is killed");
   app.add_option(
       "--token-file", options.token_file,
       "file with the tokens that are taken on TCP, one a line; made where it is missing");

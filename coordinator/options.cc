@@ -4,11 +4,14 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "base/duration.h"
 
 namespace allometry::coordinator {
 namespace {
 
-constexpr int64_t kLongestMs = 31'622'400'000;
+constexpr auto kLongestMs = static_cast<int64_t>(kSecondsPerYear * 1000);
+
+std::string Text(int64_t ms) { return FormatDuration(static_cast<double>(ms) / 1000); }
 
 }  // namespace
 
@@ -37,32 +40,32 @@ absl::StatusOr<transport::Address> MetricsAddressOf(const Options& options) {
 absl::Status Validate(const Options& options) {
   if (options.db_path.empty()) return absl::InvalidArgumentError("--db: a file name is needed");
   if (options.heartbeat_ms < 10) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "--heartbeat-ms %d: at least 10 milliseconds are needed", options.heartbeat_ms));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--heartbeat %s: at least 10ms are needed", Text(options.heartbeat_ms)));
   }
   // One lost heartbeat must not cost a lease.
   if (options.lease_ms < 3 * options.heartbeat_ms) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("--lease-ms %d: a lease must last at least three heartbeats of %d ms",
-                        options.lease_ms, options.heartbeat_ms));
+        absl::StrFormat("--lease %s: a lease must last at least three heartbeats of %s",
+                        Text(options.lease_ms), Text(options.heartbeat_ms)));
   }
-  for (const auto& [option, ms] : {std::pair("--lease-ms", options.lease_ms),
-                                   std::pair("--preempt-after-ms", options.preempt_after_ms),
-                                   std::pair("--preempt-within-ms", options.preempt_within_ms)}) {
+  for (const auto& [option, ms] : {std::pair("--lease", options.lease_ms),
+                                   std::pair("--preempt-after", options.preempt_after_ms),
+                                   std::pair("--preempt-within", options.preempt_within_ms)}) {
     if (ms <= kLongestMs) continue;
     return absl::InvalidArgumentError(
-        absl::StrFormat("%s %d: allowed is up to %d milliseconds, a year", option, ms, kLongestMs));
+        absl::StrFormat("%s %s: allowed is up to %s", option, Text(ms), Text(kLongestMs)));
   }
   if (options.preempt_after_ms < 0) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("--preempt-after-ms %d: 0 milliseconds or more; 0 stops a run as soon as "
-                        "one of a higher priority waits",
-                        options.preempt_after_ms));
+        absl::StrFormat("--preempt-after %s: 0 or more; 0 stops a run as soon as one of a higher "
+                        "priority waits",
+                        Text(options.preempt_after_ms)));
   }
   if (options.preempt_within_ms < 1) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "--preempt-within-ms %d: a run needs at least 1 millisecond to write its checkpoint",
-        options.preempt_within_ms));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--preempt-within %s: a run needs at least 1ms to write its checkpoint",
+                        Text(options.preempt_within_ms)));
   }
   const bool tls = !options.tls_cert_file.empty() && !options.tls_key_file.empty();
   if (!tls && (!options.tls_cert_file.empty() || !options.tls_key_file.empty())) {

@@ -168,7 +168,10 @@ void ClusterView::Progress(const v1::Lease& lease, int64_t step, double tokens_p
   run.row.run.set_step(std::max(run.row.run.step(), step));
   const double flops_remaining = cost::RemainingFlops(run.row.run, run.row.flops_convention);
   scheduler_.SetRemaining(lease.run_id(), flops_remaining, DurationOf(run, flops_remaining));
-  if (tokens_per_second > 0) Measured(run, tokens_per_second);
+  if (tokens_per_second > 0) {
+    run.row.run.set_tokens_per_second(tokens_per_second);
+    Measured(run, tokens_per_second);
+  }
 }
 
 void ClusterView::Measured(OpenRun& run, double tokens_per_second) {

@@ -38,6 +38,19 @@ BatchProgress ProgressOf(const v1::RecordBatch& batch) {
   return progress;
 }
 
+// An open run as the estimate of a sweep's end reads it.
+cost::OpenRun ToOpenRun(const v1::Run& run, run::FlopsConvention convention, double flops_left) {
+  cost::OpenRun open;
+  open.params = static_cast<double>(run.n_params());
+  open.flops_left = flops_left;
+  open.ranks = std::max(1, run.spec().ranks());
+  open.running = run.state() == v1::LEASED;
+  if (open.running) {
+    open.flops_per_s = run.tokens_per_second() * cost::FlopsPerToken(run, convention);
+  }
+  return open;
+}
+
 }  // namespace
 
 Dispatch::Dispatch(const DispatchOptions& options, ChangeFeed& feed)
@@ -372,14 +385,7 @@ double Dispatch::EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& r
   std::vector<cost::OpenRun> open;
   for (const v1::Run& run : runs) {
     if (run.state() != v1::PENDING && run.state() != v1::LEASED) continue;
-    cost::OpenRun& one = open.emplace_back();
-    one.params = static_cast<double>(run.n_params());
-    one.flops_left = cost::RemainingFlops(run, convention);
-    one.ranks = std::max(1, run.spec().ranks());
-    one.running = run.state() == v1::LEASED;
-    if (one.running) {
-      one.flops_per_s = run.tokens_per_second() * cost::FlopsPerToken(run, convention);
-    }
+    open.push_back(ToOpenRun(run, convention, cost::RemainingFlops(run, convention)));
   }
   cost::Throughput throughput;
   int slots = 0;
@@ -389,6 +395,26 @@ double Dispatch::EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& r
     slots = view_.LiveSlots();
   }
   return cost::EstimateEta(open, slots, throughput).value_or(-1);
+}
+
+std::map<int64_t, double> Dispatch::EtaSecondsBySweep() const {
+  std::map<int64_t, std::vector<cost::OpenRun>> open;
+  cost::Throughput throughput;
+  int slots = 0;
+  {
+    MutexLock lock(mutex_);
+    throughput = view_.throughput();
+    slots = view_.LiveSlots();
+    for (const auto& [run_id, state] : view_.state().runs) {
+      const store::RunRow& row = *view_.Find(run_id);
+      open[row.sweep_id].push_back(ToOpenRun(row.run, row.flops_convention, state.flops_remaining));
+    }
+  }
+  std::map<int64_t, double> eta_s;
+  for (const auto& [sweep_id, runs] : open) {
+    eta_s[sweep_id] = cost::EstimateEta(runs, slots, throughput).value_or(-1);
+  }
+  return eta_s;
 }
 
 }  // namespace allometry::coordinator

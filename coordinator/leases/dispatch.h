@@ -105,6 +105,9 @@ class Dispatch {
   // Seconds until the last of these runs ends at the pace measured so far; negative: not known.
   double EtaSeconds(const google::protobuf::RepeatedPtrField<v1::Run>& runs,
                     run::FlopsConvention convention) const;
+  // The same of every sweep that has open runs, by sweep_id, from what Dispatch holds in memory: a
+  // list of sweeps reads no run from the store.
+  std::map<int64_t, double> EtaSecondsBySweep() const;
   // The live workers, by host; drained hosts also while no worker of theirs is live; and the paces
   // measured since this coordinator started. A slot is listed as free if its agent's last heartbeat
   // said so, less the runs that it was given since.

@@ -12,6 +12,7 @@
 namespace allometry::coordinator {
 
 // Calls write(piece) for successive pieces; stops early, and returns OK, once it returns false.
+// NotFound: no such sweep, or a run that is not of it.
 //
 // "observations" (what a fit reads, see observations.h):
 //   sweep,size,run_id,params,tokens,flops,loss,epochs,step,ends_cell,seed,learning_rate,attempt,

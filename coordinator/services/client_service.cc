@@ -1,5 +1,6 @@
 #include "coordinator/services/client_service.h"
 
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -148,29 +149,17 @@ grpc::Status ClientService::GetSweep(grpc::ServerContext*, const v1::GetSweepReq
   return ToClient(AddRemarks(store_, request->name(), *response->mutable_runs()));
 }
 
-absl::Status ClientService::AddEta(v1::Sweep& sweep) const {
-  absl::StatusOr<store::StoredSweep> stored = store_.GetSweep(sweep.name());
-  // It was deleted meanwhile.
-  if (absl::IsNotFound(stored.status()) || absl::IsFailedPrecondition(stored.status())) {
-    return absl::OkStatus();
-  }
-  ALLO_RETURN_IF_ERROR(stored.status());
-  google::protobuf::RepeatedPtrField<v1::Run> runs;
-  MoveInto(stored->runs, runs);
-  const double eta_s = dispatch_.EtaSeconds(runs, ConventionOf(sweep));
-  if (eta_s >= 0) sweep.set_eta_s(eta_s);
-  return absl::OkStatus();
-}
-
 grpc::Status ClientService::ListSweeps(grpc::ServerContext*, const v1::ListSweepsRequest*,
                                        v1::ListSweepsResponse* response) {
   const absl::StatusOr<std::vector<v1::Sweep>> sweeps = store_.ListSweeps();
   if (!sweeps.ok()) return ToClient(sweeps.status());
+  const std::map<int64_t, double> eta_s = dispatch_.EtaSecondsBySweep();
   for (const v1::Sweep& sweep : *sweeps) {
     v1::Sweep& listed = *response->add_sweeps();
     listed = sweep;
-    if (IsOpen(sweep) && !sweep.being_deleted()) {
-      if (const absl::Status status = AddEta(listed); !status.ok()) return ToClient(status);
+    const auto eta = eta_s.find(sweep.sweep_id());
+    if (eta != eta_s.end() && eta->second >= 0 && IsOpen(sweep) && !sweep.being_deleted()) {
+      listed.set_eta_s(eta->second);
     }
   }
   return grpc::Status::OK;

@@ -71,8 +71,6 @@ class ClientService final : public BoundedService {
                            v1::DeleteSweepResponse* response);
 
  private:
-  // Of a sweep that is open: the time to its end at the measured pace.
-  absl::Status AddEta(v1::Sweep& sweep) const;
   // Runs a computation that takes seconds in its turn, unless the client has left meanwhile.
   template <class Response>
   grpc::Status Compute(const grpc::ServerContext& context,

@@ -32,6 +32,7 @@ const std::map<std::string, size_t, std::less<>>& Others() {
       {"allometry.v1.CancelSweepRequest.run_ids", 100'000},
       {"allometry.v1.RetrySweepRequest.run_ids", 100'000},
       {"allometry.v1.PreemptSweepRequest.run_ids", 100'000},
+      {"allometry.v1.ExportRequest.run_ids", 100'000},
       {"allometry.v1.HeartbeatRequest.held", 65'536},
       {"allometry.v1.HeartbeatRequest.deleted_checkpoints", 65'536},
       {"allometry.v1.HeartbeatRequest.deleted_runs", 65'536},

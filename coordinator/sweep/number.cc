@@ -5,8 +5,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/charconv.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 
 namespace allometry::sweep {
 namespace {
@@ -68,21 +68,6 @@ absl::StatusOr<double> ParseNumber(absl::string_view text) {
     return absl::InvalidArgumentError("is too large for a number");
   }
   return value;
-}
-
-absl::StatusOr<double> ParseDuration(absl::string_view text) {
-  static constexpr struct {
-    absl::string_view suffix;
-    double seconds;
-  } kUnits[] = {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
-  for (const auto& unit : kUnits) {
-    absl::string_view number = text;
-    if (!absl::ConsumeSuffix(&number, unit.suffix)) continue;
-    const auto value = ParseNumber(absl::StripAsciiWhitespace(number));
-    if (!value.ok() || !absl::ascii_isdigit(number.empty() ? ' ' : number[0])) break;
-    return *value * unit.seconds;
-  }
-  return absl::InvalidArgumentError("is not a time with its unit, such as 500ms, 10s, 5m or 1h");
 }
 
 std::string FormatNumber(double value) {

@@ -12,9 +12,6 @@ namespace allometry::sweep {
 // InvalidArgument completes a sentence about the text: "is not a number such as 5k, ...".
 absl::StatusOr<double> ParseNumber(absl::string_view text);
 
-// A time with its unit, in seconds: 500ms, 10s, 1.5m, 2h.
-absl::StatusOr<double> ParseDuration(absl::string_view text);
-
 // At most four digits, without the zeros and signs of %g: 3e10, 1.25e8, 62.5, 4096.
 std::string FormatNumber(double value);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/duration.h"
 #include "base/foreign_text.h"
 #include "base/nearest_word.h"
 #include "coordinator/sweep/number.h"

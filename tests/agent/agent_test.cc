@@ -145,7 +145,7 @@ TEST_F(AgentTest, CancelEndsTheAttempt) {
 
 TEST_F(AgentTest, ATrainerThatDoesNotStopWhenToldIsKilled) {
   Assign(first_, "deaf", kForever);
-  worker_.extra_arguments = {"--stop-within", "0.3"};
+  worker_.extra_arguments = {"--stop-within", "300ms"};
   worker_.Start();
   ASSERT_TRUE(HasRecords(first_, 5));
   coordinator_.TellCancel(first_);
@@ -167,7 +167,7 @@ TEST_F(AgentTest, APreemptionWithADeadlineKillsWhatDoesNotStopByThen) {
 
 TEST_F(AgentTest, ATrainerThatWasStoppedIsEndedAsStalled) {
   Assign(first_, "succeed", kForever);
-  worker_.extra_arguments = {"--stall-factor", "5", "--stall-floor-s", "0.5"};
+  worker_.extra_arguments = {"--stall-factor", "5", "--stall-floor", "500ms"};
   worker_.Start();
   ASSERT_TRUE(HasRecords(first_, 50));
   for (const pid_t pid : worker_.ProcessesOf(first_)) kill(pid, SIGSTOP);
@@ -179,7 +179,7 @@ TEST_F(AgentTest, ATrainerThatWasStoppedIsEndedAsStalled) {
 
 TEST_F(AgentTest, AnAgentThatWasStoppedWithItsTrainerAccusesItOfNothing) {
   Assign(first_, "succeed", kForever);
-  worker_.extra_arguments = {"--stall-factor", "5", "--stall-floor-s", "4"};
+  worker_.extra_arguments = {"--stall-factor", "5", "--stall-floor", "4s"};
   worker_.Start();
   ASSERT_TRUE(HasRecords(first_, 50));
   const std::vector<pid_t> trainers = worker_.ProcessesOf(first_);

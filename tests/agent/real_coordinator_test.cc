@@ -47,13 +47,13 @@ class RealCoordinatorTest : public ::testing::Test {
     if (HasFailure()) std::cerr << worker_->output() << ReadFile(log_).value_or("");
   }
 
-  void StartCoordinator(const std::string& listen, const std::string& lease_ms = "3000",
-                        const std::string& heartbeat_ms = "100") {
+  void StartCoordinator(const std::string& listen, const std::string& lease = "3s",
+                        const std::string& heartbeat = "100ms") {
     const std::string address_file = folder_.Path("address");
     fs::remove(address_file);
     coordinator_.Start(
-        {ALLO_BIN_DIR "/allo-coordinator", "--db", db_, "--listen", listen, "--lease-ms", lease_ms,
-         "--heartbeat-ms", heartbeat_ms, "--token-file", token_, "--address-file", address_file},
+        {ALLO_BIN_DIR "/allo-coordinator", "--db", db_, "--listen", listen, "--lease", lease,
+         "--heartbeat", heartbeat, "--token-file", token_, "--address-file", address_file},
         log_);
     ASSERT_TRUE(Eventually([&] { return ReadFile(address_file).ok(); }));
     address_ = std::string(absl::StripAsciiWhitespace(*ReadFile(address_file)));
@@ -232,7 +232,7 @@ TEST_P(SlowLinkTest, LeasesAreRenewed) {
   coordinator_.Signal(SIGTERM);
   coordinator_.Wait();
   for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(db_ + suffix);
-  StartCoordinator("127.0.0.1:0", GetParam(), "500");
+  StartCoordinator("127.0.0.1:0", GetParam(), "500ms");
   link_ = std::make_unique<SlowLink>(address_, std::chrono::milliseconds(300));
   worker_ = NewWorker(link_->address());
   Submit();
@@ -243,14 +243,14 @@ TEST_P(SlowLinkTest, LeasesAreRenewed) {
   StopAndExpectWholeCurves();
 }
 
-INSTANTIATE_TEST_SUITE_P(LeaseMs, SlowLinkTest, ::testing::Values("3000", "2000"),
+INSTANTIATE_TEST_SUITE_P(LeaseMs, SlowLinkTest, ::testing::Values("3s", "2s"),
                          [](const auto& info) { return std::string(info.param); });
 
 // A lease lasts an hour here, so devices that wait for its end would not be free within this test.
 TEST_F(RealCoordinatorTest, ACleanStopFreesDevicesAndRunsAtOnce) {
   coordinator_.Signal(SIGTERM);
   coordinator_.Wait();
-  StartCoordinator("127.0.0.1:0", "3600000");
+  StartCoordinator("127.0.0.1:0", "1h");
   Submit();
   worker_ = NewWorker(address_);
   worker_->Start();

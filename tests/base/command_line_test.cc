@@ -1,7 +1,7 @@
 #include "base/command_line.h"
 
 #include <cstdint>
-#include <map>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -71,11 +71,11 @@ TEST_F(UnknownWordTest, KnownWordsAreNoMistake) {
 
 TEST(ParseCommandLineTest, AMistakeIsSaidWithTheProgramsNameAndExitsWithTwo) {
   const auto parse = [](std::vector<const char*> words, std::string* said) {
-    int64_t lease_ms = 0;
+    int64_t lease_ms = 30'000;
     std::string db;
     CLI::App app{"", "allo-coordinator"};
     app.add_option("--db", db)->required();
-    app.add_option("--lease-ms", lease_ms);
+    AddDurationInMs(app, "--lease", lease_ms, "", {.least = 0.03});
     words.insert(words.begin(), "/usr/bin/allo-coordinator");
     ::testing::internal::CaptureStderr();
     const auto code = ParseCommandLine(app, static_cast<int>(words.size()), words.data());
@@ -83,17 +83,13 @@ TEST(ParseCommandLineTest, AMistakeIsSaidWithTheProgramsNameAndExitsWithTwo) {
     return code;
   };
   std::string said;
-  EXPECT_EQ(parse({"--db", "a.db", "--lease-ms", "5"}, &said), std::nullopt);
+  EXPECT_EQ(parse({"--db", "a.db", "--lease", "5s"}, &said), std::nullopt);
   EXPECT_EQ(said, "");
   EXPECT_EQ(parse({"--databse", "a.db"}, &said), 2);
   EXPECT_THAT(said, HasSubstr("allo-coordinator: unknown option --databse: known are --db"));
-  EXPECT_EQ(parse({"--db", "a.db", "--leasems", "5"}, &said), 2);
-  EXPECT_THAT(said, HasSubstr("did you mean --lease-ms? (see allo-coordinator --help)"));
-  EXPECT_EQ(parse({"--db", "a.db", "--lease-ms", "soon"}, &said), 2);
-  EXPECT_EQ(said,
-            "allo-coordinator: --lease-ms 'soon': allowed is a whole number (see allo-coordinator "
-            "--help)\n");
-  EXPECT_EQ(parse({"--lease-ms", "5"}, &said), 2);
+  EXPECT_EQ(parse({"--db", "a.db", "--leese", "5"}, &said), 2);
+  EXPECT_THAT(said, HasSubstr("did you mean --lease? (see allo-coordinator --help)"));
+  EXPECT_EQ(parse({"--lease", "5s"}, &said), 2);
   EXPECT_THAT(said, HasSubstr("--db is required"));
   ::testing::internal::CaptureStdout();
   EXPECT_EQ(parse({"--version"}, &said), 0);
@@ -106,7 +102,7 @@ TEST(ParseCommandLineTest, AMistakeIsSaidWithTheProgramsNameAndExitsWithTwo) {
 TEST(ParseCommandLineTest, WhatWasAllowedIsSaidOfEveryKindOfMistake) {
   int whole = 0, ranged = 0;
   int64_t large = 0;
-  double number = 0, above = 0, between = 0, duration = 0;
+  double number = 0, above = 0, between = 0;
   std::string name, file, choice, one;
   bool flag = false;
   CLI::App app{"", "allo"};
@@ -120,9 +116,6 @@ TEST(ParseCommandLineTest, WhatWasAllowedIsSaidOfEveryKindOfMistake) {
   fit->add_option("--number", number);
   fit->add_option("--above", above)->check(CLI::PositiveNumber);
   fit->add_option("--between", between)->check(CLI::Range(0.5, 600.0));
-  fit->add_option("--duration", duration)
-      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"m", 60}}))
-      ->check(CLI::NonNegativeNumber);
   fit->add_option("--file", file)->check(CLI::ExistingFile);
   fit->add_option("--choice", choice)->check(CLI::IsMember({"cpu", "cuda"}));
   CLI::Option* once = fit->add_option("--once", one);
@@ -153,9 +146,6 @@ TEST(ParseCommandLineTest, WhatWasAllowedIsSaidOfEveryKindOfMistake) {
       {{"--above", "inf"}, "--above 'inf': allowed is a number above 0"},
       {{"--between", "nan"}, "--between 'nan': allowed is a number from 0.5 to 600"},
       {{"--between", "601"}, "--between '601': allowed is a number from 0.5 to 600"},
-      {{"--duration", "5x"}, "--duration: the unit 'x' is not known: allowed are m, s"},
-      {{"--duration", "-5"},
-       "--duration '-5': allowed is a number, with a unit after it or without, of 0 or more"},
       {{"--file", "/nosuch"}, "--file '/nosuch': allowed is a file that is there"},
       {{"--choice", "tpu"}, "--choice 'tpu': allowed is cpu, cuda"},
       {{"--once", "a", "--once", "b"}, "--once was given 2 times (a, b): allowed is once"},
@@ -170,11 +160,48 @@ TEST(ParseCommandLineTest, WhatWasAllowedIsSaidOfEveryKindOfMistake) {
   EXPECT_EQ(said({"fit", ""}), "2 allo: SWEEP is empty: a name is needed" + fit_help);
   EXPECT_EQ(said({"fit"}), "2 allo: SWEEP is required" + fit_help);
   EXPECT_EQ(said({"fit", "x", "--large", "-9223372036854775808"}), "parsed");
-  EXPECT_EQ(said({"fit", "x", "--duration", "5m", "--above", "1e-300"}), "parsed");
+  EXPECT_EQ(said({"fit", "x", "--above", "1e-300"}), "parsed");
   EXPECT_EQ(said({"--json=maybe", "fit", "x"}),
             "2 allo: --json takes no value: 'maybe' was given" + fit_help);
   EXPECT_EQ(said({}), "2 allo: a command is needed: fit, data (see allo --help)\n");
   EXPECT_EQ(said({"data"}), "2 allo: a command is needed: list, text (see allo data --help)\n");
+}
+
+TEST(DurationOptionTest, TakesATimeWithItsUnitAndSaysWhatItAllows) {
+  int64_t ms = 1500;
+  double seconds = 600;
+  CLI::App app{"", "allo"};
+  app.require_subcommand(1);
+  CLI::App* slurm = app.add_subcommand("slurm", "");
+  AddDurationInMs(*slurm, "--lease", ms, "of a worker", {.least = 0.03});
+  AddDurationInSeconds(*slurm, "--patience", seconds, "with it", {.least = 1, .most = 3600})
+      ->envname("ALLO_TEST_PATIENCE");
+  const auto said = [&](std::vector<const char*> words) {
+    words.insert(words.begin(), {"allo", "slurm"});
+    ::testing::internal::CaptureStderr();
+    const auto code = ParseCommandLine(app, static_cast<int>(words.size()), words.data());
+    const std::string text = ::testing::internal::GetCapturedStderr();
+    return code.has_value() ? text : "parsed";
+  };
+  EXPECT_EQ(said({"--lease", "2.5s", "--patience", "0.5h"}), "parsed");
+  EXPECT_EQ(ms, 2500);
+  EXPECT_EQ(seconds, 1800);
+  const std::string words = "allowed is a time with its unit, such as 500ms, 30s, 5m or 2h, from ";
+  for (const char* text : {"30", "soon", "20ms", "-5s", "367d", "", "1h30m", "nans", "0"}) {
+    EXPECT_EQ(said({"--lease", text}), absl::StrCat("allo: --lease '", text, "': ", words,
+                                                    "30ms to 366d (see allo slurm --help)\n"));
+  }
+  EXPECT_THAT(said({"--lease"}), HasSubstr("--lease needs a value: a time with its unit"));
+  EXPECT_THAT(said({"--lease-ms", "30000"}),
+              HasSubstr("--lease-ms is written --lease now, and takes a time with its unit"));
+  EXPECT_THAT(said({"--heartbeat-ms", "1"}), HasSubstr("unknown option --heartbeat-ms"));
+  EXPECT_THAT(slurm->help(), AllOf(HasSubstr("--lease TIME=1500ms"), HasSubstr("TIME=10m")));
+  setenv("ALLO_TEST_PATIENCE", "90", 1);
+  EXPECT_THAT(said({}), HasSubstr("'90': allowed is a time with its unit"));
+  setenv("ALLO_TEST_PATIENCE", "90s", 1);
+  EXPECT_EQ(said({}), "parsed");
+  EXPECT_EQ(seconds, 90);
+  unsetenv("ALLO_TEST_PATIENCE");
 }
 
 }  // namespace

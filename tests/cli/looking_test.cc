@@ -32,10 +32,36 @@ TEST_F(LookingTest, RunsAreListedByWhatTheyAre) {
   EXPECT_THAT(output_, Not(HasSubstr("rate")));
   EXPECT_THAT(output_, HasSubstr("21 of 24 runs not listed"));
   EXPECT_THAT(output_, HasSubstr("no worker is connected; start one with 'allo worker'"));
+  EXPECT_EQ(Allo("runs looked-at --limit -1"), 2);
+  EXPECT_THAT(output_, HasSubstr("--limit '-1': allowed is a whole number of 0 or more"));
   EXPECT_EQ(Allo("runs looked-at --state sleeping"), 2);
   EXPECT_THAT(output_, HasSubstr("allowed are waiting, running"));
   EXPECT_EQ(Allo("runs looked-at --size 99M"), 2);
   EXPECT_THAT(output_, HasSubstr("no run has size 99M; there are 10M, 11M, 12M, 1M"));
+}
+
+TEST_F(LookingTest, RunsAreChosenByTheSameOptionsEverywhere) {
+  const auto count = [this](const std::string& arguments) {
+    EXPECT_EQ(Allo("--json " + arguments), 0) << output_;
+    return output_;
+  };
+  EXPECT_EQ(nlohmann::json::parse(count("runs looked-at --run 3,4 --run 7"))["runs"].size(), 3u);
+  EXPECT_EQ(nlohmann::json::parse(count("runs --run 3 looked-at"))["runs"].size(), 1u);
+  EXPECT_EQ(count("cancel looked-at --size 3M"), "{\"cancelled\": 2}\n");
+  EXPECT_EQ(count("cancel looked-at --run 1,2 --run 9"), "{\"cancelled\": 3}\n");
+  EXPECT_EQ(count("cancel looked-at 10 11"), "{\"cancelled\": 2}\n");
+  EXPECT_EQ(count("retry looked-at --state cancelled --seed 1"), "{\"retried\": 4}\n");
+  EXPECT_EQ(count("preempt looked-at --size 4M --within 500ms"), "{\"preempted\": 0}\n");
+  const std::string header = "run_id,size,series,step,tokens,value,attempt\n";
+  EXPECT_EQ(count("export looked-at --points --run 3,4"), header);
+  for (const char* command : {"runs", "cancel", "retry", "preempt", "export"}) {
+    EXPECT_EQ(Allo(absl::StrCat(command, " looked-at --run 99")), 2) << output_;
+    EXPECT_THAT(output_, HasSubstr("no run has id 99; there are 1, 10, 11")) << command;
+    EXPECT_EQ(Allo(absl::StrCat(command, " looked-at --run three")), 2) << output_;
+    EXPECT_THAT(output_, HasSubstr("--run 'three': allowed is a whole number")) << command;
+  }
+  EXPECT_EQ(Allo("export looked-at --state running"), 2);
+  EXPECT_THAT(output_, HasSubstr("looked-at has no such run"));
 }
 
 TEST_F(LookingTest, SweepsStayWithinAHundredColumns) {
@@ -88,7 +114,7 @@ TEST_F(LookingTest, ACommandRunsWhenTheSweepHasEnded) {
   EXPECT_THAT(output_, HasSubstr("24 cancelled"));
   EXPECT_THAT(output_, HasSubstr("ended with exit code 3"));
   EXPECT_EQ(Allo("watch looked-at --patience soon"), 2);
-  EXPECT_THAT(output_, HasSubstr("--patience soon is not a time with its unit"));
+  EXPECT_THAT(output_, HasSubstr("--patience 'soon': allowed is a time with its unit"));
 }
 
 TEST_F(LookingTest, AnEmptySweepHasNoEventFiles) {

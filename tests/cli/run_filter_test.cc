@@ -42,6 +42,7 @@ std::vector<int64_t> Ids(const RunFilterWords& words) {
 
 TEST(RunFilterTest, KeepsWhatEveryOptionAsksForInTheGivenOrder) {
   EXPECT_THAT(Ids({}), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(Ids({.run_ids = {4, 2}}), ElementsAre(2, 4));
   EXPECT_THAT(Ids({.sizes = {"40k"}}), ElementsAre(1, 3));
   EXPECT_THAT(Ids({.seeds = {"2"}}), ElementsAre(3, 4));
   EXPECT_THAT(Ids({.rates = {"1e-2"}}), ElementsAre(2, 4));
@@ -68,7 +69,6 @@ TEST(RunFilterTest, AWordThatNothingHasIsToldWithWhatThereIs) {
   EXPECT_THAT(message({.sizes = {"41k"}}), HasSubstr("no run has size 41k; there are 40k, 5k"));
   EXPECT_THAT(message({.seeds = {"x"}}), HasSubstr("--seed 'x' is no number"));
   EXPECT_THAT(message({.rates = {"0.5"}}), HasSubstr("there are 0.003, 0.01"));
-  EXPECT_THAT(message({.limit = -1}), HasSubstr("--limit -1"));
 }
 
 }  // namespace

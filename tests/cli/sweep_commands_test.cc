@@ -10,6 +10,7 @@
 namespace allometry::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -75,6 +76,9 @@ TEST_F(SweepCommandsTest, TheSweepFileComesBackAndUnderAnotherName) {
   ASSERT_EQ(Allo("submit " + copy), 0) << output_;
   ASSERT_EQ(Allo("sweeps"), 0) << output_;
   EXPECT_THAT(output_, HasSubstr("second"));
+  ASSERT_EQ(Allo("sweeps --limit 1"), 0) << output_;
+  EXPECT_THAT(output_, AllOf(HasSubstr("second"), Not(HasSubstr("looked-at")),
+                             HasSubstr("1 of 2 sweeps not listed")));
   EXPECT_EQ(Allo("show looked-at --clone 'no name'"), 2);
   EXPECT_THAT(output_, HasSubstr("'no name' is not a name"));
 }

@@ -102,6 +102,24 @@ TEST(WatchScreenTest, TheReasonIsOnTopWhileNothingRuns) {
   EXPECT_EQ(WhyNothingRuns(Sweep(6, 1)), "");
 }
 
+TEST(WatchScreenTest, ANarrowTerminalKeepsTheReasonAndEveryNumber) {
+  const ScreenSize narrow = {.columns = 60, .rows = 24};
+  const std::string waiting = Drawn(Sweep(30, 0), narrow);
+  EXPECT_THAT(waiting, HasSubstr("no worker is connected; start one with\n    'allo worker'\n"));
+  v1::WatchSweepResponse message = Sweep(30, 2);
+  message.set_eta_s(93 * 3600);
+  message.mutable_sweep()->set_name("a-sweep-with-a-longer-name");
+  const std::string running = Drawn(message, narrow);
+  EXPECT_THAT(running, HasSubstr("ETA 93h 00m"));
+  EXPECT_THAT(running, HasSubstr("ETA\n"));
+  for (const std::string& text : {waiting, running}) {
+    for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+      EXPECT_LT(CharactersOf(line), 60) << line;
+    }
+  }
+  EXPECT_THAT(running, HasSubstr("20s\n")) << "of the size that runs";
+}
+
 TEST(WatchScreenTest, WhatHasNoRoomIsCounted) {
   EXPECT_THAT(Drawn(Sweep(12, 0), {60, 6}), HasSubstr("more lines: 'allo runs' lists all"));
   // Where a line a run has no room, a line a size has.

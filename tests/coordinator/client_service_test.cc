@@ -207,6 +207,36 @@ TEST_F(ClientServiceTest, ExportedPointsAreEveryPointOnce) {
   EXPECT_EQ(lines[3], "1,5k,train,3,1536,0.33333333333333331,1");
 }
 
+TEST_F(ClientServiceTest, ExportOfSomeRunsHasTheirLinesAlone) {
+  ASSERT_OK(Submit({.sizes = "[5k, 10k, 20k]"}));
+  auto agent = NewAgent("host-a");
+  ASSERT_OK(agent->Register());
+  ASSERT_EQ(PlayAll(*agent), 3);
+  for (const std::string what : {"points", "observations"}) {
+    const std::vector<std::string> all = absl::StrSplit(Export(what), '\n');
+    std::string expected = all[0] + "\n";
+    for (const std::string& line : all) {
+      const std::vector<std::string> fields = absl::StrSplit(line, ',');
+      const size_t run_field = what == "points" ? 0 : 2;
+      if (fields.size() <= run_field) continue;
+      if (fields[run_field] == "1" || fields[run_field] == "3") expected += line + "\n";
+    }
+    EXPECT_GT(expected.size(), all[0].size() + 1);
+    EXPECT_LT(expected.size(), Export(what).size());
+    EXPECT_EQ(Export(what, "tiny", {3, 1, 3}), expected);
+    v1::ExportRequest request;
+    request.set_sweep("tiny");
+    request.set_what(what);
+    request.add_run_ids(99);
+    grpc::ClientContext context;
+    auto reader = client_->Export(&context, request);
+    v1::ExportResponse piece;
+    EXPECT_FALSE(reader->Read(&piece));
+    EXPECT_THAT(ToAbsl(reader->Finish()),
+                StatusIs(absl::StatusCode::kNotFound, HasSubstr("has no run 99")));
+  }
+}
+
 TEST_F(ClientServiceTest, FitOfASweepIsTheFitOfItsExport) {
   ASSERT_OK(Submit({.sizes = "[5k, 10k, 20k, 40k, 80k]", .budgets = "[20480, 102400, 512000]"}));
   auto agent = NewAgent("host-a");

@@ -73,10 +73,12 @@ class CoordinatorTest : public ::testing::Test {
     ADD_FAILURE() << "run " << run_id << " is not there";
     return {};
   }
-  std::string Export(const std::string& what, const std::string& name = "tiny") {
+  std::string Export(const std::string& what, const std::string& name = "tiny",
+                     const std::vector<int64_t>& run_ids = {}) {
     v1::ExportRequest request;
     request.set_sweep(name);
     request.set_what(what);
+    request.mutable_run_ids()->Assign(run_ids.begin(), run_ids.end());
     grpc::ClientContext context;
     auto reader = client_->Export(&context, request);
     std::string csv;

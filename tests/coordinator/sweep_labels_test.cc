@@ -94,6 +94,15 @@ TEST_F(SweepLabelsTest, ListedSweepsHaveTheirBestLossAndTimeLeft) {
   EXPECT_DOUBLE_EQ(list.sweeps(0).best_loss(), best);
   ASSERT_TRUE(list.sweeps(0).has_eta_s());
   EXPECT_GT(list.sweeps(0).eta_s(), 1);
+  // The list's is estimated from what Dispatch holds, that of `allo watch` from the stored runs.
+  v1::WatchSweepRequest request;
+  request.set_name("tiny");
+  grpc::ClientContext context;
+  auto reader = client_->WatchSweep(&context, request);
+  v1::WatchSweepResponse watched;
+  ASSERT_TRUE(reader->Read(&watched));
+  EXPECT_NEAR(list.sweeps(0).eta_s(), watched.eta_s(), 1e-9 * watched.eta_s());
+  context.TryCancel();
 }
 
 TEST_F(SweepLabelsTest, DeletedSweepIsGoneAndItsWorkerIsToldOnceItComes) {

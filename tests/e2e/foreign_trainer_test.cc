@@ -241,7 +241,7 @@ TEST(ForeignTrainerTest, OneThatIgnoresItsLeaseIsKilledAndAnotherAttemptGoesOn) 
       "time.sleep(100000)\n";
   testing::DeploymentOptions options;
   options.lease_ms = 2000;
-  options.worker_flags = {{"--stop-within", "2"}};
+  options.worker_flags = {{"--stop-within", "2s"}};
   Deployment deployment(options);
   deployment.Allo({"submit", WriteSweep(deployment, "deaf", kScript, "[python3, deaf.py]")});
   ASSERT_TRUE(Eventually([&] { return absl::StrContains(deployment.Logs(), "started on"); }))

@@ -47,7 +47,7 @@ class InterruptTest : public ::testing::TestWithParam<int> {
     setenv("TMPDIR", folder_.Path("tmp").c_str(), 1);
     plan_.Start(
         {ALLO_BIN_DIR "/allo", "plan", folder_.Path("planned.yaml"), "--data-dir",
-         folder_.Path("data"), "--slots", "cpu:2", "--measure-again", "--measure-seconds", "120"},
+         folder_.Path("data"), "--slots", "cpu:2", "--measure-again", "--measure-time", "2m"},
         folder_.Path("output"));
     unsetenv("XDG_CACHE_HOME");
     unsetenv("TMPDIR");

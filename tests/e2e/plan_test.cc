@@ -43,7 +43,7 @@ class PlanE2eTest : public ::testing::Test {
   nlohmann::json Plan(const Asked& asked) {
     const nlohmann::json plan = nlohmann::json::parse(
         deployment_.Allo({"plan", deployment_.Write("planned.yaml", SweepYaml(asked)), "--json",
-                          "--measure-seconds", "0.1"}));
+                          "--measure-time", "100ms"}));
     EXPECT_TRUE(plan["notes"].empty()) << plan["notes"];
     return plan;
   }

@@ -78,7 +78,7 @@ const SweepResult& Undisturbed() {
 
 TEST(SchedulingTest, ARunMakesRoomForOneOfAHigherPriorityAndGoesOnWithTheSameCurve) {
   DeploymentOptions options;
-  options.coordinator_flags = {"--preempt-after-ms", "300", "--preempt-within-ms", "20000"};
+  options.coordinator_flags = {"--preempt-after", "300ms", "--preempt-within", "20s"};
   Deployment deployment(options);
   deployment.Submit(FourRuns());
   ASSERT_TRUE(Eventually([&] {
@@ -158,7 +158,7 @@ TEST(SchedulingTest, AHostThatKillsRunsIsDrainedAndItsRunsEndElsewhere) {
 
 TEST(SchedulingTest, ARankThatStopsIsSeenAsStalledAndTheRunGoesOn) {
   DeploymentOptions options;
-  options.worker_flags = {{"--stall-floor-s", "2"}};
+  options.worker_flags = {{"--stall-floor", "2s"}};
   const std::string yaml = SweepYaml(kName, "9k", 6'291'456, /*devices=*/2);
   Deployment deployment(options);
   deployment.Submit(yaml);

@@ -39,7 +39,7 @@ cp "$source_dir"/examples/trainers/* "$work"
 cd "$work"
 mkdir data
 
-[[ $what == client ]] || "$build/bin/allo" trainer check --sweep "$name.yaml" --steps 300 --seconds 120 --data-dir data
+[[ $what == client ]] || "$build/bin/allo" trainer check --sweep "$name.yaml" --steps 300 --patience 2m --data-dir data
 
 "$build/bin/allo-coordinator" --db db --listen "unix:$work/socket" >coordinator.log 2>&1 &
 pids+=($!)

@@ -306,7 +306,7 @@ has_nodes() { [ "$(nodes_of_workers)" "$@" ]; }
 
 scale() {
   serve -w n1
-  allo slurm scale --max-nodes 3 --every 2 --idle-exit 8 --script "$src/deploy/slurm/workers.sbatch" \
+  allo slurm scale --max-nodes 3 --every 2s --idle-exit 8s --script "$src/deploy/slurm/workers.sbatch" \
     -- --cpus-per-task=1 --time=60 --output="$out/workers-%j.out" > "$out/scale.out" 2>&1 &
   scaler=$!
   sleep 6
@@ -322,7 +322,7 @@ scale() {
   check "scale: a dry run says what it would submit" grep -q "would submit: 'sbatch'" "$out/scale.out"
   check "scale: and submits nothing" has_nodes -eq 0
   printf '#!/bin/bash\nexit 1\n' > "$out/broken.sbatch"
-  allo slurm scale --max-nodes 3 --every 1 --job-name broken --script "$out/broken.sbatch" \
+  allo slurm scale --max-nodes 3 --every 1s --job-name broken --script "$out/broken.sbatch" \
     -- --output=/dev/null > "$out/scale.out" 2>&1 &
   scaler=$!
   check "scale: three failed jobs end in a pause" within 60 grep -q 'last 3 worker jobs failed' "$out/scale.out"

@@ -45,16 +45,6 @@ TEST(NumberTest, RefusesWhatIsNoNumber) {
   EXPECT_THAT(ParseNumber("-1e999"), StatusIs(kInvalid, HasSubstr("too large")));
 }
 
-TEST(NumberTest, ReadsTimesWithTheirUnit) {
-  EXPECT_THAT(ParseDuration("500ms"), IsOkAndHolds(0.5));
-  EXPECT_THAT(ParseDuration("10s"), IsOkAndHolds(10.0));
-  EXPECT_THAT(ParseDuration("1.5m"), IsOkAndHolds(90.0));
-  EXPECT_THAT(ParseDuration("2 h"), IsOkAndHolds(7200.0));
-  for (const char* text : {"10", "s", "-1s", "10d", "", "m s", "1h30m"}) {
-    EXPECT_THAT(ParseDuration(text), StatusIs(kInvalid, HasSubstr("is not a time"))) << text;
-  }
-}
-
 TEST(NumberTest, WritesShortNumbers) {
   EXPECT_EQ(FormatNumber(3e10), "3e10");
   EXPECT_EQ(FormatNumber(1.25e8), "1.25e8");

@@ -21,7 +21,7 @@ class MeasureTest : public TrainerTest {
 };
 
 TEST_F(MeasureTest, PrintsTimesAndMemoryAndLeavesOnlyRunJson) {
-  const auto process = Start(spec_, {"--measure", "0.2"});
+  const auto process = Start(spec_, {"--measure", "200ms"});
   ASSERT_EQ(process->Wait(), 0) << process->Log();
   // Standard error, which says what `auto` chose, is in the same log.
   const std::string log = process->Log();
@@ -45,14 +45,14 @@ TEST_F(MeasureTest, PrintsTimesAndMemoryAndLeavesOnlyRunJson) {
 TEST_F(MeasureTest, RunThatHasRecordsIsMeasuredAllTheSame) {
   RunToEnd(spec_, ExitReason::kSucceeded);
   const size_t records = ReadSpool(1).records.size();
-  const auto process = Start(spec_, {"--measure", "0.05"});
+  const auto process = Start(spec_, {"--measure", "50ms"});
   EXPECT_EQ(process->Wait(), 0) << process->Log();
   EXPECT_EQ(ReadSpool(1).records.size(), records);
 }
 
 TEST_F(MeasureTest, WhatCannotTrainCannotBeMeasuredAndSaysWhy) {
   spec_.identity.dataset = "nowhere";
-  const auto process = Start(spec_, {"--measure", "0.05"});
+  const auto process = Start(spec_, {"--measure", "50ms"});
   EXPECT_EQ(process->Wait(), run::ProcessExitCode(ExitReason::kData));
   EXPECT_THAT(process->Log(), HasSubstr("nowhere"));
   EXPECT_THAT(FilesOfTheRun(), ElementsAre("run.json"));

@@ -218,7 +218,7 @@ int RankOf(pid_t pid) {
 // A rank that does not answer, as one whose machine hangs.
 class LostRankTest : public MpiLeaseTest {
  protected:
-  LostRankTest() : MpiLeaseTest({"--collective-timeout", "3"}) {}
+  LostRankTest() : MpiLeaseTest({"--collective-timeout", "3s"}) {}
 
   void Signal(int rank, int signal) {
     for (const pid_t pid : RanksOf(run_dir_)) {

@@ -65,16 +65,12 @@ std::string BesideThisProgram(const std::string& name) {
   return error ? name : (self.parent_path() / name).string();
 }
 
-constexpr double kYear = 31'622'400;  // seconds
-
 struct Flags {
   AgentOptions options;
   std::string slots = "auto";
   std::string launcher = "auto";
   std::string hosts;
   std::string commands = "auto";
-  double stop_within_s = 60;
-  double idle_exit_s = 0;
 };
 
 // Until the coordinator has written its address, and the token and certificate that its clients
@@ -124,7 +120,6 @@ absl::Status RunAgent(Flags flags) {
     }
   }
   options.devices = allometry::agent::NamedByUuid(std::move(options.devices));
-  options.idle_exit_ms = static_cast<int64_t>(flags.idle_exit_s * 1000);
   CountStopSignals();
   options.attempts.ends_orphans = allometry::launch::BecomeSubreaper();
   if (!WaitForCoordinator(options)) return absl::OkStatus();
@@ -133,7 +128,6 @@ absl::Status RunAgent(Flags flags) {
       options.coordinator_file.empty() && absl::StartsWith(options.link.address, "unix:");
   ALLO_ASSIGN_OR_RETURN(options.attempts.commands,
                         allometry::agent::ParseCommandPolicy(flags.commands, own_coordinator));
-  options.attempts.stop_within_ms = static_cast<int64_t>(flags.stop_within_s * 1000);
   ALLO_ASSIGN_OR_RETURN(const std::unique_ptr<Agent> agent, Agent::Create(std::move(options)));
   return agent->Run(stop_signals);
 }
@@ -150,8 +144,6 @@ int Main(int argc, char** argv) {
 
   CLI::App app("Offers this host's devices to a coordinator and runs what it gives them.",
                "allo-worker");
-  const auto in_seconds = CLI::AsNumberWithUnit(
-      std::map<std::string, double>{{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}});
   app.add_option("--coordinator", options.link.address, "unix:PATH or HOST:PORT of the coordinator")
       ->envname("ALLO_COORDINATOR")
       ->capture_default_str();
@@ -197,22 +189,17 @@ int Main(int argc, char** argv) {
                  "CPUs that srun gives to each rank")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--idle-exit", flags.idle_exit_s,
-                 "end when there was nothing to run for so long (seconds, or 5m, 1h); 0: never")
-      ->transform(in_seconds)
-      ->check(CLI::Range(0.0, kYear));
+  allometry::AddDurationInMs(app, "--idle-exit", options.idle_exit_ms,
+                             "end when there was nothing to run for so long; 0: never");
   app.add_option("--allow-commands", flags.commands,
                  "whether trainers that a sweep file names are started here (docs/trainer.md): all "
                  "(also without a word), none, or programs with commas; otherwise only for a "
                  "coordinator of this user on this machine, over its socket")
       ->expected(0, 1)
       ->default_str("auto");
-  app.add_option("--stop-within", flags.stop_within_s,
-                 "how long a trainer may take to write its checkpoint when told to stop (seconds, "
-                 "or 5m)")
-      ->transform(in_seconds)
-      ->check(CLI::Range(0.001, kYear))
-      ->capture_default_str();
+  allometry::AddDurationInMs(
+      app, "--stop-within", options.attempts.stop_within_ms,
+      "how long a trainer may take to write its checkpoint when told to stop", {.least = 0.001});
   app.add_option("--runs-per-device", options.attempts.runs_per_device,
                  "how many runs of one rank may share a device, where their memory fits")
       ->check(CLI::Range(1, 64))
@@ -222,12 +209,11 @@ int Main(int argc, char** argv) {
                  "ended as STALLED; 0: never")
       ->check(CLI::Range(0.0, 1e9))
       ->capture_default_str();
-  app.add_option("--stall-floor-s", options.attempts.stall.floor_s,
-                 "time without a record that is never too long (seconds, or 5m); 15 times as much "
-                 "until the usual time is known")
-      ->transform(in_seconds)
-      ->check(CLI::Range(0.001, kYear))
-      ->capture_default_str();
+  allometry::AddDurationInSeconds(
+      app, "--stall-floor", options.attempts.stall.floor_s,
+      "time without a record that is never too long; 15 times as much until the usual time is "
+      "known",
+      {.least = 0.001});
   app.add_option("--tls-ca", options.link.tls_ca,
                  "PEM file of the authority that signed the coordinator's certificate; not needed "
                  "with the token")

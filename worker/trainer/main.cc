@@ -14,8 +14,6 @@
 
 namespace {
 
-constexpr double kYear = 31'622'400;  // seconds
-
 int Main(int argc, char** argv) {
   allometry::trainer::TrainerOptions options;
   CLI::App app(
@@ -37,11 +35,11 @@ int Main(int argc, char** argv) {
   app.add_option("--collective", options.collective,
                  "how ranks add their gradients: auto, self, mpi or nccl")
       ->capture_default_str();
-  app.add_option("--collective-timeout", options.collective_timeout_s,
-                 "seconds to wait for another rank before the attempt ends as NODE_LOST; more than "
-                 "a checkpoint takes")
-      ->capture_default_str()
-      ->check(CLI::Range(0.001, kYear))
+  allometry::AddDurationInSeconds(
+      app, "--collective-timeout", options.collective_timeout_s,
+      "how long to wait for another rank before the attempt ends as NODE_LOST; more than a "
+      "checkpoint takes",
+      {.least = 0.001})
       ->envname("ALLO_COLLECTIVE_TIMEOUT");
   app.add_option("--bucket-mib", options.bucket_mib,
                  "with several ranks: the gradient is added up in buckets of so many MiB while the "
@@ -52,11 +50,12 @@ int Main(int argc, char** argv) {
       app.add_flag("--leased", options.leased,
                    "standard input carries the lease; its end ends the job (for the worker agent)");
   CLI::Option* const measure =
-      app.add_option(
-             "--measure", options.measure_seconds,
-             "train for about so many seconds, write nothing to the attempt, and print what an "
-             "update, an evaluation and a checkpoint take as JSON")
-          ->check(CLI::Range(0.001, kYear));
+      allometry::AddDurationInSeconds(
+          app, "--measure", options.measure_seconds,
+          "train for about this long, write nothing to the attempt, and print what an update, an "
+          "evaluation and a checkpoint take as JSON",
+          {.least = 0.001})
+          ->default_str("");
   std::string self_test, device = "cpu";
   app.add_option("--self-test", self_test,
                  "only say whether this trainer works here: compute a little, write to this folder")
