@@ -11,10 +11,18 @@ constexpr int kTimeoutS = 20;
 }  // namespace
 
 void AddRunOptions(CLI::App& command, RunFilterWords& words) {
-  const auto several = [&](const char* name, auto& into, const char* help) {
+  // One list of ids from two options: RUN takes several arguments, --run one at a time.
+  const auto add_ids = [&words](const std::vector<int64_t>& ids) {
+    words.run_ids.insert(words.run_ids.end(), ids.begin(), ids.end());
+  };
+  const char* const only_runs = "only these runs, ids as in 'allo runs': 3,4";
+  command.add_option_function<std::vector<int64_t>>("RUN", add_ids, only_runs)->delimiter(',');
+  command.add_option_function<std::vector<int64_t>>("--run", add_ids, only_runs)
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  const auto several = [&](const char* name, std::vector<std::string>& into, const char* help) {
     command.add_option(name, into, help)->delimiter(',')->allow_extra_args(false);
   };
-  several("RUN,--run", words.run_ids, "only these runs, ids as in 'allo runs': 3,4");
   several("--state", words.states, "only these: waiting, running, done, failed, cancelled");
   several("--size", words.sizes, "only these sizes: 40k,160k");
   several("--seed", words.seeds, "only these seeds");

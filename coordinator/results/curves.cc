@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -137,7 +138,10 @@ absl::StatusOr<v1::GetCurvesResponse> GetCurves(const store::Store& store,
     response.add_frontier_y(point.y);
     response.add_frontier_run_id(point.run_id);
   }
-  ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> names, store.SeriesOf(request.sweep()));
+  const std::optional<int64_t> only_run =
+      request.run_ids_size() == 1 ? std::optional<int64_t>(request.run_ids(0)) : std::nullopt;
+  ALLO_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        store.SeriesOf(request.sweep(), only_run));
   response.mutable_series()->Add(names.begin(), names.end());
   return response;
 }

@@ -167,14 +167,20 @@ absl::Status VisitCurve(Connection& db, int64_t run_id, absl::string_view series
   return list.status();
 }
 
-absl::StatusOr<std::vector<std::string>> LoadSeries(Connection& db, absl::string_view sweep) {
+absl::StatusOr<std::vector<std::string>> LoadSeries(Connection& db, absl::string_view sweep,
+                                                    std::optional<int64_t> run_id) {
   ALLO_ASSIGN_OR_RETURN(const int64_t sweep_id, FindSweep(db, sweep));
   std::vector<std::string> names;
   Statement list = db.Prepare(
-      "SELECT name FROM series AS s WHERE EXISTS (SELECT 1 FROM runs AS r CROSS JOIN points AS p "
-      "ON p.run_id = r.run_id AND p.series_id = s.series_id WHERE r.sweep_id = ?1) "
-      "ORDER BY series_id");
+      run_id.has_value()
+          ? "SELECT name FROM series AS s WHERE EXISTS (SELECT 1 FROM runs AS r CROSS JOIN points "
+            "AS p ON p.run_id = r.run_id AND p.series_id = s.series_id "
+            "WHERE r.run_id = ?2 AND r.sweep_id = ?1) ORDER BY series_id"
+          : "SELECT name FROM series AS s WHERE EXISTS (SELECT 1 FROM runs AS r CROSS JOIN points "
+            "AS p ON p.run_id = r.run_id AND p.series_id = s.series_id WHERE r.sweep_id = ?1) "
+            "ORDER BY series_id");
   list.With(sweep_id);
+  if (run_id.has_value()) list.With(sweep_id, *run_id);
   while (list.Step()) names.push_back(list.Text(0));
   ALLO_RETURN_IF_ERROR(list.status());
   return names;
@@ -193,8 +199,9 @@ absl::Status Store::ReadCurve(int64_t run_id, absl::string_view series,
       [&](Connection& db) { return VisitCurve(db, run_id, series, visit); });
 }
 
-absl::StatusOr<std::vector<std::string>> Store::SeriesOf(absl::string_view sweep) const {
-  return parts_->readers->Run([&](Connection& db) { return LoadSeries(db, sweep); });
+absl::StatusOr<std::vector<std::string>> Store::SeriesOf(absl::string_view sweep,
+                                                         std::optional<int64_t> run_id) const {
+  return parts_->readers->Run([&](Connection& db) { return LoadSeries(db, sweep, run_id); });
 }
 
 absl::StatusOr<std::vector<CurvePoint>> Store::Curve(int64_t run_id,

@@ -34,6 +34,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -216,8 +217,10 @@ class Store {
   // The clean curve, ascending in step, without keeping it: a curve may have a million points.
   absl::Status ReadCurve(int64_t run_id, absl::string_view series,
                          const std::function<void(const CurvePoint&)>& visit) const;
-  // The names of the series that the sweep's runs have points of. NotFound as GetSweep.
-  absl::StatusOr<std::vector<std::string>> SeriesOf(absl::string_view sweep) const;
+  // The names of the series that the sweep's runs, or one run of it, have points of. NotFound as
+  // GetSweep.
+  absl::StatusOr<std::vector<std::string>> SeriesOf(
+      absl::string_view sweep, std::optional<int64_t> run_id = std::nullopt) const;
   // Points of `series` after the warm-up of every run of the sweep, by run and step. Of a run whose
   // rate falls only its last step counts, of a trunk none does.
   absl::StatusOr<std::vector<ObservationRow>> Observations(absl::string_view sweep,

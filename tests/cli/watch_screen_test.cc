@@ -105,7 +105,7 @@ TEST(WatchScreenTest, TheReasonIsOnTopWhileNothingRuns) {
 TEST(WatchScreenTest, ANarrowTerminalKeepsTheReasonAndEveryNumber) {
   const ScreenSize narrow = {.columns = 60, .rows = 24};
   const std::string waiting = Drawn(Sweep(30, 0), narrow);
-  EXPECT_THAT(waiting, HasSubstr("no worker is connected; start one with\n    'allo worker'\n"));
+  EXPECT_THAT(waiting, HasSubstr("no worker is connected; start one with 'allo\n    worker'\n"));
   v1::WatchSweepResponse message = Sweep(30, 2);
   message.set_eta_s(93 * 3600);
   message.mutable_sweep()->set_name("a-sweep-with-a-longer-name");
@@ -117,7 +117,7 @@ TEST(WatchScreenTest, ANarrowTerminalKeepsTheReasonAndEveryNumber) {
       EXPECT_LT(CharactersOf(line), 60) << line;
     }
   }
-  EXPECT_THAT(running, HasSubstr("20s\n")) << "of the size that runs";
+  EXPECT_THAT(running, HasSubstr("40s\n")) << "of the size that runs";
 }
 
 TEST(WatchScreenTest, WhatHasNoRoomIsCounted) {

@@ -220,8 +220,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"max_epochs: 100", "deterministic: maybe",
                 "a.yaml:14: deterministic maybe is neither true nor false"},
         Mistake{"max_epochs: 100", "checkpoint_every: 10",
-                "a.yaml:14: checkpoint_every 10 is not a time with its unit, such as 500ms, 10s, "
-                "5m or 1h"},
+                "a.yaml:14: checkpoint_every 10 is not a time with its unit, such as 500ms, 30s, "
+                "5m, 2h or 1d"},
         Mistake{"max_epochs: 100", "checkpoint_every: 1ms",
                 "a.yaml:14: checkpoint_every 1ms is out of range: allowed is from 0.1 to 2.592e6 "
                 "seconds"},

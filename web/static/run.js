@@ -11,6 +11,10 @@ const outcome = (attempt) => attempt.ended_unix_us === "0" ? "running" : attempt
 const ending = (attempt) => attempt.ended_unix_us === "0" ? (attempt.state === "LEASED" ? "runs" : attempt.state.toLowerCase().replace("_", " "))
   : attempt.exit_reason === "EXIT_REASON_UNSPECIFIED" ? "ended" : attempt.exit_reason;
 
+// Runs that train no model by its loss: their points stand at steps, and these say most of them.
+const kOtherStages = ["policy", "evaluate"];
+const kTelling = ["s_ern", "return", "token_accuracy_h1"];
+
 const runs = (attempt) => attempt.state === "LEASED";
 
 // A bar an attempt, on the axis of time.
@@ -43,13 +47,20 @@ export async function show(root, signal, id) {
   document.title = `Run ${id} · Allometry`;
   const head = h("div"), attempts = h("div"), log = h("div"), holder = h("div"), pick = h("div", {class: "bar"});
   let answer = null, series = "heldout", chart = null, names = [];
-  root.append(head, h("h2", {}, "Loss"), pick, holder, h("h2", {}, "Attempts"), attempts, h("h2", {}, "The end of its log"), log);
+  root.append(head, h("h2", {}, "Curve"), pick, holder, h("h2", {}, "Attempts"), attempts, h("h2", {}, "The end of its log"), log);
 
   async function readCurve() {
-    const query = {name: answer.sweep, run: id, x: "flops", log: 1, pixels: Math.max(200, Math.round(holder.clientWidth * devicePixelRatio))};
+    const bySteps = kOtherStages.includes(answer.run.stage);
+    const query = {name: answer.sweep, run: id, x: bySteps ? "steps" : "flops", log: bySteps ? 0 : 1, pixels: Math.max(200, Math.round(holder.clientWidth * devicePixelRatio))};
     const wanted = series === "heldout" ? ["heldout", "train"] : [series];
     const curves = await Promise.all(wanted.map((one) => get("curves", {...query, series: one}, signal)));
     names = curves[0].series.length ? curves[0].series : names;
+    // Policies and evaluations have no held-out loss.
+    if (names.length > 0 && !wanted.some((one) => names.includes(one))) {
+      series = kTelling.find((one) => names.includes(one)) ?? names[0];
+      chart = null;
+      return readCurve();
+    }
     pick.replaceChildren(h("label", {}, "Series", (() => {
       const select = h("select", {onchange: () => { series = select.value; chart = null; readCurve(); }}, names.map((one) => h("option", {value: one, selected: one === series}, one === "heldout" ? "loss (held-out and training)" : one)));
       return select;
@@ -62,8 +73,8 @@ export async function show(root, signal, id) {
     }
     if (!chart) {
       holder.replaceChildren();
-      chart = new Chart(holder, {xLabel: "Training compute C (FLOPs)", yLabel: series === "heldout" ? "Loss (nats a token)" : seriesLabel(series), xLog: true, yLog: series === "heldout", height: 340,
-        describe: (line, i) => `${line.label}\n${scientific(line.x[i], 3)} FLOPs   ${loss(line.y[i])}`}, signal);
+      chart = new Chart(holder, {xLabel: bySteps ? "Step" : "Training compute C (FLOPs)", yLabel: series === "heldout" ? "Loss (nats a token)" : seriesLabel(series), xLog: !bySteps, yLog: series === "heldout", height: 340,
+        describe: (line, i) => `${line.label}\n${bySteps ? `step ${line.x[i]}` : `${scientific(line.x[i], 3)} FLOPs`}   ${loss(line.y[i])}`}, signal);
     }
     chart.set(lines, {keep: true});
     root.dataset.ready = String(lines.reduce((sum, line) => sum + line.points, 0));
