@@ -24,7 +24,7 @@ struct Options {
   // For TCP alone, where a token is needed; see transport/server_trust.h.
   std::string tls_cert_file;
   std::string tls_key_file;
-  std::string token_file;               // made where it is missing
+  std::string token_file;  // made where it is missing
   // Where metrics are served over HTTP (metrics/metrics_server.h), HOST:PORT; empty: nowhere. They
   // need no token, so an address beyond loopback is refused unless metrics_anywhere says otherwise.
   std::string metrics;

@@ -12,8 +12,8 @@
 
 namespace allometry::store {
 
-// Constant after construction, except the flag and the counter. Members are destroyed from the bottom: the writer
-// first, because its callbacks may use the readers; the file last.
+// Constant after construction, except the flag and the counter. Members are destroyed from the
+// bottom: the writer first, because its callbacks may use the readers; the file last.
 struct Store::Parts {
   Options options;
   std::atomic<bool> backing_up = false;  // one copy beside the database is enough for its disk

@@ -29,8 +29,9 @@ TEST(TwmSettingsTest, ParametersAreThoseOfTheLayouts) {
 }
 
 // An observation costs .51 GFLOP trained at the published size and .04 at the reduced one, a step
-// of the dynamics .15 and .013, an imagined step .05 and .007 with its actor and critic: 1.4 TFLOP
-// a train step and 1.7e17 for 125,000 (with each sequence's step of context 1.5 and 1.9e17).
+// of the dynamics .15 and .013, an imagined step .05 and .007 (.07 and .009 with its actor and
+// critic): 1.4 TFLOP a train step and 1.7e17 for 125,000 (with each sequence's step of context 1.5
+// and 1.9e17).
 TEST(TwmSettingsTest, CostsOfThePresetsAreTheSpecified) {
   const auto expect_near = [](double value, double expected, double share) {
     EXPECT_NEAR(value, expected, share * expected);
