@@ -149,7 +149,7 @@ std::string Head(const Message& message) {
   std::string text = absl::StrFormat(
       "%s  [%s] %s of %s FLOPs%s\n", sweep.name(), Bar(ShareDone(message), 20),
       Percent(ShareDone(message)), Scientific(message.flops_total()),
-      message.eta_s() >= 0 ? absl::StrCat("  ETA ", Duration(message.eta_s())) : "");
+      message.eta_s() > 0 ? absl::StrCat("  ETA ", Duration(message.eta_s())) : "");
   absl::StrAppendFormat(&text, "  runs: %d running, %d waiting, %d done", sweep.runs_leased(),
                         Waiting(sweep), sweep.runs_succeeded());
   if (sweep.runs_failed() > 0) absl::StrAppendFormat(&text, ", %d failed", sweep.runs_failed());
@@ -178,7 +178,7 @@ std::string Headline(const Message& message) {
   absl::StrAppendFormat(&line, "; %s of %s FLOPs", Percent(ShareDone(message)),
                         Scientific(message.flops_total()));
   if (sweep.max_device_hours() > 0) absl::StrAppend(&line, "; ", DeviceHours(sweep));
-  if (message.eta_s() >= 0) absl::StrAppend(&line, "; ETA ", Duration(message.eta_s()));
+  if (message.eta_s() > 0) absl::StrAppend(&line, "; ETA ", Duration(message.eta_s()));
   return line;
 }
 
