@@ -146,10 +146,10 @@ double ShareDone(const Message& message) {
 // Two lines: how far it is, and what its runs do.
 std::string Head(const Message& message) {
   const v1::Sweep& sweep = message.sweep();
-  std::string text = absl::StrFormat(
-      "%s  [%s] %s of %s FLOPs%s\n", sweep.name(), Bar(ShareDone(message), 20),
-      Percent(ShareDone(message)), Scientific(message.flops_total()),
-      message.eta_s() > 0 ? absl::StrCat("  ETA ", Duration(message.eta_s())) : "");
+  std::string text =
+      absl::StrFormat("%s  [%s] %s of %s FLOPs%s\n", sweep.name(), Bar(ShareDone(message), 20),
+                      Percent(ShareDone(message)), Scientific(message.flops_total()),
+                      message.eta_s() > 0 ? absl::StrCat("  ETA ", Duration(message.eta_s())) : "");
   absl::StrAppendFormat(&text, "  runs: %d running, %d waiting, %d done", sweep.runs_leased(),
                         Waiting(sweep), sweep.runs_succeeded());
   if (sweep.runs_failed() > 0) absl::StrAppendFormat(&text, ", %d failed", sweep.runs_failed());
