@@ -24,21 +24,12 @@
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "models/block_tensors.h"
 #include "models/encode_images.h"
 #include "models/positions.h"
 
 namespace allometry::models {
 namespace {
-
-constexpr double kLayerNormEpsilon = 1e-5;
-// Of each block, in the order of ParameterLayout; before the first lie the embeddings.
-constexpr int64_t kBlockViews = 12;
-
-// The tensors of one block, in the order of ParameterLayout.
-struct Block {
-  at::Tensor ln_1_gain, ln_1_bias, attention_weight, attention_bias, attention_out_weight,
-      attention_out_bias, ln_2_gain, ln_2_bias, up_weight, up_bias, down_weight, down_bias;
-};
 
 class AutogradStep final : public TrainStep {
  public:
@@ -134,10 +125,10 @@ class AutogradStep final : public TrainStep {
     }
     // Of the embeddings, each block, the final norm and the encoder, in the order of the layout.
     const auto begin_of = [this](int64_t block) {
-      return layout_.views[1 + tables_.size() + kBlockViews * block].offset;
+      return layout_.views[1 + tables_.size() + BlockTensors::kViews * block].offset;
     };
     const ParameterView& last_bias =
-        layout_.views[1 + tables_.size() + kBlockViews * shape_.layers + 1];
+        layout_.views[1 + tables_.size() + BlockTensors::kViews * shape_.layers + 1];
     const int64_t transformer_end = last_bias.offset + last_bias.size;
     const auto finish = [&](int64_t begin, int64_t end) {
       AddRounded(gradient, begin, end);
@@ -245,7 +236,7 @@ class AutogradStep final : public TrainStep {
     const auto first_block = static_cast<std::ptrdiff_t>(1 + tables_.size());
     position_tables_.assign(leaves_.begin() + 1, leaves_.begin() + first_block);
     // What lies between the embeddings and the encoder, and the tied head.
-    const int64_t transformer_end = first_block + kBlockViews * shape_.layers + 2;
+    const int64_t transformer_end = first_block + BlockTensors::kViews * shape_.layers + 2;
     rounded_leaves_.clear();
     for (int64_t i = 0; bf16_ && i < transformer_end; ++i) {
       const ParameterView& view = layout_.views[i];
@@ -255,17 +246,8 @@ class AutogradStep final : public TrainStep {
     }
     const std::vector<at::Tensor>& trunk = bf16_ ? rounded_leaves_ : leaves_;
     head_table_ = trunk[0];
-    auto next = trunk.begin() + first_block;
-    blocks_.assign(shape_.layers, Block());
-    for (Block& block : blocks_) {
-      for (at::Tensor* tensor :
-           {&block.ln_1_gain, &block.ln_1_bias, &block.attention_weight, &block.attention_bias,
-            &block.attention_out_weight, &block.attention_out_bias, &block.ln_2_gain,
-            &block.ln_2_bias, &block.up_weight, &block.up_bias, &block.down_weight,
-            &block.down_bias}) {
-        *tensor = *next++;
-      }
-    }
+    auto next = trunk.cbegin() + first_block;
+    blocks_ = TakeBlocks(shape_.layers, next);
     final_gain_ = *next++;
     final_bias_ = *next++;
     encoder_.assign(leaves_.begin() + transformer_end, leaves_.end());
@@ -315,7 +297,7 @@ class AutogradStep final : public TrainStep {
         .to(x.scalar_type());
   }
 
-  at::Tensor Attention(const at::Tensor& x, const Block& block) const {
+  at::Tensor Attention(const at::Tensor& x, const BlockTensors& block) const {
     const int64_t sequences = x.size(0), context = x.size(1), width = shape_.width;
     const at::Tensor qkv = at::linear(x, block.attention_weight, block.attention_bias);
     const auto heads = [&](int64_t part) {
@@ -443,7 +425,7 @@ class AutogradStep final : public TrainStep {
       x = x + at::embedding(position_tables_[i], table_rows_[i].narrow(0, 0, batch.context));
     }
     if (bf16_) x = x.to(at::kBFloat16);
-    for (const Block& block : blocks_) {
+    for (const BlockTensors& block : blocks_) {
       cut(x);
       x = x + Attention(norm(x, block.ln_1_gain, block.ln_1_bias), block);
       const at::Tensor up =
@@ -469,7 +451,7 @@ class AutogradStep final : public TrainStep {
   // Of the tied table the embedding reads one leaf and the head another, where they differ.
   at::Tensor token_table_, head_table_, final_gain_, final_bias_;
   std::vector<at::Tensor> position_tables_;
-  std::vector<Block> blocks_;
+  std::vector<BlockTensors> blocks_;
   std::vector<at::Tensor> encoder_;  // empty for families of tokens
   Kept<int64_t> places_, classes_;
   Kept<float> weights_;

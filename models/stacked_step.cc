@@ -22,24 +22,18 @@
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "models/block_tensors.h"
 #include "models/positions.h"
 
 namespace allometry::models {
 namespace {
 
-constexpr double kLayerNormEpsilon = 1e-5;
 // A model's rows of activations are so many or a multiple, of which those of whole sequences are
 // padding: every model's part of every tensor then begins at a multiple of 64 bytes, whatever its
 // width, and a product's code does not depend on where it lies.
 constexpr int64_t kRowMultiple = 16;
 // 256 bytes, as far apart as the memory of two of LibTorch's tensors is aligned.
 constexpr int64_t kStrideElements = 64;
-
-// Of all K models, in the order of ParameterLayout: [K, out, in] and [K, width].
-struct Block {
-  at::Tensor ln_1_gain, ln_1_bias, attention_weight, attention_bias, attention_out_weight,
-      attention_out_bias, ln_2_gain, ln_2_bias, up_weight, up_bias, down_weight, down_bias;
-};
 
 class StackedAutogradStep final : public StackedStep {
  public:
@@ -154,17 +148,8 @@ class StackedAutogradStep final : public StackedStep {
       leaf.mutable_grad() = Strided(gradients_, view);
       leaves_.push_back(std::move(leaf));
     }
-    auto next = leaves_.begin() + 1 + static_cast<std::ptrdiff_t>(tables_.size());
-    blocks_.assign(shape_.layers, Block());
-    for (Block& block : blocks_) {
-      for (at::Tensor* tensor :
-           {&block.ln_1_gain, &block.ln_1_bias, &block.attention_weight, &block.attention_bias,
-            &block.attention_out_weight, &block.attention_out_bias, &block.ln_2_gain,
-            &block.ln_2_bias, &block.up_weight, &block.up_bias, &block.down_weight,
-            &block.down_bias}) {
-        *tensor = *next++;
-      }
-    }
+    auto next = leaves_.cbegin() + 1 + static_cast<std::ptrdiff_t>(tables_.size());
+    blocks_ = TakeBlocks(shape_.layers, next);
     final_gain_ = *next++;
     final_bias_ = *next++;
   }
@@ -214,7 +199,7 @@ class StackedAutogradStep final : public StackedStep {
   }
 
   // x [K, sequences * context, width]; a sequence of one model is like one of another.
-  at::Tensor Attention(const at::Tensor& x, int64_t context, const Block& block) const {
+  at::Tensor Attention(const at::Tensor& x, int64_t context, const BlockTensors& block) const {
     const int64_t width = shape_.width, rows = x.size(1);
     const at::Tensor qkv = Linear(x, block.attention_weight, block.attention_bias);
     const auto heads = [&](int64_t part) {
@@ -249,7 +234,7 @@ class StackedAutogradStep final : public StackedStep {
       x = x + Rows(leaves_[1 + i], table_rows_[i].narrow(0, 0, context)).unsqueeze(1);
     }
     x = x.view({models_, rows, shape_.width});
-    for (const Block& block : blocks_) {
+    for (const BlockTensors& block : blocks_) {
       x = x + Attention(Norm(x, block.ln_1_gain, block.ln_1_bias), context, block);
       const at::Tensor up =
           Linear(Norm(x, block.ln_2_gain, block.ln_2_bias), block.up_weight, block.up_bias);
@@ -278,7 +263,7 @@ class StackedAutogradStep final : public StackedStep {
   const float* parameters_ = nullptr;
   float* gradients_ = nullptr;
   std::vector<at::Tensor> leaves_;  // [K, ...], in the layout's order
-  std::vector<Block> blocks_;
+  std::vector<BlockTensors> blocks_;
   at::Tensor final_gain_, final_bias_;
   int64_t padded_sequences_ = 0;
   bool all_count_ = true;
